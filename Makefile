@@ -1,0 +1,19 @@
+# Granary's build. `make help` prints the table of targets.
+#
+# Variables: CROSS=prefix- (compiler), CC=clang (another compiler), OPT=-O0, ARGS="kernel command line", MEM=32.
+
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+
+include tools/mk/toolchain.mk
+include tools/mk/kernel.mk
+include tools/mk/run.mk
+include tools/mk/test.mk
+include tools/mk/docs.mk
+
+.PHONY: all clean help
+all: $(BUILD)/hd.img $(BUILD)/kernel.sym
+
+clean:
+	rm -rf $(BUILD)

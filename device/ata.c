@@ -1,0 +1,150 @@
+// ata.c - see ata.h. Source: ATA/ATAPI-6 (T13 1410D), chapters 7 (registers), 8.15 (IDENTIFY DEVICE), 8.34 (READ SECTORS).
+//
+// Every sector is waited for and checked by itself: DRQ says that this one is in the drive's buffer, ERR and DF that it will not
+// come. Asking once for many sectors reads zeros on a drive that is not ready for the second.
+//
+// Shortcomings: primary channel only, 28-bit addresses (128 GiB), no writing: nothing here can harm a disk.
+#include "device/ata.h"
+
+#include <stddef.h>
+
+#include "lib/x86.h"
+#include "thread/sync.h"
+
+#define BASE 0x1f0
+#define REG_DATA (BASE + 0)
+#define REG_COUNT (BASE + 2)
+#define REG_LBA_LOW (BASE + 3)
+#define REG_LBA_MID (BASE + 4)
+#define REG_LBA_HIGH (BASE + 5)
+#define REG_DEVICE (BASE + 6)
+#define REG_STATUS (BASE + 7)
+#define REG_COMMAND (BASE + 7)
+#define REG_CONTROL 0x3f6 // read: the status again, without acknowledging an interrupt
+
+#define STATUS_ERR 0x01
+#define STATUS_DRQ 0x08
+#define STATUS_DF 0x20
+#define STATUS_BSY 0x80
+#define STATUS_FLOATING 0xff // nobody drives the bus
+
+#define COMMAND_READ 0x20
+#define COMMAND_IDENTIFY 0xec
+#define DEVICE_LBA 0xe0
+#define CONTROL_NO_INTERRUPT 0x02
+
+#define POLLS_MAX 1000000 // a read of a port takes about a microsecond on a PC: a second
+#define CHUNK 128         // sectors a command
+#define SECTOR_WORDS (ATA_SECTOR_BYTES / 2)
+
+static struct lock lock;
+static bool lock_ready;
+static uint32_t known_sectors[2]; // 0: not identified yet
+
+static void lock_take(void) {
+    uint32_t state = irq_save();
+    if (!lock_ready) lock_init(&lock);
+    lock_ready = true;
+    irq_restore(state);
+    lock_acquire(&lock);
+}
+
+// The 400 ns that a drive may take to show its status after it was selected: four reads, each at least 100 ns.
+static void settle(void) {
+    for (int i = 0; i < 4; i++) inb(REG_CONTROL);
+}
+
+static enum ata_status wait_idle(void) {
+    for (int polls = 0; polls < POLLS_MAX; polls++) {
+        uint8_t status = inb(REG_STATUS);
+        if (status == STATUS_FLOATING) return ATA_NO_DISK;
+        if (!(status & STATUS_BSY)) return ATA_OK;
+    }
+    return ATA_TIMEOUT;
+}
+
+// Waits until a sector's data can be read.
+static enum ata_status wait_data(void) {
+    for (int polls = 0; polls < POLLS_MAX; polls++) {
+        uint8_t status = inb(REG_STATUS);
+        if (status & STATUS_BSY) continue;
+        if (status & (STATUS_ERR | STATUS_DF)) return ATA_ERROR;
+        if (status & STATUS_DRQ) return ATA_OK;
+    }
+    return ATA_TIMEOUT;
+}
+
+static enum ata_status command_start(unsigned drive, uint32_t lba, uint32_t count, uint8_t command) {
+    outb(REG_CONTROL, CONTROL_NO_INTERRUPT);
+    outb(REG_DEVICE, (uint8_t)(DEVICE_LBA | drive << 4 | (lba >> 24 & 0x0f)));
+    settle();
+    enum ata_status status = wait_idle();
+    if (status != ATA_OK) return status;
+    outb(REG_COUNT, (uint8_t)count);
+    outb(REG_LBA_LOW, (uint8_t)lba);
+    outb(REG_LBA_MID, (uint8_t)(lba >> 8));
+    outb(REG_LBA_HIGH, (uint8_t)(lba >> 16));
+    outb(REG_COMMAND, command);
+    settle();
+    return ATA_OK;
+}
+
+static enum ata_status identify(unsigned drive, uint32_t *sectors) {
+    uint16_t words[SECTOR_WORDS];
+    enum ata_status status = command_start(drive, 0, 0, COMMAND_IDENTIFY);
+    if (status != ATA_OK) return status;
+    if (inb(REG_STATUS) == 0) return ATA_NO_DISK; // an absent drive answers with zeros
+    status = wait_data();
+    if (status == ATA_ERROR) return ATA_NO_DISK; // a drive that is no disk aborts the command
+    if (status != ATA_OK) return status;
+    insw(REG_DATA, words, SECTOR_WORDS);
+    *sectors = words[60] | (uint32_t)words[61] << 16; // words 60 and 61: addressable sectors
+    return *sectors ? ATA_OK : ATA_NO_DISK;
+}
+
+static enum ata_status read_chunk(unsigned drive, uint32_t lba, uint32_t count, char *to) {
+    enum ata_status status = command_start(drive, lba, count, COMMAND_READ);
+    for (uint32_t i = 0; status == ATA_OK && i < count; i++) {
+        status = wait_data();
+        if (status == ATA_OK) insw(REG_DATA, to + i * ATA_SECTOR_BYTES, SECTOR_WORDS);
+        settle(); // the status of the next sector, not of this one
+    }
+    return status;
+}
+
+static enum ata_status identify_once(unsigned drive) {
+    if (drive > 1) return ATA_NO_DISK;
+    return known_sectors[drive] ? ATA_OK : identify(drive, &known_sectors[drive]);
+}
+
+enum ata_status ata_identify(unsigned drive, uint32_t *sectors) {
+    lock_take();
+    enum ata_status status = identify_once(drive);
+    *sectors = status == ATA_OK ? known_sectors[drive] : 0;
+    lock_release(&lock);
+    return status;
+}
+
+enum ata_status ata_read(unsigned drive, uint32_t lba, uint32_t count, void *to) {
+    lock_take();
+    enum ata_status status = identify_once(drive);
+    if (status == ATA_OK && (lba > known_sectors[drive] || count > known_sectors[drive] - lba)) {
+        status = ATA_OUT_OF_RANGE;
+    }
+    char *at = to;
+    while (status == ATA_OK && count > 0) {
+        uint32_t now = count < CHUNK ? count : CHUNK;
+        status = read_chunk(drive, lba, now, at);
+        lba += now;
+        count -= now;
+        at += (size_t)now * ATA_SECTOR_BYTES;
+    }
+    lock_release(&lock);
+    return status;
+}
+
+const char *ata_status_text(enum ata_status status) {
+    static const char *const text[] = {"ok", "no disk", "time-out", "the drive reports an error",
+                                       "outside the disk"};
+    return text[status];
+}

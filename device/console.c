@@ -1,0 +1,56 @@
+// console.c - see console.h.
+//
+// Input goes through one ring: the interrupt handlers put characters in, threads take them out. The semaphore counts the characters
+// in the ring; the two ends move with interrupts off. A full ring drops what comes.
+#include "device/console.h"
+
+#include "device/keyboard.h"
+#include "device/serial.h"
+#include "device/vga.h"
+#include "lib/print.h"
+#include "lib/x86.h"
+#include "thread/sync.h"
+
+#define RING_BYTES 256 // more than anyone types ahead; a power of two
+
+static char ring[RING_BYTES];
+static unsigned ring_in, ring_out; // characters ever put in and taken out
+static struct semaphore waiting;   // characters in the ring
+
+void console_write(const char *text, size_t bytes) {
+    vga_write(text, bytes);
+    serial_write(text, bytes);
+}
+
+void console_init(void) {
+    vga_init();
+    serial_init();
+    print_sink_set(console_write);
+}
+
+// From an interrupt handler, so with interrupts off.
+static void receive(char c) {
+    if (ring_in - ring_out == RING_BYTES) return;
+    ring[ring_in++ % RING_BYTES] = c;
+    sema_up(&waiting);
+}
+
+void console_input_init(void) {
+    sema_init(&waiting, 0);
+    keyboard_init(receive);
+    serial_input_init(receive);
+}
+
+static int take(void) {
+    uint32_t state = irq_save();
+    int c = (unsigned char)ring[ring_out++ % RING_BYTES];
+    irq_restore(state);
+    return c;
+}
+
+int console_getc(void) {
+    sema_down(&waiting);
+    return take();
+}
+
+int console_try_getc(void) { return sema_try_down(&waiting) ? take() : -1; }

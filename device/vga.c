@@ -1,0 +1,100 @@
+// vga.c - see vga.h. A cell is two bytes: the character, and its colours (foreground in the low four bits).
+#include "device/vga.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/layout.h"
+#include "lib/string.h"
+#include "lib/x86.h"
+
+#define COLUMNS 80
+#define LINES 25
+#define CELLS (COLUMNS * LINES)
+#define TEXT_MEMORY 0xb8000
+#define COLOUR_NORMAL 0x07 // light grey on black
+
+#define CRTC_INDEX 0x3d4
+#define CRTC_DATA 0x3d5
+#define CRTC_CURSOR_HIGH 14
+#define CRTC_CURSOR_LOW 15
+
+static uint16_t *const cells = P2V(TEXT_MEMORY);
+static unsigned cursor; // cell where the next character goes, below CELLS
+static uint8_t colour = COLOUR_NORMAL;
+
+// An escape sequence on its way: after ESC, then after ESC [.
+static enum { TEXT, ESCAPE, SEQUENCE } state;
+static unsigned parameter;
+
+static uint16_t cell_of(char c) { return (uint16_t)(colour << 8 | (uint8_t)c); }
+
+static void cursor_show(void) {
+    outb(CRTC_INDEX, CRTC_CURSOR_HIGH);
+    outb(CRTC_DATA, (uint8_t)(cursor >> 8));
+    outb(CRTC_INDEX, CRTC_CURSOR_LOW);
+    outb(CRTC_DATA, (uint8_t)cursor);
+}
+
+void vga_init(void) {
+    for (unsigned i = 0; i < CELLS; i++) cells[i] = cell_of(' ');
+    cursor = 0;
+    cursor_show();
+}
+
+static void scroll(void) {
+    memmove(cells, cells + COLUMNS, (CELLS - COLUMNS) * sizeof *cells);
+    for (unsigned i = CELLS - COLUMNS; i < CELLS; i++) cells[i] = cell_of(' ');
+    cursor -= COLUMNS;
+}
+
+static void put_text(char c) {
+    switch (c) {
+    case '\033': state = ESCAPE; return;
+    case '\n': cursor += COLUMNS - cursor % COLUMNS; break;
+    case '\r': cursor -= cursor % COLUMNS; break;
+    case '\b': cursor -= cursor > 0; break;
+    case '\t': cursor += 8 - cursor % 8; break;
+    default: cells[cursor++] = cell_of(c); break;
+    }
+    while (cursor >= CELLS) scroll();
+}
+
+// One number of a "select graphic rendition" sequence (ECMA-48, 8.3.117). ANSI counts red, green, blue from bit 0 up,
+// the VGA from bit 2 down.
+static void colour_select(unsigned number) {
+    static const uint8_t vga_colour[8] = {0, 4, 2, 6, 1, 5, 3, 7};
+    if (number == 0) colour = COLOUR_NORMAL;
+    else if (number == 1) colour |= 0x08;
+    else if (number >= 30 && number <= 37) colour = (uint8_t)((colour & 0xf8) | vga_colour[number - 30]);
+    else if (number >= 40 && number <= 47) colour = (uint8_t)((colour & 0x0f) | vga_colour[number - 40] << 4);
+    else if (number >= 90 && number <= 97) colour = (uint8_t)((colour & 0xf0) | 8 | vga_colour[number - 90]);
+}
+
+static void put_sequence(char c) {
+    if (c >= '0' && c <= '9') {
+        parameter = (parameter * 10 + (unsigned)(c - '0')) % 1000;
+    } else if (c == ';' || c == 'm') {
+        colour_select(parameter);
+        parameter = 0;
+        if (c == 'm') state = TEXT;
+    } else if (c >= '@') { // any other sequence ends here
+        state = TEXT;
+    }
+}
+
+static void put(char c) {
+    if (state == SEQUENCE) {
+        put_sequence(c);
+    } else if (state == ESCAPE) {
+        state = c == '[' ? SEQUENCE : TEXT;
+        parameter = 0;
+    } else {
+        put_text(c);
+    }
+}
+
+void vga_write(const char *text, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++) put(text[i]);
+    cursor_show();
+}

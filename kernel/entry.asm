@@ -1,0 +1,73 @@
+; entry.asm - what happens between an interrupt and its handler in C.
+;
+; The CPU pushes eflags, cs, eip and for some exceptions an error code (Intel SDM volume 3, 6.12 and 6.13), then jumps
+; to one of the 48 stubs below. Each stub makes the stack look the same - an error code and a vector number on
+; top - and goes on in interrupt_common, which saves the registers as struct interrupt_frame of
+; kernel/interrupt.h describes them, and calls interrupt_dispatch(frame).
+
+bits 32
+
+extern interrupt_dispatch
+extern double_fault_report
+
+KERNEL_DATA equ 0x10                ; selector of the flat data segment, kernel/gdt.c
+
+section .text
+
+; The vectors for which the CPU pushes an error code itself: 8, 10 .. 14, 17, 21.
+%define HAS_ERROR(v) ((v) == 8 || ((v) >= 10 && (v) <= 14) || (v) == 17 || (v) == 21)
+
+%macro STUB 1
+stub_%1:
+%if !HAS_ERROR(%1)
+    push dword 0                    ; so that every frame has the same shape
+%endif
+    push dword %1
+    jmp interrupt_common
+%endmacro
+
+%assign v 0
+%rep 48
+    STUB v
+%assign v v + 1
+%endrep
+
+interrupt_common:
+    push ds
+    push es
+    push fs
+    push gs
+    pushad                          ; eax, ecx, edx, ebx, esp, ebp, esi, edi
+    mov eax, KERNEL_DATA            ; C expects flat segments, whatever was interrupted
+    mov ds, eax
+    mov es, eax
+    cld                             ; the ABI wants the direction flag clear at a call
+    push esp                        ; the argument: where the frame lies
+    call interrupt_dispatch
+    add esp, 4
+    popad                           ; the same frame, or that of the thread switched to
+    pop gs
+    pop fs
+    pop es
+    pop ds
+    add esp, 8                      ; vector and error code
+    iret
+
+; The double-fault task starts here, by a task switch: its own stack, registers from its own TSS.
+global double_fault_entry
+double_fault_entry:
+    call double_fault_report        ; does not return
+.halt:
+    cli
+    hlt
+    jmp .halt
+
+; Addresses of the stubs, by vector: kernel/interrupt.c fills the IDT from them.
+section .rodata
+global interrupt_stubs
+interrupt_stubs:
+%assign v 0
+%rep 48
+    dd stub_%+v
+%assign v v + 1
+%endrep

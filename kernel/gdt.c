@@ -1,0 +1,109 @@
+// gdt.c - see gdt.h. Sources: Intel SDM volume 3, 3.4.5 (segment descriptors), 7.2 (task management).
+//
+// Segments are flat: paging does the protecting. Why a task for double faults: when a thread's stack runs into its guard page, the CPU
+// cannot push the page fault's frame there and raises a double fault; a handler on the same stack would fault a third time,
+// and a third fault resets the machine. A task gate brings its own stack.
+#include "kernel/gdt.h"
+
+#include <stddef.h>
+
+#include "kernel/interrupt.h"
+#include "kernel/layout.h"
+#include "kernel/panic.h"
+#include "lib/string.h"
+#include "lib/x86.h"
+
+// 32-bit task state segment (SDM volume 3, figure 7-2).
+struct tss {
+    uint32_t link, esp0, ss0, esp1, ss1, esp2, ss2, cr3;
+    uint32_t eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
+    uint32_t es, cs, ss, ds, fs, gs, ldt;
+    uint16_t trap, io_map;
+};
+_Static_assert(sizeof(struct tss) == 104, "the CPU reads it at fixed offsets");
+
+#define ACCESS_CODE 0x9a // present, ring 0, code, readable
+#define ACCESS_DATA 0x92 // present, ring 0, data, writable
+#define ACCESS_TSS 0x89  // present, ring 0, 32-bit TSS, not busy
+#define FLAGS_FLAT 0xcf  // limit in pages, 32-bit, limit's top four bits
+#define EFLAGS_FIXED 0x2 // bit 1 is always set
+
+#define FAULT_STACK_BYTES 8192
+
+void double_fault_entry(void); // entry.asm
+void double_fault_report(void); // called from there
+
+static uint64_t gdt[5];
+static struct tss main_tss;         // where the CPU saves the state that faulted
+static struct tss double_fault_tss; // the state it loads instead
+static uint8_t fault_stack[FAULT_STACK_BYTES] __attribute__((aligned(16)));
+
+static uint64_t descriptor(uint32_t base, uint32_t limit, uint8_t access, uint8_t flags) {
+    uint64_t low = (limit & 0xffff) | base << 16;
+    uint64_t high = (base >> 16 & 0xff) | (uint32_t)access << 8 | (limit & 0xf0000) |
+                    (uint32_t)(flags & 0xf0) << 16 | (base & 0xff000000);
+    return low | high << 32;
+}
+
+static uint64_t tss_descriptor(const struct tss *tss) {
+    return descriptor((uint32_t)(uintptr_t)tss, sizeof *tss - 1, ACCESS_TSS, 0);
+}
+
+static void double_fault_task_prepare(void) {
+    struct tss *tss = &double_fault_tss;
+    tss->eip = (uint32_t)(uintptr_t)double_fault_entry;
+    tss->esp = (uint32_t)(uintptr_t)(fault_stack + sizeof fault_stack);
+    tss->eflags = EFLAGS_FIXED;
+    tss->cs = SELECTOR_CODE;
+    tss->ss = tss->ds = tss->es = tss->fs = tss->gs = SELECTOR_DATA;
+    tss->io_map = sizeof *tss;
+}
+
+static void gdt_load(void) {
+    struct {
+        uint16_t limit;
+        uint32_t base;
+    } __attribute__((packed)) pointer = {sizeof gdt - 1, (uint32_t)(uintptr_t)gdt};
+    __asm__ volatile("lgdt %0\n\t"
+                     "ljmp %1, $1f\n" // loads cs
+                     "1:\tmovl %2, %%ds\n\t"
+                     "movl %2, %%es\n\t"
+                     "movl %2, %%fs\n\t"
+                     "movl %2, %%gs\n\t"
+                     "movl %2, %%ss\n\t"
+                     "ltr %w3"
+                     :
+                     : "m"(pointer), "i"(SELECTOR_CODE), "r"(SELECTOR_DATA), "r"(SELECTOR_TSS)
+                     : "memory");
+}
+
+void gdt_init(void) {
+    gdt[SELECTOR_CODE / 8] = descriptor(0, 0xfffff, ACCESS_CODE, FLAGS_FLAT);
+    gdt[SELECTOR_DATA / 8] = descriptor(0, 0xfffff, ACCESS_DATA, FLAGS_FLAT);
+    gdt[SELECTOR_TSS / 8] = tss_descriptor(&main_tss);
+    gdt[SELECTOR_DOUBLE_FAULT / 8] = tss_descriptor(&double_fault_tss);
+    main_tss.io_map = sizeof main_tss;
+    double_fault_task_prepare();
+    gdt_load();
+}
+
+void gdt_set_double_fault_cr3(uint32_t cr3) { double_fault_tss.cr3 = cr3; }
+
+// In the double-fault task. The state that faulted stands in main_tss; it becomes a frame for the report.
+void double_fault_report(void) {
+    struct interrupt_frame frame;
+    memset(&frame, 0, sizeof frame);
+    frame.vector = 8;
+    frame.eip = main_tss.eip;
+    frame.cs = main_tss.cs;
+    frame.eflags = main_tss.eflags;
+    frame.eax = main_tss.eax;
+    frame.ebx = main_tss.ebx;
+    frame.ecx = main_tss.ecx;
+    frame.edx = main_tss.edx;
+    frame.esi = main_tss.esi;
+    frame.edi = main_tss.edi;
+    frame.ebp = main_tss.ebp;
+    frame.esp_dummy = main_tss.esp;
+    exception_panic(&frame, main_tss.esp);
+}

@@ -1,0 +1,161 @@
+// paging.c - the page tables of the three windows of kernel/layout.h.
+//
+// Tables lie in early memory, inside the low map, so a table's entry is reached by P2V() and needs no mapping of the
+// table into itself.
+//
+// Invariants:
+//   P1  No entry has the user bit: user mode reads nothing of the kernel's.
+//   P2  Text and constants are mapped once, without the write bit; CR0.WP makes that bind the kernel too.
+//   P3  An entry that changes from present to anything else is followed by invlpg of its own page's address before the
+//       frame can be used for something else. From absent to present needs none (Intel SDM volume 3, 4.10.4.3).
+//   P4  The page directory does not change after paging_init().
+#include "kernel/paging.h"
+
+#include "kernel/layout.h"
+#include "kernel/panic.h"
+#include "kernel/plan.h"
+#include "lib/string.h"
+
+#define TABLE_ENTRIES 1024u
+#define ENTRY_FRAME 0xfffff000u
+#define CR0_WP 0x00010000u
+#define CR0_PG 0x80000000u
+
+// From kernel.ld; only the addresses mean something.
+extern char kernel_start[], kernel_text_end[], kernel_rodata_end[], kernel_end[];
+// From start.asm: the page below the boot stack, which stays unmapped.
+extern char boot_stack_guard[];
+
+static uint32_t directory_pa; // physical address of the page directory in use
+static uint32_t next_table;   // boot only: next unused page of the plan's tables
+static uint32_t tables_end;
+
+static void cr3_load(uint32_t pa) { __asm__ volatile("movl %0, %%cr3" : : "r"(pa) : "memory"); }
+
+static uint32_t cr3_read(void) {
+    uint32_t pa;
+    __asm__ volatile("movl %%cr3, %0" : "=r"(pa));
+    return pa & ENTRY_FRAME;
+}
+
+// Forgets the translation of the page at va. The operand is the page itself, not the variable that holds
+// its address: "invlpg" of that one leaves the stale translation in place.
+static void translation_flush(uintptr_t va) {
+    __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
+}
+
+void paging_drop_identity(void) {
+    directory_pa = cr3_read();
+    uint32_t *directory = P2V(directory_pa);
+    directory[0] = 0;
+    cr3_load(directory_pa); // flushes every translation: there are no global pages
+}
+
+static uint32_t table_make(void) {
+    ASSERT(next_table < tables_end);
+    uint32_t pa = next_table;
+    next_table += PG_SIZE;
+    memset(P2V(pa), 0, PG_SIZE);
+    return pa;
+}
+
+// The entry for va in the tables below `root`; NULL if the table is missing.
+static uint32_t *entry_of(uint32_t root, uintptr_t va) {
+    const uint32_t *directory = P2V(root);
+    uint32_t table = directory[va >> 22];
+    if (!(table & PAGE_PRESENT)) return NULL;
+    return (uint32_t *)P2V(table & ENTRY_FRAME) + (va >> PG_SHIFT) % TABLE_ENTRIES;
+}
+
+static void tables_add(uint32_t root, uintptr_t start, uint64_t bytes) {
+    uint32_t *directory = P2V(root);
+    for (uint64_t at = 0; at < bytes; at += (uint64_t)TABLE_ENTRIES * PG_SIZE) {
+        uint32_t *slot = &directory[(start + (uintptr_t)at) >> 22];
+        if (!(*slot & PAGE_PRESENT)) *slot = table_make() | PAGE_PRESENT | PAGE_WRITE;
+    }
+}
+
+// Maps physical [start, end) at va, in tables that are there. Boot only.
+static void range_map(uint32_t root, uintptr_t va, uint32_t start, uint32_t end, uint32_t flags) {
+    for (uint32_t pa = start; pa < end; pa += PG_SIZE, va += PG_SIZE) {
+        *entry_of(root, va) = pa | PAGE_PRESENT | flags;
+    }
+}
+
+static void low_map(uint32_t root, uint32_t start, uint32_t end, uint32_t flags) {
+    range_map(root, KERNEL_BASE + start, start, end, flags);
+}
+
+static void low_map_fill(uint32_t root, const struct memory_plan *plan) {
+    uint32_t vga = 0xb8000, vga_end = 0xc0000;
+    low_map(root, 0, PLAN_LOW_END, 0);
+    low_map(root, vga, vga_end, PAGE_WRITE | PAGE_UNCACHED);
+    low_map(root, V2P(kernel_start), V2P(kernel_rodata_end), 0);
+    low_map(root, V2P(kernel_rodata_end), V2P(kernel_end), PAGE_WRITE);
+    low_map(root, plan->tables, plan->early_end, PAGE_WRITE);
+    *entry_of(root, (uintptr_t)boot_stack_guard) = 0;
+}
+
+static void heap_window_fill(uint32_t root, const struct memory_plan *plan) {
+    const struct plan_pool *pool = &plan->pool[POOL_KERNEL];
+    uint64_t window_end = pool->start + ((uint64_t)pool->frames << PG_SHIFT);
+    for (size_t i = 0; i < plan->map.count; i++) {
+        const struct mem_range *range = &plan->map.range[i];
+        if (range->start >= window_end) break;
+        uint64_t end = range->end < window_end ? range->end : window_end;
+        uint32_t start = (uint32_t)range->start;
+        range_map(root, HEAP_BASE + (start - pool->start), start, (uint32_t)end, PAGE_WRITE);
+    }
+}
+
+// Write protection binds ring 0 only with CR0.WP; the loader sets it, but this file relies on it.
+static void write_protect_enable(void) {
+    uint32_t cr0;
+    __asm__ volatile("movl %%cr0, %0" : "=r"(cr0));
+    cr0 |= CR0_WP | CR0_PG;
+    __asm__ volatile("movl %0, %%cr0" : : "r"(cr0) : "memory");
+}
+
+void paging_init(const struct memory_plan *plan) {
+    next_table = plan->tables;
+    tables_end = plan->tables + (plan->table_count << PG_SHIFT);
+    uint32_t root = table_make();
+    tables_add(root, KERNEL_BASE, plan->early_end);
+    tables_add(root, HEAP_BASE, (uint64_t)plan->pool[POOL_KERNEL].frames << PG_SHIFT);
+    tables_add(root, STACK_BASE, STACK_END - STACK_BASE);
+    low_map_fill(root, plan);
+    heap_window_fill(root, plan);
+    directory_pa = root;
+    cr3_load(root);
+    write_protect_enable();
+}
+
+uint32_t paging_directory(void) { return directory_pa; }
+
+static uint32_t *stack_entry(uintptr_t va) {
+    ASSERT(va >= STACK_BASE && va < STACK_END && va % PG_SIZE == 0);
+    return entry_of(directory_pa, va);
+}
+
+void paging_map(uintptr_t va, uint32_t pa, uint32_t flags) {
+    uint32_t *entry = stack_entry(va);
+    ASSERT(pa % PG_SIZE == 0);
+    ASSERT(!(*entry & PAGE_PRESENT));
+    *entry = pa | flags | PAGE_PRESENT;
+}
+
+uint32_t paging_unmap(uintptr_t va) {
+    uint32_t *entry = stack_entry(va);
+    ASSERT(*entry & PAGE_PRESENT);
+    uint32_t pa = *entry & ENTRY_FRAME;
+    *entry = 0;
+    translation_flush(va);
+    return pa;
+}
+
+bool paging_lookup(uintptr_t va, uint32_t *entry) {
+    const uint32_t *at = entry_of(directory_pa, va);
+    if (!at || !(*at & PAGE_PRESENT)) return false;
+    *entry = *at;
+    return true;
+}

@@ -1,0 +1,103 @@
+// plan.c - see plan.h for the picture.
+#include "kernel/plan.h"
+
+#include "kernel/layout.h"
+
+#define TABLE_SPAN 0x400000u // one page table maps 1024 pages: 4 MiB
+
+static uint32_t round_up(uint32_t value, uint32_t unit) { return (value + unit - 1) / unit * unit; }
+
+static uint32_t tables_for(uint64_t bytes) { return (uint32_t)((bytes + TABLE_SPAN - 1) / TABLE_SPAN); }
+
+// The address below which `frames` usable frames lie, and no more than the heap window holds.
+static uint32_t cut_address(const struct memmap *map, uint32_t frames) {
+    uint64_t window_end = map->range[0].start + HEAP_WINDOW_BYTES;
+    for (size_t i = 0; i < map->count; i++) {
+        const struct mem_range *range = &map->range[i];
+        if (range->start >= window_end) return (uint32_t)window_end;
+        uint32_t here = (uint32_t)((range->end - range->start) >> PG_SHIFT);
+        if (here < frames) {
+            frames -= here;
+            continue;
+        }
+        uint64_t cut = range->start + ((uint64_t)frames << PG_SHIFT);
+        return (uint32_t)(cut < window_end ? cut : window_end);
+    }
+    return (uint32_t)window_end;
+}
+
+static uint32_t usable_between(const struct memmap *map, uint64_t start, uint64_t end) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < map->count; i++) {
+        uint64_t from = map->range[i].start > start ? map->range[i].start : start;
+        uint64_t to = map->range[i].end < end ? map->range[i].end : end;
+        if (from < to) bytes += to - from;
+    }
+    return (uint32_t)(bytes >> PG_SHIFT);
+}
+
+static uint32_t take(uint32_t *end, uint64_t bytes) {
+    uint32_t start = *end;
+    *end += round_up((uint32_t)bytes, PG_SIZE);
+    return start;
+}
+
+// Windows of the two pools on both sides of `cut`.
+static void place_windows(struct memory_plan *plan, uint32_t cut) {
+    const struct memmap *map = &plan->map;
+    struct plan_pool *kernel = &plan->pool[POOL_KERNEL], *user = &plan->pool[POOL_USER];
+    kernel->start = (uint32_t)map->range[0].start;
+    kernel->frames = (cut - kernel->start) >> PG_SHIFT;
+    user->start = cut;
+    user->frames = (uint32_t)((map->range[map->count - 1].end - cut) >> PG_SHIFT);
+}
+
+// Places tables and records behind the kernel. The tables come first: they are written while only the loader's first
+// 4 MiB are mapped.
+static void place_early(struct memory_plan *plan, uint32_t kernel_end) {
+    struct plan_pool *kernel = &plan->pool[POOL_KERNEL], *user = &plan->pool[POOL_USER];
+    uint64_t records = (uint64_t)kernel->frames * (sizeof(struct frame) + sizeof(struct arena)) +
+                       (uint64_t)user->frames * sizeof(struct frame);
+    // What the low map must reach is not known before the tables are counted: count for more.
+    uint32_t low = tables_for(kernel_end + records + TABLE_SPAN);
+    plan->table_count = 1 + low + tables_for((uint64_t)kernel->frames << PG_SHIFT) +
+                        tables_for(STACK_END - STACK_BASE);
+    uint32_t end = kernel_end;
+    plan->tables = take(&end, (uint64_t)plan->table_count << PG_SHIFT);
+    kernel->frame_records = take(&end, (uint64_t)kernel->frames * sizeof(struct frame));
+    kernel->arena_records = take(&end, (uint64_t)kernel->frames * sizeof(struct arena));
+    user->frame_records = take(&end, (uint64_t)user->frames * sizeof(struct frame));
+    plan->early_end = end;
+}
+
+const char *memory_plan_make(struct memory_plan *plan, const struct memmap *map, uint32_t kernel_end) {
+    plan->map = *map;
+    int at = memmap_find(&plan->map, kernel_end);
+    if (at < 0) return "no memory behind the kernel";
+    uint64_t range_end = plan->map.range[at].end;
+    if (memmap_reserve(&plan->map, 0, PLAN_LOW_END) != 0 ||
+        memmap_reserve(&plan->map, KERNEL_PHYS, kernel_end) != 0) {
+        return "the memory map has too many holes";
+    }
+    uint32_t usable = (uint32_t)(plan->map.total >> PG_SHIFT);
+    if (usable < 2 * PLAN_POOL_FRAMES_MIN) return "too little memory";
+    uint32_t cut = cut_address(&plan->map, usable / 2);
+    place_windows(plan, cut);
+    place_early(plan, kernel_end);
+    if (plan->tables + (plan->table_count << PG_SHIFT) > TABLE_SPAN) {
+        return "the page tables would not fit below 4 MiB";
+    }
+    if (plan->early_end > range_end || plan->early_end > LOW_MAP_BYTES) {
+        return "no room for the page tables and records behind the kernel";
+    }
+    if (memmap_reserve(&plan->map, kernel_end, plan->early_end) != 0) {
+        return "the memory map has too many holes";
+    }
+    for (int id = 0; id < POOL_COUNT; id++) {
+        struct plan_pool *pool = &plan->pool[id];
+        uint64_t end = pool->start + ((uint64_t)pool->frames << PG_SHIFT);
+        pool->usable = usable_between(&plan->map, pool->start, end);
+        if (pool->usable < PLAN_POOL_FRAMES_MIN) return "too little memory";
+    }
+    return NULL;
+}

@@ -1,0 +1,30 @@
+// power.c - see power.h.
+#include "kernel/power.h"
+
+#include "lib/print.h"
+#include "lib/x86.h"
+
+#define KEYBOARD_PORT 0x64
+#define KEYBOARD_INPUT_FULL 0x02
+#define KEYBOARD_RESET 0xfe // pulses the CPU's reset line
+
+static noreturn void halt_forever(void) {
+    for (;;) __asm__ volatile("cli\n\thlt");
+}
+
+noreturn void power_off(unsigned status) {
+    irq_disable();
+    put_str(status == EXIT_PASSED   ? "granary: halt passed\n"
+            : status == EXIT_FAILED ? "granary: halt failed\n"
+                                    : "granary: halt panic\n");
+    outl(DEBUG_EXIT_PORT, status);
+    for (const char *c = "Shutdown"; *c; c++) outb(BOCHS_EXIT_PORT, (uint8_t)*c);
+    halt_forever(); // a machine with neither device
+}
+
+noreturn void power_reboot(void) {
+    irq_disable();
+    for (int polls = 0; polls < 100000 && (inb(KEYBOARD_PORT) & KEYBOARD_INPUT_FULL); polls++) continue;
+    outb(KEYBOARD_PORT, KEYBOARD_RESET);
+    halt_forever();
+}

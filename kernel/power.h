@@ -1,0 +1,12 @@
+// power.h - the end of a run, told to whoever started it.
+#pragma once
+
+#include <stdnoreturn.h>
+
+#include "boot_const.h"
+
+// Prints the transcript's last line ("granary: halt passed", "... failed" or "... panic") for status
+// EXIT_PASSED, EXIT_FAILED or EXIT_PANIC, tells QEMU (isa-debug-exit) and Bochs (port 0x8900), then halts for
+// good. Any context.
+noreturn void power_off(unsigned status);
+noreturn void power_reboot(void);

@@ -1,0 +1,18 @@
+// report.h - the line that every misuse of the heap gives, and what happens then.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/memory.h"
+
+// The last misuse, for tests and debuggers.
+struct heap_report {
+    enum heap_fault fault;
+    uintptr_t pointer;
+    uintptr_t caller; // return address of the sys_ call
+};
+extern struct heap_report heap_last_report;
+extern uint32_t heap_report_count; // since boot
+
+void heap_report_panics(bool panics); // heap=panic: a report ends in a panic. Off at first

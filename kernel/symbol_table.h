@@ -1,0 +1,11 @@
+// symbol_table.h - the table that tools/symtab.py writes and kernel/symbol.c reads.
+#pragma once
+
+#include <stdint.h>
+
+struct symbol {
+    uint32_t address; // first byte of the function; the table is sorted by it
+    const char *name;
+};
+extern const struct symbol symbol_table[];
+extern const unsigned symbol_count;

@@ -1,0 +1,47 @@
+// bitmap.c - see bitmap.h.
+//
+// Every loop counts bits, not words, so the bits behind the last one are never looked at: a scan that tested them
+// found room that was not there.
+#include "lib/bitmap.h"
+
+void bitmap_init(struct bitmap *map, uint32_t *words, size_t bits) {
+    map->words = words;
+    map->bits = bits;
+    for (size_t i = 0; i < BITMAP_WORDS(bits); i++) words[i] = 0;
+}
+
+bool bitmap_test(const struct bitmap *map, size_t bit) {
+    return (map->words[bit / 32] >> bit % 32 & 1) != 0;
+}
+
+void bitmap_set(struct bitmap *map, size_t bit, bool value) {
+    uint32_t mask = 1u << bit % 32;
+    if (value) map->words[bit / 32] |= mask;
+    else map->words[bit / 32] &= ~mask;
+}
+
+void bitmap_set_range(struct bitmap *map, size_t first, size_t count, bool value) {
+    for (size_t i = 0; i < count; i++) bitmap_set(map, first + i, value);
+}
+
+size_t bitmap_count(const struct bitmap *map) {
+    size_t count = 0;
+    for (size_t bit = 0; bit < map->bits; bit++) count += bitmap_test(map, bit);
+    return count;
+}
+
+size_t bitmap_scan(const struct bitmap *map, size_t count) {
+    size_t run = 0; // clear bits that end just before `bit`
+    if (count == 0 || count > map->bits) return BITMAP_NONE;
+    for (size_t bit = 0; bit < map->bits; bit++) {
+        // A word that is all set holds no clear bit: step over it.
+        if (bit % 32 == 0 && map->bits - bit >= 32 && map->words[bit / 32] == UINT32_MAX) {
+            run = 0;
+            bit += 31;
+            continue;
+        }
+        run = bitmap_test(map, bit) ? 0 : run + 1;
+        if (run == count) return bit + 1 - count;
+    }
+    return BITMAP_NONE;
+}

@@ -1,0 +1,27 @@
+// print.h - formatted text, to a buffer or to the console.
+//
+// kprintf() knows no device: whoever can show text registers a sink with print_sink_set(),
+// so that every part of the kernel can print without including a driver.
+//
+// Conversions: %d %i %u %x %X %o %c %s %p %%, with flags '-', '0', '#', a width (also '*'), a
+// precision for %s (also '*'), and the lengths h, hh, l, ll, z. %p prints 0x and eight digits
+// (sixteen on a 64-bit host). Anything else is printed as it stands.
+#pragma once
+
+#include <stdarg.h>
+#include <stddef.h>
+
+// Takes `bytes` characters, not NUL-terminated. Must work with interrupts off.
+typedef void print_sink(const char *text, size_t bytes);
+
+void print_sink_set(print_sink *sink);
+
+// As ISO C's snprintf: returns the length the whole text would have, writes at most room
+// bytes with the NUL. Pure: no lock, no device.
+int ksnprintf(char *to, size_t room, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int kvsnprintf(char *to, size_t room, const char *format, va_list args);
+
+// Prints to the sink, line by line as one piece: any context, interrupts too. Text of one call is
+// never split by another thread's. At most 512 characters a call, then cut with "...".
+void kprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void put_str(const char *text); // the seed's name for printing a string as it stands

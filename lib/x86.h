@@ -1,0 +1,62 @@
+// x86.h - the instructions C has no words for, one inline function each.
+//
+// Sources: Intel SDM volume 2. Nothing here knows the kernel; anyone may include it.
+// Page tables, CR3 and invlpg are not here: kernel/paging.c alone owns those.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+static inline void outb(uint16_t port, uint8_t value) {
+    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+static inline uint8_t inb(uint16_t port) {
+    uint8_t value;
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
+    return value;
+}
+
+static inline void outl(uint16_t port, uint32_t value) {
+    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+// Reads `words` 16-bit words from `port` to `to` (`rep insw`).
+static inline void insw(uint16_t port, void *to, uint32_t words) {
+    __asm__ volatile("rep insw" : "+D"(to), "+c"(words) : "d"(port) : "memory");
+}
+
+// Time-stamp counter. Counts executed instructions exactly under QEMU's -icount shift=0.
+static inline uint64_t rdtsc(void) {
+    uint32_t low, high;
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
+#define EFLAGS_IF 0x200u // interrupts enabled
+
+static inline uint32_t eflags_read(void) {
+    uint32_t flags;
+    __asm__ volatile("pushfl\n\tpopl %0" : "=r"(flags));
+    return flags;
+}
+
+// Turns interrupts off and returns EFLAGS as they were; give that to irq_restore().
+static inline uint32_t irq_save(void) {
+    uint32_t flags;
+    __asm__ volatile("pushfl\n\tpopl %0\n\tcli" : "=r"(flags) : : "memory");
+    return flags;
+}
+
+static inline void irq_restore(uint32_t flags) {
+    __asm__ volatile("pushl %0\n\tpopfl" : : "r"(flags) : "memory", "cc");
+}
+
+static inline bool irq_enabled(void) { return (eflags_read() & EFLAGS_IF) != 0; }
+
+static inline void irq_enable(void) { __asm__ volatile("sti" : : : "memory"); }
+
+static inline void irq_disable(void) { __asm__ volatile("cli" : : : "memory"); }
+
+// Waits for the next interrupt with interrupts on; `sti` shields the `hlt` behind it.
+static inline void cpu_idle(void) { __asm__ volatile("sti\n\thlt" : : : "memory"); }

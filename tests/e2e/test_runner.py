@@ -1,0 +1,145 @@
+"""The runner against kernels that panic, hang, lie, keep silent and blow a stack.
+
+The kernel's command line makes it do so (`selftest=...`), so these are real runs in real emulators.
+"""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from run import HANG, NO_LAST_LINE, PANIC, PASSED, USAGE, WRONG_EXIT
+
+BOTH = pytest.mark.parametrize("emulator", ["qemu", "bochs"])
+
+
+@BOTH
+def test_passes(boot, emulator):
+    run = boot("batch demo=no", emulator)
+    assert run.code == PASSED, run
+    assert run.lines[-1] == "granary: halt passed"
+    assert run.stderr == ""
+
+
+@BOTH
+def test_panic(boot, emulator):
+    run = boot("batch selftest=panic", emulator)
+    assert run.code == PANIC, run
+    assert "run: the kernel panicked: panic: " in run.stderr
+    assert run.lines[-1] == "granary: halt panic"
+
+
+@BOTH
+def test_hang(boot, emulator):
+    run = boot("batch selftest=hang", emulator, timeout=8)
+    assert run.code == HANG, run
+    assert "run: hang: no last line within 8 s" in run.stderr
+
+
+def test_lie(boot):
+    run = boot("batch selftest=lie")
+    assert run.lines[-1] == "granary: halt passed"
+    assert run.code == WRONG_EXIT, run
+    assert "the exit says: failed" in run.stderr
+
+
+@BOTH
+def test_silent(boot, emulator):
+    run = boot("batch selftest=silent", emulator)
+    assert run.code == NO_LAST_LINE, run
+    assert "granary: halt" not in "\n".join(run.lines)
+
+
+@BOTH
+def test_a_blown_stack_is_reported_with_the_thread(boot, emulator):
+    """Case 24: not a triple fault."""
+    run = boot("batch selftest=stack", emulator)
+    assert run.code == PANIC, run
+    assert "stack" in run.stderr and "thread" in run.stderr, run.stderr
+
+
+def test_missing_image(boot):
+    run = boot("batch", path="/nowhere/hd.img")
+    assert run.code == USAGE
+    assert run.stderr == "run: /nowhere/hd.img is not there: run `make` first\n"
+
+
+def test_damaged_image(boot, tmp_path):
+    bad = tmp_path / "hd.img"
+    bad.write_bytes(b"no image" * 1000)
+    run = boot("batch", path=str(bad))
+    assert run.code == USAGE
+    assert run.stderr.startswith("run: ") and "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("emulator, mem", [("bochs", 4096), ("bochs", 1), ("qemu", 0)])
+def test_memory_size_out_of_range(boot, emulator, mem):
+    run = boot("batch", emulator, mem)
+    assert run.code == USAGE
+    assert "takes a memory size from" in run.stderr
+
+
+def test_unknown_accelerator(boot):
+    run = boot("batch", more=("--accel", "nonsense"))
+    assert run.code == USAGE
+    assert "run: qemu did not start: " in run.stderr and "nonsense" in run.stderr
+
+
+def test_command_line_too_long(boot):
+    assert boot("batch demo=no " + "x" * 500).code == USAGE
+    run = boot("x" * 512)
+    assert run.code == USAGE
+    assert run.stderr == "run: the kernel command line has 512 bytes; the image has room for 511\n"
+
+
+@pytest.mark.parametrize("emulator", ["qemu", "bochs"])
+def test_missing_emulator(root, image, emulator, tmp_path):
+    done = subprocess.run(["/usr/bin/python3", os.path.join(root, "tools/run.py"), "--image", image,
+                           "--emulator", emulator], env={"PATH": str(tmp_path)}, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == USAGE
+    assert done.stderr.endswith("is not installed: run `sh tools/setup.sh`\n")
+
+
+def test_transcript_is_the_console(boot, tmp_path):
+    path = tmp_path / "transcript.txt"
+    path.write_text("granary: halt passed\n")  # a leftover must not count
+    run = boot("batch demo=no", more=("--transcript", str(path)))
+    assert run.code == PASSED
+    assert path.read_text().splitlines() == run.lines
+
+
+def test_icount_runs_are_identical(boot):
+    first, second = (boot("batch demo=no", more=("--icount",)) for _ in range(2))
+    assert first.code == PASSED, first
+    assert first.lines == second.lines
+
+
+def test_second_disk_is_not_written(boot, tmp_path):
+    disk = tmp_path / "disk,2.img"  # a comma, which QEMU's options give a meaning
+    disk.write_bytes(b"MTRACE1\0" * 100)
+    for emulator in ("qemu", "bochs"):
+        run = boot("batch demo=no", emulator, more=("--disk2", str(disk)))
+        assert run.code == PASSED, run
+    assert disk.read_bytes() == b"MTRACE1\0" * 100
+
+
+def test_a_stopped_runner_leaves_no_emulator(root, image, tmp_path):
+    process = subprocess.Popen(
+        ["/usr/bin/python3", os.path.join(root, "tools/run.py"), "--image", image, "--args=batch selftest=hang"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(tmp_path)})
+    children = f"/proc/{process.pid}/task/{process.pid}/children"
+    deadline = time.monotonic() + 10
+    emulator = []
+    while time.monotonic() < deadline and not emulator:
+        time.sleep(0.2)
+        with open(children, encoding="ascii") as file:
+            emulator = [pid for pid in file.read().split()
+                        if "qemu" in open(f"/proc/{pid}/cmdline", encoding="ascii").read()]
+    assert emulator, "QEMU did not start"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 143
+    assert not os.path.exists(f"/proc/{emulator[0]}")
+    assert os.listdir(tmp_path) == []

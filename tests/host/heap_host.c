@@ -1,0 +1,208 @@
+// heap_host.c - see heap_host.h. Everything kernel/memory.c and kernel/heapcheck.c ask for.
+#include "tests/host/heap_host.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "kernel/heapcheck.h"
+#include "lib/print.h"
+
+#define WINDOW_BYTES ((size_t)HOST_FRAMES_MAX * PG_SIZE)
+#define WINDOW_ALIGN ((size_t)4 << 20) // as kernel/layout.h has it
+
+uintptr_t host_heap_base;
+uint32_t host_total_memory;
+bool host_in_interrupt;
+
+static struct frame kernel_frame[HOST_FRAMES_MAX], user_frame[HOST_USER_FRAMES];
+static struct arena arena[HOST_FRAMES_MAX];
+static struct port_run kernel_run[8], user_run = {0, HOST_USER_FRAMES};
+static size_t kernel_runs;
+static uint32_t kernel_frames;
+
+static bool locked, window_open;
+static struct host_report report;
+static char printed[4096];
+static size_t printed_length;
+
+// ---- what the heap asks for --------------------------------------------------------------------
+
+port_state port_lock(void) {
+    assert_false(locked);
+    locked = true;
+    return 0x10c; // any number: it must come back
+}
+
+void port_unlock(port_state state) {
+    assert_true(locked);
+    assert_int_equal(state, 0x10c);
+    locked = false;
+}
+
+void port_pool(enum pool_id id, struct port_pool *out) {
+    *out = (struct port_pool){
+        .phys = HOST_PHYS,
+        .frames = kernel_frames,
+        .frame = kernel_frame,
+        .arena = arena,
+        .run = kernel_run,
+        .runs = kernel_runs,
+    };
+    if (id == POOL_KERNEL) return;
+    *out = (struct port_pool){
+        .phys = HOST_PHYS + (uint64_t)kernel_frames * PG_SIZE,
+        .frames = HOST_USER_FRAMES,
+        .frame = user_frame,
+        .run = &user_run,
+        .runs = 1,
+    };
+}
+
+void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller) {
+    assert_false(locked); // port.h promises it
+    assert_int_equal(report.fault, HEAP_OK);
+    report = (struct host_report){fault, pointer, caller};
+}
+
+static void print(const char *text) {
+    size_t length = strlen(text);
+    if (length >= sizeof printed - printed_length) return;
+    memcpy(printed + printed_length, text, length + 1);
+    printed_length += length;
+}
+
+void put_str(const char *text) { print(text); }
+
+void kprintf(const char *format, ...) {
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    print(line);
+}
+
+int ksnprintf(char *to, size_t room, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(to, room, format, args);
+    va_end(args);
+    return length;
+}
+
+// ---- a fresh heap ------------------------------------------------------------------------------
+
+// The window is mapped once, with room to find an aligned start in it.
+static void window_map(void) {
+    void *at = mmap(NULL, WINDOW_BYTES + WINDOW_ALIGN, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) abort();
+    host_heap_base = ((uintptr_t)at + WINDOW_ALIGN - 1) / WINDOW_ALIGN * WINDOW_ALIGN;
+}
+
+void host_heap_start_runs(uint32_t frames, const struct port_run *run, size_t runs) {
+    assert_true(frames <= HOST_FRAMES_MAX && runs <= sizeof kernel_run / sizeof kernel_run[0]);
+    if (host_heap_base == 0) window_map();
+    host_window_open();
+    locked = false;
+    host_in_interrupt = false;
+    report.fault = HEAP_OK;
+    printed_length = 0;
+    printed[0] = '\0';
+    memset((void *)host_heap_base, 0xa5, (size_t)frames * PG_SIZE);
+    memset(kernel_frame, 0, sizeof kernel_frame);
+    memset(user_frame, 0, sizeof user_frame);
+    memset(arena, 0, sizeof arena);
+    memset(k_block_descs, 0, sizeof k_block_descs);
+    memcpy(kernel_run, run, runs * sizeof *run);
+    kernel_runs = runs;
+    kernel_frames = frames;
+    host_total_memory = (frames + HOST_USER_FRAMES) * PG_SIZE;
+    memory_init();
+}
+
+void host_heap_start(uint32_t frames) {
+    struct port_run all = {0, frames};
+    host_heap_start_runs(frames, &all, 1);
+}
+
+void host_heap_end(void) {
+    assert_false(locked);
+    assert_int_equal(report.fault, HEAP_OK);
+    host_window_open();
+    if (heap_check() != 0) fail_msg("%s", printed);
+}
+
+struct host_report host_report_take(void) {
+    struct host_report taken = report;
+    report.fault = HEAP_OK;
+    return taken;
+}
+
+const char *host_printed(void) { return printed; }
+
+// ---- state -------------------------------------------------------------------------------------
+
+struct state {
+    struct pool pool[POOL_COUNT];
+    struct mem_block_desc desc[DESC_MAX];
+    struct heap heap;
+    struct frame kernel_frame[HOST_FRAMES_MAX], user_frame[HOST_USER_FRAMES];
+    struct arena arena[HOST_FRAMES_MAX];
+};
+
+static struct state saved;
+static unsigned char saved_window[WINDOW_BYTES];
+static bool window_saved; // it was open then
+
+void host_state_save(void) {
+    memcpy(saved.pool, mem_pool, sizeof saved.pool);
+    memcpy(saved.desc, k_block_descs, sizeof saved.desc);
+    saved.heap = heap;
+    memcpy(saved.kernel_frame, kernel_frame, kernel_frames * sizeof kernel_frame[0]);
+    memcpy(saved.user_frame, user_frame, sizeof user_frame);
+    memcpy(saved.arena, arena, kernel_frames * sizeof arena[0]);
+    window_saved = window_open;
+    if (window_saved) {
+        memcpy(saved_window, (void *)host_heap_base, (size_t)kernel_frames * PG_SIZE);
+    }
+}
+
+void host_state_assert_unchanged(void) {
+    assert_false(locked);
+    assert_memory_equal(saved.pool, mem_pool, sizeof saved.pool);
+    assert_memory_equal(saved.desc, k_block_descs, sizeof saved.desc);
+    assert_memory_equal(&saved.heap, &heap, sizeof heap);
+    assert_memory_equal(saved.kernel_frame, kernel_frame, kernel_frames * sizeof kernel_frame[0]);
+    assert_memory_equal(saved.user_frame, user_frame, sizeof user_frame);
+    assert_memory_equal(saved.arena, arena, kernel_frames * sizeof arena[0]);
+    if (window_saved && window_open) {
+        size_t bytes = (size_t)kernel_frames * PG_SIZE;
+        assert_int_equal(memcmp(saved_window, (void *)host_heap_base, bytes), 0);
+    }
+}
+
+static void window_protect(int how) {
+    if (mprotect((void *)host_heap_base, WINDOW_BYTES, how) != 0) abort();
+    window_open = how != PROT_NONE;
+}
+
+void host_window_close(void) { window_protect(PROT_NONE); }
+void host_window_open(void) { window_protect(PROT_READ | PROT_WRITE); }
+
+uint32_t host_longest_run(enum pool_id id) {
+    const struct pool *pool = &mem_pool[id];
+    uint32_t longest = 0;
+    for (uint32_t at = 0; at < pool->frames;) {
+        uint32_t tag = pool->frame[at].run, length = FRAME_RUN(tag);
+        if ((tag & FRAME_FREE) && length > longest) longest = length;
+        at += length > 0 ? length : 1;
+    }
+    return longest;
+}

@@ -1,0 +1,21 @@
+// host_port.h - kernel/port.h's answers where there is no kernel: the heap over memory of this process.
+//
+// Compiled in with -DGRANARY_PORT='"tests/host/host_port.h"'; the functions stand in heap_host.c.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+extern uintptr_t host_heap_base; // where the window of stand-in frames begins
+extern uint32_t host_total_memory;
+extern bool host_in_interrupt; // a test sets it to stand in an interrupt handler
+
+#define PORT_HEAP_BASE host_heap_base
+#define PORT_TOTAL_MEMORY host_total_memory
+
+typedef unsigned port_state;
+
+// No other thread is there: these only see to it that the heap locks once, and unlocks what it locked.
+port_state port_lock(void);
+void port_unlock(port_state state);
+static inline bool port_in_interrupt(void) { return host_in_interrupt; }

@@ -1,0 +1,40 @@
+#!/bin/sh
+# run.sh - runs the host's test programs and adds up what they say.
+#
+#   sh tests/host/run.sh PROGRAM...
+#
+# A program is believed only if its lines add up: as many tests ended as it said it would run, and its exit
+# status agrees. One that crashes, hangs or leaves in the middle counts as a failure. The whole output
+# of each stands beside it in PROGRAM.log and is shown if something failed.
+set -u
+
+LIMIT=120 # seconds for one program; the longest takes a few
+
+passed=0
+failed=0
+
+count() { # count PATTERN FILE: lines that match
+    grep -c "$1" "$2" || true
+}
+
+for program in "$@"; do
+    log="$program.log"
+    status=0
+    timeout "$LIMIT" "$program" >"$log" 2>&1 || status=$?
+    announced=$(sed -n 's/^\[=*\] Running \([0-9]*\) test(s).*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
+    ok=$(count '^\[       OK \]' "$log")
+    bad=$((announced - ok))
+    # More tests than announced, none at all, or a bad status although each was well (a leak found at exit).
+    if [ "$bad" -lt 0 ] || [ "$announced" -eq 0 ]; then bad=1; fi
+    if [ "$bad" -eq 0 ] && [ "$status" -ne 0 ]; then bad=1; fi
+    if [ "$bad" -ne 0 ]; then
+        echo "--- $log (status $status)"
+        grep -v '^\[ RUN\|^\[       OK' "$log" | head -60
+    fi
+    echo "$(basename "$program"): $ok passed, $bad failed"
+    passed=$((passed + ok))
+    failed=$((failed + bad))
+done
+
+echo "host tests: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]

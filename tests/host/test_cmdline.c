@@ -1,0 +1,244 @@
+// test_cmdline.c - kernel/cmdline.c: every option, every kind of wrong word, every bound.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernel/cmdline.h"
+
+#define TEST(name) static void name(void **state __attribute__((unused)))
+
+static struct options options;
+
+static void parse(const char *text) {
+    memset(&options, 0xa5, sizeof options); // what the parser leaves alone must show
+    cmdline_parse(text, &options);
+}
+
+// Parses a line that has exactly one thing wrong, and compares what is said of it.
+static void expect_problem(const char *text, const char *problem) {
+    parse(text);
+    assert_int_equal(options.problem_count, 1);
+    assert_int_equal(options.problem_more, 0);
+    assert_string_equal(options.problem[0], problem);
+}
+
+TEST(empty_line_gives_the_defaults) {
+    static const char *const lines[] = {"", " ", "\t \r\n "};
+    for (size_t i = 0; i < 3; i++) {
+        parse(lines[i]);
+        assert_false(options.batch || options.heap_panic);
+        assert_true(options.demo);
+        assert_null(options.test);
+        assert_string_equal(options.classes, "seed");
+        assert_int_equal(options.hz, 0);
+        assert_int_equal(options.selftest, SELFTEST_NONE);
+        assert_int_equal(options.problem_count, 0);
+    }
+}
+
+TEST(every_option_is_read) {
+    parse("batch demo=no test=heap_*,boot_map heap=panic classes=seed hz=250 selftest=lie");
+    assert_true(options.batch && options.heap_panic);
+    assert_false(options.demo);
+    assert_string_equal(options.test, "heap_*,boot_map");
+    assert_string_equal(options.classes, "seed");
+    assert_int_equal(options.hz, 250);
+    assert_int_equal(options.selftest, SELFTEST_LIE);
+    assert_int_equal(options.problem_count, 0);
+}
+
+TEST(test_without_a_name_means_all) {
+    parse("test");
+    assert_string_equal(options.test, "*");
+    parse("test=");
+    assert_string_equal(options.test, "");
+    assert_int_equal(options.problem_count, 0);
+}
+
+TEST(selftests_have_their_numbers) {
+    static const char *const line[] = {"selftest=panic",  "selftest=hang",  "selftest=lie",
+                                       "selftest=silent", "selftest=stack", "selftest=fault"};
+    for (int i = 0; i < 6; i++) {
+        parse(line[i]);
+        assert_int_equal(options.selftest, SELFTEST_PANIC + i);
+    }
+}
+
+TEST(blanks_of_all_kinds_separate) {
+    parse("  batch\t\tdemo=no\r\nhz=19  ");
+    assert_true(options.batch);
+    assert_false(options.demo);
+    assert_int_equal(options.hz, 19);
+    assert_int_equal(options.problem_count, 0);
+}
+
+TEST(the_last_of_two_wins) {
+    parse("demo=no heap=panic hz=100 demo=yes heap=report hz=200");
+    assert_true(options.demo);
+    assert_false(options.heap_panic);
+    assert_int_equal(options.hz, 200);
+}
+
+TEST(quotes_keep_blanks) {
+    parse("test=\"a b\" batch");
+    assert_string_equal(options.test, "a b");
+    assert_true(options.batch);
+    parse("\"batch\" te\"st=\"x hz=\"2\"50");
+    assert_true(options.batch);
+    assert_string_equal(options.test, "x");
+    assert_int_equal(options.hz, 250);
+    assert_int_equal(options.problem_count, 0);
+    parse("test=\"\"");
+    assert_string_equal(options.test, "");
+}
+
+TEST(an_open_quote_is_named) {
+    expect_problem("test=\"a b batch", "a quote is not closed");
+    assert_string_equal(options.test, "a b batch");
+    assert_false(options.batch);
+    parse("\"");
+    assert_int_equal(options.problem_count, 2); // and the empty word behind it is no option
+}
+
+TEST(an_unknown_option_is_named_with_the_known) {
+    static const char known[] =
+        "(known: batch, demo=yes|no, test[=NAME,NAME*], heap=report|panic, classes=seed, hz=19..10000, "
+        "selftest=panic|hang|lie|silent|stack|fault)";
+    char expected[CMDLINE_PROBLEM_BYTES];
+    snprintf(expected, sizeof expected, "unknown option 'tset' %s", known);
+    expect_problem("tset=heap_* batch", expected);
+    assert_true(options.batch);
+    snprintf(expected, sizeof expected, "unknown option '%s' %s", "abcdefghijklmnopqrstuvwxyz012345", known);
+    expect_problem("abcdefghijklmnopqrstuvwxyz0123456789", expected);
+    expect_problem("=batch", strcat(strcpy(expected, "unknown option '' "), known));
+}
+
+TEST(names_are_compared_whole) {
+    static const char *const line[] = {"batc", "batchx", "Batch", "-batch", "it's", "hzz=100", "h"};
+    for (size_t i = 0; i < sizeof line / sizeof line[0]; i++) {
+        parse(line[i]);
+        assert_int_equal(options.problem_count, 1);
+        assert_false(options.batch);
+        assert_int_equal(options.hz, 0);
+    }
+}
+
+TEST(bad_values_are_named) {
+    expect_problem("demo=maybe", "bad value 'maybe' for 'demo' (demo=yes|no)");
+    assert_true(options.demo);
+    expect_problem("heap=", "bad value '' for 'heap' (heap=report|panic)");
+    expect_problem("classes=huge", "bad value 'huge' for 'classes' (classes=seed)");
+    assert_string_equal(options.classes, "seed");
+    expect_problem("demo=no=yes", "bad value 'no=yes' for 'demo' (demo=yes|no)");
+    expect_problem("batch=1", "bad value '1' for 'batch' (batch)");
+    expect_problem("selftest=none",
+                   "bad value 'none' for 'selftest' (selftest=panic|hang|lie|silent|stack|fault)");
+    assert_int_equal(options.selftest, SELFTEST_NONE);
+}
+
+TEST(a_missing_value_is_named) {
+    expect_problem("demo", "'demo' wants a value (demo=yes|no)");
+    expect_problem("hz", "'hz' wants a value (hz=19..10000)");
+    expect_problem("selftest",
+                   "'selftest' wants a value (selftest=panic|hang|lie|silent|stack|fault)");
+}
+
+TEST(numbers_have_bounds) {
+    static const char *const bad[] = {"hz=",      "hz=0",  "hz=18", "hz=10001", "hz=4294967396",
+                                      "hz=-100",  "hz=1e3", "hz=100x", "hz=99999999999999999999999"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        parse(bad[i]);
+        assert_int_equal(options.problem_count, 1);
+        assert_int_equal(options.hz, 0);
+    }
+    parse("hz=19");
+    assert_int_equal(options.hz, 19);
+    parse("hz=10000");
+    assert_int_equal(options.hz, 10000);
+    parse("hz=0000000000100");
+    assert_int_equal(options.hz, 100);
+}
+
+TEST(problems_are_bounded_and_counted) {
+    parse("a b c d e f g h i j batch");
+    assert_int_equal(options.problem_count, CMDLINE_PROBLEMS_MAX);
+    assert_int_equal(options.problem_more, 2);
+    assert_memory_equal(options.problem[7], "unknown option 'h'", 18);
+    assert_true(options.batch);
+}
+
+TEST(a_full_sector_is_read) {
+    char line[CMDLINE_BYTES];
+    memset(line, ' ', sizeof line);
+    memcpy(line + CMDLINE_BYTES - 6, "batch", 6);
+    parse(line);
+    assert_true(options.batch);
+    assert_int_equal(options.problem_count, 0);
+}
+
+TEST(a_longer_line_is_cut_and_named) {
+    char line[CMDLINE_BYTES + 100];
+    memset(line, ' ', sizeof line);
+    memcpy(line, "batch", 5);
+    memcpy(line + CMDLINE_BYTES - 3, "demo=no", 8); // "de" is left of it
+    parse(line);
+    assert_true(options.batch && options.demo);
+    assert_int_equal(options.problem_count, 2);
+    assert_string_equal(options.problem[0], "longer than 511 characters, cut there");
+    assert_memory_equal(options.problem[1], "unknown option 'de'", 19);
+}
+
+TEST(what_cannot_be_shown_becomes_a_question_mark) {
+    parse("\x01\x1b[31m\x7f\xff");
+    assert_memory_equal(options.problem[0], "unknown option '?\?[31m?\?'", 25);
+}
+
+// Any bytes at all: no crash (the sanitizers look), and every problem ends inside its line.
+TEST(random_lines_are_safe) {
+    static const char *const piece[] = {"batch", "demo=", "no", "\"", " ", "=", "hz=", "77", "test=", "\x80", ","};
+    char line[CMDLINE_BYTES + 200];
+    srand(20);
+    for (int round = 0; round < 20000; round++) {
+        size_t length = 0, pieces = (size_t)rand() % 90;
+        for (size_t i = 0; i < pieces; i++) {
+            const char *next = piece[(size_t)rand() % (sizeof piece / sizeof piece[0])];
+            memcpy(line + length, next, strlen(next));
+            length += strlen(next);
+        }
+        line[length] = '\0';
+        parse(line);
+        for (uint32_t i = 0; i < options.problem_count; i++) {
+            assert_in_range(strnlen(options.problem[i], CMDLINE_PROBLEM_BYTES), 1, CMDLINE_PROBLEM_BYTES - 1);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(empty_line_gives_the_defaults),
+        cmocka_unit_test(every_option_is_read),
+        cmocka_unit_test(test_without_a_name_means_all),
+        cmocka_unit_test(selftests_have_their_numbers),
+        cmocka_unit_test(blanks_of_all_kinds_separate),
+        cmocka_unit_test(the_last_of_two_wins),
+        cmocka_unit_test(quotes_keep_blanks),
+        cmocka_unit_test(an_open_quote_is_named),
+        cmocka_unit_test(an_unknown_option_is_named_with_the_known),
+        cmocka_unit_test(names_are_compared_whole),
+        cmocka_unit_test(bad_values_are_named),
+        cmocka_unit_test(a_missing_value_is_named),
+        cmocka_unit_test(numbers_have_bounds),
+        cmocka_unit_test(problems_are_bounded_and_counted),
+        cmocka_unit_test(a_full_sector_is_read),
+        cmocka_unit_test(a_longer_line_is_cut_and_named),
+        cmocka_unit_test(what_cannot_be_shown_becomes_a_question_mark),
+        cmocka_unit_test(random_lines_are_safe),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

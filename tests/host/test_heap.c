@@ -1,0 +1,908 @@
+// test_heap.c - kernel/memory.c over stand-in frames: each promise of memory.h, each wrong call.
+//
+// Groups: what memory_init() leaves; frames; blocks and areas; the other calls; wrong calls, which must
+// name the fault and change nothing; no memory, which must change nothing either.
+#include "tests/host/heap_host.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernel/heapcheck.h"
+
+#define FRAMES 256u // of the kernel pool in most tests
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const uint32_t seed[] = {16, 32, 64, 128, 256, 512, 1024};
+
+static int start(void **state) {
+    (void)state;
+    host_heap_start(FRAMES);
+    return 0;
+}
+
+static int end(void **state) {
+    (void)state;
+    host_heap_end();
+    return 0;
+}
+
+static struct arena *arena_of(const void *p) {
+    return &heap.arena[((uintptr_t)p - PORT_HEAP_BASE) >> PG_SHIFT];
+}
+
+// All blocks given back and reserves trimmed: the heap must be as it was at the start.
+static void assert_all_home(void) {
+    sys_trim();
+    assert_int_equal(frames_free(POOL_KERNEL), frames_total(POOL_KERNEL));
+    assert_int_equal(heap.small_frames, 0);
+    assert_int_equal(heap.large_frames, 0);
+    for (uint32_t i = 0; i < heap.desc_count; i++) {
+        assert_int_equal(k_block_descs[i].arenas, 0);
+        assert_true(list_empty(&k_block_descs[i].free_list));
+    }
+}
+
+static void fill(void *p, size_t bytes, unsigned tag) {
+    for (size_t i = 0; i < bytes; i++) ((unsigned char *)p)[i] = (unsigned char)(tag + i * 7);
+}
+
+static void assert_filled(const void *p, size_t bytes, unsigned tag) {
+    for (size_t i = 0; i < bytes; i++) {
+        assert_int_equal(((const unsigned char *)p)[i], (unsigned char)(tag + i * 7));
+    }
+}
+
+// ---- memory_init -------------------------------------------------------------------------------
+
+static void init_prints_the_seeds_words(void **state) {
+    (void)state;
+    assert_ptr_equal(strstr(host_printed(), "mem_init start\n"), host_printed());
+    const char *done = strstr(host_printed(), "mem_init done\n");
+    assert_non_null(done);
+    assert_string_equal(done, "mem_init done\n"); // the last line
+    const char *pools = strstr(host_printed(), "mem_pool_init start\n");
+    assert_non_null(pools);
+    assert_true(pools < strstr(host_printed(), "mem_pool_init done\n"));
+    char total[64];
+    snprintf(total, sizeof total, "total %u bytes", (FRAMES + HOST_USER_FRAMES) * PG_SIZE);
+    assert_non_null(strstr(host_printed(), total));
+}
+
+static void init_makes_the_seeds_seven(void **state) {
+    (void)state;
+    assert_int_equal(heap.desc_count, COUNT(seed));
+    assert_int_equal(heap.block_max, 1024);
+    for (uint32_t i = 0; i < COUNT(seed); i++) {
+        assert_int_equal(k_block_descs[i].block_size, seed[i]);
+        assert_int_equal(k_block_descs[i].blocks_per_arena, PG_SIZE / seed[i]);
+        assert_int_equal(k_block_descs[i].frames_per_arena, 1);
+    }
+}
+
+static void init_takes_every_frame(void **state) {
+    (void)state;
+    assert_int_equal(frames_total(POOL_KERNEL), FRAMES);
+    assert_int_equal(frames_free(POOL_KERNEL), FRAMES);
+    assert_int_equal(frames_total(POOL_USER), HOST_USER_FRAMES);
+    assert_int_equal(host_longest_run(POOL_KERNEL), FRAMES);
+    assert_int_equal(frame_address(POOL_KERNEL, 3), HOST_PHYS + 3 * PG_SIZE);
+    assert_int_equal(frame_address(POOL_USER, 0), HOST_PHYS + FRAMES * PG_SIZE);
+}
+
+static void wrong_size_tables_are_refused(void **state) {
+    (void)state;
+    static uint32_t many[DESC_MAX + 1];
+    for (uint32_t i = 0; i < COUNT(many); i++) many[i] = (i + 1) * BLOCK_ALIGN;
+    const uint32_t falling[] = {32, 16}, twice[] = {16, 16}, odd[] = {16, 24}, zero[] = {0, 16};
+    const uint32_t above[] = {16, BLOCK_SIZE_MAX + BLOCK_ALIGN};
+    host_state_save();
+    assert_int_equal(block_desc_init(k_block_descs, many, 0), -1);
+    assert_int_equal(block_desc_init(k_block_descs, many, COUNT(many)), -1);
+    assert_int_equal(block_desc_init(k_block_descs, falling, 2), -1);
+    assert_int_equal(block_desc_init(k_block_descs, twice, 2), -1);
+    assert_int_equal(block_desc_init(k_block_descs, odd, 2), -1);
+    assert_int_equal(block_desc_init(k_block_descs, zero, 2), -1);
+    assert_int_equal(block_desc_init(k_block_descs, above, 2), -1);
+    host_state_assert_unchanged();
+    assert_int_equal(block_desc_init(k_block_descs, many, DESC_MAX), 0);
+    assert_int_equal(heap.block_max, DESC_MAX * BLOCK_ALIGN);
+}
+
+// For every block size there may be: which distances from an arena's start are blocks, by division.
+static void every_block_size_finds_its_blocks(void **state) {
+    (void)state;
+    for (uint32_t size = BLOCK_ALIGN; size <= BLOCK_SIZE_MAX; size += BLOCK_ALIGN) {
+        host_heap_start(32);
+        assert_int_equal(block_desc_init(k_block_descs, &size, 1), 0);
+        const struct mem_block_desc *desc = &k_block_descs[0];
+        uint32_t bytes = desc->frames_per_arena * PG_SIZE;
+        assert_in_range(desc->frames_per_arena, 1, ARENA_FRAMES_MAX);
+        assert_int_equal(desc->blocks_per_arena, bytes / size);
+        assert_in_range(desc->blocks_per_arena, 1, ARENA_BLOCKS_MAX);
+        unsigned char *base = sys_malloc(size);
+        for (uint32_t i = 1; i < desc->blocks_per_arena; i++) {
+            assert_ptr_equal(sys_malloc(size), base + i * size);
+        }
+        for (uint32_t off = 0; off < bytes; off++) {
+            struct arena *arena;
+            uint32_t block;
+            bool is_block = off % size == 0 && off / size < desc->blocks_per_arena;
+            enum heap_fault fault = heap_classify((uintptr_t)base + off, &arena, &block);
+            assert_int_equal(fault, is_block ? HEAP_OK : HEAP_INTERIOR_POINTER);
+            if (is_block) assert_int_equal(block, off / size);
+        }
+        assert_int_equal(heap_check(), 0);
+    }
+}
+
+// ---- frames ------------------------------------------------------------------------------------
+
+static void frames_come_and_go(void **state) {
+    (void)state;
+    uint32_t first = frame_alloc(POOL_USER, 1), rest = frame_alloc(POOL_USER, HOST_USER_FRAMES - 1);
+    assert_true(first != FRAME_NONE && rest != FRAME_NONE && first != rest);
+    assert_int_equal(frames_free(POOL_USER), 0);
+    host_state_save();
+    assert_int_equal(frame_alloc(POOL_USER, 1), FRAME_NONE);
+    host_state_assert_unchanged();
+    frame_free(POOL_USER, rest, HOST_USER_FRAMES - 1);
+    frame_free(POOL_USER, first, 1);
+    assert_int_equal(host_longest_run(POOL_USER), HOST_USER_FRAMES); // joined again
+}
+
+static void frame_counts_out_of_range(void **state) {
+    (void)state;
+    host_state_save();
+    assert_int_equal(frame_alloc(POOL_KERNEL, 0), FRAME_NONE);
+    assert_int_equal(frame_alloc(POOL_KERNEL, FRAMES + 1), FRAME_NONE);
+    assert_int_equal(frame_alloc(POOL_KERNEL, 0x40000000), FRAME_NONE);
+    assert_int_equal(frame_alloc(POOL_KERNEL, UINT32_MAX), FRAME_NONE);
+    host_state_assert_unchanged();
+    assert_int_equal(frame_alloc(POOL_KERNEL, FRAMES), 0);
+}
+
+// frame_free() of something else: reported, nothing changed.
+static void assert_frame_refused(uint32_t first, uint32_t count, enum heap_fault fault) {
+    host_state_save();
+    frame_free(POOL_KERNEL, first, count);
+    struct host_report report = host_report_take();
+    assert_int_equal(report.fault, fault);
+    assert_int_equal(report.pointer, (uintptr_t)frame_address(POOL_KERNEL, first));
+    host_state_assert_unchanged();
+}
+
+static void wrong_frames_are_refused(void **state) {
+    (void)state;
+    uint32_t run = frame_alloc(POOL_KERNEL, 4);
+    assert_frame_refused(run, 3, HEAP_NOT_ALLOCATED);     // not the whole run
+    assert_frame_refused(run, 5, HEAP_NOT_ALLOCATED);     // more than the run
+    assert_frame_refused(run, 0, HEAP_NOT_ALLOCATED);     // nothing
+    assert_frame_refused(run + 1, 3, HEAP_NOT_ALLOCATED); // from its middle
+    assert_frame_refused(run + 8, 1, HEAP_NOT_ALLOCATED); // free
+    assert_frame_refused(FRAMES, 1, HEAP_OUTSIDE);
+    assert_frame_refused(UINT32_MAX, 1, HEAP_OUTSIDE);
+    frame_free(POOL_KERNEL, run, 4);
+    assert_frame_refused(run, 4, HEAP_NOT_ALLOCATED); // twice
+}
+
+// A hole of the memory map belongs to nobody: runs on its two sides never become one.
+static void holes_stay_holes(void **state) {
+    (void)state;
+    const struct port_run runs[] = {{2, 10}, {16, 1}, {20, 44}};
+    host_heap_start_runs(64, runs, COUNT(runs));
+    assert_int_equal(frames_total(POOL_KERNEL), 55);
+    assert_int_equal(host_longest_run(POOL_KERNEL), 44);
+    bool taken[64] = {false};
+    for (int i = 0; i < 55; i++) {
+        uint32_t frame = frame_alloc(POOL_KERNEL, 1);
+        assert_true(frame < 64 && !taken[frame]);
+        assert_true((frame >= 2 && frame < 12) || frame == 16 || frame >= 20);
+        taken[frame] = true;
+    }
+    assert_int_equal(frame_alloc(POOL_KERNEL, 1), FRAME_NONE);
+    for (uint32_t i = 0; i < 64; i++) {
+        if (taken[i]) frame_free(POOL_KERNEL, i, 1);
+    }
+    assert_int_equal(host_longest_run(POOL_KERNEL), 44);
+    assert_frame_refused(12, 1, HEAP_NOT_ALLOCATED); // in a hole
+}
+
+// Three runs side by side, given back in each of the six orders.
+static void neighbours_join_in_any_order(void **state) {
+    (void)state;
+    static const int order[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    for (int i = 0; i < 6; i++) {
+        void *p[3];
+        for (int k = 0; k < 3; k++) assert_non_null(p[k] = sys_malloc(5000 + 4096 * (size_t)k));
+        for (int k = 0; k < 3; k++) sys_free(p[order[i][k]]);
+        assert_int_equal(host_longest_run(POOL_KERNEL), FRAMES);
+        assert_int_equal(heap_check(), 0);
+    }
+}
+
+// ---- blocks and areas --------------------------------------------------------------------------
+
+static void size_zero_gives_null(void **state) {
+    (void)state;
+    host_state_save();
+    assert_null(sys_malloc(0));
+    assert_null(sys_calloc(0, 16));
+    assert_null(sys_calloc(16, 0));
+    assert_null(sys_calloc(0, SIZE_MAX));
+    assert_null(sys_realloc(NULL, 0));
+    assert_null(sys_aligned_alloc(16, 0));
+    assert_null(sys_aligned_alloc(4096, 0));
+    host_state_assert_unchanged();
+}
+
+// Around each block size: the smallest descriptor that serves, or frames.
+static void sizes_meet_their_descriptor(void **state) {
+    (void)state;
+    for (size_t size = 1; size <= 1100; size++) {
+        void *p = sys_malloc(size);
+        assert_non_null(p);
+        assert_int_equal((uintptr_t)p % BLOCK_ALIGN, 0);
+        const struct arena *arena = arena_of(p);
+        if (size > 1024) {
+            assert_int_equal(arena->large, 1);
+            assert_null(arena->desc);
+            assert_int_equal(sys_usable_size(p), PG_SIZE);
+        } else {
+            uint32_t i = 0;
+            while (seed[i] < size) i++;
+            assert_int_equal(arena->large, 0);
+            assert_ptr_equal(arena->desc, &k_block_descs[i]);
+            assert_int_equal(sys_usable_size(p), seed[i]);
+        }
+        sys_free(p);
+    }
+    assert_all_home();
+}
+
+static void large_sizes_take_exact_frames(void **state) {
+    (void)state;
+    for (uint32_t pages = 1; pages <= 40; pages++) {
+        for (int off = -32; off <= 32; off++) {
+            size_t size = pages * PG_SIZE + (size_t)off, want = pages + (off > 0);
+            void *p = sys_malloc(size);
+            assert_non_null(p);
+            assert_int_equal(arena_of(p)->cnt, want);
+            assert_int_equal(arena_of(p)->large, 1);
+            assert_int_equal(sys_usable_size(p), want * PG_SIZE);
+            assert_int_equal(frames_free(POOL_KERNEL), FRAMES - want);
+            assert_int_equal(heap.large_frames, want);
+            fill(p, size, pages);
+            sys_free(p);
+            assert_int_equal(frames_free(POOL_KERNEL), FRAMES);
+        }
+    }
+}
+
+static void all_of_the_pool_in_one_area(void **state) {
+    (void)state;
+    void *p = sys_malloc(FRAMES * PG_SIZE);
+    assert_ptr_equal(p, PORT_HEAP_BASE);
+    assert_null(sys_malloc(1));
+    sys_free(p);
+    host_state_save();
+    assert_null(sys_malloc(FRAMES * PG_SIZE + 1));
+    host_state_assert_unchanged();
+    assert_all_home();
+}
+
+// The sizes whose rounding up wraps: near 2^32, and near this machine's own end.
+static void sizes_near_the_end_give_null(void **state) {
+    (void)state;
+    void *p = sys_malloc(100);
+    host_state_save();
+    for (size_t less = 1; less <= 8192; less++) {
+        const size_t sizes[] = {((size_t)UINT32_MAX + 1) - less, SIZE_MAX - less + 1};
+        for (size_t i = 0; i < COUNT(sizes); i++) {
+            assert_null(sys_malloc(sizes[i]));
+            assert_null(sys_calloc(1, sizes[i]));
+            assert_null(sys_calloc(sizes[i], 1));
+            assert_null(sys_realloc(p, sizes[i]));
+            assert_null(sys_aligned_alloc(64, sizes[i]));
+            assert_null(sys_aligned_alloc(PG_SIZE, sizes[i]));
+            assert_null(sys_aligned_alloc(4 * PG_SIZE, sizes[i]));
+        }
+    }
+    host_state_assert_unchanged();
+    sys_free(p);
+}
+
+static void free_of_null_does_nothing(void **state) {
+    (void)state;
+    host_state_save();
+    sys_free(NULL);
+    assert_int_equal(sys_usable_size(NULL), 0);
+    host_state_assert_unchanged();
+}
+
+// Every block of every descriptor at once: none overlaps another.
+static void live_blocks_never_overlap(void **state) {
+    (void)state;
+    static void *p[COUNT(seed)][600];
+    for (size_t d = 0; d < COUNT(seed); d++) {
+        uint32_t blocks = 2 * PG_SIZE / seed[d] + 1; // two arenas full and one block more
+        for (uint32_t i = 0; i < blocks; i++) {
+            assert_non_null(p[d][i] = sys_malloc(seed[d]));
+            fill(p[d][i], seed[d], (unsigned)(d * 100 + i));
+        }
+    }
+    for (size_t d = 0; d < COUNT(seed); d++) {
+        for (uint32_t i = 0; i < 2 * PG_SIZE / seed[d] + 1; i++) {
+            assert_filled(p[d][i], seed[d], (unsigned)(d * 100 + i));
+            sys_free(p[d][i]);
+        }
+    }
+    assert_all_home();
+}
+
+// A pair at the edge of an arena opens one arena, once.
+static void edge_of_an_arena_does_not_flap(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < PG_SIZE / 256; i++) assert_non_null(sys_malloc(256));
+    const struct mem_block_desc *desc = &k_block_descs[4];
+    assert_int_equal(desc->arenas, 1);
+    assert_true(list_empty(&desc->free_list));
+    for (int i = 0; i < 100; i++) {
+        void *p = sys_malloc(256);
+        assert_int_equal(desc->arenas, 2);
+        assert_int_equal(frames_free(POOL_KERNEL), FRAMES - 2);
+        sys_free(p);
+        assert_int_equal(desc->arenas, 2);
+        assert_int_equal(frames_free(POOL_KERNEL), FRAMES - 2);
+    }
+    assert_int_equal(sys_trim(), 1);
+    assert_int_equal(desc->arenas, 1);
+}
+
+static void one_empty_arena_is_kept_at_most(void **state) {
+    (void)state;
+    static void *p[10 * 64];
+    for (size_t i = 0; i < COUNT(p); i++) assert_non_null(p[i] = sys_malloc(64));
+    assert_int_equal(frames_free(POOL_KERNEL), FRAMES - 10);
+    for (size_t i = 0; i < COUNT(p); i++) sys_free(p[i]);
+    assert_int_equal(frames_free(POOL_KERNEL), FRAMES - 1);
+    assert_int_equal(sys_trim(), 1);
+    assert_int_equal(sys_trim(), 0);
+    assert_all_home();
+}
+
+static void trim_leaves_live_blocks_alone(void **state) {
+    (void)state;
+    void *p = sys_malloc(64);
+    fill(p, 64, 9);
+    assert_int_equal(sys_trim(), 0);
+    assert_filled(p, 64, 9);
+    assert_int_equal(sys_usable_size(p), 64);
+    sys_free(p);
+    assert_int_equal(sys_trim(), 1);
+    assert_all_home();
+}
+
+// ---- calloc, realloc, aligned ------------------------------------------------------------------
+
+static void calloc_clears_reused_memory(void **state) {
+    (void)state;
+    const size_t sizes[] = {1, 16, 100, 1024, 1025, 5000, 70000};
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        void *p = sys_malloc(sizes[i]);
+        memset(p, 0xff, sys_usable_size(p));
+        sys_free(p);
+        unsigned char *q = sys_calloc(1, sizes[i]);
+        assert_ptr_equal(q, p); // the same memory: else this shows nothing
+        for (size_t k = 0; k < sizes[i]; k++) assert_int_equal(q[k], 0);
+        sys_free(q);
+    }
+    assert_all_home();
+}
+
+static void calloc_products_that_overflow(void **state) {
+    (void)state;
+    const size_t half = (size_t)1 << (sizeof(size_t) * 4); // half * half is 2^32 or 2^64
+    host_state_save();
+    assert_null(sys_calloc(0x10001, 0x10001)); // the trap of 32 bits
+    assert_null(sys_calloc(half, half));
+    assert_null(sys_calloc(half + 1, half + 1));
+    assert_null(sys_calloc(SIZE_MAX / 2 + 1, 2));
+    assert_null(sys_calloc(2, SIZE_MAX / 2 + 1));
+    assert_null(sys_calloc(SIZE_MAX, SIZE_MAX));
+    assert_null(sys_calloc(SIZE_MAX / 16 + 1, 16)); // 0 if it wrapped
+    host_state_assert_unchanged();
+    void *p = sys_calloc(12, 12);
+    assert_int_equal(sys_usable_size(p), 256);
+    sys_free(p);
+}
+
+static void realloc_of_null_allocates(void **state) {
+    (void)state;
+    void *p = sys_realloc(NULL, 100);
+    assert_non_null(p);
+    assert_int_equal(sys_usable_size(p), 128);
+    assert_null(sys_realloc(p, 0)); // and this frees
+    sys_free(p);
+    assert_int_equal(host_report_take().fault, HEAP_DOUBLE_FREE);
+    assert_all_home();
+}
+
+// From each size to each other, over every descriptor and the page boundary.
+static void realloc_keeps_contents(void **state) {
+    (void)state;
+    const size_t sizes[] = {1,   15,  16,   17,   32,   33,   64,   65,   128,   129,  256,
+                            257, 512, 513,  1023, 1024, 1025, 4095, 4096, 4097,  8192, 8193,
+                            20000, 40960, 40961};
+    for (size_t a = 0; a < COUNT(sizes); a++) {
+        for (size_t b = 0; b < COUNT(sizes); b++) {
+            void *p = sys_malloc(sizes[a]);
+            fill(p, sizes[a], (unsigned)a);
+            void *q = sys_realloc(p, sizes[b]);
+            assert_non_null(q);
+            assert_filled(q, sizes[a] < sizes[b] ? sizes[a] : sizes[b], (unsigned)a);
+            assert_true(sys_usable_size(q) >= sizes[b]);
+            sys_free(q);
+        }
+    }
+    assert_all_home();
+}
+
+static void realloc_in_place(void **state) {
+    (void)state;
+    void *p = sys_malloc(33);
+    assert_ptr_equal(sys_realloc(p, 64), p); // same descriptor
+    assert_ptr_equal(sys_realloc(p, 34), p);
+    sys_free(p);
+    p = sys_malloc(3 * PG_SIZE);
+    assert_ptr_equal(sys_realloc(p, 2 * PG_SIZE), p); // frames behind go back
+    assert_int_equal(heap.large_frames, 2);
+    assert_ptr_equal(sys_realloc(p, 9 * PG_SIZE - 5), p); // and are taken again
+    assert_int_equal(heap.large_frames, 9);
+    assert_int_equal(sys_usable_size(p), 9 * PG_SIZE);
+    sys_free(p);
+    assert_all_home();
+}
+
+// A neighbour stands behind: the area has to move, or stay as it is.
+static void realloc_that_must_move(void **state) {
+    (void)state;
+    void *p = sys_malloc(2 * PG_SIZE), *wall = sys_malloc(PG_SIZE);
+    fill(p, 2 * PG_SIZE, 3);
+    void *q = sys_realloc(p, 4 * PG_SIZE);
+    assert_ptr_not_equal(q, p);
+    assert_filled(q, 2 * PG_SIZE, 3);
+    sys_free(wall);
+    sys_free(q);
+    assert_all_home();
+}
+
+static void realloc_that_cannot_grow_keeps_all(void **state) {
+    (void)state;
+    void *p = sys_malloc(100), *q = sys_malloc(10000);
+    fill(p, 100, 1);
+    fill(q, 10000, 2);
+    host_state_save();
+    assert_null(sys_realloc(p, FRAMES * PG_SIZE));
+    assert_null(sys_realloc(q, FRAMES * PG_SIZE));
+    assert_null(sys_realloc(q, SIZE_MAX));
+    host_state_assert_unchanged();
+    sys_free(p);
+    sys_free(q);
+    assert_all_home();
+}
+
+// Shrinking can need a new block. If there is none, the old one serves on.
+static void realloc_shrinks_without_memory(void **state) {
+    (void)state;
+    void *p = sys_malloc(1024), *q = sys_malloc(2000);
+    while (frame_alloc(POOL_KERNEL, 1) != FRAME_NONE) {}
+    fill(p, 1024, 5);
+    host_state_save();
+    assert_ptr_equal(sys_realloc(p, 16), p);
+    assert_ptr_equal(sys_realloc(q, 16), q);
+    host_state_assert_unchanged();
+    assert_filled(p, 16, 5);
+}
+
+static void alignments_that_are_none(void **state) {
+    (void)state;
+    const size_t wrong[] = {0, 3, 24, 48, 4095, 4097, 12288, SIZE_MAX};
+    host_state_save();
+    for (size_t i = 0; i < COUNT(wrong); i++) assert_null(sys_aligned_alloc(wrong[i], 100));
+    const size_t far[] = {0x80000000u, (size_t)1 << (sizeof(size_t) * 8 - 1)};
+    for (size_t i = 0; i < COUNT(far); i++) {
+        assert_null(sys_aligned_alloc(far[i], 1));
+        assert_null(sys_aligned_alloc(far[i], SIZE_MAX));
+    }
+    host_state_assert_unchanged();
+}
+
+static void aligned_blocks_are_aligned(void **state) {
+    (void)state;
+    const size_t sizes[] = {1, 16, 17, 100, 512, 1000, 1024, 1025, 4096, 5000, 50000};
+    for (size_t alignment = 1; alignment <= 32 * PG_SIZE; alignment *= 2) {
+        void *p[COUNT(sizes)];
+        for (size_t i = 0; i < COUNT(sizes); i++) {
+            assert_non_null(p[i] = sys_aligned_alloc(alignment, sizes[i]));
+            assert_int_equal((uintptr_t)p[i] % alignment, 0);
+            assert_int_equal((uintptr_t)p[i] % BLOCK_ALIGN, 0);
+            assert_true(sys_usable_size(p[i]) >= sizes[i]);
+            fill(p[i], sizes[i], (unsigned)i);
+        }
+        assert_int_equal(heap_check(), 0);
+        for (size_t i = 0; i < COUNT(sizes); i++) {
+            assert_filled(p[i], sizes[i], (unsigned)i);
+            sys_free(p[i]);
+        }
+        assert_all_home();
+    }
+}
+
+// Frames before and behind an aligned area are free again at once.
+static void aligned_areas_waste_no_frames(void **state) {
+    (void)state;
+    void *off = sys_malloc(PG_SIZE);
+    void *p = sys_aligned_alloc(16 * PG_SIZE, 3 * PG_SIZE);
+    assert_int_equal((uintptr_t)p % (16 * PG_SIZE), 0);
+    assert_int_equal(frames_free(POOL_KERNEL), FRAMES - 4);
+    assert_int_equal(arena_of(p)->cnt, 3);
+    sys_free(off);
+    sys_free(p);
+    assert_int_equal(host_longest_run(POOL_KERNEL), FRAMES);
+}
+
+// ---- wrong calls -------------------------------------------------------------------------------
+
+// Each of the calls that take a pointer refuses p with `fault` and changes nothing, not even with the window
+// unreadable: what the heap says it knows from its records.
+static void assert_refused(uintptr_t p, enum heap_fault fault) {
+    host_window_close();
+    host_state_save();
+    for (int call = 0; call < 4; call++) {
+        if (call == 0) sys_free((void *)p);
+        if (call == 1) assert_null(sys_realloc((void *)p, 100));
+        if (call == 2) assert_null(sys_realloc((void *)p, 0));
+        if (call == 3) assert_int_equal(sys_usable_size((void *)p), 0);
+        struct host_report report = host_report_take();
+        assert_int_equal(report.fault, fault);
+        assert_int_equal(report.pointer, p);
+        host_state_assert_unchanged();
+    }
+    host_window_open();
+}
+
+static void fault_words_are_fixed(void **state) {
+    (void)state;
+    assert_string_equal(heap_fault_text(HEAP_DOUBLE_FREE), "double free");
+    assert_string_equal(heap_fault_text(HEAP_NOT_ALLOCATED), "not allocated");
+    assert_string_equal(heap_fault_text(HEAP_INTERIOR_POINTER), "interior pointer");
+    assert_string_equal(heap_fault_text(HEAP_OUTSIDE), "outside the heap");
+    assert_string_equal(heap_fault_text(HEAP_CORRUPT_ARENA), "corrupt arena");
+    assert_string_equal(heap_fault_text(HEAP_OVERFLOW), "overflow");
+    assert_string_equal(heap_fault_text(HEAP_USE_AFTER_FREE), "use after free");
+    assert_string_equal(heap_fault_text(HEAP_FROM_INTERRUPT), "from interrupt");
+}
+
+static void double_free_in_a_live_arena(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(seed); i++) {
+        void *p = sys_malloc(seed[i]), *q = sys_malloc(seed[i]);
+        sys_free(p);
+        assert_refused((uintptr_t)p, HEAP_DOUBLE_FREE);
+        sys_free(q);
+        assert_refused((uintptr_t)p, HEAP_DOUBLE_FREE); // the arena is empty now, and kept
+        assert_refused((uintptr_t)q, HEAP_DOUBLE_FREE);
+        assert_int_equal(sys_trim(), 1);
+        assert_refused((uintptr_t)p, HEAP_NOT_ALLOCATED); // the arena is gone
+    }
+}
+
+static void double_free_in_an_arena_given_back(void **state) {
+    (void)state;
+    static void *p[3 * 64];
+    for (size_t i = 0; i < COUNT(p); i++) p[i] = sys_malloc(64);
+    for (size_t i = 0; i < COUNT(p); i++) sys_free(p[i]);
+    int gone = 0, kept = 0;
+    for (size_t i = 0; i < COUNT(p); i++) {
+        bool live = arena_of(p[i])->desc != NULL;
+        assert_refused((uintptr_t)p[i], live ? HEAP_DOUBLE_FREE : HEAP_NOT_ALLOCATED);
+        ++*(live ? &kept : &gone);
+    }
+    assert_int_equal(kept, 64);
+    assert_int_equal(gone, 128);
+}
+
+static void large_area_freed_twice(void **state) {
+    (void)state;
+    void *p = sys_malloc(10000);
+    sys_free(p);
+    assert_refused((uintptr_t)p, HEAP_NOT_ALLOCATED);
+    assert_refused((uintptr_t)p + PG_SIZE, HEAP_NOT_ALLOCATED);
+    void *q = sys_malloc(PG_SIZE); // its frames serve somebody else
+    sys_free(q);
+    assert_refused((uintptr_t)p, HEAP_NOT_ALLOCATED);
+}
+
+static void interior_pointers_of_blocks(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(seed); i++) {
+        uintptr_t p = (uintptr_t)sys_malloc(seed[i]);
+        assert_refused(p + 1, HEAP_INTERIOR_POINTER);
+        assert_refused(p + 8, HEAP_INTERIOR_POINTER);
+        assert_refused(p + seed[i] - 1, HEAP_INTERIOR_POINTER);
+        if (seed[i] > 16) assert_refused(p + 16, HEAP_INTERIOR_POINTER); // aligned as a block is
+        sys_free((void *)p);
+    }
+}
+
+static void interior_pointers_of_areas(void **state) {
+    (void)state;
+    uintptr_t p = (uintptr_t)sys_malloc(3 * PG_SIZE);
+    assert_refused(p + 1, HEAP_INTERIOR_POINTER);
+    assert_refused(p + 16, HEAP_INTERIOR_POINTER);
+    assert_refused(p + PG_SIZE, HEAP_INTERIOR_POINTER);
+    assert_refused(p + PG_SIZE + 16, HEAP_INTERIOR_POINTER);
+    assert_refused(p + 3 * PG_SIZE - 1, HEAP_INTERIOR_POINTER);
+    assert_refused(p + 3 * PG_SIZE, HEAP_NOT_ALLOCATED); // just behind it
+    sys_free((void *)p);
+}
+
+// Users write what they like into their memory, a copy of an arena's record too.
+static void faked_records_convince_nobody(void **state) {
+    (void)state;
+    struct arena *large = sys_malloc(2 * PG_SIZE);
+    unsigned char *second = (unsigned char *)large + PG_SIZE;
+    void *small = sys_malloc(64);
+    memcpy(large, arena_of(small), sizeof *large);
+    memcpy(second, arena_of(large), sizeof *large);
+    struct arena *fake = (struct arena *)second;
+    fake->base = (uintptr_t)second;
+    fake->seal = arena_seal(fake);
+    assert_refused((uintptr_t)second, HEAP_INTERIOR_POINTER);
+    assert_refused((uintptr_t)second + sizeof *fake, HEAP_INTERIOR_POINTER);
+    assert_refused((uintptr_t)large + sizeof *fake, HEAP_INTERIOR_POINTER);
+    sys_free(large);
+    sys_free(small);
+    assert_all_home();
+}
+
+static void block_never_handed_out(void **state) {
+    (void)state;
+    uintptr_t p = (uintptr_t)sys_malloc(64);
+    for (uint32_t block = 1; block < 64; block++) {
+        assert_refused(p + block * 64, HEAP_NOT_ALLOCATED);
+    }
+    sys_free((void *)p);
+}
+
+static void frames_held_by_others(void **state) {
+    (void)state;
+    uint32_t frame = frame_alloc(POOL_KERNEL, 2);
+    uintptr_t at = PORT_HEAP_BASE + frame * PG_SIZE;
+    assert_refused(at, HEAP_NOT_ALLOCATED);
+    assert_refused(at + PG_SIZE + 16, HEAP_NOT_ALLOCATED);
+    frame_free(POOL_KERNEL, frame, 2);
+}
+
+static char some_data[64];
+static const char some_text[] = "read-only";
+
+static void pointers_from_elsewhere(void **state) {
+    (void)state;
+    int on_the_stack = 0;
+    const uintptr_t elsewhere[] = {
+        (uintptr_t)&on_the_stack,
+        (uintptr_t)some_data,
+        (uintptr_t)some_text,
+        (uintptr_t)pointers_from_elsewhere,
+        (uintptr_t)k_block_descs,
+        (uintptr_t)heap.arena,
+        0x7,
+        0xffffffffu,
+        UINTPTR_MAX,
+        PORT_HEAP_BASE - 1,
+        PORT_HEAP_BASE - 16,
+        PORT_HEAP_BASE + FRAMES * PG_SIZE, // mapped, but no frame of this pool
+        PORT_HEAP_BASE + (uintptr_t)FRAMES * PG_SIZE * 1024,
+    };
+    for (size_t i = 0; i < COUNT(elsewhere); i++) assert_refused(elsewhere[i], HEAP_OUTSIDE);
+}
+
+// One field of an arena's record overwritten: named, and its frames stay away from everybody.
+static void overwritten_record_is_named(void **state) {
+    (void)state;
+    for (int field = 0; field < 7; field++) {
+        host_heap_start(FRAMES);
+        void *p = sys_malloc(64), *large = sys_malloc(5000);
+        struct arena *arena = field < 5 ? arena_of(p) : arena_of(large);
+        if (field == 0) arena->desc = &k_block_descs[0];
+        if (field == 1) arena->cnt ^= 1;
+        if (field == 2) arena->carved ^= 0x10;
+        if (field == 3) arena->base += 16;
+        if (field == 4) arena->seal ^= 0x80000000u;
+        if (field == 5) arena->cnt += 100;
+        if (field == 6) arena->large = 0;
+        assert_refused((uintptr_t)(field < 5 ? p : large), HEAP_CORRUPT_ARENA);
+        uint32_t was = frames_free(POOL_KERNEL);
+        sys_trim();
+        assert_int_equal(frames_free(POOL_KERNEL), was);
+        host_heap_start(FRAMES); // end() wants a sound one
+    }
+}
+
+static void from_an_interrupt_handler(void **state) {
+    (void)state;
+    void *p = sys_malloc(64), *large = sys_malloc(5000);
+    host_in_interrupt = true;
+    assert_refused((uintptr_t)p, HEAP_FROM_INTERRUPT);
+    assert_refused((uintptr_t)large, HEAP_FROM_INTERRUPT);
+    host_state_save();
+    const size_t sizes[] = {1, 64, 1024, 1025, 9000};
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        for (int call = 0; call < 4; call++) {
+            if (call == 0) assert_null(sys_malloc(sizes[i]));
+            if (call == 1) assert_null(sys_calloc(1, sizes[i]));
+            if (call == 2) assert_null(sys_realloc(NULL, sizes[i]));
+            if (call == 3) assert_null(sys_aligned_alloc(2 * PG_SIZE, sizes[i]));
+            assert_int_equal(host_report_take().fault, HEAP_FROM_INTERRUPT);
+        }
+    }
+    sys_free(NULL); // frees nothing, so it is no fault anywhere
+    host_state_assert_unchanged();
+    host_in_interrupt = false;
+    sys_free(p);
+    sys_free(large);
+    assert_all_home();
+}
+
+// The report names who called the heap, not a function of the heap.
+static __attribute__((noinline)) void wrong_free(void *p) {
+    sys_free(p);
+    __asm__ volatile(""); // a call, not a jump: its return address lies here
+}
+
+static __attribute__((noinline)) void wrong_realloc(void *p) {
+    void *q = sys_realloc(p, 10);
+    __asm__ volatile("" : : "r"(q));
+}
+
+static void reports_name_the_caller(void **state) {
+    (void)state;
+    wrong_free(some_data);
+    uintptr_t off = host_report_take().caller - (uintptr_t)wrong_free;
+    assert_in_range(off, 1, 100);
+    wrong_realloc(some_data);
+    off = host_report_take().caller - (uintptr_t)wrong_realloc;
+    assert_in_range(off, 1, 100);
+}
+
+// ---- no memory ---------------------------------------------------------------------------------
+
+// Takes every frame singly, then gives `back` back; with that many free frames each size is tried. A
+// failure must leave no trace, whichever step it was that failed.
+static void failures_roll_back(void **state) {
+    (void)state;
+    const size_t sizes[] = {16, 100, 1024, 1025, 4097, 8193, 12289, 100000};
+    for (uint32_t back = 0; back < 4; back++) {
+        host_heap_start(64);
+        void *p = sys_malloc(3000), *q = sys_malloc(200);
+        uint32_t taken[64], count = 0;
+        while ((taken[count] = frame_alloc(POOL_KERNEL, 1)) != FRAME_NONE) count++;
+        for (uint32_t i = 0; i < back; i++) frame_free(POOL_KERNEL, taken[--count], 1);
+        for (size_t i = 0; i < COUNT(sizes); i++) {
+            size_t frames = (sizes[i] + PG_SIZE - 1) / PG_SIZE;
+            host_state_save();
+            void *r = sys_malloc(sizes[i]);
+            assert_int_equal(r != NULL, frames <= back);
+            if (r) sys_free(r);
+            else host_state_assert_unchanged();
+            sys_trim();
+            host_state_save();
+            assert_null(sys_realloc(p, (back + 2) * PG_SIZE + sizes[i]));
+            assert_null(sys_realloc(q, (back + 1) * PG_SIZE + sizes[i]));
+            assert_null(sys_aligned_alloc((back + 1) * 2 * PG_SIZE & -((back + 1) * 2 * PG_SIZE),
+                                          sizes[i]));
+            host_state_assert_unchanged();
+        }
+        assert_int_equal(heap_check(), 0);
+        while (count > 0) frame_free(POOL_KERNEL, taken[--count], 1);
+        sys_free(p);
+        sys_free(q);
+        assert_all_home();
+    }
+}
+
+// To the last block, everything back, and the same again: the same addresses even.
+static void exhaustion_twice_is_the_same(void **state) {
+    (void)state;
+    static void *p[2][FRAMES * 4];
+    for (size_t i = 0; i < COUNT(seed); i++) {
+        size_t count[2] = {0, 0};
+        for (int run = 0; run < 2; run++) {
+            size_t limit = COUNT(p[run]);
+            while (count[run] < limit && (p[run][count[run]] = sys_malloc(seed[i]))) count[run]++;
+            for (size_t k = 0; k < count[run]; k++) sys_free(p[run][k]);
+            assert_all_home();
+        }
+        if (seed[i] == 1024) assert_int_equal(count[0], FRAMES * 4); // not a frame was lost
+        assert_int_equal(count[0], count[1]);
+        assert_memory_equal(p[0], p[1], count[0] * sizeof p[0][0]);
+    }
+}
+
+// Every second frame taken: single frames serve, two in a row cannot be had. docs/caveats.md says so.
+static void checkerboard(void **state) {
+    (void)state;
+    static void *p[FRAMES];
+    for (uint32_t i = 0; i < FRAMES; i++) assert_non_null(p[i] = sys_malloc(PG_SIZE));
+    for (uint32_t i = 0; i < FRAMES; i += 2) sys_free(p[i]);
+    assert_int_equal(frames_free(POOL_KERNEL), FRAMES / 2);
+    assert_int_equal(host_longest_run(POOL_KERNEL), 1);
+    host_state_save();
+    assert_null(sys_malloc(PG_SIZE + 1));
+    host_state_assert_unchanged();
+    for (uint32_t i = 0; i < FRAMES; i += 2) assert_non_null(p[i] = sys_malloc(PG_SIZE));
+    assert_null(sys_malloc(1));
+    for (uint32_t i = 0; i < FRAMES; i++) sys_free(p[i]);
+    assert_all_home();
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, start, end)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(init_prints_the_seeds_words),
+        TEST(init_makes_the_seeds_seven),
+        TEST(init_takes_every_frame),
+        TEST(wrong_size_tables_are_refused),
+        TEST(every_block_size_finds_its_blocks),
+        TEST(frames_come_and_go),
+        TEST(frame_counts_out_of_range),
+        TEST(wrong_frames_are_refused),
+        TEST(holes_stay_holes),
+        TEST(neighbours_join_in_any_order),
+        TEST(size_zero_gives_null),
+        TEST(sizes_meet_their_descriptor),
+        TEST(large_sizes_take_exact_frames),
+        TEST(all_of_the_pool_in_one_area),
+        TEST(sizes_near_the_end_give_null),
+        TEST(free_of_null_does_nothing),
+        TEST(live_blocks_never_overlap),
+        TEST(edge_of_an_arena_does_not_flap),
+        TEST(one_empty_arena_is_kept_at_most),
+        TEST(trim_leaves_live_blocks_alone),
+        TEST(calloc_clears_reused_memory),
+        TEST(calloc_products_that_overflow),
+        TEST(realloc_of_null_allocates),
+        TEST(realloc_keeps_contents),
+        TEST(realloc_in_place),
+        TEST(realloc_that_must_move),
+        TEST(realloc_that_cannot_grow_keeps_all),
+        TEST(realloc_shrinks_without_memory),
+        TEST(alignments_that_are_none),
+        TEST(aligned_blocks_are_aligned),
+        TEST(aligned_areas_waste_no_frames),
+        TEST(fault_words_are_fixed),
+        TEST(double_free_in_a_live_arena),
+        TEST(double_free_in_an_arena_given_back),
+        TEST(large_area_freed_twice),
+        TEST(interior_pointers_of_blocks),
+        TEST(interior_pointers_of_areas),
+        TEST(faked_records_convince_nobody),
+        TEST(block_never_handed_out),
+        TEST(frames_held_by_others),
+        TEST(pointers_from_elsewhere),
+        TEST(overwritten_record_is_named),
+        TEST(from_an_interrupt_handler),
+        TEST(reports_name_the_caller),
+        TEST(failures_roll_back),
+        TEST(exhaustion_twice_is_the_same),
+        TEST(checkerboard),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

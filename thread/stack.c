@@ -1,0 +1,88 @@
+// stack.c - see stack.h.
+//
+//   STACK_BASE + slot * STACK_SLOT_BYTES
+//   |- guard page, unmapped -|- stack, grows down from the right -|
+//
+// A stack's frames come from the kernel pool one by one: they need not lie in a row. Its memory is painted, so
+// that the deepest place ever reached can be seen.
+#include "thread/stack.h"
+
+#include <stdbool.h>
+
+#include "kernel/layout.h"
+#include "kernel/memory.h"
+#include "kernel/paging.h"
+#include "lib/bitmap.h"
+#include "lib/x86.h"
+
+#define STACK_PAGES (STACK_SLOT_BYTES / PG_SIZE - 1)
+#define PAINT 0x5afe57acu
+
+static uint32_t words[BITMAP_WORDS(STACK_SLOTS)];
+static struct bitmap slots = {words, STACK_SLOTS}; // bit set: the slot is taken
+
+static uintptr_t slot_base(int slot) { return STACK_BASE + (uintptr_t)slot * STACK_SLOT_BYTES; }
+
+uintptr_t stack_bottom(int slot) { return slot_base(slot) + PG_SIZE; }
+
+uintptr_t stack_top(int slot) { return slot_base(slot) + STACK_SLOT_BYTES; }
+
+static int slot_take(void) {
+    uint32_t state = irq_save();
+    size_t slot = bitmap_scan(&slots, 1);
+    if (slot != BITMAP_NONE) bitmap_set(&slots, slot, true);
+    irq_restore(state);
+    return slot == BITMAP_NONE ? STACK_SLOT_NONE : (int)slot;
+}
+
+static void slot_give(int slot) {
+    uint32_t state = irq_save();
+    bitmap_set(&slots, (size_t)slot, false);
+    irq_restore(state);
+}
+
+static uint32_t frame_number(uint32_t pa) {
+    return (uint32_t)((pa - frame_address(POOL_KERNEL, 0)) >> PG_SHIFT);
+}
+
+// The mapping goes first: a frame that is back in its pool must not be reachable by its old address.
+static void pages_give(int slot, uint32_t pages) {
+    for (uint32_t i = 0; i < pages; i++) {
+        uint32_t pa = paging_unmap(stack_bottom(slot) + i * PG_SIZE);
+        frame_free(POOL_KERNEL, frame_number(pa), 1);
+    }
+}
+
+static void paint(int slot) {
+    uint32_t *at = (uint32_t *)stack_bottom(slot), *end = (uint32_t *)stack_top(slot);
+    while (at < end) *at++ = PAINT;
+}
+
+int stack_alloc(void) {
+    int slot = slot_take();
+    if (slot == STACK_SLOT_NONE) return slot;
+    for (uint32_t i = 0; i < STACK_PAGES; i++) {
+        uint32_t frame = frame_alloc(POOL_KERNEL, 1);
+        if (frame == FRAME_NONE) {
+            pages_give(slot, i);
+            slot_give(slot);
+            return STACK_SLOT_NONE;
+        }
+        paging_map(stack_bottom(slot) + i * PG_SIZE, (uint32_t)frame_address(POOL_KERNEL, frame),
+                   PAGE_WRITE);
+    }
+    paint(slot);
+    return slot;
+}
+
+void stack_free(int slot) {
+    pages_give(slot, STACK_PAGES);
+    slot_give(slot);
+}
+
+uint32_t stack_used(int slot) {
+    const uint32_t *at = (const uint32_t *)stack_bottom(slot);
+    const uint32_t *end = (const uint32_t *)stack_top(slot);
+    while (at < end && *at == PAINT) at++;
+    return (uint32_t)((uintptr_t)end - (uintptr_t)at);
+}

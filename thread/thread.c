@@ -1,0 +1,263 @@
+// thread.c - see thread.h.
+//
+// There is one processor, so "interrupts off" protects everything here. A thread is in exactly one place: running, in the ready
+// queue of its priority, among a semaphore's waiters, among the sleepers, or dead.
+//
+// Invariants:
+//   T1  ready_mask has bit p set exactly where queue[p] is not empty.
+//   T2  The running thread is in no queue. The idle thread is always ready or running, so there is a next one.
+//   T3  A dead thread is never switched to; its joiner frees its stack after the last switch away from it, because sema_up()
+//       and that switch happen with interrupts off.
+//
+// Shortcomings: strict priorities starve; a joiner is needed for every thread.
+#include "thread/thread.h"
+
+#include "kernel/interrupt.h"
+#include "kernel/memory.h"
+#include "kernel/panic.h"
+#include "lib/string.h"
+#include "lib/x86.h"
+#include "thread/stack.h"
+
+void switch_to(uint32_t *save, uint32_t load); // switch.asm
+
+static struct list queue[PRIORITY_MAX + 1]; // ready threads, by priority, first come first
+static uint32_t ready_mask;                 // see T1
+static struct list sleepers;                // by wake, soonest first
+static struct list all_threads;             // in order of creation
+static struct thread main_thread;
+static struct thread *current;
+static uint32_t next_tid = 1;
+static uint32_t now;       // ticks since thread_init()
+static bool want_switch;   // on the way out of the interrupt, or when interrupts go on
+
+struct thread *thread_current(void) { return current; }
+
+const char *thread_name(const struct thread *thread) { return thread ? thread->name : "boot"; }
+
+const char *thread_state_text(enum thread_state state) {
+    static const char *const text[] = {"ready", "running", "blocked", "sleeping", "dead"};
+    return text[state];
+}
+
+// ---- the ready queues and the switch: interrupts off ---------------------------------------------
+
+static void ready_append(struct thread *thread) {
+    thread->state = THREAD_READY;
+    list_append(&queue[thread->priority], &thread->elem);
+    ready_mask |= 1u << thread->priority;
+}
+
+static struct thread *ready_pop(void) {
+    ASSERT(ready_mask != 0);
+    unsigned priority = 31 - (unsigned)__builtin_clz(ready_mask);
+    struct thread *thread = list_entry(list_pop(&queue[priority]), struct thread, elem);
+    if (list_empty(&queue[priority])) ready_mask &= ~(1u << priority);
+    return thread;
+}
+
+// Runs the next ready thread. `current` is already where it belongs. Returns when it is chosen again.
+static void schedule(void) {
+    struct thread *from = current, *to = ready_pop();
+    ASSERT(to->magic == THREAD_MAGIC);
+    want_switch = false;
+    to->state = THREAD_RUNNING;
+    if (to == from) return;
+    to->slice = THREAD_SLICE;
+    current = to;
+    switch_to(&from->esp, to->esp);
+}
+
+// Puts the running thread behind the others of its priority.
+static void give_way(void) {
+    ready_append(current);
+    schedule();
+}
+
+// On the way out of an interrupt.
+static void leave_interrupt(void) {
+    if (want_switch) give_way();
+}
+
+void thread_yield(void) {
+    ASSERT(interrupt_depth == 0);
+    uint32_t state = irq_save();
+    give_way();
+    irq_restore(state);
+}
+
+void thread_block(void) {
+    ASSERT(!irq_enabled() && interrupt_depth == 0);
+    current->state = THREAD_BLOCKED;
+    schedule();
+}
+
+void thread_unblock(struct thread *thread) {
+    uint32_t state = irq_save();
+    ASSERT(thread->magic == THREAD_MAGIC && thread->state == THREAD_BLOCKED);
+    ready_append(thread);
+    if (thread->priority > current->priority) want_switch = true;
+    // At once, unless an interrupt is being handled or the caller has interrupts off: then at its end.
+    if (want_switch && interrupt_depth == 0 && (state & EFLAGS_IF)) give_way();
+    irq_restore(state);
+}
+
+// ---- time -------------------------------------------------------------------------------------------
+
+// True if tick a comes before tick b; right across the counter's wrap.
+static bool earlier(uint32_t a, uint32_t b) { return (int32_t)(a - b) < 0; }
+
+static void sleepers_insert(struct thread *thread) {
+    struct list_elem *e = sleepers.head.next;
+    while (e != &sleepers.head && !earlier(thread->wake, list_entry(e, struct thread, elem)->wake)) e = e->next;
+    list_insert_before(e, &thread->elem);
+}
+
+void thread_sleep(uint32_t ticks) {
+    if (ticks == 0) {
+        thread_yield();
+        return;
+    }
+    ASSERT(interrupt_depth == 0);
+    uint32_t state = irq_save();
+    current->wake = now + ticks;
+    current->state = THREAD_SLEEPING;
+    sleepers_insert(current);
+    schedule();
+    irq_restore(state);
+}
+
+static void sleepers_wake(void) {
+    for (struct list_elem *e = list_first(&sleepers); e; e = list_first(&sleepers)) {
+        struct thread *thread = list_entry(e, struct thread, elem);
+        if (earlier(now, thread->wake)) return;
+        list_remove(e);
+        ready_append(thread);
+        if (thread->priority > current->priority) want_switch = true;
+    }
+}
+
+void thread_tick(void) {
+    now++;
+    current->ticks++;
+    sleepers_wake();
+    if (--current->slice == 0) {
+        current->slice = THREAD_SLICE;
+        want_switch = true;
+    }
+}
+
+// ---- birth and death ----------------------------------------------------------------------------------
+
+// Where a new thread's first switch_to() returns to, with interrupts off.
+static noreturn void thread_begin(void) {
+    irq_enable();
+    thread_exit(current->function(current->argument));
+}
+
+static void thread_fill(struct thread *thread, const char *name, unsigned priority, int slot) {
+    memset(thread, 0, sizeof *thread);
+    strlcpy(thread->name, name, sizeof thread->name);
+    thread->priority = priority;
+    thread->slice = THREAD_SLICE;
+    thread->slot = slot;
+    thread->magic = THREAD_MAGIC;
+    sema_init(&thread->ended, 0);
+}
+
+// What switch_to() pops: edi, esi, ebx, ebp, all 0, then the address it returns to. A call trace ends at ebp = 0.
+static void stack_prepare(struct thread *thread) {
+    uint32_t *at = (uint32_t *)stack_top(thread->slot);
+    *--at = 0; // thread_begin() has no caller
+    *--at = (uint32_t)(uintptr_t)thread_begin;
+    for (int i = 0; i < 4; i++) *--at = 0;
+    thread->esp = (uint32_t)(uintptr_t)at;
+}
+
+static void thread_enlist(struct thread *thread) {
+    thread->tid = next_tid++;
+    list_append(&all_threads, &thread->all);
+}
+
+struct thread *thread_create(const char *name, unsigned priority, thread_function *function, void *argument) {
+    ASSERT(priority <= PRIORITY_MAX && interrupt_depth == 0);
+    struct thread *thread = sys_malloc(sizeof *thread);
+    if (!thread) return NULL;
+    int slot = stack_alloc();
+    if (slot == STACK_SLOT_NONE) {
+        sys_free(thread);
+        return NULL;
+    }
+    thread_fill(thread, name, priority, slot);
+    thread->function = function;
+    thread->argument = argument;
+    stack_prepare(thread);
+    uint32_t state = irq_save();
+    thread_enlist(thread);
+    thread->state = THREAD_BLOCKED;
+    irq_restore(state);
+    thread_unblock(thread);
+    return thread;
+}
+
+noreturn void thread_exit(int value) {
+    ASSERT(interrupt_depth == 0 && current != &main_thread);
+    irq_disable();
+    current->value = value;
+    current->state = THREAD_DEAD;
+    sema_up(&current->ended);
+    schedule();
+    panic("a dead thread was scheduled");
+}
+
+int thread_join(struct thread *thread) {
+    ASSERT(thread->magic == THREAD_MAGIC && thread != current);
+    sema_down(&thread->ended);
+    int value = thread->value;
+    uint32_t state = irq_save();
+    list_remove(&thread->all);
+    thread->magic = 0;
+    irq_restore(state);
+    stack_free(thread->slot);
+    sys_free(thread);
+    return value;
+}
+
+static noreturn int idle(void *unused) {
+    for (;;) cpu_idle();
+}
+
+void thread_init(void) {
+    for (unsigned p = 0; p <= PRIORITY_MAX; p++) list_init(&queue[p]);
+    list_init(&sleepers);
+    list_init(&all_threads);
+    thread_fill(&main_thread, "main", PRIORITY_DEFAULT, STACK_SLOT_NONE);
+    main_thread.state = THREAD_RUNNING;
+    current = &main_thread;
+    thread_enlist(&main_thread);
+    interrupt_set_exit_hook(leave_interrupt);
+    if (!thread_create("idle", PRIORITY_IDLE, idle, NULL)) panic("no memory for the idle thread");
+}
+
+// ---- for `ps` --------------------------------------------------------------------------------------------
+
+static void info_fill(struct thread_info *info, const struct thread *thread) {
+    memcpy(info->name, thread->name, sizeof info->name);
+    info->tid = thread->tid;
+    info->state = thread->state;
+    info->priority = thread->priority;
+    info->ticks = thread->ticks;
+    bool own = thread->slot != STACK_SLOT_NONE;
+    info->stack_used = own ? stack_used(thread->slot) : 0;
+    info->stack_size = own ? (uint32_t)(stack_top(thread->slot) - stack_bottom(thread->slot)) : 0;
+}
+
+size_t thread_snapshot(struct thread_info *out, size_t max) {
+    size_t count = 0;
+    uint32_t state = irq_save();
+    for (struct list_elem *e = list_first(&all_threads); e && count < max; e = list_next(&all_threads, e)) {
+        info_fill(&out[count++], list_entry(e, struct thread, all));
+    }
+    irq_restore(state);
+    return count;
+}

@@ -1,0 +1,116 @@
+"""emulator.py - how Granary's image is given to QEMU and to Bochs.
+
+The one place that knows the emulators' command lines; run.py (runs and judges) and debug.py
+(debuggers) stand on it.
+
+Nothing here ever writes to the image it is given: QEMU opens it with snapshot=on, Bochs in its volatile
+mode, which sets no lock file and keeps what is written in a journal. So any number of runs may go on at once.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# The kernel command line is one sector of the image with a NUL at its end (boot/boot.inc).
+CMDLINE_MAX = 511
+
+# Bochs wants whole cylinders: 16 heads of 63 sectors of 512 bytes.
+CYLINDER_BYTES = 16 * 63 * 512
+
+BOCHS_MEM = (4, 2048)  # MiB; Debian's build of Bochs takes no more
+
+PROGRAM = {"qemu": "qemu-system-i386", "bochs": "bochs"}
+
+
+class RunError(Exception):
+    """Something that keeps a run from starting; the text is meant for the user."""
+
+
+def find_program(name):
+    """Path of a program, or RunError with the way to get it."""
+    path = shutil.which(name)
+    if path is None:
+        raise RunError(f"{name} is not installed: run `sh tools/setup.sh`")
+    return path
+
+
+def check_args(args):
+    """Refuses a kernel command line that the image cannot hold."""
+    size = len(args.encode())
+    if size > CMDLINE_MAX:
+        raise RunError(f"the kernel command line has {size} bytes; the image has room for {CMDLINE_MAX}")
+    if any(ord(c) < 32 for c in args):
+        raise RunError("the kernel command line has a control character in it")
+
+
+def check_mem(emulator, mem):
+    low, high = BOCHS_MEM if emulator == "bochs" else (1, 1 << 20)
+    if not low <= mem <= high:
+        raise RunError(f"{emulator} takes a memory size from {low} to {high} MiB, not {mem}")
+
+
+def image_with_args(image, args, folder):
+    """A copy of `image` in `folder` whose kernel command line is `args`."""
+    check_args(args)
+    copy = os.path.join(folder, "hd.img")
+    tool = [sys.executable, os.path.join(ROOT, "tools", "mkimage.py")]
+    done = subprocess.run(tool + [f"--set-cmdline={args}", image, "--out", copy],
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RunError((done.stderr or done.stdout).strip() or "tools/mkimage.py failed")
+    return copy
+
+
+def bochs_disk(position, disk, folder):
+    """The option for one of Bochs's disks. One of an odd size is copied and made up to whole cylinders."""
+    size = os.path.getsize(disk)
+    if size % CYLINDER_BYTES:
+        copy = os.path.join(folder, position + ".img")
+        shutil.copyfile(disk, copy)
+        os.truncate(copy, -(-size // CYLINDER_BYTES) * CYLINDER_BYTES)
+        disk = copy
+    journal = os.path.join(folder, position + ".journal")
+    return f'{position}: type=disk, path="{disk}", mode=volatile, journal="{journal}"'
+
+
+def qemu_option_path(path):
+    """A path as QEMU's options want it: a comma is doubled."""
+    return path.replace(",", ",,")
+
+
+def qemu_command(image, mem, accel="tcg", icount=False, disk2=None):
+    """QEMU's command line without a console; the caller adds -serial or -chardev."""
+    drive = "format=raw,if=ide,snapshot=on,index=%d,file=%s"
+    command = [find_program(PROGRAM["qemu"]), "-accel", accel, "-m", str(mem),
+               "-drive", drive % (0, qemu_option_path(image)),
+               "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
+               "-display", "none", "-nic", "none", "-no-reboot"]
+    if disk2:
+        command += ["-drive", drive % (1, qemu_option_path(disk2))]
+    if icount:
+        # sleep=off: an idle processor skips to its next timer, so a run is the same every time.
+        command += ["-icount", "shift=0,sleep=off"]
+    return command
+
+
+def bochs_display():
+    """A window where there is a desktop and the library for it, else the VNC server."""
+    plugins = ("/usr/lib/x86_64-linux-gnu/bochs/plugins", "/usr/lib/bochs/plugins",
+               "/usr/lib/i386-linux-gnu/bochs/plugins", "/usr/lib/aarch64-linux-gnu/bochs/plugins")
+    if os.environ.get("DISPLAY") and any(os.path.exists(f"{p}/libbx_x_gui.so") for p in plugins):
+        return 'display_library: x, options="none"'  # "none": bochsrc.disk's options are for rfb
+    return 'display_library: rfb, options="timeout=0"'
+
+
+def bochs_command(folder, image, mem, com1, rc, disk2=None, window=False):
+    """Bochs's command line: bochsrc.disk, with what differs in this run behind it."""
+    display = bochs_display() if window else 'display_library: rfb, options="timeout=0"'
+    options = [display, f"megs: {mem}", f"com1: enabled=1, {com1}",
+               bochs_disk("ata0-master", image, folder),
+               f"log: {os.path.join(folder, 'bochs.log')}"]
+    if disk2:
+        options.append(bochs_disk("ata0-slave", disk2, folder))
+    return [find_program(PROGRAM["bochs"]), "-q", "-f", os.path.join(ROOT, "bochsrc.disk"), "-rc", rc] + options

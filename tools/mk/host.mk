@@ -1,0 +1,87 @@
+# Tests of the pure parts on the machine that builds: fast, and under sanitizers.
+#
+# Every tests/host/test_NAME.c is one program (cmocka). A new one needs at most two lines here: the project's
+# sources it is linked with, and flags of its own.
+#
+#   HOST_SRC_test_NAME   := kernel/x.c lib/y.c
+#   HOST_FLAGS_test_NAME := -DSOMETHING
+#
+# Every program compiles its sources itself, so flags of one never reach another.
+
+# The host's own compiler: CC is the kernel's.
+HOST_CC ?= gcc
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+HOST_CFLAGS := -std=gnu11 -g -O1 -Wall -Wextra -Werror $(SANITIZE) -I. -I$(BUILD)/gen
+
+# The heap over stand-in frames (tests/host/heap_host.h).
+HEAP_SRC   := kernel/memory.c kernel/heapcheck.c lib/list.c tests/host/heap_host.c
+HEAP_FLAGS := -DGRANARY_PORT='"tests/host/host_port.h"'
+
+HOST_SRC_test_bitmap        := lib/bitmap.c
+HOST_SRC_test_heap          := $(HEAP_SRC)
+HOST_SRC_test_heap_random   := $(HEAP_SRC)
+HOST_SRC_test_heapcheck     := $(HEAP_SRC)
+HOST_SRC_test_list          := lib/list.c
+HOST_SRC_test_print         := lib/print.c
+HOST_SRC_test_string        := lib/string.c
+HOST_SRC_test_memmap        := kernel/memmap.c
+HOST_SRC_test_memmap_random := kernel/memmap.c tests/fuzz/fuzz_memmap.c
+HOST_SRC_test_plan          := kernel/plan.c kernel/memmap.c
+
+# lib/string.c defines names that the host's C library has too: here ours get a k_ in front.
+HOST_FLAGS_test_string := -fno-builtin $(foreach f,memcpy memmove memset memcmp strlen strnlen strcmp strncmp \
+                          strchr strlcpy,-D$f=k_$f)
+
+HOST_FLAGS_test_heap        := $(HEAP_FLAGS)
+HOST_FLAGS_test_heap_random := $(HEAP_FLAGS)
+HOST_FLAGS_test_heapcheck   := $(HEAP_FLAGS)
+
+HOST_TESTS := $(sort $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c)))
+HOST_PROGRAMS := $(HOST_TESTS:%=$(BUILD)/host/%)
+
+# $(call host_objects,test_NAME)
+host_objects = $(patsubst %.c,$(BUILD)/host/$(1).d/%.o,tests/host/$(1).c $(HOST_SRC_$(1)))
+
+define HOST_PROGRAM
+$(BUILD)/host/$(1): $(call host_objects,$(1))
+	@$(HOST_CC) $(HOST_CFLAGS) $$^ -lcmocka -lpthread -o $$@
+
+$(BUILD)/host/$(1).d/%.o: %.c tools/mk/host.mk | $(BUILD)/gen/boot_const.h
+	@mkdir -p $$(@D)
+	@$(HOST_CC) $(HOST_CFLAGS) $(HOST_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+
+-include $(patsubst %.o,%.d,$(call host_objects,$(1)))
+endef
+$(foreach test,$(HOST_TESTS),$(eval $(call HOST_PROGRAM,$(test))))
+
+#: make host-test      unit tests on this machine, under ASan and UBSan
+.PHONY: host-test
+host-test: $(HOST_PROGRAMS)
+	@sh tests/host/run.sh $(HOST_PROGRAMS)
+
+# libFuzzer's needs are clang's own: libclang-rt. What it finds stays in build/fuzz for the next run.
+FUZZ_CC ?= clang
+FUZZ_SECONDS ?= 20
+FUZZ_DIR := $(BUILD)/fuzz
+
+FUZZ_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -I. -I$(BUILD)/gen
+
+# Instrumented is what is tested; the oracle only has to be quick, and paints megabytes.
+$(FUZZ_DIR)/memmap.o: kernel/memmap.c kernel/memmap.h kernel/bootinfo.h | $(BUILD)/gen/boot_const.h
+	@mkdir -p $(@D)
+	@$(FUZZ_CC) $(FUZZ_CFLAGS) -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -c $< -o $@
+
+$(FUZZ_DIR)/fuzz_memmap: tests/fuzz/fuzz_memmap.c $(FUZZ_DIR)/memmap.o
+	@$(FUZZ_CC) $(FUZZ_CFLAGS) -O2 -c $< -o $@.o
+	@$(FUZZ_CC) -fsanitize=fuzzer,address,undefined $@.o $(FUZZ_DIR)/memmap.o -o $@
+
+#: make fuzz-memmap    the memory map against a byte-map oracle, FUZZ_SECONDS=20
+.PHONY: fuzz-memmap
+fuzz-memmap: $(FUZZ_DIR)/fuzz_memmap
+	@mkdir -p $(FUZZ_DIR)/memmap
+	@$< -max_total_time=$(FUZZ_SECONDS) -max_len=1280 -timeout=5 -verbosity=1 -print_final_stats=1 \
+	    -artifact_prefix=$(FUZZ_DIR)/ $(FUZZ_DIR)/memmap 2> $(FUZZ_DIR)/memmap.log || \
+	    { tail -40 $(FUZZ_DIR)/memmap.log; echo 'fuzz memmap: 0 passed, 1 failed'; exit 1; }
+	@sed -n 's/^stat::number_of_executed_units: */fuzz memmap: executions /p' $(FUZZ_DIR)/memmap.log
+	@sed -n 's/^stat::average_exec_per_sec: */fuzz memmap: a second /p' $(FUZZ_DIR)/memmap.log
+	@echo 'fuzz memmap: 1 passed, 0 failed'

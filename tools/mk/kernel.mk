@@ -1,0 +1,56 @@
+# The kernel, the boot code, the image.
+
+KERNEL_C := $(sort $(wildcard lib/*.c kernel/*.c device/*.c thread/*.c tests/kernel/*.c))
+KERNEL_ASM := $(sort $(wildcard kernel/*.asm thread/*.asm))
+KERNEL_OBJ := $(KERNEL_C:%.c=$(BUILD)/obj/%.o) $(KERNEL_ASM:%.asm=$(BUILD)/obj/%.asm.o)
+
+# Rebuild everything when the compiler or its flags change: the file below changes only then.
+FLAGS_STAMP := $(BUILD)/gen/flags
+$(shell mkdir -p $(BUILD)/gen; echo '$(CC) $(LD) $(KERNEL_CFLAGS)' | cmp -s - $(FLAGS_STAMP) || \
+        echo '$(CC) $(LD) $(KERNEL_CFLAGS)' > $(FLAGS_STAMP))
+
+$(BUILD)/gen/boot_const.h: boot/boot.inc
+	@mkdir -p $(@D)
+	@{ echo '// Made from boot/boot.inc; change that file.'; echo '#pragma once'; \
+	   sed -n 's/^\([A-Z][A-Z0-9_]*\) *equ *\(0x[0-9a-f]*\|[0-9][0-9]*\).*/#define \1 \2u/p' boot/boot.inc; } > $@
+
+$(BUILD)/obj/%.o: %.c $(FLAGS_STAMP) | $(BUILD)/gen/boot_const.h
+	@mkdir -p $(@D)
+	$(CC) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/obj/%.asm.o: %.asm boot/boot.inc
+	@mkdir -p $(@D)
+	$(NASM) -f elf32 -g -F dwarf -Iboot/ -w+all -w-reloc-abs -Werror -MD $(@:.o=.d) $< -o $@
+
+# Two links: the first gives the functions' addresses, the second has the table of their names
+# (kernel/symbol.h). The table lies behind .text, so the addresses stay; tools/symtab.py --check sees that they did.
+$(BUILD)/kernel.pass1.elf: $(KERNEL_OBJ) kernel/kernel.ld
+	@printf '#include "kernel/symbol_table.h"\nconst struct symbol symbol_table[] = {{0, 0}};\nconst unsigned symbol_count = 0;\n' > $(BUILD)/gen/symtab0.c
+	@$(CC) $(KERNEL_CFLAGS) -c $(BUILD)/gen/symtab0.c -o $(BUILD)/gen/symtab0.o
+	@$(LD) -m elf_i386 -nostdlib -z max-page-size=4096 -T kernel/kernel.ld -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab0.o $(LIBGCC)
+
+$(BUILD)/kernel.elf: $(BUILD)/kernel.pass1.elf tools/symtab.py
+	@$(NM) -n $< | $(PYTHON) tools/symtab.py > $(BUILD)/gen/symtab.c
+	@$(CC) $(KERNEL_CFLAGS) -c $(BUILD)/gen/symtab.c -o $(BUILD)/gen/symtab.o
+	$(LD) -m elf_i386 -nostdlib -z max-page-size=4096 -T kernel/kernel.ld -Map $(BUILD)/kernel.map -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab.o $(LIBGCC)
+	@$(NM) -n $@ | $(PYTHON) tools/symtab.py --check $(BUILD)/gen/symtab.c
+
+# Bochs's symbol file: "address name" a line (Bochs user manual, "ldsym").
+$(BUILD)/kernel.sym: $(BUILD)/kernel.elf
+	@$(NM) -n $< | awk '$$2 ~ /^[TtWw]$$/ { print $$1, $$3 }' > $@
+
+$(BUILD)/kernel.stripped.elf: $(BUILD)/kernel.elf
+	@$(OBJCOPY) --strip-all $< $@
+
+$(BUILD)/boot/%.bin: boot/%.asm boot/boot.inc
+	@mkdir -p $(@D)
+	$(NASM) -f bin -Iboot/ -w+all -Werror $< -o $@
+
+# ARGS is part of the image: a change of ARGS makes a new one.
+ARGS ?=
+$(shell printf '%s' '$(ARGS)' | cmp -s - $(BUILD)/gen/args 2>/dev/null || printf '%s' '$(ARGS)' > $(BUILD)/gen/args)
+$(BUILD)/hd.img: $(BUILD)/boot/mbr.bin $(BUILD)/boot/loader.bin $(BUILD)/kernel.stripped.elf $(BUILD)/gen/args tools/mkimage.py
+	$(PYTHON) tools/mkimage.py --mbr $(BUILD)/boot/mbr.bin --loader $(BUILD)/boot/loader.bin \
+	    --kernel $(BUILD)/kernel.stripped.elf --cmdline-file $(BUILD)/gen/args --out $@
+
+-include $(KERNEL_OBJ:.o=.d)

@@ -1,0 +1,31 @@
+# Running and debugging. The comments that start with "#:" are the table of `make help`.
+
+MEM ?= 32
+ACCEL ?= tcg
+
+# A value as one word for the shell, whatever quotes it has.
+quoted = '$(subst ','\'',$(1))'
+
+RUN_OPTIONS = --mem $(call quoted,$(MEM)) --args=$(call quoted,$(ARGS))
+
+#: make                builds everything for the emulators (build/hd.img); warnings are errors
+#: make run            QEMU, the console on the terminal, Ctrl-A X leaves; without a terminal: the demonstration
+#: make bochs          the same image in Bochs; in a window if there is a display
+#: make debug          GDB on QEMU, stopped at the first sys_malloc
+#: make bochs-debug    Bochs's debugger with the kernel's symbols, stopped at the first sys_malloc
+.PHONY: run bochs debug bochs-debug
+run: $(BUILD)/hd.img
+	@$(PYTHON) tools/run.py --auto --image $(BUILD)/hd.img --accel $(call quoted,$(ACCEL)) $(RUN_OPTIONS)
+
+bochs: $(BUILD)/hd.img
+	@$(PYTHON) tools/run.py --auto --image $(BUILD)/hd.img --emulator bochs $(RUN_OPTIONS)
+
+debug: $(BUILD)/hd.img $(BUILD)/kernel.elf
+	@$(PYTHON) tools/debug/start.py gdb --build $(BUILD) --accel $(call quoted,$(ACCEL)) $(RUN_OPTIONS)
+
+bochs-debug: $(BUILD)/hd.img $(BUILD)/kernel.sym
+	@$(PYTHON) tools/debug/start.py bochs --build $(BUILD) $(RUN_OPTIONS)
+
+help:
+	@sed -n 's/^#: //p' $(filter tools/mk/%,$(MAKEFILE_LIST))
+	@echo 'Variables: ARGS="..." the kernel command line, MEM=32 (MiB), ACCEL=tcg, CROSS=prefix-, CC=clang, OPT=-O0, BUILD=build'

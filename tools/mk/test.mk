@@ -1,0 +1,19 @@
+# Everything that proves the kernel. Each kind says `N passed, N failed`; tools/testall.py adds them up.
+
+include tools/mk/lint.mk
+-include tools/mk/host.mk
+
+#: make test           everything below; the last line is `N passed, N failed`
+#: make kernel-test    the kernel's own tests, in QEMU and in Bochs
+#: make e2e-test       the commands, the emulators and the debuggers from outside
+.PHONY: test kernel-test e2e-test
+test: all
+	@MAKE=$(call quoted,$(MAKE)) $(PYTHON) tools/testall.py all
+
+kernel-test: $(BUILD)/hd.img
+	@$(PYTHON) tools/testall.py kernel $(BUILD)/hd.img
+
+# -n 2: two at a time where python3-pytest-xdist is there. Tests that call `make` form one group and follow each other.
+XDIST := $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && echo -n 2 --dist loadgroup)
+e2e-test: all
+	@$(PYTHON) -m pytest -q $(XDIST) tests/e2e

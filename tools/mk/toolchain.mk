@@ -1,0 +1,40 @@
+# Which compiler, and how it is called.
+
+BUILD := build
+OPT ?= -O2
+PYTHON ?= /usr/bin/python3
+
+# CROSS: i686-elf- where somebody built one, Debian's i686-linux-gnu- else, the host's gcc -m32 as the last resort.
+ifeq ($(origin CROSS),undefined)
+  ifneq ($(shell command -v i686-elf-gcc 2>/dev/null),)
+    CROSS := i686-elf-
+  else ifneq ($(shell command -v i686-linux-gnu-gcc 2>/dev/null),)
+    CROSS := i686-linux-gnu-
+  else
+    CROSS :=
+  endif
+endif
+
+ifeq ($(origin CC),default)
+  CC := $(CROSS)gcc
+endif
+LD := $(CROSS)ld
+NM := $(CROSS)nm
+OBJCOPY := $(CROSS)objcopy
+NASM ?= nasm
+
+COMPILER := $(if $(findstring clang,$(notdir $(CC))),clang,gcc)
+TARGET_FLAGS := -m32 -march=i686
+ifeq ($(COMPILER),clang)
+  TARGET_FLAGS := --target=i686-none-elf -march=i686
+endif
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wpointer-arith \
+            -Wcast-qual -Wwrite-strings -Wvla -Wformat=2 -Wswitch-enum -Wdouble-promotion -Wno-unused-parameter
+KERNEL_CFLAGS := -std=gnu11 $(TARGET_FLAGS) $(OPT) -g -ffreestanding -fno-pie -fno-pic -fno-stack-protector \
+            -fno-asynchronous-unwind-tables -fno-omit-frame-pointer -mgeneral-regs-only -fno-strict-aliasing -fno-common \
+            -fno-tree-loop-distribute-patterns $(WARNINGS) -I. -I$(BUILD)/gen
+ifeq ($(COMPILER),clang)
+  KERNEL_CFLAGS := $(filter-out -fno-tree-loop-distribute-patterns,$(KERNEL_CFLAGS))
+endif
+LIBGCC = $(shell $(CROSS)gcc -m32 -print-libgcc-file-name 2>/dev/null)

@@ -1,0 +1,340 @@
+#!/usr/bin/python3
+"""run.py - boots Granary's image in QEMU or Bochs, shows its console, and judges the run.
+
+A run has passed only if all of these hold; each failure has a message and an exit status of its own:
+
+  status  what happened
+  0       passed, or the user left an interactive run
+  1       the kernel itself says that something failed
+  2       wrong use of this command, or the emulator is missing or did not start
+  3       the kernel panicked
+  4       a hang: the time-out went by
+  5       the emulator ended, and the transcript's last line is not there
+  6       the last line is there, and the emulator's exit says something else
+  130     stopped with Ctrl-C
+
+Why both the transcript and the exit: a kernel that crashes after its last line, and one whose exit
+code is right by accident, must not look like success. Shortcoming: Bochs has one way to end for
+passed and failed alike, so there the transcript alone tells these two apart.
+"""
+
+import argparse
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import tty
+from collections import namedtuple
+
+import emulator as emu
+from emulator import RunError
+
+# kernel/power.h: the last line, and boot/boot.inc: what QEMU's exit status is for each.
+LAST_PASSED = "granary: halt passed"
+LAST_FAILED = "granary: halt failed"
+LAST_PANIC = "granary: halt panic"
+QEMU_EXIT = {LAST_PASSED: 33, LAST_FAILED: 35, LAST_PANIC: 37}  # (value << 1) | 1
+
+PASSED, FAILED, USAGE, PANIC, HANG, NO_LAST_LINE, WRONG_EXIT = range(7)
+
+BOCHS_SHUTDOWN = "Shutdown port: shutdown requested"
+BOCHS_TRIPLE_FAULT = "exception with no resolution"
+QEMU_LEFT = "QEMU: Terminated"
+
+POLL_SECONDS = 0.02
+GRACE_SECONDS = 5  # from the last line, or from a panic, to the emulator's end
+
+# How a run ended. `status`: exit status, None if it had to be killed; `messages`: what the
+# emulator itself said (standard error, Bochs's log).
+Ending = namedtuple("Ending", "emulator status messages timed_out seconds")
+Verdict = namedtuple("Verdict", "code message")
+
+
+def transcript_lines(raw):
+    """The console's text as lines; a final line break ends the last line and starts none."""
+    text = raw.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return lines
+
+
+def exit_says(ending):
+    """What the emulator's end means: "passed", "failed", "panic", else a description of it."""
+    if ending.status is None:
+        return "the emulator was still running and was stopped"
+    if ending.emulator == "bochs":
+        if BOCHS_SHUTDOWN in ending.messages:
+            return "passed"
+        if BOCHS_TRIPLE_FAULT in ending.messages:
+            return "triple fault"
+        return f"Bochs ended by itself with status {ending.status}"
+    for last, status in QEMU_EXIT.items():
+        if ending.status == status:
+            return last.split()[-1]
+    if ending.status == 0:
+        return "the machine was reset (a triple fault?) or switched off"
+    return f"QEMU ended with status {ending.status}"
+
+
+def last_words(lines, count=3):
+    return "; the console ended with: " + " | ".join(lines[-count:]) if lines else "; the console stayed empty"
+
+
+def judge(lines, ending):
+    """The verdict over a transcript and an ending. Order matters: the worst news comes first."""
+    last = lines[-1] if lines else ""
+    told = exit_says(ending)
+    panics = [line for line in lines if line.startswith("panic:")]
+    if panics or last == LAST_PANIC:
+        return Verdict(PANIC, "the kernel panicked: " + (panics[0] if panics else "no reason given"))
+    if ending.timed_out and last not in QEMU_EXIT:
+        return Verdict(HANG, f"hang: no last line within {ending.seconds:g} s" + last_words(lines))
+    if last not in QEMU_EXIT:
+        return Verdict(NO_LAST_LINE, f'the last line "{LAST_PASSED}" is missing, and the exit says: {told}' + last_words(lines))
+    if ending.status is None:
+        return Verdict(HANG, f'hang: the emulator did not end after "{last}"')
+    if last == LAST_FAILED:
+        return Verdict(FAILED, "the kernel reports a failure" + last_words(lines))
+    if told != "passed":
+        return Verdict(WRONG_EXIT, f'wrong exit: the transcript says "{last}", the exit says: {told}')
+    return Verdict(PASSED, "")
+
+
+class ConsoleTail:
+    """Follows the file that an emulator writes the console to, and copies it to standard output."""
+
+    def __init__(self, path, out):
+        self.path, self.out = path, out
+        self.raw = b""
+        self.done_at = None  # when a last line or a panic was first seen
+
+    def poll(self):
+        if not os.path.exists(self.path):
+            return
+        with open(self.path, "rb") as console:
+            console.seek(len(self.raw))
+            new = console.read()
+        if not new:
+            return
+        self.raw += new
+        if self.out:
+            self.out.write(new.replace(b"\r\n", b"\n"))
+            self.out.flush()
+        if self.done_at is None and any(
+                line in QEMU_EXIT or line.startswith("panic:") for line in transcript_lines(self.raw)):
+            self.done_at = time.monotonic()
+
+    def end_line(self):
+        """A console that stopped in the middle of a line must not run into what follows it."""
+        if self.out and self.raw and not self.raw.endswith(b"\n"):
+            self.out.write(b"\n")
+            self.out.flush()
+
+
+def stop(process):
+    """Ends an emulator that we started."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def watch(process, tail, timeout):
+    """Waits for a batch run to end. Returns True if it ran out of time and was stopped."""
+    start = time.monotonic()
+    try:
+        while process.poll() is None:
+            now = time.monotonic()
+            late = now - start > timeout
+            stuck = tail.done_at is not None and now - tail.done_at > GRACE_SECONDS
+            if late or stuck:
+                return True
+            time.sleep(POLL_SECONDS)
+            tail.poll()
+        return False
+    finally:
+        stop(process)
+        tail.poll()
+        tail.end_line()
+
+
+def proxy_terminal(process, master, console):
+    """Carries a terminal to the pseudo terminal that is the guest's serial line, and back.
+
+    Ctrl-A X leaves, as in QEMU. Returns True if the user left that way.
+    """
+    saved = termios.tcgetattr(0)
+    prefix = False
+    try:
+        tty.setraw(0)
+        while True:
+            ended = process.poll() is not None  # before the select: what came last is still read
+            ready = select.select([0, master], [], [], 0.1)[0]
+            if ended and master not in ready:
+                return False
+            if master in ready:
+                text = os.read(master, 4096)
+                console.write(text)
+                console.flush()
+                os.write(1, text)
+            if 0 in ready:
+                keys = os.read(0, 64)
+                if not keys or (prefix and keys[:1] in b"xX") or b"\x01x" in keys:
+                    return True
+                prefix = keys.endswith(b"\x01")
+                os.write(master, keys.replace(b"\x01", b""))
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, saved)
+        stop(process)
+
+
+def run_batch(opt, command, console_path, errors_path):
+    """A run that nobody types into. Returns (lines, timed_out, status)."""
+    tail = ConsoleTail(console_path, None if opt.quiet else sys.stdout.buffer)
+    with open(errors_path, "wb") as errors:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd=emu.ROOT)
+        timed_out = watch(process, tail, opt.timeout)
+    return transcript_lines(tail.raw), timed_out, None if timed_out else process.returncode
+
+
+def run_on_terminal(opt, command, console_path, errors_path, master):
+    """A run that a user types into. Returns (lines, user left, status)."""
+    with open(errors_path, "wb") as errors:
+        if opt.emulator == "qemu":
+            process = subprocess.Popen(command, stderr=errors, cwd=emu.ROOT)
+            process.wait()
+            left = False  # QEMU itself leaves at Ctrl-A X, and says so on the console
+        else:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd=emu.ROOT)
+            with open(console_path, "wb") as console:
+                left = proxy_terminal(process, master, console)
+    with open(console_path, "rb") as console:
+        lines = transcript_lines(console.read())
+    left = left or QEMU_LEFT in lines
+    return lines, left, process.returncode
+
+
+def build_command(opt, folder, image, console_path):
+    """The emulator's command line, and for an interactive Bochs the master end of its serial line."""
+    if opt.emulator == "qemu":
+        command = emu.qemu_command(image, opt.mem, opt.accel, opt.icount, opt.disk2)
+        path = emu.qemu_option_path(console_path)
+        if opt.interactive:
+            return command + ["-chardev", f"stdio,id=console,mux=on,signal=off,logfile={path}",
+                              "-serial", "chardev:console", "-mon", "chardev=console"], None
+        return command + ["-chardev", f"file,id=console,path={path}", "-serial", "chardev:console",
+                          "-monitor", "none"], None
+    com1, master = f"mode=file, dev={console_path}", None
+    if opt.interactive:
+        master, slave = os.openpty()
+        com1 = f"mode=term, dev={os.ttyname(slave)}"
+    rc = os.path.join(emu.ROOT, "tools", "debug", "go.bochs")
+    return emu.bochs_command(folder, image, opt.mem, com1, rc, opt.disk2, window=opt.interactive), master
+
+
+def emulator_messages(folder, errors_path):
+    """What the emulator said: its standard error and Bochs's log, as one text."""
+    text = ""
+    for path in (errors_path, os.path.join(folder, "bochs.log")):
+        if os.path.exists(path):
+            with open(path, errors="replace", encoding="utf-8") as messages:
+                text += messages.read()
+    return text
+
+
+def did_not_start(ending, lines):
+    """True for an emulator that refused its command line, or could not get its memory."""
+    return not lines and not ending.timed_out and (
+        ending.emulator == "qemu" and ending.status == 1 or
+        ending.emulator == "bochs" and BOCHS_SHUTDOWN not in ending.messages and
+        BOCHS_TRIPLE_FAULT not in ending.messages)
+
+
+def emulator_complaint(messages):
+    """The lines of an emulator's messages that a user wants to see when it did not start."""
+    lines = [line for line in messages.splitlines() if line.strip() and "i[" not in line and not line.startswith("===")]
+    return " | ".join(lines[-3:]) or "no reason given"
+
+
+def run(opt):
+    """Boots, watches, judges. Returns the verdict."""
+    emu.check_mem(opt.emulator, opt.mem)
+    for path in [opt.image] + ([opt.disk2] if opt.disk2 else []):
+        if not os.path.exists(path):
+            raise RunError(f"{path} is not there: run `make` first")
+    with tempfile.TemporaryDirectory(prefix="granary-run-") as folder:
+        image = opt.image if opt.args is None else emu.image_with_args(opt.image, opt.args, folder)
+        image, disk2 = os.path.abspath(image), opt.disk2 and os.path.abspath(opt.disk2)
+        opt.disk2 = disk2
+        console_path = os.path.abspath(opt.transcript) if opt.transcript else os.path.join(folder, "console.txt")
+        errors_path = os.path.join(folder, "errors.txt")
+        with open(console_path, "wb"):
+            pass  # a transcript of an earlier run must not be taken for this one's
+        command, master = build_command(opt, folder, image, console_path)
+        start = time.monotonic()
+        timed_out = left = False
+        if opt.interactive:
+            lines, left, status = run_on_terminal(opt, command, console_path, errors_path, master)
+        else:
+            lines, timed_out, status = run_batch(opt, command, console_path, errors_path)
+        seconds = min(opt.timeout, time.monotonic() - start)
+        ending = Ending(opt.emulator, status, emulator_messages(folder, errors_path), timed_out, round(seconds, 1))
+        if did_not_start(ending, lines):
+            raise RunError(f"{opt.emulator} did not start: {emulator_complaint(ending.messages)}")
+        if left and not any(line.startswith("panic:") for line in lines):
+            return Verdict(PASSED, "")
+        return judge(lines, ending)
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="run.py", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--emulator", choices=sorted(emu.PROGRAM), default="qemu")
+    parser.add_argument("--image", default="build/hd.img")
+    parser.add_argument("--mem", type=int, default=32, metavar="MIB")
+    parser.add_argument("--args", metavar="TEXT", help="kernel command line, in a copy of the image")
+    parser.add_argument("--accel", default="tcg", help="QEMU's accelerator")
+    parser.add_argument("--icount", action="store_true", help="QEMU: rdtsc counts executed instructions")
+    parser.add_argument("--disk2", metavar="FILE", help="second disk, a raw file")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="default 60, Bochs 120")
+    parser.add_argument("--transcript", metavar="FILE", help="keep the console's text here")
+    parser.add_argument("--quiet", action="store_true", help="do not show the console")
+    parser.add_argument("--interactive", action="store_true", help="the console is this terminal; Ctrl-A X leaves")
+    parser.add_argument("--auto", action="store_true",
+                        help="interactive with a terminal on standard input, else batch: add `batch` to --args")
+    opt = parser.parse_args(argv)
+    if opt.timeout is None:
+        opt.timeout = 120.0 if opt.emulator == "bochs" else 60.0
+    if opt.auto:
+        opt.interactive = sys.stdin.isatty()
+        if not opt.interactive:
+            opt.args = f"{opt.args or ''} batch".strip()
+    if opt.interactive and not sys.stdin.isatty():
+        parser.error("--interactive needs a terminal on standard input")
+    return opt
+
+
+def main(argv):
+    # A parent that gives up on us must not leave an emulator behind: SystemExit runs the clean-up.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+    opt = parse(argv)
+    try:
+        verdict = run(opt)
+    except RunError as error:
+        verdict = Verdict(USAGE, str(error))
+    except KeyboardInterrupt:
+        return 130
+    if verdict.code != PASSED:
+        print(f"run: {verdict.message}", file=sys.stderr)
+    return verdict.code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

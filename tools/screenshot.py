@@ -1,0 +1,102 @@
+#!/usr/bin/python3
+"""screenshot.py - boots the image in QEMU, waits for a line on the console, and saves the VGA screen as a PNG.
+
+  screenshot.py --image build/hd.img --until "granary> " --out docs/img/demo.png
+
+The screen is QEMU's own picture of it (QMP's screendump), not a drawing of what ought to be there.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+
+class Monitor:
+    """QEMU's machine protocol (QMP) on a local socket."""
+
+    def __init__(self, path, deadline):
+        self.socket = socket.socket(socket.AF_UNIX)
+        while True:
+            try:
+                self.socket.connect(path)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        self.stream = self.socket.makefile("rw", encoding="utf-8")
+        self.stream.readline()  # the greeting
+        self.command("qmp_capabilities")
+
+    def command(self, name, **arguments):
+        self.stream.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
+        self.stream.flush()
+        while True:
+            answer = json.loads(self.stream.readline())
+            if "error" in answer:
+                raise OSError(answer["error"]["desc"])
+            if "return" in answer:
+                return answer["return"]
+
+
+def wait_for(path, text, deadline):
+    """True as soon as the console's log holds `text`."""
+    while time.monotonic() < deadline:
+        if os.path.exists(path):
+            with open(path, encoding="utf-8", errors="replace") as log:
+                if text in log.read():
+                    return True
+        time.sleep(0.1)
+    return False
+
+
+def take(options, folder):
+    log, monitor = os.path.join(folder, "console"), os.path.join(folder, "qmp")
+    deadline = time.monotonic() + options.timeout
+    command = ["qemu-system-i386", "-m", str(options.mem), "-display", "none", "-vga", "std", "-no-reboot",
+               "-drive", f"file={options.image},format=raw,if=ide,snapshot=on",
+               "-serial", f"file:{log}", "-qmp", f"unix:{monitor},server=on,wait=off",
+               "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as qemu:
+        try:
+            if not wait_for(log, options.until, deadline):
+                print(f"screenshot: {options.until!r} did not come within {options.timeout} s", file=sys.stderr)
+                return 1
+            time.sleep(0.5)  # the same text on its way to the screen
+            Monitor(monitor, deadline).command("screendump", filename=os.path.abspath(options.out), format="png")
+        finally:
+            qemu.kill()
+    print(f"{options.out}: {os.path.getsize(options.out)} bytes")
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description="the VGA screen of a booted image as a PNG")
+    parser.add_argument("--image", required=True)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--until", default="granary> ", help="text on the console to wait for")
+    parser.add_argument("--mem", type=int, default=32, help="MiB")
+    parser.add_argument("--timeout", type=int, default=60, help="seconds")
+    options = parser.parse_args()
+    if not shutil.which("qemu-system-i386"):
+        print("screenshot: qemu-system-i386 is missing: sh tools/setup.sh installs it", file=sys.stderr)
+        return 2
+    if not os.path.exists(options.image):
+        print(f"screenshot: no image {options.image}: make builds it", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="granary-shot-") as folder:
+        try:
+            return take(options, folder)
+        except OSError as error:
+            print(f"screenshot: {error}", file=sys.stderr)
+            return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

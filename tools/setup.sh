@@ -1,0 +1,58 @@
+#!/bin/sh
+# setup.sh - installs what Granary needs from Debian's packages, and nothing else.
+#
+#   sh tools/setup.sh
+#
+# Looks which packages are missing and installs only these, as root or through sudo; says what it does, and is
+# silent and quick when nothing is missing. Debian 12 is what the project is tested on.
+#
+# Not in the list, on purpose: gcc-multilib. It conflicts with gcc-i686-linux-gnu, so apt would take the one away
+# to install the other. `gcc -m32 -ffreestanding` needs lib32gcc-12-dev only (the 32-bit libgcc).
+#
+# Recommended packages are left out, so what we rely on is named here itself: libc6-dev for host programs,
+# libclang-rt-dev for the sanitizers and the fuzzer, bochs-x for the window of Bochs (xvfb to test it without a display).
+set -eu
+
+packages='
+    make git gcc libc6-dev gcc-i686-linux-gnu binutils-i686-linux-gnu lib32gcc-12-dev nasm
+    qemu-system-x86 bochs bochs-x bochsbios vgabios gdb
+    python3 python3-pytest python3-pytest-xdist python3-pexpect
+    libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck shellcheck universal-ctags xz-utils
+    xvfb
+'
+
+if ! command -v dpkg-query >/dev/null 2>&1; then
+    echo "setup: this is not Debian. Install by hand what these Debian packages hold:" >&2
+    echo "$packages" >&2
+    exit 1
+fi
+
+missing=''
+for package in $packages; do
+    # "ii": wanted and installed. A removed package whose settings were kept is known to dpkg too, as "rc".
+    case "$(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null || true)" in
+        ii*) ;;
+        *) missing="$missing $package" ;;
+    esac
+done
+[ -n "$missing" ] || exit 0
+
+as_root=''
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null 2>&1; then
+        echo "setup: missing:$missing" >&2
+        echo "setup: run this as root, or install sudo" >&2
+        exit 1
+    fi
+    as_root='sudo'
+fi
+
+echo "setup: installing$missing"
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
+# --no-remove: somebody's own gcc-multilib is not taken away without a word. The list is split on purpose.
+# shellcheck disable=SC2086
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends --no-remove $missing || {
+    echo "setup: apt-get could not install$missing (see above; gcc-multilib has to go first)" >&2
+    exit 1
+}
+echo "setup: done"

@@ -1,0 +1,58 @@
+#!/usr/bin/python3
+"""symtab.py - the table of function names that the kernel's call traces use.
+
+  nm -n kernel.elf | symtab.py > symtab.c        writes the table, sorted by address
+  nm -n kernel.elf | symtab.py --check symtab.c  fails if a function moved since the table was made
+"""
+
+import re
+import sys
+
+EDGES = ("kernel_start", "kernel_text_end")  # addresses that kernel.ld names: no functions
+ENTRY = re.compile(r'\{0x([0-9a-f]+), "([^"]+)"\}')
+
+
+def functions(lines):
+    """(address, name) of every function; labels inside functions (with a dot) are left out."""
+    for line in lines:
+        fields = line.split()
+        if len(fields) == 3 and fields[1] in "tTwW" and "." not in fields[2] and fields[2] not in EDGES:
+            yield int(fields[0], 16), fields[2]
+
+
+def write(table):
+    print("// Made by tools/symtab.py from the kernel's first link.")
+    print('#include "kernel/symbol_table.h"')
+    print("const struct symbol symbol_table[] = {")
+    for address, name in table:
+        print(f'    {{0x{address:08x}, "{name}"}},')
+    print("};")
+    print(f"const unsigned symbol_count = {len(table)};")
+
+
+def check(table, path):
+    with open(path, encoding="utf-8") as made:
+        before = [(int(address, 16), name) for address, name in ENTRY.findall(made.read())]
+    if before == table:
+        return 0
+    moved = set(before) ^ set(table)
+    print(f"symtab.py: {len(moved)} names differ between the two links, e.g. {sorted(moved)[0]}", file=sys.stderr)
+    return 1
+
+
+def main():
+    table = sorted(functions(sys.stdin))
+    if not table:
+        print("symtab.py: no function on standard input: is it the output of nm -n?", file=sys.stderr)
+        return 2
+    if len(sys.argv) == 3 and sys.argv[1] == "--check":
+        return check(table, sys.argv[2])
+    if len(sys.argv) != 1:
+        print("usage: nm -n FILE | symtab.py [--check TABLE]", file=sys.stderr)
+        return 2
+    write(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

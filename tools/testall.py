@@ -1,0 +1,119 @@
+#!/usr/bin/python3
+"""testall.py - runs the kinds of tests and adds them up.
+
+  testall.py kernel   the kernel's own tests, in QEMU and in Bochs
+  testall.py all      every kind (make test); the last line is `N passed, N failed`
+
+Each kind is a command whose last line of the form `[NAME: ]N passed, N failed` counts. A kind that ends
+badly without counting a failure, or that counts nothing at all, is a failure: silence proves nothing.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+COUNT = re.compile(r"^(?:[^:]+: )?(\d+) passed, (\d+) failed$")
+KERNEL_TIMEOUT = {"qemu": 120, "bochs": 300}  # seconds
+KINDS = ("lint", "host-test", "kernel-test", "e2e-test")
+
+
+def counts(lines):
+    """(passed, failed) of the last line that says so, else None."""
+    for line in reversed(lines):
+        match = COUNT.match(line.strip())
+        if match:
+            return int(match[1]), int(match[2])
+    return None
+
+
+def kernel_counts(lines):
+    """Counts the `test NAME ... ok` lines of a transcript, and holds them against the kernel's own sum."""
+    results = [line.rsplit(" ", 1)[-1] for line in lines if re.match(r"test \S.* \.\.\. (ok|FAILED)$", line)]
+    passed, failed = results.count("ok"), results.count("FAILED")
+    told = counts([line for line in lines if line.startswith("tests: ")])
+    if told != (passed, failed):
+        print(f"kernel tests: the kernel says {told}, its lines say {(passed, failed)}")
+        failed += 1
+    return passed, failed
+
+
+def run_kernel_tests(emulator, image):
+    """The in-kernel tests in one emulator. Returns (passed, failed)."""
+    with tempfile.TemporaryDirectory(prefix="granary-test-") as folder:
+        transcript = os.path.join(folder, "transcript.txt")
+        status = subprocess.call(
+            [sys.executable, os.path.join(ROOT, "tools", "run.py"), "--emulator", emulator, "--image", image,
+             "--args", "batch test", "--transcript", transcript, "--quiet",
+             "--timeout", str(KERNEL_TIMEOUT[emulator])])
+        lines = []
+        if os.path.exists(transcript):
+            with open(transcript, encoding="utf-8", errors="replace") as console:
+                lines = console.read().splitlines()
+    passed, failed = kernel_counts(lines)
+    if status != 0 and failed == 0:
+        failed = 1
+    if failed:
+        print("\n".join(lines[-60:]))
+    print(f"kernel tests in {emulator}: {passed} passed, {failed} failed", flush=True)
+    return passed, failed
+
+
+def kernel_main(image):
+    results = [run_kernel_tests(emulator, image) for emulator in KERNEL_TIMEOUT]
+    passed, failed = (sum(column) for column in zip(*results))
+    print(f"kernel tests: {passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def run_kind(kind, make):
+    """Runs `make KIND`, shows its output, returns (passed, failed)."""
+    print(f"== {kind}", flush=True)
+    lines = []
+    with subprocess.Popen([make, "--no-print-directory", kind], cwd=ROOT, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+        for line in process.stdout:
+            lines.append(line)
+            sys.stdout.write(line)
+            sys.stdout.flush()
+    found = counts(lines)
+    if found is None:
+        print(f"{kind}: no count in its output")
+        return 0, 1
+    if process.returncode != 0 and found[1] == 0:
+        print(f"{kind}: ended with status {process.returncode}, with no failure counted")
+        return found[0], 1
+    if found == (0, 0):
+        print(f"{kind}: not a single test ran")
+        return 0, 1
+    return found
+
+
+def all_main(make):
+    table = []
+    for kind in KINDS:
+        start = time.monotonic()
+        passed, failed = run_kind(kind, make)
+        table.append((kind, passed, failed, time.monotonic() - start))
+    print("== result")
+    for kind, passed, failed, seconds in table:
+        print(f"{kind:12} {passed:5} passed {failed:5} failed {seconds:6.0f} s")
+    passed, failed = sum(row[1] for row in table), sum(row[2] for row in table)
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+def main(argv):
+    if len(argv) == 2 and argv[0] == "kernel":
+        return kernel_main(argv[1])
+    if argv == ["all"]:
+        return all_main(os.environ.get("MAKE", "make"))
+    print("usage: testall.py kernel IMAGE | testall.py all", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
