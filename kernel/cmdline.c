@@ -2,94 +2,143 @@
 #include "kernel/cmdline.h"
 
 #include <stddef.h>
-#include <stdint.h>
 
 #include "lib/print.h"
 #include "lib/string.h"
 
-static void problem(struct options *out, const char *what, const char *word, const char *hint) {
-    if (out->problem_count == CMDLINE_PROBLEMS) return;
-    ksnprintf(out->problem[out->problem_count++], CMDLINE_PROBLEM_MAX, "%s '%s' (%s)", what, word, hint);
+#define SHOWN_MAX 32 // characters of a wrong word that a message repeats
+
+#define HZ_MIN 19 // as device/timer.c
+#define HZ_MAX 10000
+
+static void problem(struct options *out, const char *text) {
+    if (out->problem_count == CMDLINE_PROBLEMS_MAX) {
+        out->problem_more++;
+        return;
+    }
+    strlcpy(out->problem[out->problem_count++], text, CMDLINE_PROBLEM_BYTES);
 }
 
-// Each reader returns false if it cannot take `value` (NULL: none was given).
+// The start of a word, fit to be printed.
+static const char *shown(char to[SHOWN_MAX + 1], const char *word) {
+    strlcpy(to, word, SHOWN_MAX + 1);
+    for (char *c = to; *c; c++) {
+        if (*c < ' ' || *c > '~') *c = '?';
+    }
+    return to;
+}
+
+// ---- the options: each reader returns false if it cannot take `value` (NULL: none was given) -------------
 
 static bool read_batch(struct options *out, const char *value) {
+    if (value) return false;
     out->batch = true;
-    return !value;
+    return true;
 }
 
 static bool read_demo(struct options *out, const char *value) {
-    if (!value) return false;
-    out->demo = strcmp(value, "no") != 0;
-    return !out->demo || strcmp(value, "yes") == 0;
+    bool no = strcmp(value, "no") == 0;
+    if (!no && strcmp(value, "yes") != 0) return false;
+    out->demo = !no;
+    return true;
 }
 
 static bool read_test(struct options *out, const char *value) {
-    out->test = value && value[0] ? value : "*";
+    out->test = value ? value : "*";
     return true;
 }
 
 static bool read_heap(struct options *out, const char *value) {
-    if (!value) return false;
-    out->heap_panic = strcmp(value, "panic") == 0;
-    return out->heap_panic || strcmp(value, "report") == 0;
+    bool panic = strcmp(value, "panic") == 0;
+    if (!panic && strcmp(value, "report") != 0) return false;
+    out->heap_panic = panic;
+    return true;
 }
 
-static bool read_classes(struct options *out, const char *value) { return value && strcmp(value, "seed") == 0; }
+static bool read_classes(struct options *out, const char *value) {
+    if (strcmp(value, "seed") != 0) return false;
+    out->classes = value;
+    return true;
+}
 
 static bool read_hz(struct options *out, const char *value) {
-    unsigned hz = 0;
-    if (!value || !value[0] || strlen(value) > 5) return false;
-    for (const char *c = value; *c; c++) {
-        if (*c < '0' || *c > '9') return false;
-        hz = hz * 10 + (unsigned)(*c - '0');
+    uint32_t hz = 0;
+    if (!*value) return false;
+    for (; *value; value++) {
+        if (*value < '0' || *value > '9' || hz > HZ_MAX) return false;
+        hz = hz * 10 + (uint32_t)(*value - '0');
     }
-    if (hz < 19 || hz > 10000) return false;
+    if (hz < HZ_MIN || hz > HZ_MAX) return false;
     out->hz = hz;
     return true;
 }
 
 static bool read_selftest(struct options *out, const char *value) {
-    static const char *const names[] = {"", "panic", "hang", "lie", "silent", "stack", "fault"};
-    for (unsigned i = 1; value && i < sizeof names / sizeof names[0]; i++) {
+    static const char *const names[] = {"panic", "hang", "lie", "silent", "stack", "fault"};
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(value, names[i]) != 0) continue;
-        out->selftest = (enum selftest)i;
+        out->selftest = (enum selftest)(SELFTEST_PANIC + i);
         return true;
     }
     return false;
 }
 
-static const struct {
+static const struct option {
     const char *name;
     bool (*read)(struct options *out, const char *value);
+    bool needs_value;
     const char *form; // what may stand there
 } known[] = {
-    {"batch", read_batch, "batch"},
-    {"demo", read_demo, "demo=yes|no"},
-    {"test", read_test, "test, test=NAME,NAME, test=PREFIX*"},
-    {"heap", read_heap, "heap=report|panic"},
-    {"classes", read_classes, "classes=seed"},
-    {"hz", read_hz, "hz=19..10000"},
-    {"selftest", read_selftest, "selftest=panic|hang|lie|silent|stack|fault"},
+    {"batch", read_batch, false, "batch"},
+    {"demo", read_demo, true, "demo=yes|no"},
+    {"test", read_test, false, "test[=NAME,NAME*]"},
+    {"heap", read_heap, true, "heap=report|panic"},
+    {"classes", read_classes, true, "classes=seed"},
+    {"hz", read_hz, true, "hz=19..10000"},
+    {"selftest", read_selftest, true, "selftest=panic|hang|lie|silent|stack|fault"},
 };
 #define KNOWN_COUNT (sizeof known / sizeof known[0])
+
+static void unknown_option(struct options *out, const char *word) {
+    char text[CMDLINE_PROBLEM_BYTES], name[SHOWN_MAX + 1];
+    int length = ksnprintf(text, sizeof text, "unknown option '%s' (known: ", shown(name, word));
+    for (size_t i = 0; i < KNOWN_COUNT; i++) {
+        length += ksnprintf(text + length, sizeof text - (size_t)length, "%s%s", known[i].form,
+                            i + 1 < KNOWN_COUNT ? ", " : ")");
+    }
+    problem(out, text);
+}
+
+static void read_option(struct options *out, const struct option *option, const char *value) {
+    char text[CMDLINE_PROBLEM_BYTES], word[SHOWN_MAX + 1];
+    if (option->needs_value && !value) {
+        ksnprintf(text, sizeof text, "'%s' wants a value (%s)", option->name, option->form);
+        problem(out, text);
+    } else if (!option->read(out, value)) {
+        ksnprintf(text, sizeof text, "bad value '%s' for '%s' (%s)", shown(word, value), option->name,
+                  option->form);
+        problem(out, text);
+    }
+}
 
 static void read_word(struct options *out, char *word) {
     char *value = strchr(word, '=');
     if (value) *value++ = '\0';
     for (size_t i = 0; i < KNOWN_COUNT; i++) {
-        if (strcmp(word, known[i].name) != 0) continue;
-        if (!known[i].read(out, value)) problem(out, "bad value for option", word, known[i].form);
-        return;
+        if (strcmp(word, known[i].name) == 0) {
+            read_option(out, &known[i], value);
+            return;
+        }
     }
-    problem(out, "unknown option", word, "known: batch demo test heap classes hz selftest");
+    unknown_option(out, word);
 }
+
+// ---- words -------------------------------------------------------------------------------------------------
 
 static bool blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 // Cuts one word off at *at: quotes are taken out, the end is made a NUL. NULL at the end of the text.
-static char *next_word(char **at) {
+static char *next_word(struct options *out, char **at) {
     char *from = *at;
     bool quoted = false;
     while (blank(*from)) from++;
@@ -99,6 +148,7 @@ static char *next_word(char **at) {
         if (*from == '"') quoted = !quoted;
         else *to++ = *from;
     }
+    if (quoted) problem(out, "a quote is not closed");
     *at = *from ? from + 1 : from;
     *to = '\0';
     return word;
@@ -107,9 +157,10 @@ static char *next_word(char **at) {
 void cmdline_parse(const char *text, struct options *out) {
     memset(out, 0, sizeof *out);
     out->demo = true;
+    out->classes = "seed";
     if (strlcpy(out->text, text, sizeof out->text) >= sizeof out->text) {
-        problem(out, "too long: cut after", "511 characters", "the image has one sector for it");
+        problem(out, "longer than 511 characters, cut there");
     }
     char *at = out->text;
-    for (char *word = next_word(&at); word; word = next_word(&at)) read_word(out, word);
+    for (char *word = next_word(out, &at); word; word = next_word(out, &at)) read_word(out, word);
 }

@@ -1,10 +1,13 @@
-// cmdline.h - the kernel command line, the text that `make run ARGS="..."` puts into the image. Pure: knows only lib.
+// cmdline.h - the kernel command line, the text that `make run ARGS="..."` puts into the image.
 //
-// Words separated by blanks, each `name` or `name=value`; "..." keeps blanks together. Nothing here is fatal: what
-// is not understood is listed and left out.
+// Pure: knows only lib. Words separated by blanks, each `name` or `name=value`; "..." keeps blanks together.
+// Nothing here is fatal: what is not understood is listed and left out.
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
+
+#include "boot_const.h"
 
 enum selftest {
     SELFTEST_NONE,
@@ -16,20 +19,22 @@ enum selftest {
     SELFTEST_FAULT,  // reads the null page
 };
 
-#define CMDLINE_TEXT_MAX 512
-#define CMDLINE_PROBLEMS 4
-#define CMDLINE_PROBLEM_MAX 160
+#define CMDLINE_PROBLEMS_MAX 8    // lines kept of what was wrong
+#define CMDLINE_PROBLEM_BYTES 224 // of one line, NUL included
 
 struct options {
     bool batch;             // power off instead of a prompt
     bool demo;              // show the demonstration; true unless demo=no
-    const char *test;       // names of in-kernel tests to run ("*": all), or NULL
+    const char *test;       // which in-kernel tests to run, as ktest_run() takes it; NULL: none
     bool heap_panic;        // heap=panic: a misuse of the heap ends in a panic
-    unsigned hz;            // timer ticks a second, 0: the default
+    const char *classes;    // name of the table of block sizes
+    uint32_t hz;            // timer ticks a second; 0: the default
     enum selftest selftest;
-    unsigned problem_count; // lines in `problem`
-    char problem[CMDLINE_PROBLEMS][CMDLINE_PROBLEM_MAX];
-    char text[CMDLINE_TEXT_MAX]; // the words, cut apart; `test` points into it
+    uint32_t problem_count; // lines in `problem`
+    uint32_t problem_more;  // problems there was no line for
+    char problem[CMDLINE_PROBLEMS_MAX][CMDLINE_PROBLEM_BYTES];
+    char text[CMDLINE_BYTES]; // the words, cut apart: `test` points into it
 };
 
-void cmdline_parse(const char *text, struct options *out); // text: NUL-terminated, at most 511 characters
+// Fills *out from `text` (NUL-terminated; what is behind 511 characters is cut off and named). Any context.
+void cmdline_parse(const char *text, struct options *out);

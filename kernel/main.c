@@ -48,7 +48,8 @@ static void options_read(void) {
     const char *text = P2V(CMDLINE_ADDR);
     kprintf("command line: %s\n", text[0] ? text : "(empty)");
     cmdline_parse(text, &options);
-    for (unsigned i = 0; i < options.problem_count; i++) kprintf("cmdline: %s\n", options.problem[i]);
+    for (uint32_t i = 0; i < options.problem_count; i++) kprintf("cmdline: %s\n", options.problem[i]);
+    if (options.problem_more) kprintf("cmdline: %u more\n", options.problem_more);
     heap_report_panics(options.heap_panic);
 }
 

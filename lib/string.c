@@ -57,7 +57,10 @@ size_t strnlen(const char *s, size_t max) {
     return length;
 }
 
-int strcmp(const char *a, const char *b) { return strncmp(a, b, SIZE_MAX); }
+int strcmp(const char *a, const char *b) {
+    while (*a && *a == *b) a++, b++;
+    return (unsigned char)*a - (unsigned char)*b;
+}
 
 int strncmp(const char *a, const char *b, size_t max) {
     for (size_t i = 0; i < max; i++) {

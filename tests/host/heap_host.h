@@ -1,7 +1,7 @@
 // heap_host.h - a fresh heap over stand-in frames for each test, and an eye on everything it does.
 //
-// The window is anonymous memory of this process, so a test can make it unreadable: whatever the heap
-// says of a pointer it must say without looking at what the pointer leads to.
+// The window is anonymous memory of this process, so a test can make it unreadable: whatever the
+// heap says of a pointer it must say without looking at what the pointer leads to.
 #pragma once
 
 #include <stdbool.h>
@@ -33,7 +33,8 @@ struct host_report host_report_take(void); // and forget it
 
 // ---- state -------------------------------------------------------------------------------------
 
-// All the heap knows: pools, descriptors, records; and what is in its frames, unless they are unreadable.
+// All the heap knows: pools, descriptors, records; and what is in its frames, unless they are
+// unreadable.
 void host_state_save(void);
 void host_state_assert_unchanged(void); // since host_state_save()
 

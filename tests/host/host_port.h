@@ -1,4 +1,5 @@
-// host_port.h - kernel/port.h's answers where there is no kernel: the heap over memory of this process.
+// host_port.h - kernel/port.h's answers where there is no kernel: the heap over memory of this
+// process.
 //
 // Compiled in with -DGRANARY_PORT='"tests/host/host_port.h"'; the functions stand in heap_host.c.
 #pragma once
@@ -15,7 +16,8 @@ extern bool host_in_interrupt; // a test sets it to stand in an interrupt handle
 
 typedef unsigned port_state;
 
-// No other thread is there: these only see to it that the heap locks once, and unlocks what it locked.
+// No other thread is there: these only see to it that the heap locks once, and unlocks what it
+// locked.
 port_state port_lock(void);
 void port_unlock(port_state state);
 static inline bool port_in_interrupt(void) { return host_in_interrupt; }

@@ -18,6 +18,7 @@ HEAP_SRC   := kernel/memory.c kernel/heapcheck.c lib/list.c tests/host/heap_host
 HEAP_FLAGS := -DGRANARY_PORT='"tests/host/host_port.h"'
 
 HOST_SRC_test_bitmap        := lib/bitmap.c
+HOST_SRC_test_cmdline       := kernel/cmdline.c lib/print.c lib/string.c
 HOST_SRC_test_heap          := $(HEAP_SRC)
 HOST_SRC_test_heap_random   := $(HEAP_SRC)
 HOST_SRC_test_heapcheck     := $(HEAP_SRC)
@@ -32,6 +33,7 @@ HOST_SRC_test_plan          := kernel/plan.c kernel/memmap.c
 HOST_FLAGS_test_string := -fno-builtin $(foreach f,memcpy memmove memset memcmp strlen strnlen strcmp strncmp \
                           strchr strlcpy,-D$f=k_$f)
 
+HOST_FLAGS_test_cmdline     := $(HOST_FLAGS_test_string)
 HOST_FLAGS_test_heap        := $(HEAP_FLAGS)
 HOST_FLAGS_test_heap_random := $(HEAP_FLAGS)
 HOST_FLAGS_test_heapcheck   := $(HEAP_FLAGS)

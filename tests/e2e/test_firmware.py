@@ -1,0 +1,147 @@
+"""What the loader hands over, and what it makes of firmware that is old, odd or broken.
+
+firmware.asm hooks the BIOS's services before the MBR runs; probe.asm takes the kernel's place and prints what it finds.
+"""
+
+import os
+import subprocess
+from collections import namedtuple
+
+import pytest
+
+import mkimage
+from test_image import EXIT_FAILED_STATUS, SECTOR, Parts, elf, image_with_kernel, qemu
+
+EXIT_PASSED_STATUS = 33
+BSS_BYTES = 0x10000
+MIB = 1 << 20
+
+FAULTS = {name: number + 1 for number, name in enumerate((
+    "NO_E820", "NO_E801", "NO_MAP", "MANY", "ENDLESS", "SHORT", "DISABLED", "A20_OFF", "LOW_MEMORY", "NO_LBA",
+    "READS_3", "READS_4", "E801_CX", "HUGE"))}
+
+# The order in which probe.asm prints.
+Handed = namedtuple("Handed", "cr0 esp ss cs eflags bss_dirty seen_twice magic bytes boot_drive map_source map_count "
+                    "map_dropped kernel_bytes kernel_crc mbr_low mbr_high loader_low loader_high total entries")
+
+
+def assemble(root, tmp_path, source, *defines):
+    binary = tmp_path / (source + ".bin")
+    subprocess.run(["nasm", "-f", "bin", f"-I{root}/boot/", *defines, os.path.join(root, "tests", "e2e", source),
+                    "-o", str(binary)], check=True)
+    return binary.read_bytes()
+
+
+def probe_kernel(root, tmp_path):
+    code = assemble(root, tmp_path, "probe.asm")
+    return elf(filesz=len(code), memsz=len(code) + BSS_BYTES)[:0x100] + code
+
+
+def with_fault(root, tmp_path, data, fault):
+    """The image with firmware.asm in sector 0 and its own MBR in a sector behind its end."""
+    hook = assemble(root, tmp_path, "firmware.asm", f"-DFAULT={FAULTS[fault]}", f"-DMBR_LBA={len(data) // SECTOR}")
+    return hook + data[SECTOR:] + data[:SECTOR]
+
+
+def run_probe(root, image, tmp_path, fault=None, mem=32):
+    data = image_with_kernel(image, probe_kernel(root, tmp_path))
+    path = tmp_path / "probe.img"
+    path.write_bytes(with_fault(root, tmp_path, data, fault) if fault else data)
+    return qemu(path, mem)
+
+
+def handed(result):
+    status, text = result
+    assert status == EXIT_PASSED_STATUS, text
+    words = [int(word, 16) for word in text.split()]
+    fixed = len(Handed._fields) - 1
+    entries = [tuple(words[at:at + 6]) for at in range(fixed, len(words), 6)]
+    entries = [(low | high << 32, length | length_high << 32, kind, acpi)
+               for low, high, length, length_high, kind, acpi in entries]
+    return Handed(*words[:fixed], entries)
+
+
+def test_contract_at_entry(root, image, tmp_path):
+    got = handed(run_probe(root, image, tmp_path))
+    const = mkimage.C
+    assert got.cr0 & 0x80010001 == 0x80010001  # paging, write protection, protected mode
+    assert (got.cs, got.ss, got.esp) == (0x08, 0x10, const["MBR_ADDR"])
+    assert got.eflags & 0x600 == 0  # interrupts off, direction flag clear
+    assert (got.bss_dirty, got.seen_twice) == (0, 0)
+    assert (got.magic, got.bytes, got.boot_drive) == (const["BOOT_INFO_MAGIC"], 48, 0x80)
+    header = Parts(tmp_path / "probe.img").header
+    assert (got.kernel_bytes, got.kernel_crc) == (header.kernel_bytes, header.kernel_crc)
+    mbr, loader = got.mbr_low | got.mbr_high << 32, got.loader_low | got.loader_high << 32
+    assert 0 < mbr < loader
+
+
+@pytest.mark.parametrize("mem", [4, 32, 3584, 4096])
+def test_total_is_the_sum_below_4_gib(root, image, tmp_path, mem):
+    got = handed(run_probe(root, image, tmp_path, mem=mem))
+    assert (got.map_source, got.map_dropped, got.map_count) == (1, 0, len(got.entries))
+    usable = [(base, length) for base, length, kind, acpi in got.entries if kind == 1 and acpi & 1]
+    assert got.total == sum(max(0, min(base + length, 1 << 32) - base) for base, length in usable)
+    assert mem * MIB - got.total < 1 << 30  # a hole below 4 GiB at most
+
+
+def test_e801_when_e820_is_missing(root, image, tmp_path):
+    got = handed(run_probe(root, image, tmp_path, "NO_E820"))
+    assert (got.map_source, got.map_count) == (2, 3)
+    assert got.entries[:2] == [(0, 639 * 1024, 1, 1), (MIB, 15 * MIB, 1, 1)]
+    base, length, kind, acpi = got.entries[2]
+    assert (base, kind, acpi) == (16 * MIB, 1, 1) and 15 * MIB < length < 16 * MIB
+    assert got.total == sum(entry[1] for entry in got.entries)
+
+
+def test_e801_in_cx_and_dx(root, image, tmp_path):
+    got = handed(run_probe(root, image, tmp_path, "E801_CX"))
+    assert got.map_source == 2
+    assert got.entries[1:] == [(MIB, 15 * MIB, 1, 1), (16 * MIB, 16 * MIB, 1, 1)]
+
+
+def test_88_when_e801_is_missing_too(root, image, tmp_path):
+    got = handed(run_probe(root, image, tmp_path, "NO_E801"))
+    assert (got.map_source, got.map_count) == (3, 2)
+    assert got.entries[0] == (0, 639 * 1024, 1, 1)
+    assert got.entries[1][0] == MIB and 30 * MIB < got.entries[1][1] < 31 * MIB
+
+
+@pytest.mark.parametrize("fault, dropped", [("MANY", 200 - 128), ("ENDLESS", 1024 - 128)])
+def test_more_entries_than_room(root, image, tmp_path, fault, dropped):
+    got = handed(run_probe(root, image, tmp_path, fault))
+    assert (got.map_source, got.map_count, got.map_dropped) == (1, 128, dropped)
+    assert got.entries == [((n + 1) * MIB, MIB, 1, 1) for n in range(128)]
+    assert got.total == 128 * MIB
+
+
+def test_entries_of_20_bytes_count(root, image, tmp_path):
+    got = handed(run_probe(root, image, tmp_path, "SHORT"))
+    assert got.entries == [((n + 1) * MIB, MIB, 1, 1) for n in range(3)]
+
+
+def test_length_that_wraps(root, image, tmp_path):
+    got = handed(run_probe(root, image, tmp_path, "HUGE"))
+    assert got.entries == [(MIB, (1 << 64) - 1, 1, 1)]
+    assert got.total == (1 << 32) - MIB
+
+
+@pytest.mark.parametrize("fault", ["A20_OFF", "READS_3"])
+def test_boots_all_the_same(root, image, tmp_path, fault):
+    assert handed(run_probe(root, image, tmp_path, fault)).map_source == 1
+
+
+REFUSED = {
+    "NO_MAP": "granary: the firmware does not say how much memory there is",
+    "DISABLED": "granary: kernel does not fit in the machine's memory",
+    "LOW_MEMORY": "granary: less than 584 KiB of memory below 640 KiB",
+    "NO_LBA": "granary: BIOS without LBA",
+    "READS_4": "granary: disk read error at the kernel: image cut off?",
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_refused(root, image, tmp_path, fault):
+    data = with_fault(root, tmp_path, Parts(image).data, fault)
+    path = tmp_path / "refused.img"
+    path.write_bytes(data)
+    assert qemu(path) == (EXIT_FAILED_STATUS, REFUSED[fault] + "\r\n")
