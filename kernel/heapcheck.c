@@ -154,7 +154,8 @@ static uint32_t check_arena(const struct arena *arena, uint32_t frame) {
 
 // A6: the record of a frame that starts nothing; `into` frames behind the start of what holds it, 0 if nothing does.
 static void check_blank(const struct arena *arena, uint32_t into, bool small, uint32_t frame) {
-    bool blank = !arena->desc && arena->head == 0 && arena->seal == 0;
+    bool blank = !arena->desc && arena->head == 0 && arena->seal == 0 && arena->carved == 0 &&
+                 arena->base == 0 && arena->room == 0 && map_count(arena) == 0;
     REQUIRE(blank, "A6", "a record that should be blank, frame", frame);
     REQUIRE(arena->back == (small ? into * sizeof *arena : 0), "A6", "back, frame", frame);
 }

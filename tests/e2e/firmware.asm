@@ -14,7 +14,7 @@ NO_E801     equ 2               ; E820h, E801h not known
 NO_MAP      equ 3               ; nor 88h
 MANY        equ 4               ; E820h gives 200 entries
 ENDLESS     equ 5               ; E820h never comes to an end
-SHORT       equ 6               ; 20 bytes an entry, rubbish behind them
+BYTES_20    equ 6               ; 20 bytes an entry, rubbish behind them
 DISABLED    equ 7               ; all entries say "ignore this"
 A20_OFF     equ 8               ; A20 closed, and int 15h/2401h does not open it
 LOW_MEMORY  equ 9               ; int 12h: 583 KiB
@@ -148,10 +148,10 @@ entry:                          ; entry n: 1 MiB at (n + 1) MiB, usable; EBX cou
         mov [es:di + 8], edx
         mov [es:di + 12], edx
 %endif
-        mov dword [es:di + 20], (FAULT != SHORT && FAULT != DISABLED) & 1
+        mov dword [es:di + 20], (FAULT != BYTES_20 && FAULT != DISABLED) & 1
         pop eax                 ; "SMAP"
         mov edx, 0xdeadbeef     ; as some BIOSes do
-        mov ecx, 24 - 4 * ((FAULT == SHORT) & 1)
+        mov ecx, 24 - 4 * ((FAULT == BYTES_20) & 1)
         inc ebx
 %if FAULT == MANY
         cmp ebx, 200

@@ -23,6 +23,7 @@ TIMEOUT = 60
 CHECKSUM = "granary: kernel checksum wrong: image altered or cut off"
 LOADER_CHECKSUM = "granary: loader checksum wrong"
 LOADER_SIZE = "granary: loader size wrong"
+NO_RDTSC = "granary: CPU without rdtsc"
 NO_HEADER = "granary: no image header"
 HEADER = "granary: image header damaged"
 KERNEL_SIZE = "granary: kernel size in the image header is wrong"
@@ -35,7 +36,6 @@ OUTSIDE_FILE = "granary: kernel segment lies outside its file"
 OUTSIDE_PLACE = "granary: kernel segment lies outside 1 MiB to 4 MiB, or is linked elsewhere"
 NO_MEMORY = "granary: kernel does not fit in the machine's memory"
 ENTRY = "granary: kernel's entry lies outside its code"
-
 
 mkimage.C.update(mkimage.read_constants())
 
@@ -169,6 +169,13 @@ def test_no_signature(image, tmp_path, size):
                                     "-device", "isa-debugcon,iobase=0x402,chardev=log"))
     assert status == 0 and text == ""  # the firmware's reset, which -no-reboot makes an end
     assert "No bootable device" in log.read_text(errors="replace")
+
+
+def test_processor_without_rdtsc(image, tmp_path):
+    """QEMU has no such processor: an instruction that none knows (ud2) takes the place of the MBR's rdtsc."""
+    data = Parts(image).data
+    assert data[:446].count(b"\x0f\x31") == 1
+    check_refused(tmp_path, data.replace(b"\x0f\x31", b"\x0f\x0b", 1), NO_RDTSC)
 
 
 PHDR = 52  # where kernels made here have their only program header

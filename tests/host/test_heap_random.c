@@ -38,19 +38,18 @@ struct load {
     uint32_t sizes[DESC_MAX];
 };
 
+// clang-format off
 static const struct load loads[] = {
     {"small blocks, seed's sizes", 12, 1100, 0, {0}},
     {"all sizes, seed's sizes", 256, 20000, 0, {0}},
     {"large areas", 1024, 300000, 0, {0}},
     {"a heap always full", 24, 3000, 0, {0}},
-    {"fine sizes",
-     128,
-     5000,
-     17,
+    {"fine sizes", 40, 5000, 17,
      {16, 32, 48, 64, 80, 96, 112, 128, 192, 256, 384, 512, 768, 1024, 2048, 3072, 4096}},
     {"odd sizes, arenas of several frames", 40, 4200, 7, {48, 144, 400, 1040, 1360, 2736, 3600}},
     {"one size only", 64, 5000, 1, {4096}},
 };
+// clang-format on
 
 static struct block block[SLOTS];
 static uint64_t random_state;

@@ -1,0 +1,297 @@
+// test_heapcheck.c - kernel/heapcheck.c: a heap broken on purpose, and whether the check says so.
+//
+// Each test breaks one invariant of memory.c by hand, in the middle of a heap at work, and wants
+// its number in what is printed. A check that has never been seen to fail shows nothing.
+#include "tests/host/heap_host.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernel/heapcheck.h"
+
+#define FRAMES 128u
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+// A heap with a bit of everything: blocks live, freed and never carved, an arena full, areas,
+// holes.
+static struct { void *small, *freed, *full[4], *large; } at;
+
+static struct pool *pool(void) { return &mem_pool[POOL_KERNEL]; }
+
+static uint32_t frame_of(const void *p) {
+    return (uint32_t)(((uintptr_t)p - PORT_HEAP_BASE) >> PG_SHIFT);
+}
+
+static struct arena *arena_of(const void *p) { return &heap.arena[frame_of(p)]; }
+
+static void make_heap(void) {
+    host_heap_start(FRAMES);
+    at.small = sys_malloc(64);
+    at.freed = sys_malloc(64);
+    sys_free(at.freed);
+    for (size_t i = 0; i < COUNT(at.full); i++) at.full[i] = sys_malloc(1024);
+    void *hole = sys_malloc(3 * PG_SIZE);
+    at.large = sys_malloc(5000);
+    sys_free(hole);
+    assert_int_equal(heap_check(), 0);
+}
+
+// First frame of the hole between the arenas and the area: a free run of three.
+static uint32_t hole(void) { return frame_of(at.large) - 3; }
+
+// ---- one thing broken --------------------------------------------------------------------------
+
+static void f1_last_tag(void) { pool()->frame[hole() + 2].run = 0; }
+static void f1_tag_inside(void) { pool()->frame[hole() + 1].run = FRAME_FREE | 1; }
+static void f1_length_zero(void) { pool()->frame[hole()].run = FRAME_FREE; }
+static void f1_leaves_pool(void) { pool()->frame[frame_of(at.large)].run = FRAME_USED | FRAMES; }
+
+// The hole as two runs that touch, each well made in itself.
+static void f2_touching(void) {
+    struct frame *frame = &pool()->frame[hole()];
+    frame[0].run = FRAME_FREE | 2;
+    frame[1].run = FRAME_FREE | 2;
+    frame[2].run = FRAME_FREE | 1;
+}
+
+static void f3_bit_missing(void) { pool()->nonempty[0] &= ~(1u << 2); }
+static void f3_bit_too_many(void) { pool()->nonempty[0] |= 1u << 7; }
+static void f3_list_cut(void) { pool()->bin[2] = FRAME_NONE; }
+static void f3_list_leaves(void) { pool()->bin[2] = FRAMES + 5; }
+static void f3_link_back(void) { pool()->frame[hole()].prev = 1; }
+static void f3_circle(void) { pool()->frame[hole()].next = hole(); }
+static void f4_count(void) { pool()->free++; }
+
+static void a1_run(void) { pool()->frame[frame_of(at.large)].run = FRAME_USED | 3; }
+static void a1_small_frames(void) { heap.small_frames++; }
+static void a1_large_frames(void) { heap.large_frames--; }
+static void a1_base(void) {
+    arena_of(at.small)->base += PG_SIZE;
+    arena_of(at.small)->seal = arena_seal(arena_of(at.small));
+}
+
+static void a2_desc(void) { arena_of(at.small)->desc = &k_block_descs[0]; }
+static void a2_cnt(void) { arena_of(at.small)->cnt--; }
+static void a2_large(void) { arena_of(at.large)->cnt++; }
+static void a2_seal(void) { arena_of(at.large)->seal ^= 1; }
+
+static void a3_bit(void) { arena_of(at.small)->map[0] |= 1; }
+static void a3_bit_gone(void) { arena_of(at.small)->map[0] = 0; }
+static void a3_bit_above(void) { arena_of(at.small)->map[1] |= 1u << 20; }
+static void a3_room(void) { arena_of(at.small)->room |= 2; }
+
+static void a4_not_listed(void) { list_remove(&arena_of(at.small)->elem); }
+static void a4_full_listed(void) {
+    list_push(&arena_of(at.full[0])->desc->free_list, &arena_of(at.full[0])->elem);
+}
+static void a4_wild_link(void) {
+    static struct list_elem elsewhere;
+    arena_of(at.small)->desc->free_list.head.next = &elsewhere;
+}
+static void a4_link_back(void) { arena_of(at.small)->elem.prev = NULL; }
+
+static void a5_not_reserve(void) {
+    sys_free(at.small);
+    k_block_descs[2].reserve = NULL;
+}
+
+static void a6_not_blank(void) { heap.arena[hole()].seal = 1; }
+static void a6_back(void) { heap.arena[hole()].back = 64; }
+static void a6_inside_area(void) { heap.arena[frame_of(at.large) + 1].carving = 3; }
+
+struct damage {
+    const char *invariant;
+    const char *name;
+    void (*make)(void);
+};
+
+static const struct damage damages[] = {
+    {"F1", "F1: the last tag of a free run is gone", f1_last_tag},
+    {"F1", "F1: a tag inside a free run", f1_tag_inside},
+    {"F1", "F1: a run of no frames", f1_length_zero},
+    {"F1", "F1: a run longer than the pool", f1_leaves_pool},
+    {"F2", "F2: two free runs touch", f2_touching},
+    {"F3", "F3: a bin's bit is missing", f3_bit_missing},
+    {"F3", "F3: a bit for an empty bin", f3_bit_too_many},
+    {"F3", "F3: a free run is in no bin", f3_list_cut},
+    {"F3", "F3: a bin leads out of the pool", f3_list_leaves},
+    {"F3", "F3: a link back is wrong", f3_link_back},
+    {"F3", "F3: a bin's list is a circle", f3_circle},
+    {"F4", "F4: free frames miscounted", f4_count},
+    {"A1", "A1: an area's run has another length", a1_run},
+    {"A1", "A1: small frames miscounted", a1_small_frames},
+    {"A1", "A1: large frames miscounted", a1_large_frames},
+    {"A1", "A1: base is elsewhere, well sealed", a1_base},
+    {"A2", "A2: desc overwritten", a2_desc},
+    {"A2", "A2: cnt overwritten", a2_cnt},
+    {"A2", "A2: an area's cnt overwritten", a2_large},
+    {"A2", "A2: seal overwritten", a2_seal},
+    {"A3", "A3: a live block's bit is set", a3_bit},
+    {"A3", "A3: a free block's bit is gone", a3_bit_gone},
+    {"A3", "A3: a bit at or above carved", a3_bit_above},
+    {"A3", "A3: room's bit is wrong", a3_room},
+    {"A4", "A4: an arena with room is in no list", a4_not_listed},
+    {"A4", "A4: a full arena is in the list", a4_full_listed},
+    {"A4", "A4: the list leads out of the records", a4_wild_link},
+    {"A4", "A4: a link back is wrong", a4_link_back},
+    {"A5", "A5: an empty arena is not the reserve", a5_not_reserve},
+    {"A6", "A6: a free frame's record is not blank", a6_not_blank},
+    {"A6", "A6: back where there is no arena", a6_back},
+    {"A6", "A6: a record inside an area is not blank", a6_inside_area},
+};
+
+static void damage_is_seen(void **state) {
+    const struct damage *damage = *state;
+    char want[32];
+    snprintf(want, sizeof want, "heap check: %s broken: ", damage->invariant);
+    make_heap();
+    damage->make();
+    host_state_save();
+    uint32_t broken = heap_check();
+    assert_true(broken > 0);
+    host_state_assert_unchanged(); // it looks and leaves alone
+    if (!strstr(host_printed(), want)) fail_msg("wanted %s, got:\n%s", want, host_printed());
+}
+
+// However much is broken, a few lines are printed, and all is counted.
+static void lines_are_bounded(void **state) {
+    (void)state;
+    make_heap();
+    for (uint32_t i = 20; i < 60; i++) heap.arena[i].seal = i;
+    assert_true(heap_check() >= 40);
+    int lines = 0;
+    const char *text = host_printed();
+    while ((text = strstr(text, "heap check: "))) {
+        lines++;
+        text++;
+    }
+    assert_in_range(lines, 1, 8);
+}
+
+// Records full of random bytes: the walk ends, and reads nothing outside them (ASan looks on).
+static void random_damage_is_survived(void **state) {
+    (void)state;
+    uint32_t random = 1;
+    for (int round = 0; round < 300; round++) {
+        make_heap();
+        for (int i = 0; i < 1 + round % 20; i++) {
+            random = random * 1664525 + 1013904223;
+            uint32_t frame = random >> 8 & (FRAMES - 1);
+            random = random * 1664525 + 1013904223;
+            struct frame *f = &pool()->frame[frame];
+            struct arena *a = &heap.arena[frame];
+            switch (random >> 29) {
+            case 0: f->run = random; break;
+            case 1: f->run = FRAME_FREE | (random >> 8 & 255); break;
+            case 2: f->next = random >> 8 & 255; break;
+            case 3: a->head = random; break;
+            case 4: a->carving = random >> 4; break;
+            case 5: a->base = random; break;
+            case 6: a->map[random >> 8 & 7] = random; break;
+            default: a->desc = (struct mem_block_desc *)(uintptr_t)random; break;
+            }
+        }
+        heap_check();
+        char text[HEAP_WHO_MAX];
+        for (uint32_t frame = 0; frame < FRAMES; frame++) {
+            heap_who(text, sizeof text, PORT_HEAP_BASE + frame * PG_SIZE + 16);
+        }
+    }
+}
+
+// ---- heap_who ----------------------------------------------------------------------------------
+
+static const char *who(const void *p, uintptr_t more) {
+    static char text[HEAP_WHO_MAX];
+    return heap_who(text, sizeof text, (uintptr_t)p + more);
+}
+
+static void assert_says(const char *said, const char *part) {
+    if (!strstr(said, part)) fail_msg("wanted \"%s\" in: %s", part, said);
+}
+
+static void who_names_blocks(void **state) {
+    (void)state;
+    make_heap();
+    char frame[40];
+    snprintf(frame, sizeof frame, "kernel_pool frame %u", frame_of(at.small));
+    assert_says(who(at.small, 0), "block 0 of the 64-byte arena");
+    assert_says(who(at.small, 0), frame);
+    assert_says(who(at.small, 0), "live");
+    assert_says(who(at.small, 5), "byte 5 of block 0 of the 64-byte arena");
+    assert_says(who(at.freed, 0), "block 1 of the 64-byte arena");
+    assert_says(who(at.freed, 0), "free");
+    assert_says(who(at.small, 640), "never handed out");
+}
+
+static void who_names_areas_and_the_rest(void **state) {
+    (void)state;
+    make_heap();
+    assert_says(who(at.large, 0), "byte 0 of the large area");
+    assert_says(who(at.large, PG_SIZE + 7), "byte 4103 of the large area");
+    assert_says(who(at.large, 0), "of 2 frames");
+    assert_says(who((void *)(PORT_HEAP_BASE + hole() * PG_SIZE), 9), "free or no memory");
+    uint32_t frame = frame_alloc(POOL_KERNEL, 1);
+    assert_says(who((void *)(PORT_HEAP_BASE + frame * PG_SIZE), 0), "held outside the heap");
+    assert_says(who(NULL, 7), "no frame of kernel_pool");
+    assert_says(who((void *)(PORT_HEAP_BASE + FRAMES * PG_SIZE), 0), "no frame of kernel_pool");
+    arena_of(at.small)->cnt ^= 1;
+    assert_says(who(at.small, 0), "overwritten");
+}
+
+static void who_fits_its_room(void **state) {
+    (void)state;
+    make_heap();
+    char small[12];
+    assert_ptr_equal(heap_who(small, sizeof small, (uintptr_t)at.large + 4000), small);
+    assert_true(strlen(small) < sizeof small);
+    assert_true(strlen(who(at.large, 2 * PG_SIZE - 1)) < HEAP_WHO_MAX - 1);
+}
+
+static void who_reads_no_frame(void **state) {
+    (void)state;
+    make_heap();
+    host_window_close();
+    for (uint32_t i = 0; i < FRAMES; i++) who((void *)PORT_HEAP_BASE, i * PG_SIZE + 48);
+    assert_int_equal(heap_check(), 0);
+    host_window_open();
+}
+
+static void desc_state_counts(void **state) {
+    (void)state;
+    struct desc_state desc;
+    make_heap();
+    heap_desc_state(2, &desc);
+    assert_int_equal(desc.block_size, 64);
+    assert_int_equal(desc.blocks_per_arena, 64);
+    assert_int_equal(desc.arenas, 1);
+    assert_int_equal(desc.free_blocks, 63);
+    assert_int_equal(desc.live_blocks, 1);
+    heap_desc_state(6, &desc);
+    assert_int_equal(desc.free_blocks, 0);
+    assert_int_equal(desc.live_blocks, 4);
+    heap_desc_state(0, &desc);
+    assert_int_equal(desc.arenas, 0);
+    assert_int_equal(desc.live_blocks, 0);
+}
+
+static const struct CMUnitTest others[] = {
+    cmocka_unit_test(lines_are_bounded), cmocka_unit_test(random_damage_is_survived),
+    cmocka_unit_test(who_names_blocks),  cmocka_unit_test(who_names_areas_and_the_rest),
+    cmocka_unit_test(who_fits_its_room), cmocka_unit_test(who_reads_no_frame),
+    cmocka_unit_test(desc_state_counts),
+};
+
+int main(void) {
+    static struct CMUnitTest tests[COUNT(damages) + COUNT(others)];
+    for (size_t i = 0; i < COUNT(damages); i++) {
+        void *damage = (void *)(uintptr_t)&damages[i]; // cmocka's state is not const
+        tests[i] = (struct CMUnitTest){damages[i].name, damage_is_seen, NULL, NULL, damage};
+    }
+    memcpy(&tests[COUNT(damages)], others, sizeof others);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
