@@ -1,9 +1,12 @@
-// ata.c - see ata.h. Source: ATA/ATAPI-6 (T13 1410D), chapters 7 (registers), 8.15 (IDENTIFY DEVICE), 8.34 (READ SECTORS).
+// ata.c - see ata.h. Source: ATA/ATAPI-6 (T13 1410D), chapters 7 (registers), 8.15 (IDENTIFY
+// DEVICE), 8.34 (READ SECTORS).
 //
-// Every sector is waited for and checked by itself: DRQ says that this one is in the drive's buffer, ERR and DF that it will not
-// come. Asking once for many sectors reads zeros on a drive that is not ready for the second.
+// Every sector is waited for and checked by itself: DRQ says that this one is in the drive's
+// buffer, ERR and DF that it will not come. Asking once for many sectors reads zeros on a drive
+// that is not ready for the second.
 //
-// Shortcomings: primary channel only, 28-bit addresses (128 GiB), no writing: nothing here can harm a disk.
+// Shortcomings: primary channel only, 28-bit addresses (128 GiB), no writing: nothing here can harm
+// a disk.
 #include "device/ata.h"
 
 #include <stddef.h>
@@ -49,7 +52,8 @@ static void lock_take(void) {
     lock_acquire(&lock);
 }
 
-// The 400 ns that a drive may take to show its status after it was selected: four reads, each at least 100 ns.
+// The 400 ns that a drive may take to show its status after it was selected: four reads, each at
+// least 100 ns.
 static void settle(void) {
     for (int i = 0; i < 4; i++) inb(REG_CONTROL);
 }
@@ -74,7 +78,8 @@ static enum ata_status wait_data(void) {
     return ATA_TIMEOUT;
 }
 
-static enum ata_status command_start(unsigned drive, uint32_t lba, uint32_t count, uint8_t command) {
+static enum ata_status command_start(unsigned drive, uint32_t lba, uint32_t count,
+                                     uint8_t command) {
     outb(REG_CONTROL, CONTROL_NO_INTERRUPT);
     outb(REG_DEVICE, (uint8_t)(DEVICE_LBA | drive << 4 | (lba >> 24 & 0x0f)));
     settle();

@@ -1,7 +1,8 @@
 // console.c - see console.h.
 //
-// Input goes through one ring: the interrupt handlers put characters in, threads take them out. The semaphore counts the characters
-// in the ring; the two ends move with interrupts off. A full ring drops what comes.
+// Input goes through one ring: the interrupt handlers put characters in, threads take them out. The
+// semaphore counts the characters in the ring; the two ends move with interrupts off. A full ring
+// drops what comes.
 #include "device/console.h"
 
 #include "device/keyboard.h"

@@ -1,7 +1,8 @@
-// keyboard.c - see keyboard.h. Scan code set 1, as the 8042 controller translates it (IBM PS/2 Technical Reference).
+// keyboard.c - see keyboard.h. Scan code set 1, as the 8042 controller translates it (IBM PS/2
+// Technical Reference).
 //
-// A code is a key's number, with bit 7 set when the key is let go; 0xe0 goes before the keys that the first PC did
-// not have. Shortcoming: no lights, no numeric pad, no other layouts.
+// A code is a key's number, with bit 7 set when the key is let go; 0xe0 goes before the keys that
+// the first PC did not have. Shortcoming: no lights, no numeric pad, no other layouts.
 #include "device/keyboard.h"
 
 #include <stdbool.h>
@@ -22,8 +23,10 @@
 #define CODE_CAPS 0x3a
 
 // Characters by scan code, without and with shift; 0 where a key makes none.
-static const char plain[] = "\0\0331234567890-=\b\tqwertyuiop[]\r\0asdfghjkl;'`\0\\zxcvbnm,./\0*\0 ";
-static const char shifted[] = "\0\033!@#$%^&*()_+\b\tQWERTYUIOP{}\r\0ASDFGHJKL:\"~\0|ZXCVBNM<>?\0*\0 ";
+static const char plain[] =
+    "\0\0331234567890-=\b\tqwertyuiop[]\r\0asdfghjkl;'`\0\\zxcvbnm,./\0*\0 ";
+static const char shifted[] =
+    "\0\033!@#$%^&*()_+\b\tQWERTYUIOP{}\r\0ASDFGHJKL:\"~\0|ZXCVBNM<>?\0*\0 ";
 
 static void (*receiver)(char c);
 static bool shift, ctrl, caps, extended;
@@ -77,6 +80,7 @@ static void on_key(struct interrupt_frame *frame) {
 void keyboard_init(void (*receive)(char c)) {
     receiver = receive;
     interrupt_register(IRQ_BASE + IRQ_KEYBOARD, on_key);
-    for (int i = 0; i < 16 && (inb(PORT_STATUS) & STATUS_OUTPUT_FULL); i++) inb(PORT_DATA); // left over
+    for (int i = 0; i < 16 && (inb(PORT_STATUS) & STATUS_OUTPUT_FULL); i++)
+        inb(PORT_DATA); // left over
     irq_unmask(IRQ_KEYBOARD);
 }

@@ -1,14 +1,14 @@
 // serial.c - see serial.h. Source: National Semiconductor PC16550D data sheet.
 //
-// Output polls: it must work in a panic, with interrupts off. Every wait is bounded, so a port that answers nothing
-// costs time and never a hang.
+// Output polls: it must work in a panic, with interrupts off. Every wait is bounded, so a port that
+// answers nothing costs time and never a hang.
 #include "device/serial.h"
 
 #include "kernel/interrupt.h"
 #include "lib/x86.h"
 
 #define COM1 0x3f8
-#define REG_DATA (COM1 + 0)      // divisor's low byte while DLAB is set
+#define REG_DATA (COM1 + 0)       // divisor's low byte while DLAB is set
 #define REG_INTERRUPTS (COM1 + 1) // divisor's high byte while DLAB is set
 #define REG_FIFO (COM1 + 2)
 #define REG_LINE (COM1 + 3)

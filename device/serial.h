@@ -5,5 +5,7 @@
 #include <stddef.h>
 
 bool serial_init(void); // false, and all output is dropped, if there is no port
-void serial_write(const char *text, size_t bytes); // '\n' becomes "\r\n". Any context; polls, bounded
-void serial_input_init(void (*receive)(char c));   // calls `receive` from the interrupt for each character
+// '\n' becomes "\r\n". Any context; polls, bounded.
+void serial_write(const char *text, size_t bytes);
+// Calls `receive` from the interrupt for each character.
+void serial_input_init(void (*receive)(char c));

@@ -1,4 +1,5 @@
-// vga.c - see vga.h. A cell is two bytes: the character, and its colours (foreground in the low four bits).
+// vga.c - see vga.h. A cell is two bytes: the character, and its colours (foreground in the low
+// four bits).
 #include "device/vga.h"
 
 #include <stdbool.h>
@@ -60,15 +61,18 @@ static void put_text(char c) {
     while (cursor >= CELLS) scroll();
 }
 
-// One number of a "select graphic rendition" sequence (ECMA-48, 8.3.117). ANSI counts red, green, blue from bit 0 up,
-// the VGA from bit 2 down.
+// One number of a "select graphic rendition" sequence (ECMA-48, 8.3.117). ANSI counts red, green,
+// blue from bit 0 up, the VGA from bit 2 down.
 static void colour_select(unsigned number) {
     static const uint8_t vga_colour[8] = {0, 4, 2, 6, 1, 5, 3, 7};
     if (number == 0) colour = COLOUR_NORMAL;
     else if (number == 1) colour |= 0x08;
-    else if (number >= 30 && number <= 37) colour = (uint8_t)((colour & 0xf8) | vga_colour[number - 30]);
-    else if (number >= 40 && number <= 47) colour = (uint8_t)((colour & 0x0f) | vga_colour[number - 40] << 4);
-    else if (number >= 90 && number <= 97) colour = (uint8_t)((colour & 0xf0) | 8 | vga_colour[number - 90]);
+    else if (number >= 30 && number <= 37)
+        colour = (uint8_t)((colour & 0xf8) | vga_colour[number - 30]);
+    else if (number >= 40 && number <= 47)
+        colour = (uint8_t)((colour & 0x0f) | vga_colour[number - 40] << 4);
+    else if (number >= 90 && number <= 97)
+        colour = (uint8_t)((colour & 0xf0) | 8 | vga_colour[number - 90]);
 }
 
 static void put_sequence(char c) {

@@ -21,17 +21,19 @@ struct e820_entry {
 _Static_assert(sizeof(struct e820_entry) == MAP_ENTRY_BYTES, "NASM walks 24-byte entries");
 
 struct boot_info {
-    uint32_t magic;         // BOOT_INFO_MAGIC
-    uint32_t bytes;         // sizeof(struct boot_info): a loader and a kernel of one build
-    uint32_t boot_drive;    // BIOS drive number the image was read from (DL)
-    uint32_t map_source;    // MAP_FROM_E820, MAP_FROM_E801 or MAP_FROM_88
-    uint32_t map_count;     // entries at MAP_ADDR, at most MAP_MAX
-    uint32_t map_dropped;   // entries the firmware offered beyond MAP_MAX
-    uint32_t kernel_bytes;  // length of the kernel's ELF file
-    uint32_t kernel_crc;    // its checksum, verified before the jump
-    uint64_t tsc_mbr;       // rdtsc at the MBR's first instruction
-    uint64_t tsc_loader;    // rdtsc at the jump to the kernel's entry
+    uint32_t magic;        // BOOT_INFO_MAGIC
+    uint32_t bytes;        // sizeof(struct boot_info): a loader and a kernel of one build
+    uint32_t boot_drive;   // BIOS drive number the image was read from (DL)
+    uint32_t map_source;   // MAP_FROM_E820, MAP_FROM_E801 or MAP_FROM_88
+    uint32_t map_count;    // entries at MAP_ADDR, at most MAP_MAX
+    uint32_t map_dropped;  // entries the firmware offered beyond MAP_MAX
+    uint32_t kernel_bytes; // length of the kernel's ELF file
+    uint32_t kernel_crc;   // its checksum, verified before the jump
+    uint64_t tsc_mbr;      // rdtsc at the MBR's first instruction
+    uint64_t tsc_loader;   // rdtsc at the jump to the kernel's entry
 };
 _Static_assert(sizeof(struct boot_info) == 48, "loader.asm stores these at fixed offsets");
-_Static_assert(BOOT_INFO + sizeof(struct boot_info) <= TOTAL_MEM_ADDR, "the block ends below 0xb00");
-_Static_assert(MAP_ADDR + MAP_MAX * MAP_ENTRY_BYTES <= CMDLINE_ADDR, "the map ends below the command line");
+_Static_assert(BOOT_INFO + sizeof(struct boot_info) <= TOTAL_MEM_ADDR,
+               "the block ends below 0xb00");
+_Static_assert(MAP_ADDR + MAP_MAX * MAP_ENTRY_BYTES <= CMDLINE_ADDR,
+               "the map ends below the command line");

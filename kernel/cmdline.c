@@ -28,7 +28,7 @@ static const char *shown(char to[SHOWN_MAX + 1], const char *word) {
     return to;
 }
 
-// ---- the options: each reader returns false if it cannot take `value` (NULL: none was given) -------------
+// ---- the options: each reader returns false if it cannot take `value` (NULL: none was given) ----
 
 static bool read_batch(struct options *out, const char *value) {
     if (value) return false;
@@ -115,8 +115,8 @@ static void read_option(struct options *out, const struct option *option, const 
         ksnprintf(text, sizeof text, "'%s' wants a value (%s)", option->name, option->form);
         problem(out, text);
     } else if (!option->read(out, value)) {
-        ksnprintf(text, sizeof text, "bad value '%s' for '%s' (%s)", shown(word, value), option->name,
-                  option->form);
+        ksnprintf(text, sizeof text, "bad value '%s' for '%s' (%s)", shown(word, value),
+                  option->name, option->form);
         problem(out, text);
     }
 }
@@ -133,11 +133,12 @@ static void read_word(struct options *out, char *word) {
     unknown_option(out, word);
 }
 
-// ---- words -------------------------------------------------------------------------------------------------
+// ---- words --------------------------------------------------------------------------------------
 
 static bool blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
-// Cuts one word off at *at: quotes are taken out, the end is made a NUL. NULL at the end of the text.
+// Cuts one word off at *at: quotes are taken out, the end is made a NUL. NULL at the end of the
+// text.
 static char *next_word(struct options *out, char **at) {
     char *from = *at;
     bool quoted = false;

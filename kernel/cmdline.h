@@ -1,7 +1,7 @@
 // cmdline.h - the kernel command line, the text that `make run ARGS="..."` puts into the image.
 //
-// Pure: knows only lib. Words separated by blanks, each `name` or `name=value`; "..." keeps blanks together.
-// Nothing here is fatal: what is not understood is listed and left out.
+// Pure: knows only lib. Words separated by blanks, each `name` or `name=value`; "..." keeps blanks
+// together. Nothing here is fatal: what is not understood is listed and left out.
 #pragma once
 
 #include <stdbool.h>
@@ -23,12 +23,12 @@ enum selftest {
 #define CMDLINE_PROBLEM_BYTES 224 // of one line, NUL included
 
 struct options {
-    bool batch;             // power off instead of a prompt
-    bool demo;              // show the demonstration; true unless demo=no
-    const char *test;       // which in-kernel tests to run, as ktest_run() takes it; NULL: none
-    bool heap_panic;        // heap=panic: a misuse of the heap ends in a panic
-    const char *classes;    // name of the table of block sizes
-    uint32_t hz;            // timer ticks a second; 0: the default
+    bool batch;          // power off instead of a prompt
+    bool demo;           // show the demonstration; true unless demo=no
+    const char *test;    // which in-kernel tests to run, as ktest_run() takes it; NULL: none
+    bool heap_panic;     // heap=panic: a misuse of the heap ends in a panic
+    const char *classes; // name of the table of block sizes
+    uint32_t hz;         // timer ticks a second; 0: the default
     enum selftest selftest;
     uint32_t problem_count; // lines in `problem`
     uint32_t problem_more;  // problems there was no line for
@@ -36,5 +36,6 @@ struct options {
     char text[CMDLINE_BYTES]; // the words, cut apart: `test` points into it
 };
 
-// Fills *out from `text` (NUL-terminated; what is behind 511 characters is cut off and named). Any context.
+// Fills *out from `text` (NUL-terminated; what is behind 511 characters is cut off and named). Any
+// context.
 void cmdline_parse(const char *text, struct options *out);

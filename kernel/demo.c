@@ -1,8 +1,12 @@
-// demo.c - threads of several priorities that allocate, fill, check and free at the same time.
+// demo.c - see demo.h. Four threads, three priorities, one heap.
 //
-// The first part is the seed's: two threads allocate in turns and print the addresses they get. The second is quiet and hard: each
-// worker keeps a few blocks of changing sizes alive, fills each with its own pattern, and looks at it again before it goes
-// back. What one worker writes into another's block would be seen.
+//   1  Each thread allocates blocks of several sizes, a tick apart, prints the addresses it got, and holds them.
+//   2  While all hold, the descriptors are looked at: this is the heap "at work".
+//   3  Each checks and frees, and then goes on for ROUNDS rounds with random sizes, preempted by the others.
+//   4  All have ended: every block must have kept its bytes, and every frame must be back in its pool.
+//
+// A block is filled with its owner's own pattern. If two live blocks shared memory, or one thread's free gave
+// another's block away, a pattern would break.
 #include "kernel/demo.h"
 
 #include <stddef.h>
@@ -11,153 +15,214 @@
 #include "kernel/heapcheck.h"
 #include "kernel/memory.h"
 #include "lib/print.h"
+#include "thread/sync.h"
 #include "thread/thread.h"
 
 #define WORKERS 4
-#define ROUNDS 2000
-#define BLOCKS 24 // alive at a time in each worker
+#define SHOWN 4        // blocks that a worker prints and holds in part 1
+#define HELD 16        // blocks that a worker has at the most in part 3
+#define ROUNDS 1500    // of part 3
+#define NAP_ROUNDS 100 // a worker sleeps a tick after so many, and lets lower priorities run
+#define USER_FRAMES 3  // a worker's run of frames of the user pool, parts 1 to 3
+
+struct block {
+    uint8_t *at; // NULL: none
+    uint32_t bytes;
+    uint8_t tag; // byte i is tag + i
+};
 
 struct worker {
     const char *name;
     unsigned priority;
-    uint32_t seed;
-    uint32_t allocations; // that succeeded
-    uint32_t refused;     // that found no memory
-    uint32_t damaged;     // blocks that did not hold their pattern
-    struct thread *thread;
+    uint32_t bytes[SHOWN]; // sizes for part 1
+    struct thread *thread; // NULL: could not be made
+    uint32_t random;       // state of the generator
+    uint32_t blocks;       // allocated so far
+    uint32_t kilobytes;    // asked for, in 1024 bytes, rounded down
+    uint32_t rest;         // bytes above that
+    uint32_t spoiled;      // blocks that did not keep what was written to them
+    uint32_t refused;      // allocations that returned NULL
 };
 
 static struct worker workers[WORKERS] = {
-    {.name = "ant", .priority = 8, .seed = 1},
-    {.name = "bee", .priority = 12, .seed = 2},
-    {.name = "crane", .priority = 12, .seed = 3},
-    {.name = "dove", .priority = 15, .seed = 4},
+    {.name = "thread_a", .priority = 8, .bytes = {16, 100, 1000, 5000}},
+    {.name = "thread_b", .priority = 16, .bytes = {24, 200, 1024, 9000}},
+    {.name = "thread_c", .priority = 16, .bytes = {33, 300, 1025, 4096}},
+    {.name = "thread_d", .priority = 24, .bytes = {63, 500, 12, 12289}},
 };
 
-// Numerical Recipes' linear congruential generator; the upper bits are the better ones.
-static uint32_t random_next(uint32_t *seed) { return *seed = *seed * 1664525u + 1013904223u; }
+static struct semaphore holding; // up once by each worker that holds its blocks of part 1
+static struct semaphore go_on;   // up once for each worker when the descriptors have been looked at
 
-// Mostly small, some large: one in sixteen is an area of whole frames.
-static uint32_t random_size(uint32_t *seed) {
-    uint32_t r = random_next(seed) >> 8;
-    return r % 16 == 0 ? 1025 + r % 20000 : 1 + r % 1024;
+// ---- what a worker does ----------------------------------------------------------------------------------
+
+// A linear congruential generator: the same numbers at every boot. The low bits are poor and left out.
+static uint32_t random_below(struct worker *worker, uint32_t limit) {
+    worker->random = worker->random * 1664525u + 1013904223u;
+    return (worker->random >> 8) % limit;
 }
 
-struct piece {
-    uint8_t *at;
-    uint32_t size;
-    uint8_t pattern;
-};
-
-static void piece_fill(const struct piece *piece) {
-    for (uint32_t i = 0; i < piece->size; i++) piece->at[i] = (uint8_t)(piece->pattern + i);
-}
-
-static bool piece_intact(const struct piece *piece) {
-    for (uint32_t i = 0; i < piece->size; i++) {
-        if (piece->at[i] != (uint8_t)(piece->pattern + i)) return false;
-    }
-    return true;
-}
-
-static void piece_release(struct worker *worker, struct piece *piece) {
-    if (!piece->at) return;
-    if (!piece_intact(piece)) worker->damaged++;
-    sys_free(piece->at);
-    piece->at = NULL;
-}
-
-static void piece_acquire(struct worker *worker, struct piece *piece) {
-    piece->size = random_size(&worker->seed);
-    piece->pattern = (uint8_t)(random_next(&worker->seed) >> 16);
-    piece->at = sys_malloc(piece->size);
-    if (!piece->at) {
+static void block_take(struct worker *worker, struct block *block, uint32_t bytes) {
+    *block =
+        (struct block){sys_malloc(bytes), bytes, (uint8_t)(worker->random + worker->blocks * 7)};
+    if (!block->at) {
         worker->refused++;
         return;
     }
-    worker->allocations++;
-    piece_fill(piece);
+    worker->blocks++;
+    worker->rest += bytes;
+    worker->kilobytes += worker->rest / 1024;
+    worker->rest %= 1024;
+    for (uint32_t i = 0; i < bytes; i++) block->at[i] = (uint8_t)(block->tag + i);
+}
+
+static void block_give(struct worker *worker, struct block *block) {
+    bool kept = true;
+    if (!block->at) return;
+    for (uint32_t i = 0; i < block->bytes; i++) {
+        if (block->at[i] != (uint8_t)(block->tag + i)) kept = false;
+    }
+    worker->spoiled += !kept;
+    sys_free(block->at);
+    block->at = NULL;
+}
+
+static void address_print(const struct worker *worker, const struct block *block) {
+    uint32_t room = (uint32_t)sys_usable_size(block->at);
+    bool large = room > heap.block_max;
+    kprintf("%s (priority %2u) malloc addr: %p, %5u bytes: %s %u\n", worker->name, worker->priority,
+            (void *)block->at, block->bytes, large ? "frames," : "a block of",
+            large ? room / PG_SIZE : room);
+}
+
+// Part 1, and 2 between the semaphores.
+static void work_in_turns(struct worker *worker) {
+    struct block block[SHOWN];
+    for (int i = 0; i < SHOWN; i++) {
+        block_take(worker, &block[i], worker->bytes[i]);
+        address_print(worker, &block[i]);
+        thread_sleep(1);
+    }
+    sema_up(&holding);
+    sema_down(&go_on);
+    for (int i = 0; i < SHOWN; i++) block_give(worker, &block[i]);
+}
+
+// Part 3: mostly blocks, now and then a large area.
+static void work_at_random(struct worker *worker) {
+    struct block block[HELD] = {{0}};
+    for (uint32_t round = 1; round <= ROUNDS; round++) {
+        struct block *one = &block[random_below(worker, HELD)];
+        block_give(worker, one);
+        block_take(worker, one,
+                   1 + random_below(worker, random_below(worker, 16) == 0 ? 9000 : 700));
+        if (round % NAP_ROUNDS == 0) thread_sleep(1);
+    }
+    for (int i = 0; i < HELD; i++) block_give(worker, &block[i]);
 }
 
 static int work(void *argument) {
     struct worker *worker = argument;
-    struct piece pieces[BLOCKS] = {{0}};
-    for (int round = 0; round < ROUNDS; round++) {
-        struct piece *piece = &pieces[(random_next(&worker->seed) >> 16) % BLOCKS];
-        piece_release(worker, piece);
-        piece_acquire(worker, piece);
-        if (round % 500 == 499) thread_sleep(1); // lets the lower priorities in
-    }
-    for (int i = 0; i < BLOCKS; i++) piece_release(worker, &pieces[i]);
+    uint32_t frames = frame_alloc(POOL_USER, USER_FRAMES);
+    if (frames == FRAME_NONE) worker->refused++;
+    work_in_turns(worker);
+    work_at_random(worker);
+    if (frames != FRAME_NONE) frame_free(POOL_USER, frames, USER_FRAMES);
     return 0;
 }
 
-// The seed's part: one block of each size, addresses printed.
-static int show(void *name) {
-    static const uint32_t sizes[] = {16, 24, 100, 1024, 5000};
-    void *blocks[sizeof sizes / sizeof sizes[0]];
-    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        blocks[i] = sys_malloc(sizes[i]);
-        kprintf("  %s: sys_malloc(%u) = %p\n", (const char *)name, sizes[i], blocks[i]);
-        thread_yield();
-    }
-    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) sys_free(blocks[i]);
-    return 0;
+// ---- what main looks at ------------------------------------------------------------------------------------
+
+// The heap at one moment.
+struct moment {
+    struct desc_state desc[DESC_MAX];
+    uint32_t free[POOL_COUNT]; // frames
+};
+static struct moment before, at_work, after;
+
+static void look(struct moment *moment) {
+    for (uint32_t i = 0; i < heap.desc_count; i++) heap_desc_state(i, &moment->desc[i]);
+    for (int id = 0; id < POOL_COUNT; id++) moment->free[id] = frames_free((enum pool_id)id);
 }
 
-void demo_descs_print(void) {
-    put_str("  block size  blocks/arena  arenas  live  free\n");
+static void cells_print(const struct desc_state *desc) {
+    kprintf(" | %6u %5u %5u", desc->arenas, desc->live_blocks, desc->free_blocks);
+}
+
+static void descriptors_print(void) {
+    put_str("block  blocks |       before       |      at work       |       after\n"
+            " size  /arena | arenas  live  free | arenas  live  free | arenas  live  free\n");
     for (uint32_t i = 0; i < heap.desc_count; i++) {
-        struct desc_state d;
-        heap_desc_state(i, &d);
-        kprintf("  %10u  %12u  %6u  %4u  %4u\n", d.block_size, d.blocks_per_arena, d.arenas, d.live_blocks,
-                d.free_blocks);
+        kprintf("%5u %7u", before.desc[i].block_size, before.desc[i].blocks_per_arena);
+        cells_print(&before.desc[i]);
+        cells_print(&at_work.desc[i]);
+        cells_print(&after.desc[i]);
+        put_str("\n");
     }
 }
 
-static bool show_addresses(void) {
-    static char a[] = "thread_a", b[] = "thread_b";
-    put_str("two threads allocate in turns:\n");
-    struct thread *first = thread_create(a, PRIORITY_DEFAULT, show, a);
-    struct thread *second = thread_create(b, PRIORITY_DEFAULT, show, b);
-    if (first) thread_join(first);
-    if (second) thread_join(second);
-    return first && second;
+// Starts the workers. Returns how many there are.
+static uint32_t workers_start(void) {
+    uint32_t started = 0;
+    for (uint32_t i = 0; i < WORKERS; i++) {
+        struct worker *worker = &workers[i];
+        worker->random = 2654435761u * (i + 1);
+        worker->thread = thread_create(worker->name, worker->priority, work, worker);
+        if (worker->thread) started++;
+        else kprintf("demo: no memory for %s\n", worker->name);
+    }
+    return started;
 }
 
-static bool workers_run(void) {
+// Waits for the workers' end. True if all there should be were there, and none has anything to complain of.
+static bool workers_end(void) {
     bool good = true;
-    for (int i = 0; i < WORKERS; i++) {
-        struct worker *w = &workers[i];
-        w->thread = thread_create(w->name, w->priority, work, w);
-        if (!w->thread) good = false;
+    for (uint32_t i = 0; i < WORKERS; i++) {
+        struct worker *worker = &workers[i];
+        if (worker->thread) thread_join(worker->thread);
+        kprintf("%s: %u blocks, %u KiB, allocated and freed; %u spoiled, %u refused\n",
+                worker->name, worker->blocks, worker->kilobytes, worker->spoiled, worker->refused);
+        good = good && worker->thread && worker->spoiled == 0 && worker->refused == 0;
     }
-    thread_sleep(1); // main's priority is higher: now they work
-    put_str("block descriptors while four threads work:\n");
-    demo_descs_print();
-    for (int i = 0; i < WORKERS; i++) {
-        struct worker *w = &workers[i];
-        if (!w->thread) continue;
-        thread_join(w->thread);
-        kprintf("  %-5s priority %2u: %u blocks, %u refused, %u damaged\n", w->name, w->priority, w->allocations,
-                w->refused, w->damaged);
-        good = good && w->allocations > 0 && w->damaged == 0;
+    return good;
+}
+
+static bool verdict(bool good, const char *what) {
+    kprintf("%s: %s\n", good ? "PASS" : "FAIL", what);
+    return good;
+}
+
+// Part 4. An empty arena of each size stays open for the next allocation: sys_trim() asks for its frames.
+static bool frames_came_back(void) {
+    uint32_t trimmed = sys_trim();
+    bool good = true;
+    kprintf("empty arenas that were kept ready: %u frames, given back\n", trimmed);
+    for (int id = 0; id < POOL_COUNT; id++) {
+        uint32_t now = frames_free((enum pool_id)id);
+        kprintf("%s: %u frames, free before %u, at work %u, after %u\n", mem_pool[id].name,
+                frames_total((enum pool_id)id), before.free[id], at_work.free[id], now);
+        good = good && now == before.free[id] && at_work.free[id] < now;
     }
     return good;
 }
 
 bool demo_run(void) {
+    put_str("demo: four threads allocate, fill, check and free at the same time\n");
+    sema_init(&holding, 0);
+    sema_init(&go_on, 0);
     sys_trim();
-    uint32_t before = frames_free(POOL_KERNEL);
-    bool good = show_addresses();
-    good = workers_run() && good;
-    put_str("block descriptors afterwards:\n");
-    demo_descs_print();
-    uint32_t held = before - frames_free(POOL_KERNEL), broken = heap_check();
-    uint32_t trimmed = sys_trim(), after = frames_free(POOL_KERNEL);
-    kprintf("frames: %u free before, %u held by empty arenas, %u given back by a trim, %u free after\n", before, held,
-            trimmed, after);
-    good = good && before == after && broken == 0;
-    kprintf("demonstration: %s\n", good ? "every frame came back, every block kept its contents" : "FAILED");
+    look(&before);
+    uint32_t started = workers_start();
+    for (uint32_t i = 0; i < started; i++) sema_down(&holding);
+    look(&at_work);
+    for (uint32_t i = 0; i < started; i++) sema_up(&go_on);
+    bool kept = workers_end();
+    look(&after);
+    descriptors_print();
+    bool back = frames_came_back();
+    bool good = verdict(kept, "every block kept what was written to it");
+    good = verdict(back, "every frame came back") && good;
+    good = verdict(heap_check() == 0, "no invariant of the heap is broken") && good;
+    kprintf("demo: %s\n", good ? "passed" : "failed");
     return good;
 }

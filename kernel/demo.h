@@ -1,8 +1,8 @@
-// demo.h - what `make run` shows.
+// demo.h - what `make run` shows: the heap at work under several threads.
 #pragma once
 
 #include <stdbool.h>
 
-// Runs the demonstration; true if every block kept its contents and every frame came back. Threads only.
+// Prints about 40 lines; true if every block kept its contents and every frame came back. Threads
+// only; takes about a second.
 bool demo_run(void);
-void demo_descs_print(void); // the table of block descriptors, for the shell's `mem` too

@@ -1,9 +1,9 @@
 ; entry.asm - what happens between an interrupt and its handler in C.
 ;
-; The CPU pushes eflags, cs, eip and for some exceptions an error code (Intel SDM volume 3, 6.12 and 6.13), then jumps
-; to one of the 48 stubs below. Each stub makes the stack look the same - an error code and a vector number on
-; top - and goes on in interrupt_common, which saves the registers as struct interrupt_frame of
-; kernel/interrupt.h describes them, and calls interrupt_dispatch(frame).
+; The CPU pushes eflags, cs, eip and for some exceptions an error code (Intel SDM volume 3, 6.12 and
+; 6.13), then jumps to one of the 48 stubs below. Each stub makes the stack look the same - an error
+; code and a vector number on top - and goes on in interrupt_common, which saves the registers as
+; struct interrupt_frame of kernel/interrupt.h describes them, and calls interrupt_dispatch(frame).
 
 bits 32
 
@@ -11,6 +11,7 @@ extern interrupt_dispatch
 extern double_fault_report
 
 KERNEL_DATA equ 0x10                ; selector of the flat data segment, kernel/gdt.c
+FRAME_EIP equ 56                    ; offset of eip in struct interrupt_frame
 
 section .text
 
@@ -42,10 +43,14 @@ interrupt_common:
     mov ds, eax
     mov es, eax
     cld                             ; the ABI wants the direction flag clear at a call
-    push esp                        ; the argument: where the frame lies
-    call interrupt_dispatch
-    add esp, 4
-    popad                           ; the same frame, or that of the thread switched to
+    mov eax, esp                    ; where the frame lies
+    push dword [eax + FRAME_EIP]    ; the two words of a function's frame, as if the interrupted
+    push ebp                        ; instruction had called: a call trace that starts in a
+    mov ebp, esp                    ; handler goes on in the interrupted function
+    push eax                        ; the argument
+    call interrupt_dispatch         ; may come back much later, after other threads have run
+    lea esp, [ebp + 8]              ; ebp is kept by every C function: down to the frame again
+    popad                           ; which may have been changed by the handler
     pop gs
     pop fs
     pop es

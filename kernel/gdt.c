@@ -1,15 +1,17 @@
-// gdt.c - see gdt.h. Sources: Intel SDM volume 3, 3.4.5 (segment descriptors), 7.2 (task management).
+// gdt.c - see gdt.h. Sources: Intel SDM volume 3, 3.4.5 (segment descriptors), 7.2 (task
+// management).
 //
-// Segments are flat: paging does the protecting. Why a task for double faults: when a thread's stack runs into its guard page, the CPU
-// cannot push the page fault's frame there and raises a double fault; a handler on the same stack would fault a third time,
-// and a third fault resets the machine. A task gate brings its own stack.
+// Segments are flat: paging does the protecting. Why a task for double faults: when a thread's
+// stack runs into its guard page, the CPU cannot push the page fault's frame there and raises a
+// double fault; a handler on the same stack would fault a third time, and a third fault resets the
+// machine. A task gate brings its own stack.
 #include "kernel/gdt.h"
 
 #include <stddef.h>
 
 #include "kernel/interrupt.h"
 #include "kernel/layout.h"
-#include "kernel/panic.h"
+#include "kernel/paging.h"
 #include "lib/string.h"
 #include "lib/x86.h"
 
@@ -30,7 +32,7 @@ _Static_assert(sizeof(struct tss) == 104, "the CPU reads it at fixed offsets");
 
 #define FAULT_STACK_BYTES 8192
 
-void double_fault_entry(void); // entry.asm
+void double_fault_entry(void);  // entry.asm
 void double_fault_report(void); // called from there
 
 static uint64_t gdt[5];
@@ -38,6 +40,7 @@ static struct tss main_tss;         // where the CPU saves the state that faulte
 static struct tss double_fault_tss; // the state it loads instead
 static uint8_t fault_stack[FAULT_STACK_BYTES] __attribute__((aligned(16)));
 
+// The base and the limit stand in pieces, as the 80286's descriptors grew into the 80386's.
 static uint64_t descriptor(uint32_t base, uint32_t limit, uint8_t access, uint8_t flags) {
     uint64_t low = (limit & 0xffff) | base << 16;
     uint64_t high = (base >> 16 & 0xff) | (uint32_t)access << 8 | (limit & 0xf0000) |
@@ -49,10 +52,12 @@ static uint64_t tss_descriptor(const struct tss *tss) {
     return descriptor((uint32_t)(uintptr_t)tss, sizeof *tss - 1, ACCESS_TSS, 0);
 }
 
+// The task has what it needs even if all else is broken: a stack, segments, page tables.
 static void double_fault_task_prepare(void) {
     struct tss *tss = &double_fault_tss;
     tss->eip = (uint32_t)(uintptr_t)double_fault_entry;
     tss->esp = (uint32_t)(uintptr_t)(fault_stack + sizeof fault_stack);
+    tss->cr3 = paging_directory(); // the loader's, until gdt_set_double_fault_cr3()
     tss->eflags = EFLAGS_FIXED;
     tss->cs = SELECTOR_CODE;
     tss->ss = tss->ds = tss->es = tss->fs = tss->gs = SELECTOR_DATA;
@@ -89,11 +94,12 @@ void gdt_init(void) {
 
 void gdt_set_double_fault_cr3(uint32_t cr3) { double_fault_tss.cr3 = cr3; }
 
-// In the double-fault task. The state that faulted stands in main_tss; it becomes a frame for the report.
+// In the double-fault task. The state that faulted stands in main_tss; it becomes a frame for the
+// report.
 void double_fault_report(void) {
     struct interrupt_frame frame;
     memset(&frame, 0, sizeof frame);
-    frame.vector = 8;
+    frame.vector = VECTOR_DOUBLE_FAULT;
     frame.eip = main_tss.eip;
     frame.cs = main_tss.cs;
     frame.eflags = main_tss.eflags;
@@ -104,6 +110,6 @@ void double_fault_report(void) {
     frame.esi = main_tss.esi;
     frame.edi = main_tss.edi;
     frame.ebp = main_tss.ebp;
-    frame.esp_dummy = main_tss.esp;
-    exception_panic(&frame, main_tss.esp);
+    frame.esp = main_tss.esp;
+    exception_panic(&frame);
 }

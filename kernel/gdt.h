@@ -8,5 +8,5 @@
 #define SELECTOR_TSS 0x18
 #define SELECTOR_DOUBLE_FAULT 0x20
 
-void gdt_init(void);                            // boot only, interrupts off
-void gdt_set_double_fault_cr3(uint32_t cr3);    // after the kernel's own page tables are in use
+void gdt_init(void);                         // boot only, interrupts off
+void gdt_set_double_fault_cr3(uint32_t cr3); // after the kernel's own page tables are in use

@@ -13,14 +13,15 @@ static void complain(const char *invariant, const char *what, uint32_t at) {
     if (broken++ < LINES_MAX) kprintf("heap check: %s broken: %s (%u)\n", invariant, what, at);
 }
 
-#define REQUIRE(condition, invariant, what, at)             \
-    do {                                                    \
+#define REQUIRE(condition, invariant, what, at)                \
+    do {                                                       \
         if (!(condition)) complain((invariant), (what), (at)); \
     } while (0)
 
-// ---- F1 .. F4: the pools' runs ---------------------------------------------------------------------
+// ---- F1 .. F4: the pools' runs ------------------------------------------------------------------
 
-// F1 for the run that starts at `at`: its length, or 1 to go on with the next record where there is no run.
+// F1 for the run that starts at `at`: its length, or 1 to go on with the next record where there is
+// no run.
 static uint32_t check_run(const struct pool *pool, uint32_t at, bool *was_free, uint32_t *free) {
     uint32_t tag = pool->frame[at].run, length = FRAME_RUN(tag);
     if (tag == 0) { // a hole of the memory map: belongs to nobody
@@ -57,7 +58,8 @@ static uint32_t check_bins(const struct pool *pool) {
                 complain("F3", "a bin's list is not sound, bin", bin);
                 break;
             }
-            REQUIRE(pool->frame[at].run & FRAME_FREE, "F3", "a run in a bin is not free, frame", at);
+            REQUIRE(pool->frame[at].run & FRAME_FREE, "F3", "a run in a bin is not free, frame",
+                    at);
             REQUIRE(pool->frame[at].prev == before, "F3", "a link back is wrong, frame", at);
             frames += FRAME_RUN(pool->frame[at].run);
             before = at;
@@ -75,7 +77,7 @@ static void check_pool(const struct pool *pool) {
     REQUIRE(check_bins(pool) == free, "F3", "a free run is in no bin; free frames", free);
 }
 
-// ---- A1 .. A6: arenas --------------------------------------------------------------------------------
+// ---- A1 .. A6: arenas ---------------------------------------------------------------------------
 
 static uint32_t map_count(const struct arena *arena) {
     uint32_t count = 0;
@@ -112,7 +114,8 @@ static void check_map(const struct arena *arena, uint32_t frame) {
     }
 }
 
-// Arenas with room, by descriptor: counted by check_arena(), compared with the lists by check_lists().
+// Arenas with room, by descriptor: counted by check_arena(), compared with the lists by
+// check_lists().
 static uint32_t with_room[DESC_MAX];
 
 // A4: a descriptor's list holds arenas of its own with room, as many as there are.
@@ -130,7 +133,8 @@ static void check_list(uint32_t index) {
         bool belongs = arena->desc == desc && arena->cnt != 0;
         REQUIRE(belongs, "A4", "a stranger in the free list, block size", desc->block_size);
     }
-    REQUIRE(count == with_room[index], "A4", "arenas in the free list, block size", desc->block_size);
+    REQUIRE(count == with_room[index], "A4", "arenas in the free list, block size",
+            desc->block_size);
 }
 
 // A record that starts an arena or large area. Returns the frames it holds.
@@ -143,7 +147,8 @@ static uint32_t check_arena(const struct arena *arena, uint32_t frame) {
     }
     uint32_t frames = arena->large ? arena->cnt : arena->desc->frames_per_arena;
     REQUIRE(pool->frame[frame].run == (FRAME_USED | frames), "A1", "the frames' run, frame", frame);
-    REQUIRE(arena->base == PORT_HEAP_BASE + ((uintptr_t)frame << PG_SHIFT), "A1", "base, frame", frame);
+    REQUIRE(arena->base == PORT_HEAP_BASE + ((uintptr_t)frame << PG_SHIFT), "A1", "base, frame",
+            frame);
     if (arena->large) return frames;
     check_map(arena, frame);
     if (arena->cnt != 0) with_room[arena->desc - k_block_descs]++;
@@ -152,7 +157,8 @@ static uint32_t check_arena(const struct arena *arena, uint32_t frame) {
     return frames;
 }
 
-// A6: the record of a frame that starts nothing; `into` frames behind the start of what holds it, 0 if nothing does.
+// A6: the record of a frame that starts nothing; `into` frames behind the start of what holds it, 0
+// if nothing does.
 static void check_blank(const struct arena *arena, uint32_t into, bool small, uint32_t frame) {
     bool blank = !arena->desc && arena->head == 0 && arena->seal == 0 && arena->carved == 0 &&
                  arena->base == 0 && arena->room == 0 && map_count(arena) == 0;
@@ -190,7 +196,7 @@ uint32_t heap_check(void) {
     return result;
 }
 
-// ---- who owns an address -----------------------------------------------------------------------------
+// ---- who owns an address ------------------------------------------------------------------------
 
 // The frame of the run handed out that holds `frame`, or FRAME_NONE.
 static uint32_t run_start(uint32_t frame) {
@@ -212,11 +218,11 @@ static void who_small(char *to, size_t room, const struct arena *arena, uintptr_
                   desc->block_size, frame);
         return;
     }
-    const char *state = block >= arena->carved      ? "never handed out"
+    const char *state = block >= arena->carved     ? "never handed out"
                         : block_free(arena, block) ? "free"
                                                    : "live";
-    ksnprintf(to, room, "%sblock %u of the %u-byte arena %p, kernel_pool frame %u, %s", offset, block,
-              desc->block_size, (void *)arena->base, frame, state);
+    ksnprintf(to, room, "%sblock %u of the %u-byte arena %p, kernel_pool frame %u, %s", offset,
+              block, desc->block_size, (void *)arena->base, frame, state);
 }
 
 // A frame whose record starts nothing.
@@ -261,7 +267,8 @@ void heap_desc_state(uint32_t index, struct desc_state *out) {
     out->blocks_per_arena = desc->blocks_per_arena;
     out->arenas = desc->arenas;
     out->free_blocks = 0;
-    for (struct list_elem *e = list_first(&desc->free_list); e; e = list_next(&desc->free_list, e)) {
+    for (struct list_elem *e = list_first(&desc->free_list); e;
+         e = list_next(&desc->free_list, e)) {
         out->free_blocks += list_entry(e, struct arena, elem)->cnt;
     }
     out->live_blocks = desc->arenas * desc->blocks_per_arena - out->free_blocks;

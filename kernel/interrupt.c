@@ -1,16 +1,30 @@
 // interrupt.c - see interrupt.h. Sources: Intel SDM volume 3, chapter 6; Intel 8259A data sheet.
+//
+// The way of an interrupt: the CPU finds the vector's gate in the IDT, turns interrupts off, pushes
+// where it was, and jumps to a stub (entry.asm); that makes a struct interrupt_frame of it and
+// calls interrupt_dispatch(). Vectors 0 .. 31 are the CPU's own: exceptions. IRQ_BASE .. IRQ_BASE +
+// 15 are the lines of the two PICs. The table ends there: `int 0x80` is a general protection fault.
+//
+// Invariants:
+//   N1  Handlers run with interrupts off, so interrupt_depth is 0 or 1 unless one turns them on.
+//   N2  A hardware interrupt's end-of-interrupt is sent before its handler is called, because the
+//       way out may be a switch to another thread, which comes back much later.
+//   N3  Threads are switched only when interrupt_depth is 0 again.
+//
+// Shortcomings: an IRQ without a handler is dropped in silence; the lines' priorities are the
+// PIC's.
 #include "kernel/interrupt.h"
 
 #include <stddef.h>
 
 #include "kernel/gdt.h"
-#include "kernel/layout.h"
 #include "kernel/panic.h"
+#include "lib/page.h"
 #include "lib/x86.h"
+#include "thread/thread.h"
 
 #define GATE_INTERRUPT 0x8e // present, ring 0, 32-bit interrupt gate: interrupts go off
 #define GATE_TASK 0x85      // present, ring 0, task gate
-#define VECTOR_DOUBLE_FAULT 8
 
 #define PIC1_COMMAND 0x20
 #define PIC1_DATA 0x21
@@ -22,8 +36,10 @@
 
 #define FAULT_PROTECTION 0x1u // page fault's error code (SDM volume 3, 4.7): the page is present
 #define FAULT_WRITE 0x2u
+#define FAULT_IDT 0x2u   // other exceptions' error code (6.13): it names an entry of the IDT
+#define FAULT_PUSHED 16u // bytes the CPU pushes for an exception: eflags, cs, eip, error code
 
-extern const uint32_t interrupt_stubs[VECTOR_COUNT]; // entry.asm
+extern const uint32_t interrupt_stubs[VECTOR_COUNT];    // entry.asm
 void interrupt_dispatch(struct interrupt_frame *frame); // called from there
 
 struct gate {
@@ -35,7 +51,7 @@ _Static_assert(sizeof(struct gate) == 8, "the CPU's format");
 
 static struct gate idt[VECTOR_COUNT];
 static interrupt_handler *handlers[VECTOR_COUNT];
-static void (*exit_hook)(void);
+static void (*exit_hook)(void); // interrupt_set_exit_hook()
 volatile uint32_t interrupt_depth;
 
 static void gate_set(unsigned vector, uint16_t selector, uint32_t offset, uint8_t type) {
@@ -52,7 +68,7 @@ static void pic_init(void) {
     outb(PIC2_DATA, IRQ_CASCADE);
     outb(PIC1_DATA, 1); // ICW4: 8086 mode
     outb(PIC2_DATA, 1);
-    outb(PIC1_DATA, (uint8_t)~(1u << IRQ_CASCADE)); // all masked but the second PIC
+    outb(PIC1_DATA, (uint8_t) ~(1u << IRQ_CASCADE)); // all masked but the second PIC
     outb(PIC2_DATA, 0xff);
 }
 
@@ -78,7 +94,7 @@ void interrupt_set_exit_hook(void (*hook)(void)) { exit_hook = hook; }
 
 void irq_unmask(unsigned irq) {
     uint16_t port = irq < 8 ? PIC1_DATA : PIC2_DATA;
-    outb(port, inb(port) & (uint8_t)~(1u << irq % 8));
+    outb(port, inb(port) & (uint8_t) ~(1u << irq % 8));
 }
 
 // A line that was raised and dropped again shows up as IRQ 7 or 15 that is not in service; the PIC
@@ -104,14 +120,19 @@ static void irq_dispatch(struct interrupt_frame *frame) {
 }
 
 void interrupt_dispatch(struct interrupt_frame *frame) {
+    // Without a change of privilege the CPU pushes no stack pointer: what lies above the frame is
+    // what was there.
+    frame->esp = (uint32_t)(uintptr_t)(frame + 1);
     if (frame->vector >= IRQ_BASE) {
         irq_dispatch(frame);
     } else if (handlers[frame->vector]) {
         handlers[frame->vector](frame);
     } else {
-        exception_panic(frame, (uint32_t)(uintptr_t)(frame + 1));
+        exception_panic(frame);
     }
 }
+
+// ---- exceptions in words ------------------------------------------------------------------------
 
 uint32_t fault_address(void) {
     uint32_t address;
@@ -120,35 +141,64 @@ uint32_t fault_address(void) {
 }
 
 static const char *exception_name(uint32_t vector) {
-    static const char *const names[] = {
-        "divide error", "debug", "non-maskable interrupt", "breakpoint", "overflow", "bound range exceeded",
-        "invalid opcode", "device not available", "double fault", "coprocessor segment overrun", "invalid TSS",
-        "segment not present", "stack-segment fault", "general protection fault", "page fault", "reserved",
-        "floating-point error", "alignment check", "machine check", "SIMD floating-point error"};
+    static const char *const names[] = {"divide error",
+                                        "debug",
+                                        "non-maskable interrupt",
+                                        "breakpoint",
+                                        "overflow",
+                                        "bound range exceeded",
+                                        "invalid opcode",
+                                        "device not available",
+                                        "double fault",
+                                        "coprocessor segment overrun",
+                                        "invalid TSS",
+                                        "segment not present",
+                                        "stack-segment fault",
+                                        "general protection fault",
+                                        "page fault",
+                                        "reserved",
+                                        "floating-point error",
+                                        "alignment check",
+                                        "machine check",
+                                        "SIMD floating-point error"};
     return vector < sizeof names / sizeof names[0] ? names[vector] : "reserved exception";
 }
 
-extern char boot_stack_guard[], boot_stack_bottom[]; // start.asm
-
-// True if the address lies in the unmapped page below a stack.
-static bool in_guard(uint32_t address) {
-    if (address >= STACK_BASE && address < STACK_END) {
-        return (address - STACK_BASE) % STACK_SLOT_BYTES < PG_SIZE;
+// A guard page says more than an address: somebody's stack was too small.
+static noreturn void page_fault_panic(const struct interrupt_frame *frame) {
+    uint32_t address = fault_address();
+    const struct thread *owner = thread_of_guard(address);
+    // There is no execute bit without PAE: a fault at the instruction's own address was its fetch.
+    const char *access = address == frame->eip        ? "execution of"
+                         : frame->error & FAULT_WRITE ? "write to"
+                                                      : "read of";
+    const char *why = frame->error & FAULT_PROTECTION ? "which is write-protected"
+                      : address < PG_SIZE             ? "which is not mapped (a null pointer?)"
+                                                      : "which is not mapped";
+    if (owner) {
+        panic_at(frame, "page fault: stack overflow of thread %s: %s %p", thread_name(owner),
+                 access, (void *)address);
     }
-    return address - (uint32_t)(uintptr_t)boot_stack_guard < PG_SIZE;
+    panic_at(frame, "page fault: %s %p, %s", access, (void *)address, why);
 }
 
-noreturn void exception_panic(const struct interrupt_frame *frame, uint32_t esp) {
-    uint32_t address = fault_address();
-    // A push moves esp only when it succeeds: at the stack's very end it still points to the first good byte.
-    bool overflow = in_guard(esp) || in_guard(esp - 4);
-    if (frame->vector == VECTOR_DOUBLE_FAULT) {
-        panic_at(frame, "double fault%s at %#x", overflow ? ": stack overflow" : "", address);
+// The CPU could not push an interrupt's frame: its first bytes would lie in the guard page, or esp
+// stands there already.
+static noreturn void double_fault_panic(const struct interrupt_frame *frame) {
+    const struct thread *owner = thread_of_guard(frame->esp - FAULT_PUSHED);
+    if (!owner) owner = thread_of_guard(frame->esp);
+    if (owner) panic_at(frame, "double fault: stack overflow of thread %s", thread_name(owner));
+    panic_at(frame, "double fault, last page fault at %p", (void *)fault_address());
+}
+
+noreturn void exception_panic(const struct interrupt_frame *frame) {
+    const char *name = exception_name(frame->vector);
+    switch (frame->vector) {
+    case VECTOR_DOUBLE_FAULT: double_fault_panic(frame);
+    case VECTOR_PAGE_FAULT: page_fault_panic(frame);
+    default: break;
     }
-    if (frame->vector != VECTOR_PAGE_FAULT) {
-        panic_at(frame, "%s, error code %#x", exception_name(frame->vector), frame->error);
-    }
-    panic_at(frame, "page fault: %s%s %#x, %s",
-             in_guard(address) ? "stack overflow: " : "", frame->error & FAULT_WRITE ? "write to" : "read of",
-             address, frame->error & FAULT_PROTECTION ? "which is write-protected" : "which is not mapped");
+    if (frame->error & FAULT_IDT) panic_at(frame, "%s: interrupt %u", name, frame->error >> 3);
+    if (frame->error) panic_at(frame, "%s: selector %#x", name, frame->error & 0xfffc);
+    panic_at(frame, "%s", name);
 }

@@ -24,18 +24,19 @@
 #include "boot_const.h"
 #include "lib/page.h"
 
-#define LOW_MAP_BYTES 0x08000000u             // 128 MiB: image, tables and records of 4 GiB fit
+#define LOW_MAP_BYTES 0x08000000u               // 128 MiB: image, tables and records of 4 GiB fit
 #define HEAP_BASE (KERNEL_BASE + LOW_MAP_BYTES) // 0x88000000
-#define HEAP_WINDOW_BYTES 0x70000000u         // 1.75 GiB: half of what 32 bits can reach of RAM
+#define HEAP_WINDOW_BYTES 0x70000000u           // 1.75 GiB: half of what 32 bits can reach of RAM
 #define STACK_BASE (HEAP_BASE + HEAP_WINDOW_BYTES)
-#define STACK_SLOT_BYTES 0x4000u              // 16 KiB: one guard page and 12 KiB of stack
+#define STACK_SLOT_BYTES 0x4000u // 16 KiB: one guard page and 12 KiB of stack
 #define STACK_SLOTS 512u
 #define STACK_END (STACK_BASE + STACK_SLOTS * STACK_SLOT_BYTES)
 
 // The low map's two conversions. Only good for what paging_init() maps there.
 #define P2V(pa) ((void *)((uintptr_t)(pa) + KERNEL_BASE))
-#define V2P(va) ((uint32_t)((uintptr_t)(va) - KERNEL_BASE))
+#define V2P(va) ((uint32_t)((uintptr_t)(va)-KERNEL_BASE))
 
 _Static_assert(KERNEL_BASE % 0x400000 == 0, "the higher half starts with a page table of its own");
-_Static_assert(HEAP_BASE % 0x400000 == 0 && STACK_BASE % 0x400000 == 0, "windows own whole page tables");
+_Static_assert(HEAP_BASE % 0x400000 == 0 && STACK_BASE % 0x400000 == 0,
+               "windows own whole page tables");
 _Static_assert(STACK_BASE == 0xf8000000u && STACK_END > STACK_BASE, "the picture above, no wrap");

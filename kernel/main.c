@@ -1,7 +1,7 @@
 // main.c - the order of initialisation, a line and a reason each.
 //
-// Everything is called from here and nothing calls back: what a part needs at its start it gets as an argument. Interrupts
-// stay off until the last line of start_up().
+// Everything is called from here and nothing calls back: what a part needs at its start it gets as
+// an argument. Interrupts stay off until the last line of start_up().
 #include "kernel/bootinfo.h"
 #include "kernel/cmdline.h"
 #include "kernel/demo.h"
@@ -39,7 +39,8 @@ static uint64_t tsc_main, tsc_memory; // rdtsc at kmain()'s start and at "mem_in
 
 // A kernel started by anything but its own loader would read rubbish from low memory.
 static void boot_info_check(void) {
-    if (boot->magic != BOOT_INFO_MAGIC || boot->bytes != sizeof *boot || boot->map_count > MAP_MAX) {
+    if (boot->magic != BOOT_INFO_MAGIC || boot->bytes != sizeof *boot ||
+        boot->map_count > MAP_MAX) {
         panic("no boot information at %#x: the loader is not of this build", BOOT_INFO);
     }
 }
@@ -48,7 +49,8 @@ static void options_read(void) {
     const char *text = P2V(CMDLINE_ADDR);
     kprintf("command line: %s\n", text[0] ? text : "(empty)");
     cmdline_parse(text, &options);
-    for (uint32_t i = 0; i < options.problem_count; i++) kprintf("cmdline: %s\n", options.problem[i]);
+    for (uint32_t i = 0; i < options.problem_count; i++)
+        kprintf("cmdline: %s\n", options.problem[i]);
     if (options.problem_more) kprintf("cmdline: %u more\n", options.problem_more);
     heap_report_panics(options.heap_panic);
 }
@@ -63,9 +65,11 @@ static void memory_map_read(void) {
     }
     if (boot->map_dropped) kprintf("memory: %u map entries dropped\n", boot->map_dropped);
     if (memmap_normalize(raw, boot->map_count, &usable_map) != 0) panic("memory: no usable range");
-    kprintf("memory: %u KiB usable below 4 GiB in %u ranges (from %s)", (uint32_t)(usable_map.total >> 10),
-            (uint32_t)usable_map.count, source[boot->map_source & 3]);
-    if (usable_map.beyond) kprintf(", %u KiB above out of reach", (uint32_t)(usable_map.beyond >> 10));
+    kprintf("memory: %u KiB usable below 4 GiB in %u ranges (from %s)",
+            (uint32_t)(usable_map.total >> 10), (uint32_t)usable_map.count,
+            source[boot->map_source & 3]);
+    if (usable_map.beyond)
+        kprintf(", %u KiB above out of reach", (uint32_t)(usable_map.beyond >> 10));
     kprintf("\n");
 }
 
@@ -76,27 +80,28 @@ static void memory_start(void) {
         kprintf("memory: refused: %s\n", why);
         power_off(EXIT_FAILED);
     }
-    paging_init(&plan);                               // before the records are touched: they lie behind 4 MiB
-    gdt_set_double_fault_cr3(paging_directory());     // its task brings its own CR3
-    port_plan_set(&plan);                             // what memory_init() asks its port for
-    memory_init();                                    // pools, descriptors
+    paging_init(&plan); // before the records are touched: they lie behind 4 MiB
+    gdt_set_double_fault_cr3(paging_directory()); // its task brings its own CR3
+    port_plan_set(&plan);                         // what memory_init() asks its port for
+    memory_init();                                // pools, descriptors
     tsc_memory = rdtsc();
 }
 
 static void start_up(void) {
-    console_init();      // first: whatever goes wrong from here on can be read
+    console_init(); // first: whatever goes wrong from here on can be read
     kprintf("Granary\n");
-    gdt_init();          // own segments: the loader's table lies in memory that is no longer mapped
-    interrupt_init();    // exceptions from here on end in a report, not in a triple fault
-    boot_info_check();   // before anything trusts low memory
+    gdt_init();        // own segments: the loader's table lies in memory that is no longer mapped
+    interrupt_init();  // exceptions from here on end in a report, not in a triple fault
+    boot_info_check(); // before anything trusts low memory
     options_read();
     memory_start();
-    thread_init();       // needs sys_malloc; this code becomes thread "main"
+    thread_init(); // needs sys_malloc; this code becomes thread "main"
     timer_init(options.hz ? options.hz : TIMER_HZ_DEFAULT, thread_tick);
     console_input_init();
-    irq_enable();        // last: every handler's data exists now
+    irq_enable(); // last: every handler's data exists now
     kprintf("boot: %llu instructions or cycles from the MBR to main, %llu to mem_init done\n",
-            (unsigned long long)(tsc_main - boot->tsc_mbr), (unsigned long long)(tsc_memory - boot->tsc_mbr));
+            (unsigned long long)(tsc_main - boot->tsc_mbr),
+            (unsigned long long)(tsc_memory - boot->tsc_mbr));
 }
 
 noreturn void kmain(void) {

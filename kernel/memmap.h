@@ -8,7 +8,7 @@
 #include "bootinfo.h"
 
 // At most MAP_MAX raw entries make at most MAP_MAX usable ranges; reserving may split some.
-#define MEMMAP_MAX (2 * MAP_MAX)
+#define MEMMAP_MAX ((size_t)2 * MAP_MAX)
 
 struct mem_range {
     uint64_t start; // first byte, multiple of 4096

@@ -1,49 +1,54 @@
 // memory.c - page-frame pools, arenas, sys_malloc and sys_free.
 //
-// Three layers, each standing on the one before; a learner who steps through one sys_malloc stays in
-// this file from the first line to the last.
+// Three layers, each standing on the one before; a learner who steps through one sys_malloc stays
+// in this file from the first line to the last.
 //
-//   I    Frame pools   hand out runs of 4 KiB frames and join them again when they come back.
-//   II   Arenas        a storehouse of blocks of one size: a run of frames cut into equal blocks, and a record
-//                      beside the pool that says which of them are free. Or one large area, undivided.
-//   III  sys_ calls    the one entrance for every size: a block descriptor up to 1024 bytes, frames above.
+//   I    Frame pools   hand out runs of 4 KiB frames, and join them again when they come back.
+//   II   Arenas        a storehouse of blocks of one size: a run of frames cut into equal blocks,
+//                      and a record beside the pool that says which are free. Or one large area.
+//   III  sys_ calls    the one entrance for every size: blocks up to 1024 bytes, frames above.
 //
-// Theory. Nothing the heap relies on lies in memory it hands out: no header before a block, no link inside a free
-// one. A bitmap in the arena's record holds what is free, so that
-//   - a wrong pointer is refused exactly: the record knows each block's state, whatever the block's bytes say;
+// Theory. Nothing the heap relies on lies in memory it hands out: no header before a block, no link
+// inside a free one. A bitmap in the arena's record holds what is free, so that
+//   - a wrong pointer is refused exactly: the record knows each block's state, whatever the block's
+//     bytes say;
 //   - an overflow may spoil a neighbour's data, never the heap;
 //   - a frame of 256-byte blocks holds 16 of them, not 15 and a header.
-// The cost is 64 bytes of record for each 4096-byte frame (1.6 %), and a find-first-set where other heaps pop a list.
+// The cost is 64 bytes of record for each 4096-byte frame (1.6 %), and a find-first-set where other
+// heaps pop a list.
 //
-// From pointer to block, without a division: the distance `off` of a pointer from its arena's start is a multiple
-// q * size only if off * inverse(odd part), rotated right by size's power of two, is that q; for any other `off` the result is
-// larger than every block number (T. Granlund, P. Montgomery, "Division by Invariant Integers using Multiplication",
-// 1994, section 9). One multiplication thus finds the block's number and proves that the pointer is at a block's start.
+// From pointer to block, without a division: the distance `off` of a pointer from its arena's start
+// is a multiple q * size only if off * inverse(odd part), rotated right by size's power of two, is
+// that q; for any other `off` the result is larger than every block number (T. Granlund, P.
+// Montgomery, "Division by Invariant Integers using Multiplication", 1994, section 9). One
+// multiplication thus finds the block's number and proves that the pointer is at a block's start.
 //
 // Invariants (kernel/heapcheck.c walks them by these numbers):
-//   F1  The first and last record of a free run hold FRAME_FREE | length, the first record of a run handed out holds
-//       FRAME_USED | length, all other records hold 0 in `run`.
+//   F1  The first and last record of a free run hold FRAME_FREE | length, the first record of a run
+//       handed out holds FRAME_USED | length, all other records hold 0 in `run`.
 //   F2  No two free runs touch.
-//   F3  A free run is in the one bin of its length; nonempty's bit is set exactly where a bin holds a run.
+//   F3  A free run is in the one bin of its length; nonempty's bit is set exactly where a bin holds
+//       a run.
 //   F4  pool.free is the sum of the free runs' lengths.
 //   A1  An arena's or large area's frames are one run handed out, whose first frame's record it is.
 //   A2  arena.seal == arena_seal(arena).
-//   A3  cnt is the number of set bits in map and of blocks not carved; no bit at or above carved is set; carved is at
-//       most blocks_per_arena; room has bit w set exactly where map[w] != 0.
+//   A3  cnt is the number of set bits in map and of blocks not carved; no bit at or above carved is
+//       set; carved is at most blocks_per_arena; room has bit w set exactly where map[w] != 0.
 //   A4  A small arena is in its descriptor's free_list exactly if cnt != 0.
 //   A5  At most one arena of a descriptor is empty, and that one is desc->reserve.
-//   A6  All records but those of arenas' and large areas' first frames are zero, apart from `back`, which leads from
-//       the further frames of a small arena to its first.
+//   A6  All records but those of arenas' and large areas' first frames are zero, apart from `back`,
+//       which leads from the further frames of a small arena to its first.
 //
-// Who protects what: everything here by port_lock(), in the kernel interrupts off. Every locked stretch is a bounded
-// number of steps; clearing and copying happen outside.
+// Who protects what: everything here by port_lock(), in the kernel interrupts off. Every locked
+// stretch is a bounded number of steps; clearing and copying happen outside.
 //
 // Shortcomings:
-//   - A large area needs frames in a row: with every second frame taken, nothing above 4096 bytes can be had.
-//   - A request longer than 32 frames looks at 8 runs of its own bin at most before it goes to larger bins, so
-//     it can fail while the ninth would have served.
-//   - Lowest block first means that a freed block is soon used again: a use after free is more likely to do harm (the
-//     checked build is the answer to that, not the order).
+//   - A large area needs frames in a row: with every second frame taken, nothing above 4096 bytes
+//     can be had.
+//   - A request longer than 32 frames looks at 8 runs of its own bin at most before it goes to
+//     larger bins, so it can fail while the ninth would have served.
+//   - Lowest block first means that a freed block is soon used again: a use after free is more
+//     likely to do harm (the checked build is the answer to that, not the order).
 #include "kernel/memory.h"
 
 #include "kernel/port.h"
@@ -68,9 +73,10 @@ static const uint32_t seed_sizes[] = {16, 32, 64, 128, 256, 512, 1024};
 // I  Frame pools
 // ================================================================================================
 //
-// A pool is a window of frames. Free ones are kept as runs, each as long as it can be, in bins by length: a request
-// takes from the shortest bin that surely serves, a returned run joins its neighbours first. All steps are bounded,
-// whatever the pool's size: this is the two-level segregated fit of M. Masmano and others (TLSF, 2004) on frames.
+// A pool is a window of frames. Free ones are kept as runs, each as long as it can be, in bins by
+// length: a request takes from the shortest bin that surely serves, a returned run joins its
+// neighbours first. All steps are bounded, whatever the pool's size: this is the two-level
+// segregated fit of M. Masmano and others (TLSF, 2004) on frames.
 
 #define BIN_EXACT 32u // bins 0 .. 31 hold runs of exactly 1 .. 32 frames
 #define BIN_LOOK 8u   // runs looked at in a bin whose runs differ in length
@@ -230,7 +236,8 @@ static uintptr_t frame_base(uint32_t frame) {
     return PORT_HEAP_BASE + ((uintptr_t)frame << PG_SHIFT);
 }
 
-// Opens an arena for `desc`: nothing carved yet, front of the free list. False if there are no frames.
+// Opens an arena for `desc`: nothing carved yet, front of the free list. False if there are no
+// frames.
 static bool arena_open(struct mem_block_desc *desc) {
     uint32_t frame = run_take(&mem_pool[POOL_KERNEL], desc->frames_per_arena);
     if (frame == FRAME_NONE) return false;
@@ -283,8 +290,9 @@ static inline void *arena_take(struct arena *arena) {
     return (void *)(arena->base + block * arena->desc->block_size);
 }
 
-// An arena's last block came home. One empty arena of each descriptor stays open, at the back of the list, so that
-// a pair at an arena's edge does not open and close it each time; a second one's frames go back.
+// An arena's last block came home. One empty arena of each descriptor stays open, at the back of
+// the list, so that a pair at an arena's edge does not open and close it each time; a second one's
+// frames go back.
 static __attribute__((noinline)) void arena_emptied(struct arena *arena) {
     struct mem_block_desc *desc = arena->desc;
     struct arena *reserve = desc->reserve;
@@ -305,7 +313,8 @@ static __attribute__((noinline)) void arena_at_edge(struct arena *arena) {
 }
 
 // Puts a block back into its arena: false, and nothing changed, if it is there already.
-static inline bool arena_put(struct arena *arena, const struct mem_block_desc *desc, uint32_t block) {
+static inline bool arena_put(struct arena *arena, const struct mem_block_desc *desc,
+                             uint32_t block) {
     if (UNLIKELY(bit_set(arena->map, block))) return false;
     bit_set(&arena->room, block / 32);
     arena->seal++;
@@ -339,15 +348,16 @@ static inline uint32_t block_index(const struct mem_block_desc *desc, uint32_t o
     return product >> desc->shift | product << (-desc->shift & 31);
 }
 
-// The multiplicative inverse of an odd number modulo 2^32, by Newton's iteration: each step doubles the right bits.
+// The multiplicative inverse of an odd number modulo 2^32, by Newton's iteration: each step doubles
+// the right bits.
 static uint32_t inverse_of(uint32_t odd) {
     uint32_t inverse = odd; // right in three bits: odd * odd == 1 modulo 8
     for (int step = 0; step < 4; step++) inverse *= 2 - odd * inverse;
     return inverse;
 }
 
-// Frames for an arena of blocks of `size`: one up to 1024 bytes, as in the seed; above, the fewest (at most
-// ARENA_FRAMES_MAX) whose rest behind the last block is at most an eighth.
+// Frames for an arena of blocks of `size`: one up to 1024 bytes, as in the seed; above, the fewest
+// (at most ARENA_FRAMES_MAX) whose rest behind the last block is at most an eighth.
 static uint32_t frames_for(uint32_t size) {
     uint32_t frames = 1;
     if (size <= 1024) return frames;
@@ -404,7 +414,8 @@ static void *large_take(size_t size) {
     return p;
 }
 
-// All that an arena with room does not serve at once: a new arena, a large area, no memory, a call that is refused.
+// All that an arena with room does not serve at once: a new arena, a large area, no memory, a call
+// that is refused.
 static __attribute__((noinline)) void *take_slow(size_t size, uintptr_t caller) {
     if (port_in_interrupt()) {
         port_report(HEAP_FROM_INTERRUPT, 0, caller);
@@ -419,8 +430,8 @@ static __attribute__((noinline)) void *take_slow(size_t size, uintptr_t caller) 
     return p;
 }
 
-// The fast path: from the size to the descriptor, from there to the front arena, from its bitmap to the block. NULL for all
-// that needs more.
+// The fast path: from the size to the descriptor, from there to the front arena, from its bitmap to
+// the block. NULL for all that needs more.
 static inline __attribute__((always_inline)) void *take_fast(size_t size) {
     if (UNLIKELY(size - 1 >= heap.block_max || port_in_interrupt())) return NULL;
     struct mem_block_desc *desc = desc_of[(size - 1) / BLOCK_ALIGN];
@@ -442,7 +453,8 @@ void *sys_malloc(size_t size) {
     return LIKELY(p != NULL) ? p : take_slow(size, CALLER);
 }
 
-// What holds the frame of a record that starts no arena: a large area further down, other users, nobody.
+// What holds the frame of a record that starts no arena: a large area further down, other users,
+// nobody.
 static enum heap_fault classify_frame(uint32_t frame) {
     const struct frame *record = mem_pool[POOL_KERNEL].frame;
     uint32_t at = frame;
@@ -507,8 +519,9 @@ static __attribute__((noinline)) void give_slow(uintptr_t p, uintptr_t caller) {
     if (fault != HEAP_OK) port_report(fault, p, caller);
 }
 
-// The fast path: one range check, one seal for everything in the record (a large area's differs), one multiplication for
-// the block, one bit. False, with nothing changed, for all that fails one of them.
+// The fast path: one range check, one seal for everything in the record (a large area's differs),
+// one multiplication for the block, one bit. False, with nothing changed, for all that fails one of
+// them.
 static inline __attribute__((always_inline)) bool give_fast(uintptr_t p) {
     uint32_t frame = (uint32_t)((p - PORT_HEAP_BASE) >> PG_SHIFT);
     if (UNLIKELY(frame >= heap.frames || port_in_interrupt())) return false;
@@ -540,7 +553,8 @@ void *sys_calloc(size_t count, size_t size) {
     return p;
 }
 
-// Bytes that the block or area at p holds, 0 with a report if p is wrong. *arena is set for a good p.
+// Bytes that the block or area at p holds, 0 with a report if p is wrong. *arena is set for a good
+// p.
 static size_t heap_capacity(uintptr_t p, uintptr_t caller, struct arena **arena) {
     enum heap_fault fault = HEAP_FROM_INTERRUPT;
     size_t bytes = 0;
@@ -599,8 +613,8 @@ void *sys_realloc(void *p, size_t size) {
     return to;
 }
 
-// A large area at a multiple of `alignment` (a power of two above PG_SIZE): takes enough frames that one
-// such place is among them, gives back what stands before and behind.
+// A large area at a multiple of `alignment` (a power of two above PG_SIZE): takes enough frames
+// that one such place is among them, gives back what stands before and behind.
 static void *large_take_aligned(size_t alignment, size_t size) {
     struct pool *pool = &mem_pool[POOL_KERNEL];
     size_t count = frames_of(size), slack = (alignment >> PG_SHIFT) - 1;
@@ -625,7 +639,8 @@ static void *large_take_aligned(size_t alignment, size_t size) {
 void *sys_aligned_alloc(size_t alignment, size_t size) {
     if (alignment == 0 || (alignment & (alignment - 1)) != 0) return NULL;
     if (alignment <= BLOCK_ALIGN || size == 0) return heap_take(size, CALLER);
-    // An arena starts at a frame, so every block of a size that is a multiple of the alignment is aligned.
+    // An arena starts at a frame, so every block of a size that is a multiple of the alignment is
+    // aligned.
     for (uint32_t i = 0; i < heap.desc_count; i++) {
         uint32_t block_size = k_block_descs[i].block_size;
         if (block_size >= size && block_size % alignment == 0) return heap_take(block_size, CALLER);

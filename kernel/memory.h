@@ -1,10 +1,11 @@
 // memory.h - page-frame pools, arenas, sys_malloc and sys_free: the public face.
 //
 // How it works, its invariants and its shortcomings stand at the head of memory.c. The structures
-// in the second half of this file are for memory.c, heapcheck.c, tests and debuggers; nobody else looks inside.
+// in the second half of this file are for memory.c, heapcheck.c, tests and debuggers; nobody else
+// looks inside.
 //
-// Context of every sys_ call: threads, interrupts on or off (left as they were); never sleeps. From an interrupt
-// handler a call is refused with a `heap: from interrupt` report.
+// Context of every sys_ call: threads, interrupts on or off (left as they were); never sleeps. From
+// an interrupt handler a call is refused with a `heap: from interrupt` report.
 #pragma once
 
 #include <stdbool.h>
@@ -20,10 +21,12 @@ enum pool_id { POOL_KERNEL, POOL_USER, POOL_COUNT };
 
 #define FRAME_NONE UINT32_MAX // frame_alloc(): not that many frames in a row
 
-// Takes `count` frames in a row from a pool; returns the first one's number in the pool, or FRAME_NONE with nothing
-// taken (count 0, or no such run). Frames are not cleared. O(1). Any context, interrupts on or off.
+// Takes `count` frames in a row from a pool; returns the first one's number in the pool, or
+// FRAME_NONE with nothing taken (count 0, or no such run). Frames are not cleared. O(1). Any
+// context, interrupts on or off.
 uint32_t frame_alloc(enum pool_id pool, uint32_t count);
-// Gives a run back, whole. Refused with a report if it is not a run that frame_alloc() handed out and nobody has freed.
+// Gives a run back, whole. Refused with a report if it is not a run that frame_alloc() handed out
+// and nobody has freed.
 void frame_free(enum pool_id pool, uint32_t first, uint32_t count);
 uint64_t frame_address(enum pool_id pool, uint32_t frame); // physical address, bytes
 uint32_t frames_total(enum pool_id pool);                  // usable frames of the pool
@@ -33,13 +36,15 @@ uint32_t frames_free(enum pool_id pool);                   // of them, not hande
 
 void memory_init(void); // the seed's: reads 0xb00, mem_pool_init(), block_desc_init()
 
-void *sys_malloc(size_t size); // NULL if size is 0 or there is no memory. Aligned to 16. Not cleared
-void sys_free(void *p);        // NULL: nothing. A wrong pointer is reported and changes nothing
-void *sys_calloc(size_t count, size_t size);  // cleared; NULL if count * size overflows
-void *sys_realloc(void *p, size_t size);      // NULL, p intact: no memory. size 0: frees p, returns NULL
+void *sys_malloc(
+    size_t size);       // NULL if size is 0 or there is no memory. Aligned to 16. Not cleared
+void sys_free(void *p); // NULL: nothing. A wrong pointer is reported and changes nothing
+void *sys_calloc(size_t count, size_t size); // cleared; NULL if count * size overflows
+void *sys_realloc(void *p, size_t size); // NULL, p intact: no memory. size 0: frees p, returns NULL
 void *sys_aligned_alloc(size_t alignment, size_t size); // alignment: a power of two, else NULL
-size_t sys_usable_size(void *p);              // bytes p's block holds, at least what was asked for; 0 and a report if p is wrong
-uint32_t sys_trim(void);                      // gives empty arenas back; frames given back
+size_t sys_usable_size(
+    void *p); // bytes p's block holds, at least what was asked for; 0 and a report if p is wrong
+uint32_t sys_trim(void); // gives empty arenas back; frames given back
 
 // ---- for heapcheck.c, tests and debuggers ------------------------------------------------------
 
@@ -52,28 +57,29 @@ struct frame {
 };
 #define FRAME_FREE 0x80000000u
 #define FRAME_USED 0x40000000u
-#define FRAME_RUN(run) ((run) & 0x3fffffffu) // length in frames
+#define FRAME_RUN(run) ((run)&0x3fffffffu) // length in frames
 
-// Free runs of 1 .. 32 frames have a bin for each length, longer ones four bins for each power of two.
+// Free runs of 1 .. 32 frames have a bin for each length, longer ones four bins for each power of
+// two.
 #define POOL_BINS 96
 
 struct pool {
-    const char *name;             // "kernel_pool", "user_pool"
-    struct frame *frame;          // `frames` records
-    uint64_t phys;                // physical address of frame 0, bytes
-    uint32_t frames;              // frames in the window, holes included
-    uint32_t usable;              // of them, frames that are memory
-    uint32_t free;                // of them, not handed out
+    const char *name;                  // "kernel_pool", "user_pool"
+    struct frame *frame;               // `frames` records
+    uint64_t phys;                     // physical address of frame 0, bytes
+    uint32_t frames;                   // frames in the window, holes included
+    uint32_t usable;                   // of them, frames that are memory
+    uint32_t free;                     // of them, not handed out
     uint32_t nonempty[POOL_BINS / 32]; // bit b of the array: bin b holds a run
-    uint32_t bin[POOL_BINS];      // first frame of the bin's first run, or FRAME_NONE
+    uint32_t bin[POOL_BINS];           // first frame of the bin's first run, or FRAME_NONE
 };
 
-#define ARENA_WORDS 8                     // words of an arena's bitmap
+#define ARENA_WORDS 8                       // words of an arena's bitmap
 #define ARENA_BLOCKS_MAX (32 * ARENA_WORDS) // 256: a frame of the smallest blocks
-#define BLOCK_ALIGN 16                    // max_align_t of the i386 ABI
-#define DESC_MAX 32                       // descriptors a table of block sizes may have
-#define BLOCK_SIZE_MAX 4096               // largest block a table may name
-#define ARENA_FRAMES_MAX 16               // frames of one small arena
+#define BLOCK_ALIGN 16                      // max_align_t of the i386 ABI
+#define DESC_MAX 32                         // descriptors a table of block sizes may have
+#define BLOCK_SIZE_MAX 4096                 // largest block a table may name
+#define ARENA_FRAMES_MAX 16                 // frames of one small arena
 
 struct arena;
 
@@ -90,11 +96,12 @@ struct mem_block_desc {
     uint32_t frames_per_arena;
 };
 
-// An arena's meta data. One record for each frame of the kernel pool, outside the frames; the record of an arena's
-// first frame is the arena's own, the others are all zero but for `back`.
+// An arena's meta data. One record for each frame of the kernel pool, outside the frames; the
+// record of an arena's first frame is the arena's own, the others are all zero but for `back`.
 //
-// Blocks are carved one after the other: those numbered below `carved` were handed out at least once, and a set
-// bit in `map` says that one of them has come back; those from `carved` on are free and need no bit.
+// Blocks are carved one after the other: those numbered below `carved` were handed out at least
+// once, and a set bit in `map` says that one of them has come back; those from `carved` on are free
+// and need no bit.
 struct arena {
     struct mem_block_desc *desc; // NULL: a large area, or no arena starts at this frame
     union {
@@ -111,20 +118,20 @@ struct arena {
         };
         uint32_t carving; // both: == carved in an arena's own record
     };
-    uint32_t seal;               // arena_seal(): one field above or `base` overwritten, and it differs
-    uintptr_t base;              // address of block 0
-    struct list_elem elem;       // in desc->free_list while cnt != 0
-    uint32_t room;               // bit w: map[w] is not 0
-    uint32_t map[ARENA_WORDS];   // bit b of word w: block 32 * w + b was handed out and is free again
+    uint32_t seal;         // arena_seal(): one field above or `base` overwritten, and it differs
+    uintptr_t base;        // address of block 0
+    struct list_elem elem; // in desc->free_list while cnt != 0
+    uint32_t room;         // bit w: map[w] is not 0
+    uint32_t map[ARENA_WORDS]; // bit b of word w: block 32 * w + b was handed out and is free again
 };
 
 struct heap {
-    struct arena *arena;         // a record for each frame of the kernel pool
-    uint32_t frames;             // length of `arena`
-    uint32_t block_max;          // largest block of the table; above it, whole frames
-    uint32_t desc_count;         // descriptors in use
-    uint32_t small_frames;       // frames held by small arenas
-    uint32_t large_frames;       // frames held by large areas
+    struct arena *arena;   // a record for each frame of the kernel pool
+    uint32_t frames;       // length of `arena`
+    uint32_t block_max;    // largest block of the table; above it, whole frames
+    uint32_t desc_count;   // descriptors in use
+    uint32_t small_frames; // frames held by small arenas
+    uint32_t large_frames; // frames held by large areas
 };
 
 extern struct pool mem_pool[POOL_COUNT];
@@ -146,14 +153,16 @@ enum heap_fault {
 
 #define ARENA_SEAL 0x5ea1a4e1u // any odd number: a record of zeros must not look sealed
 
-// The value that arena.seal must have. A sum, so that it is kept with one instruction where cnt counts; a change of
-// any single field changes it. Carving a block moves one from cnt to carved and leaves the sum as it is.
+// The value that arena.seal must have. A sum, so that it is kept with one instruction where cnt
+// counts; a change of any single field changes it. Carving a block moves one from cnt to carved and
+// leaves the sum as it is.
 static inline uint32_t arena_seal(const struct arena *arena) {
     return ARENA_SEAL + (uint32_t)(uintptr_t)arena->desc + (uint32_t)arena->base + arena->head +
            arena->carving;
 }
 
-// A large area's seal is another one, so that one comparison tells a sound small arena from all else.
+// A large area's seal is another one, so that one comparison tells a sound small arena from all
+// else.
 static inline uint32_t large_seal(const struct arena *arena) { return ~arena_seal(arena); }
 
 // True if a record that starts an arena or large area is as it was written.
@@ -162,12 +171,13 @@ static inline bool arena_sealed(const struct arena *arena) {
            (arena->desc == NULL) == (arena->large != 0);
 }
 
-// What sys_free(p) would say of p: HEAP_OK, or the fault; *arena and *block are set for HEAP_OK (block 0 for a
-// large area) and for faults inside an arena, else *arena is NULL. Dereferences nothing but records.
+// What sys_free(p) would say of p: HEAP_OK, or the fault; *arena and *block are set for HEAP_OK
+// (block 0 for a large area) and for faults inside an arena, else *arena is NULL. Dereferences
+// nothing but records.
 enum heap_fault heap_classify(uintptr_t p, struct arena **arena, uint32_t *block);
 const char *heap_fault_text(enum heap_fault fault);
 
 void mem_pool_init(uint32_t mem_bytes_total);
-// Fills `count` descriptors from block sizes in rising order. Returns 0, or -1 with nothing changed if the table
-// is wrong: count, order, alignment or size. Only while the heap holds nothing.
+// Fills `count` descriptors from block sizes in rising order. Returns 0, or -1 with nothing changed
+// if the table is wrong: count, order, alignment or size. Only while the heap holds nothing.
 int block_desc_init(struct mem_block_desc *desc_array, const uint32_t *sizes, uint32_t count);

@@ -1,13 +1,15 @@
 // paging.c - the page tables of the three windows of kernel/layout.h.
 //
-// Tables lie in early memory, inside the low map, so a table's entry is reached by P2V() and needs no mapping of the
-// table into itself.
+// Tables lie in early memory, inside the low map, so a table's entry is reached by P2V() and needs
+// no mapping of the table into itself.
 //
 // Invariants:
 //   P1  No entry has the user bit: user mode reads nothing of the kernel's.
-//   P2  Text and constants are mapped once, without the write bit; CR0.WP makes that bind the kernel too.
-//   P3  An entry that changes from present to anything else is followed by invlpg of its own page's address before the
-//       frame can be used for something else. From absent to present needs none (Intel SDM volume 3, 4.10.4.3).
+//   P2  Text and constants are mapped once, without the write bit; CR0.WP makes that bind the
+//       kernel too.
+//   P3  An entry that changes from present to anything else is followed by invlpg of its own page's
+//       address before the frame can be used for something else. From absent to present needs none
+//       (Intel SDM volume 3, 4.10.4.3).
 //   P4  The page directory does not change after paging_init().
 #include "kernel/paging.h"
 
@@ -38,8 +40,8 @@ static uint32_t cr3_read(void) {
     return pa & ENTRY_FRAME;
 }
 
-// Forgets the translation of the page at va. The operand is the page itself, not the variable that holds
-// its address: "invlpg" of that one leaves the stale translation in place.
+// Forgets the translation of the page at va. The operand is the page itself, not the variable that
+// holds its address: "invlpg" of that one leaves the stale translation in place.
 static void translation_flush(uintptr_t va) {
     __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
 }

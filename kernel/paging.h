@@ -1,8 +1,8 @@
 // paging.h - sole owner of page tables, CR3 and invlpg.
 //
-// Two-level 32-bit paging without PAE (Intel SDM volume 3, 4.3). Every page table there will ever be is made at boot, for
-// the three windows of kernel/layout.h: mapping a page later needs no frame for a table, so it cannot fail for
-// want of one, and there is nothing to roll back.
+// Two-level 32-bit paging without PAE (Intel SDM volume 3, 4.3). Every page table there will ever
+// be is made at boot, for the three windows of kernel/layout.h: mapping a page later needs no frame
+// for a table, so it cannot fail for want of one, and there is nothing to roll back.
 #pragma once
 
 #include <stdbool.h>
@@ -17,15 +17,15 @@ struct memory_plan;
 // Called by start.asm before anything else in C: drops the loader's identity mapping.
 void paging_drop_identity(void);
 
-// Builds the kernel's own page tables where the plan says and switches to them: kernel text and constants read-only with
-// CR0.WP set, boot information read-only, VGA memory uncached, tables and records, every usable frame of the kernel pool in
-// the heap window, empty tables for the stack window. Nothing else is mapped, the null page least of all.
-// Boot only, interrupts off.
+// Builds the kernel's own page tables where the plan says and switches to them: kernel text and
+// constants read-only with CR0.WP set, boot information read-only, VGA memory uncached, tables and
+// records, every usable frame of the kernel pool in the heap window, empty tables for the stack
+// window. Nothing else is mapped, the null page least of all. Boot only, interrupts off.
 void paging_init(const struct memory_plan *plan);
 uint32_t paging_directory(void); // physical address of the page directory, as in CR3
 
-// Maps one page of the stack window to the frame at physical `pa` / removes it and returns that address. Panic on a
-// page outside the window, already mapped, or not mapped. Any context.
+// Maps one page of the stack window to the frame at physical `pa` / removes it and returns that
+// address. Panic on a page outside the window, already mapped, or not mapped. Any context.
 void paging_map(uintptr_t va, uint32_t pa, uint32_t flags);
 uint32_t paging_unmap(uintptr_t va);
 

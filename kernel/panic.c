@@ -15,7 +15,7 @@
 
 #define TRACE_MAX 24 // lines of a call trace
 
-static bool panicking;
+static unsigned panics; // how many were begun: one, unless reporting it fails
 
 // True if the dword at `address` can be read.
 static bool readable(uintptr_t address) {
@@ -23,11 +23,21 @@ static bool readable(uintptr_t address) {
     return address % 4 == 0 && paging_lookup(address & ~(PG_SIZE - 1), &entry);
 }
 
-// The frame of a function compiled with a frame pointer: [ebp] is the caller's ebp, [ebp + 4] the return address.
+// `back` is 1 for a return address: the call is the instruction before it, which may be the last of
+// its function if it does not return (panic() itself), and then the address belongs to the next
+// function already.
+static void trace_line(uintptr_t eip, uint32_t back) {
+    uint32_t offset;
+    const char *name = symbol_find(eip - back, &offset);
+    if (name) kprintf("  at %s+%#x [%p]\n", name, offset + back, (void *)eip);
+    else kprintf("  at %p\n", (void *)eip);
+}
+
+// The frame of a function compiled with a frame pointer: [ebp] is the caller's ebp, [ebp + 4] the
+// return address.
 void call_trace(uintptr_t ebp, uintptr_t eip) {
-    char text[SYMBOL_TEXT_MAX];
-    for (int line = 0; line < TRACE_MAX; line++) {
-        kprintf("  at %s [%p]\n", symbol_text(text, sizeof text, eip), (void *)eip);
+    for (uint32_t line = 0; line < TRACE_MAX; line++) {
+        trace_line(eip, line > 0);
         if (ebp == 0 || !readable(ebp) || !readable(ebp + 4)) return;
         const uintptr_t *frame = (const uintptr_t *)ebp;
         eip = frame[1];
@@ -37,19 +47,22 @@ void call_trace(uintptr_t ebp, uintptr_t eip) {
 }
 
 static void registers_print(const struct interrupt_frame *frame) {
-    kprintf("  eax %08x ebx %08x ecx %08x edx %08x\n", frame->eax, frame->ebx, frame->ecx, frame->edx);
-    kprintf("  esi %08x edi %08x ebp %08x eip %08x eflags %08x\n", frame->esi, frame->edi, frame->ebp,
-            frame->eip, frame->eflags);
+    kprintf("  eax %08x ebx %08x ecx %08x edx %08x\n", frame->eax, frame->ebx, frame->ecx,
+            frame->edx);
+    kprintf("  esi %08x edi %08x ebp %08x esp %08x\n", frame->esi, frame->edi, frame->ebp,
+            frame->esp);
+    kprintf("  eip %08x eflags %08x\n", frame->eip, frame->eflags);
 }
 
-// A panic inside a panic says so and stops: what it would print is what failed.
+// A panic inside a panic says so and stops: what it would print is what failed. One inside that has
+// nothing left to try: it would come back here until the stack is full.
 static void enter(void) {
     irq_disable();
-    if (panicking) {
-        put_str("panic: again, inside a panic\n");
-        power_off(EXIT_PANIC);
+    switch (panics++) {
+    case 0: return;
+    case 1: put_str("panic: again, inside a panic\n"); power_off(EXIT_PANIC);
+    default: power_cut(EXIT_PANIC);
     }
-    panicking = true;
 }
 
 static void headline(const char *format, va_list args) {

@@ -7,18 +7,19 @@
 
 struct interrupt_frame;
 
-// Prints "panic: ..." with the thread's name, the registers if `frame` is not NULL, and a call trace with
-// function names, then power_off(EXIT_PANIC). Any context; a panic inside a panic prints one line and halts.
+// Prints "panic: ..." with the thread's name, the registers if `frame` is not NULL, and a call
+// trace with function names, then power_off(EXIT_PANIC). Any context; a panic inside a panic prints
+// one line and halts.
 noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 noreturn void panic_at(const struct interrupt_frame *frame, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-// Prints one line a call, "  at function+0x12 [0x80101234]", following the frame pointers from `ebp`. Reads nothing
-// that is not mapped.
+// Prints one line a call, "  at function+0x12 [0x80101234]", following the frame pointers from
+// `ebp`. Reads nothing that is not mapped.
 void call_trace(uintptr_t ebp, uintptr_t eip);
 
 // A broken invariant of ours is a panic; a caller's mistake is a report, never this.
-#define ASSERT(condition)                                                              \
-    do {                                                                               \
+#define ASSERT(condition)                                                                       \
+    do {                                                                                        \
         if (!(condition)) panic("%s:%d: assertion failed: %s", __FILE__, __LINE__, #condition); \
     } while (0)

@@ -7,7 +7,9 @@
 
 static uint32_t round_up(uint32_t value, uint32_t unit) { return (value + unit - 1) / unit * unit; }
 
-static uint32_t tables_for(uint64_t bytes) { return (uint32_t)((bytes + TABLE_SPAN - 1) / TABLE_SPAN); }
+static uint32_t tables_for(uint64_t bytes) {
+    return (uint32_t)((bytes + TABLE_SPAN - 1) / TABLE_SPAN);
+}
 
 // The address below which `frames` usable frames lie, and no more than the heap window holds.
 static uint32_t cut_address(const struct memmap *map, uint32_t frames) {
@@ -52,8 +54,8 @@ static void place_windows(struct memory_plan *plan, uint32_t cut) {
     user->frames = (uint32_t)((map->range[map->count - 1].end - cut) >> PG_SHIFT);
 }
 
-// Places tables and records behind the kernel. The tables come first: they are written while only the loader's first
-// 4 MiB are mapped.
+// Places tables and records behind the kernel. The tables come first: they are written while only
+// the loader's first 4 MiB are mapped.
 static void place_early(struct memory_plan *plan, uint32_t kernel_end) {
     struct plan_pool *kernel = &plan->pool[POOL_KERNEL], *user = &plan->pool[POOL_USER];
     uint64_t records = (uint64_t)kernel->frames * (sizeof(struct frame) + sizeof(struct arena)) +
@@ -70,7 +72,8 @@ static void place_early(struct memory_plan *plan, uint32_t kernel_end) {
     plan->early_end = end;
 }
 
-const char *memory_plan_make(struct memory_plan *plan, const struct memmap *map, uint32_t kernel_end) {
+const char *memory_plan_make(struct memory_plan *plan, const struct memmap *map,
+                             uint32_t kernel_end) {
     plan->map = *map;
     int at = memmap_find(&plan->map, kernel_end);
     if (at < 0) return "no memory behind the kernel";

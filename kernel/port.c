@@ -53,7 +53,8 @@ void port_pool(enum pool_id id, struct port_pool *out) {
     out->runs = runs_fill(pool);
 }
 
-// One line: the fault in its fixed words, the pointer, what that belongs to, the caller, the thread.
+// One line: the fault in its fixed words, the pointer, what that belongs to, the caller, the
+// thread.
 void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller) {
     char who[HEAP_WHO_MAX], from[SYMBOL_TEXT_MAX];
     heap_last_report = (struct heap_report){fault, pointer, caller};

@@ -1,8 +1,8 @@
 // port.h - all that memory.c needs of its surroundings, in one place.
 //
-// To lift the heap into another kernel, take memory.c, memory.h, lib/list.[ch], lib/string.[ch], lib/print.h and
-// this header with other bodies: compile with -DGRANARY_PORT='"myport.h"'. The host's tests do just that
-// (tests/host/host_port.h).
+// To lift the heap into another kernel, take memory.c, memory.h, lib/list.[ch], lib/string.[ch],
+// lib/print.h and this header with other bodies: compile with -DGRANARY_PORT='"myport.h"'. The
+// host's tests do just that (tests/host/host_port.h).
 #pragma once
 
 #include <stdbool.h>
@@ -17,11 +17,11 @@ struct port_run {
     uint32_t count; // frames
 };
 struct port_pool {
-    uint64_t phys;         // physical address of frame 0
-    uint32_t frames;       // frames in the window, holes included; at most 2^20
-    struct frame *frame;   // `frames` records
-    struct arena *arena;   // `frames` records for POOL_KERNEL, NULL for the user pool
-    struct port_run *run;  // the frames that are memory, as runs in rising order
+    uint64_t phys;        // physical address of frame 0
+    uint32_t frames;      // frames in the window, holes included; at most 2^20
+    struct frame *frame;  // `frames` records
+    struct arena *arena;  // `frames` records for POOL_KERNEL, NULL for the user pool
+    struct port_run *run; // the frames that are memory, as runs in rising order
     size_t runs;
 };
 
@@ -40,7 +40,8 @@ struct port_pool {
 
 typedef uint32_t port_state; // EFLAGS as they were
 
-// Keeps everything else off the heap until port_unlock(). Short: never held over a copy or a clearing.
+// Keeps everything else off the heap until port_unlock(). Short: never held over a copy or a
+// clearing.
 static inline port_state port_lock(void) { return irq_save(); }
 static inline void port_unlock(port_state state) { irq_restore(state); }
 static inline bool port_in_interrupt(void) { return interrupt_depth != 0; }
@@ -48,5 +49,6 @@ static inline bool port_in_interrupt(void) { return interrupt_depth != 0; }
 #endif
 
 void port_pool(enum pool_id id, struct port_pool *out); // once for each pool, from memory_init()
-// A wrong call: `fault`, the pointer, the caller's address. Called with the heap unlocked and unchanged; may not return.
+// A wrong call: `fault`, the pointer, the caller's address. Called with the heap unlocked and
+// unchanged; may not return.
 void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller);

@@ -17,6 +17,11 @@ noreturn void power_off(unsigned status) {
     put_str(status == EXIT_PASSED   ? "granary: halt passed\n"
             : status == EXIT_FAILED ? "granary: halt failed\n"
                                     : "granary: halt panic\n");
+    power_cut(status);
+}
+
+noreturn void power_cut(unsigned status) {
+    irq_disable();
     outl(DEBUG_EXIT_PORT, status);
     for (const char *c = "Shutdown"; *c; c++) outb(BOCHS_EXIT_PORT, (uint8_t)*c);
     halt_forever(); // a machine with neither device
@@ -24,7 +29,12 @@ noreturn void power_off(unsigned status) {
 
 noreturn void power_reboot(void) {
     irq_disable();
-    for (int polls = 0; polls < 100000 && (inb(KEYBOARD_PORT) & KEYBOARD_INPUT_FULL); polls++) continue;
+    for (int polls = 0; polls < 100000 && (inb(KEYBOARD_PORT) & KEYBOARD_INPUT_FULL); polls++)
+        continue;
     outb(KEYBOARD_PORT, KEYBOARD_RESET);
+    for (int polls = 0; polls < 100000; polls++) inb(KEYBOARD_PORT); // it takes a moment
+    // No such controller. An interrupt without an IDT is a triple fault, and that resets any PC.
+    static const uint8_t no_idt[6];
+    __asm__ volatile("lidt %0\n\tint3" : : "m"(no_idt));
     halt_forever();
 }

@@ -1,11 +1,20 @@
-// shell.c - the prompt: a line is read, cut into words, and looked up in a table of commands.
+// shell.c - see shell.h.
+//
+// A new command is one row of commands[] and one function, which gets the words of the line like a
+// C program its arguments. Everything a command shows it takes from the same calls that everybody
+// else has.
+//
+// Line editing: backspace, Ctrl-U and Ctrl-C (an empty line). Cursor keys arrive as "ESC [ A" and
+// are dropped.
+//
+// Shortcomings: no history, no quotes, no pipes.
 #include "kernel/shell.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "device/console.h"
-#include "kernel/demo.h"
 #include "kernel/heapcheck.h"
 #include "kernel/memory.h"
 #include "kernel/power.h"
@@ -13,44 +22,146 @@
 #include "lib/string.h"
 #include "thread/thread.h"
 
-#define LINE_MAX 128
+#define PROMPT "granary> "
+#define LINE_ROOM 72 // a line of the screen behind the prompt, with the NUL
 #define WORDS_MAX 8
-#define PS_MAX 32
+#define PS_MAX 64 // threads that `ps` can show
 
 #define KEY_CTRL_C 3
 #define KEY_CTRL_U 21
-#define KEY_DELETE 127
 #define KEY_ESCAPE 27
+#define KEY_DELETE 127 // what most terminals send for backspace
 
-// ---- reading a line ---------------------------------------------------------------------------------
+struct command {
+    const char *name;
+    const char *arguments; // for the usage line, "" if it takes none
+    int words_max;         // with the name
+    void (*run)(int words, char **word);
+    const char *help;
+};
 
-// Reads past an escape sequence such as "[A": cursor keys have no meaning here yet.
-static void escape_skip(void) {
-    if (console_getc() != '[') return;
-    int c;
-    do c = console_getc();
-    while (c < '@');
+// ---- commands -----------------------------------------------------------------------------------
+
+static void pool_line(enum pool_id id) {
+    uint32_t total = frames_total(id), free = frames_free(id);
+    kprintf("%-12s %8u frames, %8u free, %8u KiB free, from %#010llx\n", mem_pool[id].name, total,
+            free, free * (PG_SIZE / 1024), (unsigned long long)frame_address(id, 0));
 }
 
-static void erase(size_t characters) {
+static void run_mem(int words, char **word) {
+    for (int id = 0; id < POOL_COUNT; id++) pool_line((enum pool_id)id);
+    kprintf("heap         %8u frames in arenas of blocks, %u in large areas\n", heap.small_frames,
+            heap.large_frames);
+    kprintf("block size  blocks/arena  arenas  free blocks  live blocks\n");
+    for (uint32_t i = 0; i < heap.desc_count; i++) {
+        struct desc_state state;
+        heap_desc_state(i, &state);
+        kprintf("%10u  %12u  %6u  %11u  %11u\n", state.block_size, state.blocks_per_arena,
+                state.arenas, state.free_blocks, state.live_blocks);
+    }
+}
+
+static void run_ps(int words, char **word) {
+    static struct thread_info info[PS_MAX]; // one shell: nobody else uses it
+    size_t count = thread_snapshot(info, PS_MAX);
+    kprintf(" tid name             state     priority      ticks  stack used\n");
+    for (size_t i = 0; i < count; i++) {
+        kprintf("%4u %-16s %-8s  %8u  %9u", info[i].tid, info[i].name,
+                thread_state_text(info[i].state), info[i].priority, info[i].ticks);
+        if (info[i].stack_size) kprintf("  %u of %u\n", info[i].stack_used, info[i].stack_size);
+        else put_str("  boot stack\n");
+    }
+}
+
+static void run_halt(int words, char **word) { power_off(EXIT_PASSED); }
+static void run_reboot(int words, char **word) { power_reboot(); }
+static void run_help(int words, char **word);
+
+static const struct command commands[] = {
+    {"help", "", 1, run_help, "this list"},
+    {"mem", "", 1, run_mem, "page-frame pools, block descriptors"},
+    {"ps", "", 1, run_ps, "threads"},
+    {"halt", "", 1, run_halt, "switch the machine off"},
+    {"reboot", "", 1, run_reboot, "start again"},
+};
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+static void run_help(int words, char **word) {
+    for (size_t i = 0; i < COMMANDS; i++) {
+        kprintf("%-8s %-12s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+    }
+}
+
+// ---- one line -----------------------------------------------------------------------------------
+
+// Cuts a line into words at its blanks. Returns how many; one more than WORDS_MAX if there were
+// more.
+static int words_split(char *line, char **word) {
+    int count = 0;
+    for (char *at = line;;) {
+        while (*at == ' ' || *at == '\t') *at++ = '\0';
+        if (!*at) return count;
+        if (count == WORDS_MAX) return count + 1;
+        word[count++] = at;
+        while (*at && *at != ' ' && *at != '\t') at++;
+    }
+}
+
+static void line_run(char *line) {
+    char *word[WORDS_MAX];
+    int words = words_split(line, word);
+    if (words == 0) return;
+    for (size_t i = 0; i < COMMANDS; i++) {
+        const struct command *command = &commands[i];
+        if (strcmp(word[0], command->name) != 0) continue;
+        if (words <= command->words_max) command->run(words, word);
+        else
+            kprintf("usage: %s%s%s\n", command->name, *command->arguments ? " " : "",
+                    command->arguments);
+        return;
+    }
+    kprintf("unknown command '%s': try help\n", word[0]);
+}
+
+// ---- editing ------------------------------------------------------------------------------------
+
+static void rub_out(size_t characters) {
     while (characters-- > 0) put_str("\b \b");
 }
 
-// The next line, without its end. Backspace, Ctrl-U and Ctrl-C work as on a terminal.
-static void line_read(char *line) {
+// Reads what follows an escape character: "[", then anything up to a letter or '~'.
+static void escape_drop(void) {
+    int c = console_getc();
+    if (c != '[') return;
+    do {
+        c = console_getc();
+    } while (c < '@' || c > '~');
+}
+
+// A key that is no character of the line. Returns the line's new length.
+static size_t key_edit(int c, size_t length) {
+    switch (c) {
+    case '\b':
+    case KEY_DELETE:
+        if (length == 0) return 0;
+        rub_out(1);
+        return length - 1;
+    case KEY_CTRL_U: rub_out(length); return 0;
+    case KEY_CTRL_C: put_str("^C\n" PROMPT); return 0;
+    case KEY_ESCAPE: escape_drop(); return length;
+    default: return length; // another control character: nothing
+    }
+}
+
+// Reads a line with echo, without its end. What does not fit is not taken, and not echoed.
+static void line_read(char *line, size_t room) {
     size_t length = 0;
     for (;;) {
         int c = console_getc();
         if (c == '\r' || c == '\n') break;
-        if (c == KEY_ESCAPE) {
-            escape_skip();
-        } else if ((c == '\b' || c == KEY_DELETE) && length > 0) {
-            erase(1);
-            length--;
-        } else if (c == KEY_CTRL_C || c == KEY_CTRL_U) {
-            erase(length);
-            length = 0;
-        } else if (c >= ' ' && c < KEY_DELETE && length < LINE_MAX - 1) {
+        if (c < ' ' || c >= KEY_DELETE) {
+            length = key_edit(c, length);
+        } else if (length + 1 < room) {
             line[length++] = (char)c;
             kprintf("%c", c);
         }
@@ -59,85 +170,12 @@ static void line_read(char *line) {
     put_str("\n");
 }
 
-static int words_split(char *line, char *words[WORDS_MAX]) {
-    int count = 0;
-    for (char *c = line; *c && count < WORDS_MAX;) {
-        while (*c == ' ') *c++ = '\0';
-        if (*c) words[count++] = c;
-        while (*c && *c != ' ') c++;
-    }
-    return count;
-}
-
-// ---- the commands --------------------------------------------------------------------------------------
-
-static void command_help(void);
-
-static void command_mem(void) {
-    for (int id = 0; id < POOL_COUNT; id++) {
-        kprintf("  %s: %u of %u frames free\n", mem_pool[id].name, frames_free((enum pool_id)id),
-                frames_total((enum pool_id)id));
-    }
-    kprintf("  heap: %u frames in arenas, %u in large areas\n", heap.small_frames, heap.large_frames);
-    demo_descs_print();
-}
-
-static void command_ps(void) {
-    static struct thread_info info[PS_MAX];
-    size_t count = thread_snapshot(info, PS_MAX);
-    put_str("  tid  name             state     priority  ticks  stack\n");
-    for (size_t i = 0; i < count; i++) {
-        kprintf("  %3u  %-15s  %-8s  %8u  %5u  ", info[i].tid, info[i].name, thread_state_text(info[i].state),
-                info[i].priority, info[i].ticks);
-        if (info[i].stack_size) kprintf("%u of %u\n", info[i].stack_used, info[i].stack_size);
-        else put_str("boot stack\n");
-    }
-}
-
-static void command_check(void) {
-    uint32_t broken = heap_check();
-    kprintf(broken ? "  %u invariants broken\n" : "  the heap is sound (%u broken)\n", broken);
-}
-
-static void command_halt(void) { power_off(EXIT_PASSED); }
-
-static void command_reboot(void) { power_reboot(); }
-
-static const struct command {
-    const char *name;
-    void (*run)(void);
-    const char *help;
-} commands[] = {
-    {"help", command_help, "this list"},
-    {"mem", command_mem, "pools, heap, block descriptors"},
-    {"ps", command_ps, "threads"},
-    {"check", command_check, "walks every invariant of the heap"},
-    {"halt", command_halt, "powers off"},
-    {"reboot", command_reboot, "starts again"},
-};
-#define COMMAND_COUNT (sizeof commands / sizeof commands[0])
-
-static void command_help(void) {
-    for (size_t i = 0; i < COMMAND_COUNT; i++) kprintf("  %-8s %s\n", commands[i].name, commands[i].help);
-}
-
-static void command_run(int count, char *words[]) {
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(words[0], commands[i].name) != 0) continue;
-        if (count > 1) kprintf("usage: %s (it takes no arguments)\n", words[0]);
-        else commands[i].run();
-        return;
-    }
-    kprintf("unknown command '%s': try help\n", words[0]);
-}
-
 noreturn void shell_run(void) {
-    static char line[LINE_MAX];
-    char *words[WORDS_MAX];
+    char line[LINE_ROOM];
+    put_str("Type help for a list of commands.\n");
     for (;;) {
-        put_str("granary> ");
-        line_read(line);
-        int count = words_split(line, words);
-        if (count > 0) command_run(count, words);
+        put_str(PROMPT);
+        line_read(line, sizeof line);
+        line_run(line);
     }
 }

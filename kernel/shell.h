@@ -1,6 +1,6 @@
-// shell.h - the prompt.
+// shell.h - the prompt: a line at a time from the console, looked up in a table of commands.
 #pragma once
 
 #include <stdnoreturn.h>
 
-noreturn void shell_run(void); // reads commands from the console until one ends the run. Threads only
+noreturn void shell_run(void); // until `halt` or `reboot`. Threads only

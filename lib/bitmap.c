@@ -1,7 +1,7 @@
 // bitmap.c - see bitmap.h.
 //
-// Every loop counts bits, not words, so the bits behind the last one are never looked at: a scan that tested them
-// found room that was not there.
+// Every loop counts bits, not words, so the bits behind the last one are never looked at: a scan
+// that tested them found room that was not there.
 #include "lib/bitmap.h"
 
 void bitmap_init(struct bitmap *map, uint32_t *words, size_t bits) {

@@ -20,6 +20,6 @@ void bitmap_init(struct bitmap *map, uint32_t *words, size_t bits); // all clear
 bool bitmap_test(const struct bitmap *map, size_t bit);             // bit < bits
 void bitmap_set(struct bitmap *map, size_t bit, bool value);
 void bitmap_set_range(struct bitmap *map, size_t first, size_t count, bool value);
-size_t bitmap_count(const struct bitmap *map);                      // bits that are set
+size_t bitmap_count(const struct bitmap *map); // bits that are set
 // First bit of the lowest run of `count` clear bits (count >= 1), or BITMAP_NONE.
 size_t bitmap_scan(const struct bitmap *map, size_t count);

@@ -32,7 +32,9 @@ struct list_elem *list_pop(struct list *list) {
     return elem;
 }
 
-struct list_elem *list_first(const struct list *list) { return list_next(list, &list->head); }
+struct list_elem *list_first(const struct list *list) {
+    return list_next(list, &list->head);
+}
 
 struct list_elem *list_next(const struct list *list, const struct list_elem *elem) {
     return elem->next == &list->head ? NULL : elem->next;

@@ -30,15 +30,16 @@ struct list {
 };
 
 // The struct of type `type` whose member `member` is *elem.
-#define list_entry(elem, type, member) ((type *)((uintptr_t)(elem) - offsetof(type, member)))
+#define list_entry(elem, type, member) ((type *)((uintptr_t)(elem)-offsetof(type, member)))
 
 void list_init(struct list *list);
 void list_insert_before(struct list_elem *before, struct list_elem *elem);
-void list_push(struct list *list, struct list_elem *elem);     // at the front
-void list_append(struct list *list, struct list_elem *elem);   // at the back
-void list_remove(struct list_elem *elem);                      // elem must be in a list
-struct list_elem *list_pop(struct list *list);                 // front element, NULL if empty
-struct list_elem *list_first(const struct list *list);         // NULL if empty
-struct list_elem *list_next(const struct list *list, const struct list_elem *elem); // NULL at the end
+void list_push(struct list *list, struct list_elem *elem);   // at the front
+void list_append(struct list *list, struct list_elem *elem); // at the back
+void list_remove(struct list_elem *elem);                    // elem must be in a list
+struct list_elem *list_pop(struct list *list);               // front element, NULL if empty
+struct list_elem *list_first(const struct list *list);       // NULL if empty
+struct list_elem *list_next(const struct list *list,
+                            const struct list_elem *elem); // NULL at the end
 static inline bool list_empty(const struct list *list) { return list->head.next == &list->head; }
-size_t list_length(const struct list *list);                   // walks the list
+size_t list_length(const struct list *list); // walks the list

@@ -1,10 +1,11 @@
 // print.c - see print.h.
 //
-// One pass over the format: each conversion is read into a struct spec, its digits are made in a small buffer, and emit()
-// pads them. Output beyond the room is counted and not written, so ksnprintf() can tell the length it would need.
+// One pass over the format: each conversion is read into a struct spec, its digits are made in a
+// small buffer, and emit() pads them. Output beyond the room is counted and not written, so
+// ksnprintf() can tell the length it would need.
 //
-// 64-bit numbers are divided by 8, 10 or 16 in two 32-bit steps: the compiler's own 64-bit division is a call into a
-// library that a kernel does not have.
+// 64-bit numbers are divided by 8, 10 or 16 in two 32-bit steps: the compiler's own 64-bit division
+// is a call into a library that a kernel does not have.
 #include "lib/print.h"
 
 #include <stdbool.h>
@@ -13,8 +14,8 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 
-#define LINE_MAX 512   // characters of one kprintf()
-#define DIGITS_MAX 24  // 2^64 - 1 in octal has 22
+#define LINE_MAX 512  // characters of one kprintf()
+#define DIGITS_MAX 24 // 2^64 - 1 in octal has 22
 
 struct out {
     char *to;      // where the text goes
@@ -55,7 +56,8 @@ static uint64_t divide(uint64_t value, uint32_t base, uint32_t *rest) {
     return quotient;
 }
 
-// Text of `length` characters behind a prefix ("-", "0x"): padded with zeros between the two, or blanks outside.
+// Text of `length` characters behind a prefix ("-", "0x"): padded with zeros between the two, or
+// blanks outside.
 static void emit(struct out *out, const struct spec *spec, const char *prefix, const char *text,
                  size_t length) {
     size_t head = strlen(prefix), used = head + length;
@@ -67,8 +69,8 @@ static void emit(struct out *out, const struct spec *spec, const char *prefix, c
     if (spec->left) put_many(out, ' ', pad);
 }
 
-static void emit_number(struct out *out, const struct spec *spec, const char *prefix, uint64_t value,
-                        uint32_t base, bool upper) {
+static void emit_number(struct out *out, const struct spec *spec, const char *prefix,
+                        uint64_t value, uint32_t base, bool upper) {
     char text[DIGITS_MAX];
     size_t at = DIGITS_MAX;
     const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
@@ -98,7 +100,8 @@ static void read_flags(const char **format, struct spec *spec) {
 static void read_size(const char **format, struct spec *spec) {
     spec->size = sizeof(int);
     for (;; (*format)++) {
-        if (**format == 'l') spec->size = spec->size == sizeof(long) && (*format)[-1] == 'l' ? 8 : sizeof(long);
+        if (**format == 'l')
+            spec->size = spec->size == sizeof(long) && (*format)[-1] == 'l' ? 8 : sizeof(long);
         else if (**format == 'z') spec->size = sizeof(size_t);
         else if (**format != 'h') return; // h and hh: the argument is an int all the same
     }
@@ -151,7 +154,8 @@ static bool convert(struct out *out, char kind, struct spec *spec, va_list *args
     case 'd':
     case 'i':
         value = signed_argument(spec, args);
-        emit_number(out, spec, value < 0 ? "-" : "", value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 10, false);
+        emit_number(out, spec, value < 0 ? "-" : "",
+                    value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 10, false);
         return true;
     case 'u': emit_number(out, spec, "", unsigned_argument(spec, args), 10, false); return true;
     case 'o': emit_number(out, spec, "", unsigned_argument(spec, args), 8, false); return true;
@@ -194,7 +198,8 @@ int kvsnprintf(char *to, size_t room, const char *format, va_list args) {
         }
         read_spec(&format, &spec, &rest);
         if (*format && convert(&out, *format, &spec, &rest)) format++;
-        else while (start < format) put(&out, *start++); // not known: as it stands
+        else
+            while (start < format) put(&out, *start++); // not known: as it stands
     }
     va_end(rest);
     if (room > 0) to[out.length < room ? out.length : room - 1] = '\0';

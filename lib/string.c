@@ -1,7 +1,8 @@
 // string.c - see string.h.
 //
-// On i386 the two that move much use the string instructions; elsewhere (the host's tests) plain loops. The build
-// forbids the compiler to turn these loops into calls of the functions they implement.
+// On i386 the two that move much use the string instructions; elsewhere (the host's tests) plain
+// loops. The build forbids the compiler to turn these loops into calls of the functions they
+// implement.
 #include "lib/string.h"
 
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
@@ -19,7 +20,8 @@ void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
 void *memmove(void *to, const void *from, size_t bytes) {
     char *t = to;
     const char *f = from;
-    if ((uintptr_t)t - (uintptr_t)f >= bytes) return memcpy(to, from, bytes); // no byte is read after it was written
+    if ((uintptr_t)t - (uintptr_t)f >= bytes)
+        return memcpy(to, from, bytes); // no byte is read after it was written
     for (size_t i = bytes; i > 0; i--) t[i - 1] = f[i - 1];
     return to;
 }

@@ -3,8 +3,8 @@
 //   STACK_BASE + slot * STACK_SLOT_BYTES
 //   |- guard page, unmapped -|- stack, grows down from the right -|
 //
-// A stack's frames come from the kernel pool one by one: they need not lie in a row. Its memory is painted, so
-// that the deepest place ever reached can be seen.
+// A stack's frames come from the kernel pool one by one: they need not lie in a row. Its memory is
+// painted, so that the deepest place ever reached can be seen.
 #include "thread/stack.h"
 
 #include <stdbool.h>
@@ -23,9 +23,16 @@ static struct bitmap slots = {words, STACK_SLOTS}; // bit set: the slot is taken
 
 static uintptr_t slot_base(int slot) { return STACK_BASE + (uintptr_t)slot * STACK_SLOT_BYTES; }
 
-uintptr_t stack_bottom(int slot) { return slot_base(slot) + PG_SIZE; }
+// The boot stack has the same shape: a guard page, then the stack.
+extern char boot_stack_bottom[], boot_stack_top[]; // start.asm
 
-uintptr_t stack_top(int slot) { return slot_base(slot) + STACK_SLOT_BYTES; }
+uintptr_t stack_bottom(int slot) {
+    return slot == STACK_SLOT_NONE ? (uintptr_t)boot_stack_bottom : slot_base(slot) + PG_SIZE;
+}
+
+uintptr_t stack_top(int slot) {
+    return slot == STACK_SLOT_NONE ? (uintptr_t)boot_stack_top : slot_base(slot) + STACK_SLOT_BYTES;
+}
 
 static int slot_take(void) {
     uint32_t state = irq_save();
@@ -45,7 +52,8 @@ static uint32_t frame_number(uint32_t pa) {
     return (uint32_t)((pa - frame_address(POOL_KERNEL, 0)) >> PG_SHIFT);
 }
 
-// The mapping goes first: a frame that is back in its pool must not be reachable by its old address.
+// The mapping goes first: a frame that is back in its pool must not be reachable by its old
+// address.
 static void pages_give(int slot, uint32_t pages) {
     for (uint32_t i = 0; i < pages; i++) {
         uint32_t pa = paging_unmap(stack_bottom(slot) + i * PG_SIZE);
@@ -53,9 +61,13 @@ static void pages_give(int slot, uint32_t pages) {
     }
 }
 
-static void paint(int slot) {
-    uint32_t *at = (uint32_t *)stack_bottom(slot), *end = (uint32_t *)stack_top(slot);
-    while (at < end) *at++ = PAINT;
+static void paint(uintptr_t from, uintptr_t to) {
+    for (volatile uint32_t *at = (uint32_t *)from; at < (uint32_t *)to; at++) *at = PAINT;
+}
+
+void stack_paint_boot(void) {
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    paint((uintptr_t)boot_stack_bottom, here - 256); // paint()'s own frame lies below this one
 }
 
 int stack_alloc(void) {
@@ -71,7 +83,7 @@ int stack_alloc(void) {
         paging_map(stack_bottom(slot) + i * PG_SIZE, (uint32_t)frame_address(POOL_KERNEL, frame),
                    PAGE_WRITE);
     }
-    paint(slot);
+    paint(stack_bottom(slot), stack_top(slot));
     return slot;
 }
 

@@ -16,18 +16,21 @@ void sema_init(struct semaphore *sema, uint32_t value) {
 // Behind every waiter of the same or a higher priority.
 static void waiters_insert(struct semaphore *sema, struct thread *thread) {
     struct list_elem *e = sema->waiters.head.next;
-    while (e != &sema->waiters.head && list_entry(e, struct thread, elem)->priority >= thread->priority) e = e->next;
+    while (e != &sema->waiters.head &&
+           list_entry(e, struct thread, elem)->priority >= thread->priority)
+        e = e->next;
     list_insert_before(e, &thread->elem);
 }
 
 void sema_down(struct semaphore *sema) {
-    ASSERT(interrupt_depth == 0);
+    if (interrupt_depth > 0) panic("sema_down in an interrupt handler: only a thread can wait");
     uint32_t state = irq_save();
-    while (sema->value == 0) { // again: another thread may have been faster
+    if (sema->value > 0) {
+        sema->value--;
+    } else { // sema_up() hands its one to the first waiter: nobody can be faster
         waiters_insert(sema, thread_current());
         thread_block();
     }
-    sema->value--;
     irq_restore(state);
 }
 
@@ -41,10 +44,11 @@ bool sema_try_down(struct semaphore *sema) {
 
 void sema_up(struct semaphore *sema) {
     uint32_t state = irq_save();
-    sema->value++;
     struct list_elem *first = list_pop(&sema->waiters);
-    irq_restore(state);
     if (first) thread_unblock(list_entry(first, struct thread, elem));
+    else sema->value++;
+    irq_restore(state);
+    thread_preempt(); // not before the semaphore is whole again
 }
 
 void lock_init(struct lock *lock) {
@@ -53,15 +57,18 @@ void lock_init(struct lock *lock) {
 }
 
 void lock_acquire(struct lock *lock) {
-    ASSERT(!lock_held(lock));
+    if (lock_held(lock))
+        panic("lock_acquire: thread %s holds this lock already", thread_name(lock->holder));
     sema_down(&lock->free);
     lock->holder = thread_current();
 }
 
 void lock_release(struct lock *lock) {
-    ASSERT(lock_held(lock));
+    if (!lock_held(lock)) panic("lock_release: the holder is thread %s", thread_name(lock->holder));
     lock->holder = NULL;
     sema_up(&lock->free);
 }
 
-bool lock_held(const struct lock *lock) { return lock->holder == thread_current(); }
+bool lock_held(const struct lock *lock) {
+    return lock->holder != NULL && lock->holder == thread_current();
+}

@@ -1,20 +1,29 @@
 // thread.c - see thread.h.
 //
-// There is one processor, so "interrupts off" protects everything here. A thread is in exactly one place: running, in the ready
-// queue of its priority, among a semaphore's waiters, among the sleepers, or dead.
+// There is one processor, so "interrupts off" protects everything here. A thread is in exactly one
+// place: running, in the ready queue of its priority, among a semaphore's waiters, among the
+// sleepers, or dead.
 //
 // Invariants:
 //   T1  ready_mask has bit p set exactly where queue[p] is not empty.
-//   T2  The running thread is in no queue. The idle thread is always ready or running, so there is a next one.
-//   T3  A dead thread is never switched to; its joiner frees its stack after the last switch away from it, because sema_up()
-//       and that switch happen with interrupts off.
+//   T2  The running thread is in no queue. The idle thread is always ready or running, so there is
+//       a next one.
+//   T3  A dead thread is never switched to; its joiner frees its stack after the last switch away
+//       from it, because sema_up() and that switch happen with interrupts off.
 //
-// Shortcomings: strict priorities starve; a joiner is needed for every thread.
+// When a switch happens: at once when the running thread blocks, sleeps, yields or ends, or makes
+// one of higher priority ready; on the way out of an interrupt when the handler made one ready, or
+// the turn is over. A switch is always made with interrupts off, and each thread turns them on
+// again in its own way: irq_restore() where it called us, `iret` where an interrupt did.
+//
+// Shortcomings: strict priorities starve; a joiner is needed for every thread; a thread that wakes
+// another one with interrupts off lets it in only with the next interrupt.
 #include "thread/thread.h"
 
 #include "kernel/interrupt.h"
 #include "kernel/memory.h"
 #include "kernel/panic.h"
+#include "lib/page.h"
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "thread/stack.h"
@@ -28,10 +37,12 @@ static struct list all_threads;             // in order of creation
 static struct thread main_thread;
 static struct thread *current;
 static uint32_t next_tid = 1;
-static uint32_t now;       // ticks since thread_init()
-static bool want_switch;   // on the way out of the interrupt, or when interrupts go on
+static uint32_t now;     // ticks since thread_init()
+static bool want_switch; // on the way out of the interrupt, or when interrupts go on
 
-struct thread *thread_current(void) { return current; }
+struct thread *thread_current(void) {
+    return current;
+}
 
 const char *thread_name(const struct thread *thread) { return thread ? thread->name : "boot"; }
 
@@ -40,11 +51,16 @@ const char *thread_state_text(enum thread_state state) {
     return text[state];
 }
 
-// ---- the ready queues and the switch: interrupts off ---------------------------------------------
+// ---- the ready queues and the switch: interrupts off --------------------------------------------
 
-static void ready_append(struct thread *thread) {
+// A thread that was taken off the processor in the middle of its turn goes to the front, to end it;
+// others to the back.
+static void ready_add(struct thread *thread) {
+    struct list *list = &queue[thread->priority];
     thread->state = THREAD_READY;
-    list_append(&queue[thread->priority], &thread->elem);
+    if (thread->slice > 0) list_push(list, &thread->elem);
+    else list_append(list, &thread->elem);
+    if (thread->slice == 0) thread->slice = THREAD_SLICE;
     ready_mask |= 1u << thread->priority;
 }
 
@@ -56,21 +72,21 @@ static struct thread *ready_pop(void) {
     return thread;
 }
 
-// Runs the next ready thread. `current` is already where it belongs. Returns when it is chosen again.
+// Runs the next ready thread. `current` is already where it belongs. Returns when it is chosen
+// again.
 static void schedule(void) {
     struct thread *from = current, *to = ready_pop();
+    ASSERT(!irq_enabled());
     ASSERT(to->magic == THREAD_MAGIC);
     want_switch = false;
     to->state = THREAD_RUNNING;
     if (to == from) return;
-    to->slice = THREAD_SLICE;
     current = to;
     switch_to(&from->esp, to->esp);
 }
 
-// Puts the running thread behind the others of its priority.
 static void give_way(void) {
-    ready_append(current);
+    ready_add(current);
     schedule();
 }
 
@@ -82,34 +98,47 @@ static void leave_interrupt(void) {
 void thread_yield(void) {
     ASSERT(interrupt_depth == 0);
     uint32_t state = irq_save();
+    current->slice = 0; // behind the others
     give_way();
     irq_restore(state);
+}
+
+void thread_preempt(void) {
+    if (!irq_enabled() || interrupt_depth > 0) return;
+    irq_disable();
+    if (want_switch) give_way();
+    irq_enable();
 }
 
 void thread_block(void) {
     ASSERT(!irq_enabled() && interrupt_depth == 0);
     current->state = THREAD_BLOCKED;
+    current->slice = 0;
     schedule();
+}
+
+static void wake(struct thread *thread) {
+    ready_add(thread);
+    if (thread->priority > current->priority) want_switch = true;
 }
 
 void thread_unblock(struct thread *thread) {
     uint32_t state = irq_save();
     ASSERT(thread->magic == THREAD_MAGIC && thread->state == THREAD_BLOCKED);
-    ready_append(thread);
-    if (thread->priority > current->priority) want_switch = true;
-    // At once, unless an interrupt is being handled or the caller has interrupts off: then at its end.
-    if (want_switch && interrupt_depth == 0 && (state & EFLAGS_IF)) give_way();
+    wake(thread);
     irq_restore(state);
+    thread_preempt();
 }
 
-// ---- time -------------------------------------------------------------------------------------------
+// ---- time ---------------------------------------------------------------------------------------
 
 // True if tick a comes before tick b; right across the counter's wrap.
 static bool earlier(uint32_t a, uint32_t b) { return (int32_t)(a - b) < 0; }
 
 static void sleepers_insert(struct thread *thread) {
     struct list_elem *e = sleepers.head.next;
-    while (e != &sleepers.head && !earlier(thread->wake, list_entry(e, struct thread, elem)->wake)) e = e->next;
+    while (e != &sleepers.head && !earlier(thread->wake, list_entry(e, struct thread, elem)->wake))
+        e = e->next;
     list_insert_before(e, &thread->elem);
 }
 
@@ -122,6 +151,7 @@ void thread_sleep(uint32_t ticks) {
     uint32_t state = irq_save();
     current->wake = now + ticks;
     current->state = THREAD_SLEEPING;
+    current->slice = 0;
     sleepers_insert(current);
     schedule();
     irq_restore(state);
@@ -132,8 +162,7 @@ static void sleepers_wake(void) {
         struct thread *thread = list_entry(e, struct thread, elem);
         if (earlier(now, thread->wake)) return;
         list_remove(e);
-        ready_append(thread);
-        if (thread->priority > current->priority) want_switch = true;
+        wake(thread);
     }
 }
 
@@ -141,13 +170,11 @@ void thread_tick(void) {
     now++;
     current->ticks++;
     sleepers_wake();
-    if (--current->slice == 0) {
-        current->slice = THREAD_SLICE;
-        want_switch = true;
-    }
+    if (current->slice > 0) current->slice--;
+    if (current->slice == 0) want_switch = true; // its turn is over
 }
 
-// ---- birth and death ----------------------------------------------------------------------------------
+// ---- birth and death ----------------------------------------------------------------------------
 
 // Where a new thread's first switch_to() returns to, with interrupts off.
 static noreturn void thread_begin(void) {
@@ -159,13 +186,13 @@ static void thread_fill(struct thread *thread, const char *name, unsigned priori
     memset(thread, 0, sizeof *thread);
     strlcpy(thread->name, name, sizeof thread->name);
     thread->priority = priority;
-    thread->slice = THREAD_SLICE;
     thread->slot = slot;
     thread->magic = THREAD_MAGIC;
     sema_init(&thread->ended, 0);
 }
 
-// What switch_to() pops: edi, esi, ebx, ebp, all 0, then the address it returns to. A call trace ends at ebp = 0.
+// What switch_to() pops: edi, esi, ebx, ebp, all 0, then the address it returns to. A call trace
+// ends at ebp = 0.
 static void stack_prepare(struct thread *thread) {
     uint32_t *at = (uint32_t *)stack_top(thread->slot);
     *--at = 0; // thread_begin() has no caller
@@ -179,7 +206,8 @@ static void thread_enlist(struct thread *thread) {
     list_append(&all_threads, &thread->all);
 }
 
-struct thread *thread_create(const char *name, unsigned priority, thread_function *function, void *argument) {
+struct thread *thread_create(const char *name, unsigned priority, thread_function *function,
+                             void *argument) {
     ASSERT(priority <= PRIORITY_MAX && interrupt_depth == 0);
     struct thread *thread = sys_malloc(sizeof *thread);
     if (!thread) return NULL;
@@ -231,6 +259,7 @@ void thread_init(void) {
     for (unsigned p = 0; p <= PRIORITY_MAX; p++) list_init(&queue[p]);
     list_init(&sleepers);
     list_init(&all_threads);
+    stack_paint_boot();
     thread_fill(&main_thread, "main", PRIORITY_DEFAULT, STACK_SLOT_NONE);
     main_thread.state = THREAD_RUNNING;
     current = &main_thread;
@@ -239,7 +268,7 @@ void thread_init(void) {
     if (!thread_create("idle", PRIORITY_IDLE, idle, NULL)) panic("no memory for the idle thread");
 }
 
-// ---- for `ps` --------------------------------------------------------------------------------------------
+// ---- for `ps` -----------------------------------------------------------------------------------
 
 static void info_fill(struct thread_info *info, const struct thread *thread) {
     memcpy(info->name, thread->name, sizeof info->name);
@@ -247,17 +276,34 @@ static void info_fill(struct thread_info *info, const struct thread *thread) {
     info->state = thread->state;
     info->priority = thread->priority;
     info->ticks = thread->ticks;
-    bool own = thread->slot != STACK_SLOT_NONE;
-    info->stack_used = own ? stack_used(thread->slot) : 0;
-    info->stack_size = own ? (uint32_t)(stack_top(thread->slot) - stack_bottom(thread->slot)) : 0;
+    info->stack_used = stack_used(thread->slot);
+    info->stack_size = (uint32_t)(stack_top(thread->slot) - stack_bottom(thread->slot));
 }
 
 size_t thread_snapshot(struct thread_info *out, size_t max) {
     size_t count = 0;
     uint32_t state = irq_save();
-    for (struct list_elem *e = list_first(&all_threads); e && count < max; e = list_next(&all_threads, e)) {
+    for (struct list_elem *e = list_first(&all_threads); e && count < max;
+         e = list_next(&all_threads, e)) {
         info_fill(&out[count++], list_entry(e, struct thread, all));
     }
     irq_restore(state);
     return count;
+}
+
+void thread_for_each(void (*visit)(struct thread *thread, void *argument), void *argument) {
+    uint32_t state = irq_save();
+    for (struct list_elem *e = list_first(&all_threads); e; e = list_next(&all_threads, e)) {
+        visit(list_entry(e, struct thread, all), argument);
+    }
+    irq_restore(state);
+}
+
+// Before thread_init() the list is all zero, and reads as empty.
+const struct thread *thread_of_guard(uintptr_t address) {
+    for (struct list_elem *e = list_first(&all_threads); e; e = list_next(&all_threads, e)) {
+        const struct thread *thread = list_entry(e, struct thread, all);
+        if (stack_bottom(thread->slot) - 1 - address < PG_SIZE) return thread;
+    }
+    return NULL;
 }

@@ -1,6 +1,7 @@
 // thread.h - kernel threads: preemptive, priorities, sleep, exit and join.
 //
-// Strict priorities: the ready thread of the highest priority runs; those of one priority take turns, THREAD_SLICE ticks each.
+// Strict priorities: the ready thread of the highest priority runs; those of one priority take
+// turns, THREAD_SLICE ticks each.
 #pragma once
 
 #include <stdbool.h>
@@ -20,40 +21,49 @@
 enum thread_state { THREAD_READY, THREAD_RUNNING, THREAD_BLOCKED, THREAD_SLEEPING, THREAD_DEAD };
 typedef int thread_function(void *argument);
 
-// Everything below is protected by interrupts off. For thread/, debuggers and tests; others use the calls.
+// Everything below is protected by interrupts off. For thread/, debuggers and tests; others use
+// the calls.
 struct thread {
-    uint32_t esp;               // saved stack pointer while not running; first, for switch.asm
+    uint32_t esp; // saved stack pointer while not running
     char name[THREAD_NAME_MAX];
-    uint32_t tid;               // 1 is "main"
+    uint32_t tid; // 1 is "main"
     enum thread_state state;
     unsigned priority;
-    uint32_t slice;             // ticks left of its turn
-    uint32_t ticks;             // ticks it was running at, since its start
-    uint32_t wake;              // tick to wake at, while SLEEPING
-    int slot;                   // stack slot, or -1: the boot stack
-    thread_function *function;
+    uint32_t slice;            // ticks left of its turn; 0: the next turn is a whole one
+    uint32_t ticks;            // ticks it was running at, since its start
+    uint32_t wake;             // tick to wake at, while SLEEPING
+    int slot;                  // stack slot, or -1: the boot stack
+    thread_function *function; // what it runs
     void *argument;
-    int value;                  // what it returned, once DEAD
-    struct semaphore ended;     // up once, at its end
-    struct list_elem elem;      // in a ready queue, a semaphore's waiters, or the sleepers
-    struct list_elem all;       // in the list of all threads
-    uint32_t magic;             // THREAD_MAGIC: tells a thread from a wild or stale pointer
+    int value;              // what it returned, once DEAD
+    struct semaphore ended; // up once, at its end
+    struct list_elem elem;  // in a ready queue, a semaphore's waiters, or the sleepers
+    struct list_elem all;   // in the list of all threads
+    uint32_t magic;         // THREAD_MAGIC: tells a thread from a wild or stale pointer
 };
 #define THREAD_MAGIC 0x74687264u // "thrd"
 
 void thread_init(void); // the running code becomes thread "main"; makes the idle thread. Boot only
 void thread_tick(void); // from the timer interrupt: time slices, sleepers
 
-// A new thread, ready to run, or NULL (no memory, no stack slot) with nothing taken. The creator owns it and must
-// thread_join() it once. name is copied (at most THREAD_NAME_MAX - 1 characters). Threads only.
-struct thread *thread_create(const char *name, unsigned priority, thread_function *function, void *argument);
-int thread_join(struct thread *thread); // waits for its end, frees its memory, returns its value. Threads only
-noreturn void thread_exit(int value);   // as returning from the thread's function
-void thread_yield(void);                // lets others of the same priority run. Threads only
-void thread_sleep(uint32_t ticks);      // 0: as thread_yield(). Threads only
-void thread_block(void);                // interrupts off; returns after thread_unblock()
-void thread_unblock(struct thread *thread); // a blocked one becomes ready. Any context, interrupts too
-struct thread *thread_current(void);        // NULL before thread_init()
+// A new thread, ready to run, or NULL (no memory, no stack slot) with nothing taken. The creator
+// owns it and must thread_join() it once. name is copied (at most THREAD_NAME_MAX - 1 characters).
+// Threads only.
+struct thread *thread_create(const char *name, unsigned priority, thread_function *function,
+                             void *argument);
+// Waits for its end, frees its memory, returns its value. The pointer is dead afterwards. Threads
+// only.
+int thread_join(struct thread *thread);
+noreturn void thread_exit(int value); // as returning from the thread's function
+void thread_yield(void);              // lets others of the same priority run. Threads only
+void thread_sleep(uint32_t ticks);    // 0: as thread_yield(). Threads only
+void thread_block(void);              // interrupts off; returns after thread_unblock()
+// A blocked thread becomes ready, and runs at once if its priority is the higher one. Any context.
+void thread_unblock(struct thread *thread);
+// Gives way if a thread of higher priority has become ready. In a handler, or with interrupts off,
+// nothing: that happens on the way out of the interrupt, or of the next one. Any context.
+void thread_preempt(void);
+struct thread *thread_current(void);                  // NULL before thread_init()
 const char *thread_name(const struct thread *thread); // "boot" for NULL
 
 // What `ps` shows of a thread.
@@ -66,5 +76,11 @@ struct thread_info {
     uint32_t stack_used; // bytes, at the most so far
     uint32_t stack_size; // bytes
 };
-size_t thread_snapshot(struct thread_info *out, size_t max); // at most `max`; returns how many. Any context
+// Fills at most `max` records and returns how many, in the order of creation. Any context.
+size_t thread_snapshot(struct thread_info *out, size_t max);
 const char *thread_state_text(enum thread_state state);
+// Calls `visit` for each thread in the order of creation, dead ones that nobody has joined too.
+// Interrupts are off meanwhile; `visit` must neither sleep nor create nor join. Any context.
+void thread_for_each(void (*visit)(struct thread *thread, void *argument), void *argument);
+// The thread whose stack has `address` in the guard page below it, or NULL. Any context.
+const struct thread *thread_of_guard(uintptr_t address);

@@ -218,7 +218,7 @@ def run_on_terminal(opt, command, console_path, errors_path, master):
                 left = proxy_terminal(process, master, console)
     with open(console_path, "rb") as console:
         lines = transcript_lines(console.read())
-    left = left or QEMU_LEFT in lines
+    left = left or any(line.endswith(QEMU_LEFT) for line in lines[-2:])  # it stands behind the prompt
     return lines, left, process.returncode
 
 

@@ -43,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 typedef unsigned __int128 wide; // where 2^64 is a number like any other
 
+#define PAGE ((wide)PG_SIZE)
 #define FOUR_GIB ((wide)1 << 32)
 #define ALL ((wide)1 << 64)
 
@@ -81,7 +82,7 @@ static struct memmap *map;
 
 static void allocate(size_t count) {
     raw_count = count;
-    raw = calloc(count, sizeof *raw);
+    raw = count > 0 ? calloc(count, sizeof *raw) : NULL;
     map = malloc(sizeof *map);
     REQUIRE(map != NULL && (raw != NULL || count == 0));
     memset(map, 0xa5, sizeof *map);
@@ -100,9 +101,9 @@ static void check_invariants(void) {
     for (size_t i = 0; i < map->count; i++) {
         const struct mem_range *range = &map->range[i];
         REQUIRE(range->start < range->end);
-        REQUIRE(i == 0 || map->range[i - 1].end < range->start);           // (1), (2)
-        REQUIRE(range->start % PG_SIZE == 0 && range->end % PG_SIZE == 0); // (3)
-        REQUIRE(range->end <= FOUR_GIB);                                   // (4)
+        REQUIRE(i == 0 || map->range[i - 1].end < range->start);     // (1), (2)
+        REQUIRE(range->start % PAGE == 0 && range->end % PAGE == 0); // (3)
+        REQUIRE(range->end <= FOUR_GIB);                             // (4)
         total += range->end - range->start;
     }
     REQUIRE(map->total == total); // (5)
@@ -161,7 +162,7 @@ static uint64_t take_address(struct input *in) {
     static const int window[4] = {LOW, BELOW, ABOVE, WINDOW_TOP};
     const struct part *in_part = &part[window[take(in, 1) % 4]];
     uint64_t cell = take(in, 2) % in_part->cells;
-    return (uint64_t)(in_part->start + cell * cell_bytes);
+    return (uint64_t)(in_part->start + (wide)cell * cell_bytes);
 }
 
 // Marks all cells of [start, end), which begins and ends on cells or is wider than a gap.
@@ -217,7 +218,7 @@ static void read_off(struct answer *answer) {
         size_t cells = PG_SIZE / cell_bytes; // of a frame
         for (size_t at = 0; at < p->cells; at += cells) {
             wide start = p->start + (wide)at * cell_bytes;
-            if (cells_usable(p, at, cells)) answer_add(answer, start, start + PG_SIZE);
+            if (cells_usable(p, at, cells)) answer_add(answer, start, start + PAGE);
         }
     }
 }
@@ -320,7 +321,7 @@ static bool covered(wide start, wide end) {
 // The frame that holds byte `at`, if it is below 4 GiB.
 static void check_frame(wide at) {
     if (at >= FOUR_GIB) return;
-    wide start = at / PG_SIZE * PG_SIZE, end = start + PG_SIZE;
+    wide start = at / PAGE * PAGE, end = start + PAGE;
     bool usable = covered(start, end) && !touched_by_other(start, end);
     REQUIRE((memmap_find(map, (uint64_t)at) >= 0) == usable);
 }
@@ -339,9 +340,9 @@ static void run_any_numbers(struct input *in) {
     check_find();
     REQUIRE(result == (map->count == 0 ? -1 : 0));
     for (size_t i = 0; i < raw_count; i++) {
-        for (int frames = -1; frames <= 1; frames++) {
-            check_frame((raw[i].base + (wide)(frames * (int)PG_SIZE)) % ALL);
-            check_frame((end_of(&raw[i]) + (wide)(frames * (int)PG_SIZE)) % ALL);
+        for (int frames = 0; frames < 3; frames++) { // one before, its own, one behind
+            check_frame((ALL - PAGE + raw[i].base + frames * PAGE) % ALL);
+            check_frame((ALL - PAGE + end_of(&raw[i]) + frames * PAGE) % ALL);
         }
     }
 }

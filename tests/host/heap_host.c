@@ -20,8 +20,9 @@ uintptr_t host_heap_base;
 uint32_t host_total_memory;
 bool host_in_interrupt;
 
-static struct frame kernel_frame[HOST_FRAMES_MAX], user_frame[HOST_USER_FRAMES];
-static struct arena arena[HOST_FRAMES_MAX];
+// Records: just as many as the pools have frames, from malloc(), so that ASan sees a step outside.
+static struct frame *kernel_frame, *user_frame;
+static struct arena *arena;
 static struct port_run kernel_run[8], user_run = {0, HOST_USER_FRAMES};
 static size_t kernel_runs;
 static uint32_t kernel_frames;
@@ -106,23 +107,40 @@ static void window_map(void) {
     host_heap_base = ((uintptr_t)at + WINDOW_ALIGN - 1) / WINDOW_ALIGN * WINDOW_ALIGN;
 }
 
+static void records_make(uint32_t frames) {
+    free(kernel_frame);
+    free(user_frame);
+    free(arena);
+    kernel_frame = calloc(frames, sizeof *kernel_frame);
+    user_frame = calloc(HOST_USER_FRAMES, sizeof *user_frame);
+    arena = calloc(frames, sizeof *arena);
+    if (!kernel_frame || !user_frame || !arena) abort();
+}
+
+static void window_protect(uint32_t frames, int how) {
+    if (mprotect((void *)host_heap_base, (size_t)frames * PG_SIZE, how) != 0) abort();
+    window_open = how != PROT_NONE;
+}
+
+void host_window_close(void) { window_protect(kernel_frames, PROT_NONE); }
+void host_window_open(void) { window_protect(kernel_frames, PROT_READ | PROT_WRITE); }
+
 void host_heap_start_runs(uint32_t frames, const struct port_run *run, size_t runs) {
     assert_true(frames <= HOST_FRAMES_MAX && runs <= sizeof kernel_run / sizeof kernel_run[0]);
     if (host_heap_base == 0) window_map();
+    window_protect(HOST_FRAMES_MAX, PROT_NONE); // so that nothing is mapped behind the pool
+    kernel_frames = frames;
     host_window_open();
+    memset((void *)host_heap_base, 0xa5, (size_t)frames * PG_SIZE);
+    records_make(frames);
     locked = false;
     host_in_interrupt = false;
     report.fault = HEAP_OK;
     printed_length = 0;
     printed[0] = '\0';
-    memset((void *)host_heap_base, 0xa5, (size_t)frames * PG_SIZE);
-    memset(kernel_frame, 0, sizeof kernel_frame);
-    memset(user_frame, 0, sizeof user_frame);
-    memset(arena, 0, sizeof arena);
     memset(k_block_descs, 0, sizeof k_block_descs);
     memcpy(kernel_run, run, runs * sizeof *run);
     kernel_runs = runs;
-    kernel_frames = frames;
     host_total_memory = (frames + HOST_USER_FRAMES) * PG_SIZE;
     memory_init();
 }
@@ -149,25 +167,33 @@ const char *host_printed(void) { return printed; }
 
 // ---- state -------------------------------------------------------------------------------------
 
-struct state {
-    struct pool pool[POOL_COUNT];
-    struct mem_block_desc desc[DESC_MAX];
-    struct heap heap;
-    struct frame kernel_frame[HOST_FRAMES_MAX], user_frame[HOST_USER_FRAMES];
-    struct arena arena[HOST_FRAMES_MAX];
+// One part of the state: where it is, and a copy of it.
+struct part {
+    const void *at;
+    size_t bytes;
+    void *copy;
 };
 
-static struct state saved;
+static struct part part[6];
 static unsigned char saved_window[WINDOW_BYTES];
 static bool window_saved; // it was open then
 
 void host_state_save(void) {
-    memcpy(saved.pool, mem_pool, sizeof saved.pool);
-    memcpy(saved.desc, k_block_descs, sizeof saved.desc);
-    saved.heap = heap;
-    memcpy(saved.kernel_frame, kernel_frame, kernel_frames * sizeof kernel_frame[0]);
-    memcpy(saved.user_frame, user_frame, sizeof user_frame);
-    memcpy(saved.arena, arena, kernel_frames * sizeof arena[0]);
+    const struct part now[] = {
+        {mem_pool, sizeof mem_pool, NULL},
+        {k_block_descs, sizeof k_block_descs, NULL},
+        {&heap, sizeof heap, NULL},
+        {kernel_frame, kernel_frames * sizeof *kernel_frame, NULL},
+        {user_frame, HOST_USER_FRAMES * sizeof *user_frame, NULL},
+        {arena, kernel_frames * sizeof *arena, NULL},
+    };
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
+        free(part[i].copy);
+        part[i] = now[i];
+        part[i].copy = malloc(part[i].bytes);
+        if (!part[i].copy) abort();
+        memcpy(part[i].copy, part[i].at, part[i].bytes);
+    }
     window_saved = window_open;
     if (window_saved) {
         memcpy(saved_window, (void *)host_heap_base, (size_t)kernel_frames * PG_SIZE);
@@ -176,25 +202,14 @@ void host_state_save(void) {
 
 void host_state_assert_unchanged(void) {
     assert_false(locked);
-    assert_memory_equal(saved.pool, mem_pool, sizeof saved.pool);
-    assert_memory_equal(saved.desc, k_block_descs, sizeof saved.desc);
-    assert_memory_equal(&saved.heap, &heap, sizeof heap);
-    assert_memory_equal(saved.kernel_frame, kernel_frame, kernel_frames * sizeof kernel_frame[0]);
-    assert_memory_equal(saved.user_frame, user_frame, sizeof user_frame);
-    assert_memory_equal(saved.arena, arena, kernel_frames * sizeof arena[0]);
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
+        assert_memory_equal(part[i].copy, part[i].at, part[i].bytes);
+    }
     if (window_saved && window_open) {
         size_t bytes = (size_t)kernel_frames * PG_SIZE;
         assert_int_equal(memcmp(saved_window, (void *)host_heap_base, bytes), 0);
     }
 }
-
-static void window_protect(int how) {
-    if (mprotect((void *)host_heap_base, WINDOW_BYTES, how) != 0) abort();
-    window_open = how != PROT_NONE;
-}
-
-void host_window_close(void) { window_protect(PROT_NONE); }
-void host_window_open(void) { window_protect(PROT_READ | PROT_WRITE); }
 
 uint32_t host_longest_run(enum pool_id id) {
     const struct pool *pool = &mem_pool[id];

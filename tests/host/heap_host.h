@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// As memory.c itself is compiled (tools/mk/host.mk).
+#ifndef GRANARY_PORT
+#define GRANARY_PORT "tests/host/host_port.h"
+#endif
 #include "kernel/port.h"
 
 #define HOST_FRAMES_MAX 4096u // of the window: 16 MiB

@@ -1,5 +1,5 @@
-// test_bitmap.c - lib/bitmap.c against an array of bytes. The words lie in memory of exactly their size, so that
-// the address sanitizer sees a word read past the end.
+// test_bitmap.c - lib/bitmap.c against an array of bytes. The words lie in memory of exactly their
+// size, so that the address sanitizer sees a word read past the end.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

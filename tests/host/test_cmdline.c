@@ -107,14 +107,15 @@ TEST(an_open_quote_is_named) {
 }
 
 TEST(an_unknown_option_is_named_with_the_known) {
-    static const char known[] =
-        "(known: batch, demo=yes|no, test[=NAME,NAME*], heap=report|panic, classes=seed, hz=19..10000, "
-        "selftest=panic|hang|lie|silent|stack|fault)";
+    static const char known[] = "(known: batch, demo=yes|no, test[=NAME,NAME*], heap=report|panic, "
+                                "classes=seed, hz=19..10000, "
+                                "selftest=panic|hang|lie|silent|stack|fault)";
     char expected[CMDLINE_PROBLEM_BYTES];
     snprintf(expected, sizeof expected, "unknown option 'tset' %s", known);
     expect_problem("tset=heap_* batch", expected);
     assert_true(options.batch);
-    snprintf(expected, sizeof expected, "unknown option '%s' %s", "abcdefghijklmnopqrstuvwxyz012345", known);
+    snprintf(expected, sizeof expected, "unknown option '%s' %s",
+             "abcdefghijklmnopqrstuvwxyz012345", known);
     expect_problem("abcdefghijklmnopqrstuvwxyz0123456789", expected);
     expect_problem("=batch", strcat(strcpy(expected, "unknown option '' "), known));
 }
@@ -150,8 +151,9 @@ TEST(a_missing_value_is_named) {
 }
 
 TEST(numbers_have_bounds) {
-    static const char *const bad[] = {"hz=",      "hz=0",  "hz=18", "hz=10001", "hz=4294967396",
-                                      "hz=-100",  "hz=1e3", "hz=100x", "hz=99999999999999999999999"};
+    static const char *const bad[] = {"hz=",      "hz=0",          "hz=18",
+                                      "hz=10001", "hz=4294967396", "hz=-100",
+                                      "hz=1e3",   "hz=100x",       "hz=99999999999999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         parse(bad[i]);
         assert_int_equal(options.problem_count, 1);
@@ -201,7 +203,8 @@ TEST(what_cannot_be_shown_becomes_a_question_mark) {
 
 // Any bytes at all: no crash (the sanitizers look), and every problem ends inside its line.
 TEST(random_lines_are_safe) {
-    static const char *const piece[] = {"batch", "demo=", "no", "\"", " ", "=", "hz=", "77", "test=", "\x80", ","};
+    static const char *const piece[] = {"batch", "demo=", "no",    "\"",   " ", "=",
+                                        "hz=",   "77",    "test=", "\x80", ","};
     char line[CMDLINE_BYTES + 200];
     srand(20);
     for (int round = 0; round < 20000; round++) {
@@ -214,7 +217,8 @@ TEST(random_lines_are_safe) {
         line[length] = '\0';
         parse(line);
         for (uint32_t i = 0; i < options.problem_count; i++) {
-            assert_in_range(strnlen(options.problem[i], CMDLINE_PROBLEM_BYTES), 1, CMDLINE_PROBLEM_BYTES - 1);
+            assert_in_range(strnlen(options.problem[i], CMDLINE_PROBLEM_BYTES), 1,
+                            CMDLINE_PROBLEM_BYTES - 1);
         }
     }
 }

@@ -16,6 +16,7 @@
 
 #define FRAMES 256u // of the kernel pool in most tests
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define PAGE ((size_t)PG_SIZE)
 
 static const uint32_t seed[] = {16, 32, 64, 128, 256, 512, 1024};
 
@@ -69,7 +70,7 @@ static void init_prints_the_seeds_words(void **state) {
     assert_non_null(pools);
     assert_true(pools < strstr(host_printed(), "mem_pool_init done\n"));
     char total[64];
-    snprintf(total, sizeof total, "total %u bytes", (FRAMES + HOST_USER_FRAMES) * PG_SIZE);
+    snprintf(total, sizeof total, "total %zu bytes", (FRAMES + HOST_USER_FRAMES) * PAGE);
     assert_non_null(strstr(host_printed(), total));
 }
 
@@ -79,7 +80,7 @@ static void init_makes_the_seeds_seven(void **state) {
     assert_int_equal(heap.block_max, 1024);
     for (uint32_t i = 0; i < COUNT(seed); i++) {
         assert_int_equal(k_block_descs[i].block_size, seed[i]);
-        assert_int_equal(k_block_descs[i].blocks_per_arena, PG_SIZE / seed[i]);
+        assert_int_equal(k_block_descs[i].blocks_per_arena, PAGE / seed[i]);
         assert_int_equal(k_block_descs[i].frames_per_arena, 1);
     }
 }
@@ -90,8 +91,8 @@ static void init_takes_every_frame(void **state) {
     assert_int_equal(frames_free(POOL_KERNEL), FRAMES);
     assert_int_equal(frames_total(POOL_USER), HOST_USER_FRAMES);
     assert_int_equal(host_longest_run(POOL_KERNEL), FRAMES);
-    assert_int_equal(frame_address(POOL_KERNEL, 3), HOST_PHYS + 3 * PG_SIZE);
-    assert_int_equal(frame_address(POOL_USER, 0), HOST_PHYS + FRAMES * PG_SIZE);
+    assert_int_equal(frame_address(POOL_KERNEL, 3), HOST_PHYS + 3 * PAGE);
+    assert_int_equal(frame_address(POOL_USER, 0), HOST_PHYS + FRAMES * PAGE);
 }
 
 static void wrong_size_tables_are_refused(void **state) {
@@ -120,13 +121,15 @@ static void every_block_size_finds_its_blocks(void **state) {
         host_heap_start(32);
         assert_int_equal(block_desc_init(k_block_descs, &size, 1), 0);
         const struct mem_block_desc *desc = &k_block_descs[0];
-        uint32_t bytes = desc->frames_per_arena * PG_SIZE;
+        uint32_t bytes = desc->frames_per_arena * PAGE;
         assert_in_range(desc->frames_per_arena, 1, ARENA_FRAMES_MAX);
         assert_int_equal(desc->blocks_per_arena, bytes / size);
         assert_in_range(desc->blocks_per_arena, 1, ARENA_BLOCKS_MAX);
+        bool wasteful = bytes % size > bytes / 8;
+        assert_true(!wasteful || size <= 1024 || desc->frames_per_arena == ARENA_FRAMES_MAX);
         unsigned char *base = sys_malloc(size);
         for (uint32_t i = 1; i < desc->blocks_per_arena; i++) {
-            assert_ptr_equal(sys_malloc(size), base + i * size);
+            assert_ptr_equal(sys_malloc(size), base + (size_t)i * size);
         }
         for (uint32_t off = 0; off < bytes; off++) {
             struct arena *arena;
@@ -252,7 +255,7 @@ static void sizes_meet_their_descriptor(void **state) {
         if (size > 1024) {
             assert_int_equal(arena->large, 1);
             assert_null(arena->desc);
-            assert_int_equal(sys_usable_size(p), PG_SIZE);
+            assert_int_equal(sys_usable_size(p), PAGE);
         } else {
             uint32_t i = 0;
             while (seed[i] < size) i++;
@@ -269,12 +272,12 @@ static void large_sizes_take_exact_frames(void **state) {
     (void)state;
     for (uint32_t pages = 1; pages <= 40; pages++) {
         for (int off = -32; off <= 32; off++) {
-            size_t size = pages * PG_SIZE + (size_t)off, want = pages + (off > 0);
+            size_t size = pages * PAGE + (size_t)off, want = pages + (off > 0);
             void *p = sys_malloc(size);
             assert_non_null(p);
             assert_int_equal(arena_of(p)->cnt, want);
             assert_int_equal(arena_of(p)->large, 1);
-            assert_int_equal(sys_usable_size(p), want * PG_SIZE);
+            assert_int_equal(sys_usable_size(p), want * PAGE);
             assert_int_equal(frames_free(POOL_KERNEL), FRAMES - want);
             assert_int_equal(heap.large_frames, want);
             fill(p, size, pages);
@@ -286,12 +289,12 @@ static void large_sizes_take_exact_frames(void **state) {
 
 static void all_of_the_pool_in_one_area(void **state) {
     (void)state;
-    void *p = sys_malloc(FRAMES * PG_SIZE);
+    void *p = sys_malloc(FRAMES * PAGE);
     assert_ptr_equal(p, PORT_HEAP_BASE);
     assert_null(sys_malloc(1));
     sys_free(p);
     host_state_save();
-    assert_null(sys_malloc(FRAMES * PG_SIZE + 1));
+    assert_null(sys_malloc(FRAMES * PAGE + 1));
     host_state_assert_unchanged();
     assert_all_home();
 }
@@ -309,8 +312,8 @@ static void sizes_near_the_end_give_null(void **state) {
             assert_null(sys_calloc(sizes[i], 1));
             assert_null(sys_realloc(p, sizes[i]));
             assert_null(sys_aligned_alloc(64, sizes[i]));
-            assert_null(sys_aligned_alloc(PG_SIZE, sizes[i]));
-            assert_null(sys_aligned_alloc(4 * PG_SIZE, sizes[i]));
+            assert_null(sys_aligned_alloc(PAGE, sizes[i]));
+            assert_null(sys_aligned_alloc(4 * PAGE, sizes[i]));
         }
     }
     host_state_assert_unchanged();
@@ -330,14 +333,14 @@ static void live_blocks_never_overlap(void **state) {
     (void)state;
     static void *p[COUNT(seed)][600];
     for (size_t d = 0; d < COUNT(seed); d++) {
-        uint32_t blocks = 2 * PG_SIZE / seed[d] + 1; // two arenas full and one block more
+        uint32_t blocks = 2 * PAGE / seed[d] + 1; // two arenas full and one block more
         for (uint32_t i = 0; i < blocks; i++) {
             assert_non_null(p[d][i] = sys_malloc(seed[d]));
             fill(p[d][i], seed[d], (unsigned)(d * 100 + i));
         }
     }
     for (size_t d = 0; d < COUNT(seed); d++) {
-        for (uint32_t i = 0; i < 2 * PG_SIZE / seed[d] + 1; i++) {
+        for (uint32_t i = 0; i < 2 * PAGE / seed[d] + 1; i++) {
             assert_filled(p[d][i], seed[d], (unsigned)(d * 100 + i));
             sys_free(p[d][i]);
         }
@@ -348,7 +351,7 @@ static void live_blocks_never_overlap(void **state) {
 // A pair at the edge of an arena opens one arena, once.
 static void edge_of_an_arena_does_not_flap(void **state) {
     (void)state;
-    for (uint32_t i = 0; i < PG_SIZE / 256; i++) assert_non_null(sys_malloc(256));
+    for (uint32_t i = 0; i < PAGE / 256; i++) assert_non_null(sys_malloc(256));
     const struct mem_block_desc *desc = &k_block_descs[4];
     assert_int_equal(desc->arenas, 1);
     assert_true(list_empty(&desc->free_list));
@@ -373,6 +376,20 @@ static void one_empty_arena_is_kept_at_most(void **state) {
     assert_int_equal(frames_free(POOL_KERNEL), FRAMES - 1);
     assert_int_equal(sys_trim(), 1);
     assert_int_equal(sys_trim(), 0);
+    assert_all_home();
+}
+
+// As long as another arena has room, an empty one can stay empty, and be given back.
+static void empty_arena_serves_last(void **state) {
+    (void)state;
+    void *p[2][4], *more;
+    for (int i = 0; i < 8; i++) assert_non_null(p[i / 4][i % 4] = sys_malloc(1024));
+    sys_free(p[0][0]); // now both have room, and then the second nothing else
+    for (int i = 0; i < 4; i++) sys_free(p[1][i]);
+    assert_ptr_equal(more = sys_malloc(1024), p[0][0]);
+    assert_int_equal(sys_trim(), 1);
+    sys_free(more);
+    for (int i = 1; i < 4; i++) sys_free(p[0][i]);
     assert_all_home();
 }
 
@@ -459,12 +476,15 @@ static void realloc_in_place(void **state) {
     assert_ptr_equal(sys_realloc(p, 64), p); // same descriptor
     assert_ptr_equal(sys_realloc(p, 34), p);
     sys_free(p);
-    p = sys_malloc(3 * PG_SIZE);
-    assert_ptr_equal(sys_realloc(p, 2 * PG_SIZE), p); // frames behind go back
+    sys_trim();
+    p = sys_malloc(3 * PAGE);
+    assert_ptr_equal(sys_realloc(p, 2 * PAGE), p); // frames behind go back
     assert_int_equal(heap.large_frames, 2);
-    assert_ptr_equal(sys_realloc(p, 9 * PG_SIZE - 5), p); // and are taken again
+    assert_ptr_equal(sys_realloc(p, 9 * PAGE - 5), p); // and are taken again
     assert_int_equal(heap.large_frames, 9);
-    assert_int_equal(sys_usable_size(p), 9 * PG_SIZE);
+    assert_int_equal(sys_usable_size(p), 9 * PAGE);
+    assert_ptr_equal(sys_realloc(p, FRAMES * PAGE), p); // to the pool's last frame
+    assert_null(sys_realloc(p, FRAMES * PAGE + 1));
     sys_free(p);
     assert_all_home();
 }
@@ -472,14 +492,43 @@ static void realloc_in_place(void **state) {
 // A neighbour stands behind: the area has to move, or stay as it is.
 static void realloc_that_must_move(void **state) {
     (void)state;
-    void *p = sys_malloc(2 * PG_SIZE), *wall = sys_malloc(PG_SIZE);
-    fill(p, 2 * PG_SIZE, 3);
-    void *q = sys_realloc(p, 4 * PG_SIZE);
+    void *p = sys_malloc(2 * PAGE), *wall = sys_malloc(PAGE);
+    fill(p, 2 * PAGE, 3);
+    void *q = sys_realloc(p, 4 * PAGE);
     assert_ptr_not_equal(q, p);
-    assert_filled(q, 2 * PG_SIZE, 3);
+    assert_filled(q, 2 * PAGE, 3);
     sys_free(wall);
     sys_free(q);
     assert_all_home();
+}
+
+// What becomes small moves to a block, and its frames are free for others.
+static void realloc_from_frames_to_a_block(void **state) {
+    (void)state;
+    void *p = sys_malloc(3 * PAGE);
+    fill(p, 3 * PAGE, 4);
+    p = sys_realloc(p, 100);
+    assert_filled(p, 100, 4);
+    assert_int_equal(sys_usable_size(p), 128);
+    assert_int_equal(heap.large_frames, 0);
+    sys_free(p);
+    assert_all_home();
+}
+
+// The pool's last frame, and nothing mapped behind it: copying more than there is would be a fault.
+static void realloc_copies_no_byte_too_many(void **state) {
+    (void)state;
+    const size_t sizes[] = {PAGE, 1024, 16};
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        void *all = sys_malloc((FRAMES - 1) * PAGE), *p = NULL, *next;
+        while ((next = sys_malloc(sizes[i]))) p = next; // the last of the last frame
+        assert_int_equal((uintptr_t)p + sizes[i], PORT_HEAP_BASE + FRAMES * PAGE);
+        fill(p, sizes[i], 6);
+        sys_free(all);
+        p = sys_realloc(p, 20 * PAGE);
+        assert_filled(p, sizes[i], 6);
+        host_heap_start(FRAMES);
+    }
 }
 
 static void realloc_that_cannot_grow_keeps_all(void **state) {
@@ -488,8 +537,8 @@ static void realloc_that_cannot_grow_keeps_all(void **state) {
     fill(p, 100, 1);
     fill(q, 10000, 2);
     host_state_save();
-    assert_null(sys_realloc(p, FRAMES * PG_SIZE));
-    assert_null(sys_realloc(q, FRAMES * PG_SIZE));
+    assert_null(sys_realloc(p, FRAMES * PAGE));
+    assert_null(sys_realloc(q, FRAMES * PAGE));
     assert_null(sys_realloc(q, SIZE_MAX));
     host_state_assert_unchanged();
     sys_free(p);
@@ -527,7 +576,7 @@ static void aligned_blocks_are_aligned(void **state) {
     (void)state;
     const size_t sizes[] = {1, 16, 17, 100, 512, 1000, 1024, 1025, 4096, 5000, 50000};
     host_heap_start(8 * FRAMES);
-    for (size_t alignment = 1; alignment <= 32 * PG_SIZE; alignment *= 2) {
+    for (size_t alignment = 1; alignment <= 32 * PAGE; alignment *= 2) {
         void *p[COUNT(sizes)];
         for (size_t i = 0; i < COUNT(sizes); i++) {
             assert_non_null(p[i] = sys_aligned_alloc(alignment, sizes[i]));
@@ -548,9 +597,9 @@ static void aligned_blocks_are_aligned(void **state) {
 // Frames before and behind an aligned area are free again at once.
 static void aligned_areas_waste_no_frames(void **state) {
     (void)state;
-    void *off = sys_malloc(PG_SIZE);
-    void *p = sys_aligned_alloc(16 * PG_SIZE, 3 * PG_SIZE);
-    assert_int_equal((uintptr_t)p % (16 * PG_SIZE), 0);
+    void *off = sys_malloc(PAGE);
+    void *p = sys_aligned_alloc(16 * PAGE, 3 * PAGE);
+    assert_int_equal((uintptr_t)p % (16 * PAGE), 0);
     assert_int_equal(frames_free(POOL_KERNEL), FRAMES - 4);
     assert_int_equal(arena_of(p)->cnt, 3);
     sys_free(off);
@@ -624,8 +673,8 @@ static void large_area_freed_twice(void **state) {
     void *p = sys_malloc(10000);
     sys_free(p);
     assert_refused((uintptr_t)p, HEAP_NOT_ALLOCATED);
-    assert_refused((uintptr_t)p + PG_SIZE, HEAP_NOT_ALLOCATED);
-    void *q = sys_malloc(PG_SIZE); // its frames serve somebody else
+    assert_refused((uintptr_t)p + PAGE, HEAP_NOT_ALLOCATED);
+    void *q = sys_malloc(PAGE); // its frames serve somebody else
     sys_free(q);
     assert_refused((uintptr_t)p, HEAP_NOT_ALLOCATED);
 }
@@ -644,21 +693,21 @@ static void interior_pointers_of_blocks(void **state) {
 
 static void interior_pointers_of_areas(void **state) {
     (void)state;
-    uintptr_t p = (uintptr_t)sys_malloc(3 * PG_SIZE);
+    uintptr_t p = (uintptr_t)sys_malloc(3 * PAGE);
     assert_refused(p + 1, HEAP_INTERIOR_POINTER);
     assert_refused(p + 16, HEAP_INTERIOR_POINTER);
-    assert_refused(p + PG_SIZE, HEAP_INTERIOR_POINTER);
-    assert_refused(p + PG_SIZE + 16, HEAP_INTERIOR_POINTER);
-    assert_refused(p + 3 * PG_SIZE - 1, HEAP_INTERIOR_POINTER);
-    assert_refused(p + 3 * PG_SIZE, HEAP_NOT_ALLOCATED); // just behind it
+    assert_refused(p + PAGE, HEAP_INTERIOR_POINTER);
+    assert_refused(p + PAGE + 16, HEAP_INTERIOR_POINTER);
+    assert_refused(p + 3 * PAGE - 1, HEAP_INTERIOR_POINTER);
+    assert_refused(p + 3 * PAGE, HEAP_NOT_ALLOCATED); // just behind it
     sys_free((void *)p);
 }
 
 // Users write what they like into their memory, a copy of an arena's record too.
 static void faked_records_convince_nobody(void **state) {
     (void)state;
-    struct arena *large = sys_malloc(2 * PG_SIZE);
-    unsigned char *second = (unsigned char *)large + PG_SIZE;
+    struct arena *large = sys_malloc(2 * PAGE);
+    unsigned char *second = (unsigned char *)large + PAGE;
     void *small = sys_malloc(64);
     memcpy(large, arena_of(small), sizeof *large);
     memcpy(second, arena_of(large), sizeof *large);
@@ -677,7 +726,7 @@ static void block_never_handed_out(void **state) {
     (void)state;
     uintptr_t p = (uintptr_t)sys_malloc(64);
     for (uint32_t block = 1; block < 64; block++) {
-        assert_refused(p + block * 64, HEAP_NOT_ALLOCATED);
+        assert_refused(p + (size_t)block * 64, HEAP_NOT_ALLOCATED);
     }
     sys_free((void *)p);
 }
@@ -685,9 +734,9 @@ static void block_never_handed_out(void **state) {
 static void frames_held_by_others(void **state) {
     (void)state;
     uint32_t frame = frame_alloc(POOL_KERNEL, 2);
-    uintptr_t at = PORT_HEAP_BASE + frame * PG_SIZE;
+    uintptr_t at = PORT_HEAP_BASE + frame * PAGE;
     assert_refused(at, HEAP_NOT_ALLOCATED);
-    assert_refused(at + PG_SIZE + 16, HEAP_NOT_ALLOCATED);
+    assert_refused(at + PAGE + 16, HEAP_NOT_ALLOCATED);
     frame_free(POOL_KERNEL, frame, 2);
 }
 
@@ -709,8 +758,8 @@ static void pointers_from_elsewhere(void **state) {
         UINTPTR_MAX,
         PORT_HEAP_BASE - 1,
         PORT_HEAP_BASE - 16,
-        PORT_HEAP_BASE + FRAMES * PG_SIZE, // mapped, but no frame of this pool
-        PORT_HEAP_BASE + (uintptr_t)FRAMES * PG_SIZE * 1024,
+        PORT_HEAP_BASE + FRAMES * PAGE, // just behind the last frame
+        PORT_HEAP_BASE + (uintptr_t)FRAMES * PAGE * 1024,
     };
     for (size_t i = 0; i < COUNT(elsewhere); i++) assert_refused(elsewhere[i], HEAP_OUTSIDE);
 }
@@ -750,7 +799,7 @@ static void from_an_interrupt_handler(void **state) {
             if (call == 0) assert_null(sys_malloc(sizes[i]));
             if (call == 1) assert_null(sys_calloc(1, sizes[i]));
             if (call == 2) assert_null(sys_realloc(NULL, sizes[i]));
-            if (call == 3) assert_null(sys_aligned_alloc(2 * PG_SIZE, sizes[i]));
+            if (call == 3) assert_null(sys_aligned_alloc(2 * PAGE, sizes[i]));
             assert_int_equal(host_report_take().fault, HEAP_FROM_INTERRUPT);
         }
     }
@@ -797,7 +846,7 @@ static void failures_roll_back(void **state) {
         while ((taken[count] = frame_alloc(POOL_KERNEL, 1)) != FRAME_NONE) count++;
         for (uint32_t i = 0; i < back; i++) frame_free(POOL_KERNEL, taken[--count], 1);
         for (size_t i = 0; i < COUNT(sizes); i++) {
-            size_t frames = (sizes[i] + PG_SIZE - 1) / PG_SIZE;
+            size_t frames = (sizes[i] + PAGE - 1) / PAGE;
             host_state_save();
             void *r = sys_malloc(sizes[i]);
             assert_int_equal(r != NULL, frames <= back);
@@ -805,10 +854,9 @@ static void failures_roll_back(void **state) {
             else host_state_assert_unchanged();
             sys_trim();
             host_state_save();
-            assert_null(sys_realloc(p, (back + 2) * PG_SIZE + sizes[i]));
-            assert_null(sys_realloc(q, (back + 1) * PG_SIZE + sizes[i]));
-            assert_null(
-                sys_aligned_alloc(8 * PG_SIZE, sizes[i])); // 8 frames in a row to choose from
+            assert_null(sys_realloc(p, (back + 2) * PAGE + sizes[i]));
+            assert_null(sys_realloc(q, (back + 1) * PAGE + sizes[i]));
+            assert_null(sys_aligned_alloc(8 * PAGE, sizes[i])); // 8 frames in a row to choose from
             host_state_assert_unchanged();
         }
         assert_int_equal(heap_check(), 0);
@@ -842,14 +890,14 @@ static void exhaustion_twice_is_the_same(void **state) {
 static void checkerboard(void **state) {
     (void)state;
     static void *p[FRAMES];
-    for (uint32_t i = 0; i < FRAMES; i++) assert_non_null(p[i] = sys_malloc(PG_SIZE));
+    for (uint32_t i = 0; i < FRAMES; i++) assert_non_null(p[i] = sys_malloc(PAGE));
     for (uint32_t i = 0; i < FRAMES; i += 2) sys_free(p[i]);
     assert_int_equal(frames_free(POOL_KERNEL), FRAMES / 2);
     assert_int_equal(host_longest_run(POOL_KERNEL), 1);
     host_state_save();
-    assert_null(sys_malloc(PG_SIZE + 1));
+    assert_null(sys_malloc(PAGE + 1));
     host_state_assert_unchanged();
-    for (uint32_t i = 0; i < FRAMES; i += 2) assert_non_null(p[i] = sys_malloc(PG_SIZE));
+    for (uint32_t i = 0; i < FRAMES; i += 2) assert_non_null(p[i] = sys_malloc(PAGE));
     assert_null(sys_malloc(1));
     for (uint32_t i = 0; i < FRAMES; i++) sys_free(p[i]);
     assert_all_home();
@@ -878,6 +926,7 @@ int main(void) {
         TEST(live_blocks_never_overlap),
         TEST(edge_of_an_arena_does_not_flap),
         TEST(one_empty_arena_is_kept_at_most),
+        TEST(empty_arena_serves_last),
         TEST(trim_leaves_live_blocks_alone),
         TEST(calloc_clears_reused_memory),
         TEST(calloc_products_that_overflow),
@@ -885,6 +934,8 @@ int main(void) {
         TEST(realloc_keeps_contents),
         TEST(realloc_in_place),
         TEST(realloc_that_must_move),
+        TEST(realloc_from_frames_to_a_block),
+        TEST(realloc_copies_no_byte_too_many),
         TEST(realloc_that_cannot_grow_keeps_all),
         TEST(realloc_shrinks_without_memory),
         TEST(alignments_that_are_none),

@@ -32,22 +32,22 @@ struct block {
 // A table of block sizes and the load put on it. Small heaps run out often, large ones seldom.
 struct load {
     const char *name;
-    uint32_t frames;
     size_t size_max;
+    uint32_t frames;
     uint32_t count; // of sizes; 0: the seed's
     uint32_t sizes[DESC_MAX];
 };
 
 // clang-format off
 static const struct load loads[] = {
-    {"small blocks, seed's sizes", 12, 1100, 0, {0}},
-    {"all sizes, seed's sizes", 256, 20000, 0, {0}},
-    {"large areas", 1024, 300000, 0, {0}},
-    {"a heap always full", 24, 3000, 0, {0}},
-    {"fine sizes", 40, 5000, 17,
+    {"small blocks, seed's sizes", 1100, 12, 0, {0}},
+    {"all sizes, seed's sizes", 20000, 256, 0, {0}},
+    {"large areas", 300000, 1024, 0, {0}},
+    {"a heap always full", 3000, 24, 0, {0}},
+    {"fine sizes", 5000, 40, 17,
      {16, 32, 48, 64, 80, 96, 112, 128, 192, 256, 384, 512, 768, 1024, 2048, 3072, 4096}},
-    {"odd sizes, arenas of several frames", 40, 4200, 7, {48, 144, 400, 1040, 1360, 2736, 3600}},
-    {"one size only", 64, 5000, 1, {4096}},
+    {"odd sizes, arenas of several frames", 4200, 40, 7, {48, 144, 400, 1040, 1360, 2736, 3600}},
+    {"one size only", 5000, 64, 1, {4096}},
 };
 // clang-format on
 

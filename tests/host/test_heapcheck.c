@@ -15,6 +15,7 @@
 
 #define FRAMES 128u
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define PAGE ((size_t)PG_SIZE)
 
 // A heap with a bit of everything: blocks live, freed and never carved, an arena full, areas,
 // holes.
@@ -34,7 +35,7 @@ static void make_heap(void) {
     at.freed = sys_malloc(64);
     sys_free(at.freed);
     for (size_t i = 0; i < COUNT(at.full); i++) at.full[i] = sys_malloc(1024);
-    void *hole = sys_malloc(3 * PG_SIZE);
+    void *hole = sys_malloc(3 * PAGE);
     at.large = sys_malloc(5000);
     sys_free(hole);
     assert_int_equal(heap_check(), 0);
@@ -70,7 +71,7 @@ static void a1_run(void) { pool()->frame[frame_of(at.large)].run = FRAME_USED | 
 static void a1_small_frames(void) { heap.small_frames++; }
 static void a1_large_frames(void) { heap.large_frames--; }
 static void a1_base(void) {
-    arena_of(at.small)->base += PG_SIZE;
+    arena_of(at.small)->base += PAGE;
     arena_of(at.small)->seal = arena_seal(arena_of(at.small));
 }
 
@@ -198,7 +199,7 @@ static void random_damage_is_survived(void **state) {
         heap_check();
         char text[HEAP_WHO_MAX];
         for (uint32_t frame = 0; frame < FRAMES; frame++) {
-            heap_who(text, sizeof text, PORT_HEAP_BASE + frame * PG_SIZE + 16);
+            heap_who(text, sizeof text, PORT_HEAP_BASE + frame * PAGE + 16);
         }
     }
 }
@@ -232,13 +233,13 @@ static void who_names_areas_and_the_rest(void **state) {
     (void)state;
     make_heap();
     assert_says(who(at.large, 0), "byte 0 of the large area");
-    assert_says(who(at.large, PG_SIZE + 7), "byte 4103 of the large area");
+    assert_says(who(at.large, PAGE + 7), "byte 4103 of the large area");
     assert_says(who(at.large, 0), "of 2 frames");
-    assert_says(who((void *)(PORT_HEAP_BASE + hole() * PG_SIZE), 9), "free or no memory");
+    assert_says(who((void *)(PORT_HEAP_BASE + hole() * PAGE), 9), "free or no memory");
     uint32_t frame = frame_alloc(POOL_KERNEL, 1);
-    assert_says(who((void *)(PORT_HEAP_BASE + frame * PG_SIZE), 0), "held outside the heap");
+    assert_says(who((void *)(PORT_HEAP_BASE + frame * PAGE), 0), "held outside the heap");
     assert_says(who(NULL, 7), "no frame of kernel_pool");
-    assert_says(who((void *)(PORT_HEAP_BASE + FRAMES * PG_SIZE), 0), "no frame of kernel_pool");
+    assert_says(who((void *)(PORT_HEAP_BASE + FRAMES * PAGE), 0), "no frame of kernel_pool");
     arena_of(at.small)->cnt ^= 1;
     assert_says(who(at.small, 0), "overwritten");
 }
@@ -249,14 +250,14 @@ static void who_fits_its_room(void **state) {
     char small[12];
     assert_ptr_equal(heap_who(small, sizeof small, (uintptr_t)at.large + 4000), small);
     assert_true(strlen(small) < sizeof small);
-    assert_true(strlen(who(at.large, 2 * PG_SIZE - 1)) < HEAP_WHO_MAX - 1);
+    assert_true(strlen(who(at.large, 2 * PAGE - 1)) < HEAP_WHO_MAX - 1);
 }
 
 static void who_reads_no_frame(void **state) {
     (void)state;
     make_heap();
     host_window_close();
-    for (uint32_t i = 0; i < FRAMES; i++) who((void *)PORT_HEAP_BASE, i * PG_SIZE + 48);
+    for (uint32_t i = 0; i < FRAMES; i++) who((void *)PORT_HEAP_BASE, i * PAGE + 48);
     assert_int_equal(heap_check(), 0);
     host_window_open();
 }

@@ -27,6 +27,7 @@
 #define OFF(base, length)     {(base), (length), 1, 0}
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define PAGE ((size_t)PG_SIZE)
 #define LIST(type, ...) (const type[]){__VA_ARGS__}, COUNT(((const type[]){__VA_ARGS__}))
 #define RAW(...)  LIST(struct e820_entry, __VA_ARGS__)
 #define WANT(...) LIST(struct mem_range, __VA_ARGS__)
@@ -202,8 +203,8 @@ static void assert_invariants(const struct memmap *m) {
         const struct mem_range *r = &m->range[i];
         assert_true(r->start < r->end);
         if (i + 1 < m->count) assert_true(r->end < m->range[i + 1].start); // (1), (2)
-        assert_int_equal(r->start % PG_SIZE, 0);                           // (3)
-        assert_int_equal(r->end % PG_SIZE, 0);
+        assert_int_equal(r->start % PAGE, 0);                              // (3)
+        assert_int_equal(r->end % PAGE, 0);
         assert_true(r->end <= 4 * GIB); // (4)
         total += r->end - r->start;
     }
@@ -246,7 +247,7 @@ static struct e820_entry many[MAP_MAX + 1];
 
 // Fills `count` entries with single frames, each second frame of memory.
 static void fill_checkerboard(size_t count) {
-    for (size_t i = 0; i < count; i++) many[i] = (struct e820_entry)E(2 * i * PG_SIZE, PG_SIZE);
+    for (size_t i = 0; i < count; i++) many[i] = (struct e820_entry)E(2 * i * PAGE, PAGE);
 }
 
 static void full_list_of_single_frames(void **state) {
@@ -255,8 +256,8 @@ static void full_list_of_single_frames(void **state) {
     assert_int_equal(memmap_normalize(many, MAP_MAX, &map), 0);
     assert_invariants(&map);
     assert_int_equal(map.count, MAP_MAX);
-    assert_int_equal(map.total, MAP_MAX * PG_SIZE);
-    for (size_t i = 0; i < MAP_MAX; i++) assert_int_equal(map.range[i].start, 2 * i * PG_SIZE);
+    assert_int_equal(map.total, MAP_MAX * PAGE);
+    for (size_t i = 0; i < MAP_MAX; i++) assert_int_equal(map.range[i].start, 2 * i * PAGE);
 }
 
 static void full_list_of_holes(void **state) {
@@ -268,17 +269,17 @@ static void full_list_of_holes(void **state) {
     assert_int_equal(memmap_normalize(many, MAP_MAX, &map), 0);
     assert_invariants(&map);
     assert_int_equal(map.count, MAP_MAX - 1);
-    assert_int_equal(map.total, 4 * MIB - (MAP_MAX - 1) * PG_SIZE);
+    assert_int_equal(map.total, 4 * MIB - (MAP_MAX - 1) * PAGE);
 }
 
 static void full_list_that_joins(void **state) {
     (void)state;
     for (size_t i = 0; i < MAP_MAX; i++) {
         size_t place = (i * 37) % MAP_MAX; // 37 and 128 share no factor: each place once
-        many[i] = (struct e820_entry)E(place * 0x1100, 0x1100);
+        many[i] = (struct e820_entry)E(place * 0x1100ull, 0x1100);
     }
     assert_int_equal(memmap_normalize(many, MAP_MAX, &map), 0);
-    assert_ranges(&map, (struct mem_range[]){{0, MAP_MAX * 0x1100}}, 1);
+    assert_ranges(&map, (struct mem_range[]){{0, MAP_MAX * 0x1100ull}}, 1);
 }
 
 static void list_too_long_is_refused(void **state) {
@@ -375,11 +376,11 @@ static void reserve_on_an_empty_map(void **state) {
 
 // Makes MEMMAP_MAX ranges of a page each out of one, by reserving every second frame.
 static void make_full(void) {
-    const struct e820_entry raw[] = {E(0, (2 * MEMMAP_MAX + 2) * PG_SIZE)};
+    const struct e820_entry raw[] = {E(0, (2 * MEMMAP_MAX + 2) * PAGE)};
     assert_int_equal(memmap_normalize(raw, 1, &map), 0);
     for (uint64_t i = 1; i < MEMMAP_MAX; i++) {
-        uint64_t frame = (2 * i - 1) * PG_SIZE;
-        assert_int_equal(memmap_reserve(&map, frame, frame + PG_SIZE), 0);
+        uint64_t frame = (2 * i - 1) * PAGE;
+        assert_int_equal(memmap_reserve(&map, frame, frame + PAGE), 0);
         assert_invariants(&map);
     }
     assert_int_equal(map.count, MEMMAP_MAX);
@@ -389,10 +390,10 @@ static void reserve_without_room_changes_nothing(void **state) {
     (void)state;
     make_full();
     const struct mem_range *last = &map.range[MEMMAP_MAX - 1];
-    uint64_t inside = last->start + PG_SIZE;
-    assert_true(inside + PG_SIZE < last->end);
+    uint64_t inside = last->start + PAGE;
+    assert_true(inside + PAGE < last->end);
     before = map;
-    assert_int_equal(memmap_reserve(&map, inside, inside + PG_SIZE), -1);
+    assert_int_equal(memmap_reserve(&map, inside, inside + PAGE), -1);
     assert_memory_equal(&map, &before, sizeof map);
 }
 
@@ -400,12 +401,12 @@ static void reserve_that_splits_nothing_needs_no_room(void **state) {
     (void)state;
     make_full();
     uint64_t start = map.range[MEMMAP_MAX - 1].start, total = map.total;
-    assert_int_equal(memmap_reserve(&map, start, start + PG_SIZE), 0); // off one end
+    assert_int_equal(memmap_reserve(&map, start, start + PAGE), 0); // off one end
     assert_int_equal(map.count, MEMMAP_MAX);
-    assert_int_equal(map.total, total - PG_SIZE);
-    assert_int_equal(memmap_reserve(&map, 0, PG_SIZE), 0); // all of the first range
+    assert_int_equal(map.total, total - PAGE);
+    assert_int_equal(memmap_reserve(&map, 0, PAGE), 0); // all of the first range
     assert_int_equal(map.count, MEMMAP_MAX - 1);
-    assert_int_equal(memmap_reserve(&map, start + 2 * PG_SIZE, start + 3 * PG_SIZE),
+    assert_int_equal(memmap_reserve(&map, start + 2 * PAGE, start + 3 * PAGE),
                      0); // room for one
     assert_invariants(&map);
     assert_int_equal(map.count, MEMMAP_MAX);

@@ -29,10 +29,13 @@ static const char *plan_to(uint64_t end) {
 static void check_plan(void) {
     const struct plan_pool *kernel = &plan.pool[POOL_KERNEL], *user = &plan.pool[POOL_USER];
     assert_true(plan.tables >= KERNEL_END);
-    assert_true(plan.tables + plan.table_count * PG_SIZE <= 4 * MIB); // written in the loader's mapping
+    assert_true(plan.tables + plan.table_count * PG_SIZE <=
+                4 * MIB); // written in the loader's mapping
     assert_true(plan.tables + plan.table_count * PG_SIZE <= kernel->frame_records);
-    assert_true(kernel->frame_records + kernel->frames * sizeof(struct frame) <= kernel->arena_records);
-    assert_true(kernel->arena_records + kernel->frames * sizeof(struct arena) <= user->frame_records);
+    assert_true(kernel->frame_records + kernel->frames * sizeof(struct frame) <=
+                kernel->arena_records);
+    assert_true(kernel->arena_records + kernel->frames * sizeof(struct arena) <=
+                user->frame_records);
     assert_true(user->frame_records + user->frames * sizeof(struct frame) <= plan.early_end);
     assert_true(plan.early_end <= LOW_MAP_BYTES);
     assert_true((uint64_t)kernel->frames * PG_SIZE <= HEAP_WINDOW_BYTES);

@@ -13,12 +13,12 @@
 static char ours[256], theirs[256];
 
 // Both make the same text of the same length. A macro, so that the compiler checks the format.
-#define SAME(...)                                                     \
-    do {                                                              \
-        int a = ksnprintf(ours, sizeof ours, __VA_ARGS__);            \
-        int b = snprintf(theirs, sizeof theirs, __VA_ARGS__);         \
-        assert_string_equal(ours, theirs);                            \
-        assert_int_equal(a, b);                                       \
+#define SAME(...)                                             \
+    do {                                                      \
+        int a = ksnprintf(ours, sizeof ours, __VA_ARGS__);    \
+        int b = snprintf(theirs, sizeof theirs, __VA_ARGS__); \
+        assert_string_equal(ours, theirs);                    \
+        assert_int_equal(a, b);                               \
     } while (0)
 
 static void plain_numbers(void **state) {
@@ -32,7 +32,8 @@ static void plain_numbers(void **state) {
 
 static void long_numbers(void **state) {
     (void)state;
-    static const long long values[] = {0, 1, -1, 99999999999, -99999999999, INT64_MAX, INT64_MIN, 0x100000000};
+    static const long long values[] = {0,         1,         -1,         99999999999, -99999999999,
+                                       INT64_MAX, INT64_MIN, 0x100000000};
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         unsigned long long u = (unsigned long long)values[i];
         SAME("%lld %llu %llx %llo", values[i], u, u, u);
@@ -88,7 +89,7 @@ static void room_is_kept(void **state) {
     assert_int_equal(ksnprintf(NULL, 0, "%d", 1234), 4);
 }
 
-// ---- kprintf: one piece a call, cut at its limit -------------------------------------------------------------
+// ---- kprintf: one piece a call, cut at its limit ------------------------------------------------
 
 static char printed[2048];
 static size_t printed_length;

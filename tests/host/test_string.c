@@ -1,4 +1,5 @@
-// test_string.c - lib/string.c, compiled as k_memcpy and so on, so that the C library keeps its own.
+// test_string.c - lib/string.c, compiled as k_memcpy and so on, so that the C library keeps its
+// own.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,9 +110,12 @@ static void strlcpy_always_ends_the_text(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memset_writes_its_bytes_only), cmocka_unit_test(memcpy_copies_its_bytes_only),
-        cmocka_unit_test(memmove_with_every_overlap),   cmocka_unit_test(comparisons),
-        cmocka_unit_test(lengths),                      cmocka_unit_test(searching),
+        cmocka_unit_test(memset_writes_its_bytes_only),
+        cmocka_unit_test(memcpy_copies_its_bytes_only),
+        cmocka_unit_test(memmove_with_every_overlap),
+        cmocka_unit_test(comparisons),
+        cmocka_unit_test(lengths),
+        cmocka_unit_test(searching),
         cmocka_unit_test(strlcpy_always_ends_the_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,16 +14,23 @@ static bool failed;                // the current test
 static bool line_open;             // "test NAME ..." stands on the console without its end
 static uint32_t reports_announced; // by KREPORT() in the current test
 static uint32_t reports_before;    // heap_report_count at the current KREPORT()
+static bool report_due;            // inside a KREPORT()
 
 static char printed[KTEST_PRINTED_MAX];
 static size_t printed_length;
 
-// kprintf's sink while a test runs: to the console as always, and into `printed`. The first text of a test
-// ends the line that its name began. Any context, interrupts off.
-static void sink_keep(const char *text, size_t bytes) {
-    if (line_open) console_write("\n", 1);
+static void console_show(const char *text, size_t bytes) {
+    if (line_open)
+        console_write("\n", 1); // the first text of a test ends the line that its name began
     line_open = false;
     console_write(text, bytes);
+}
+
+// kprintf's sink while a test runs: to the console as always, and into `printed`. A report that the test waits for
+// is kept and not shown: hundreds of them would hide the one that nobody waited for. Any context, interrupts off.
+static void sink_keep(const char *text, size_t bytes) {
+    bool expected = report_due && strncmp(text, "heap: ", 6) == 0;
+    if (!expected) console_show(text, bytes);
     size_t room = sizeof printed - 1 - printed_length;
     size_t kept = bytes < room ? bytes : room;
     memcpy(printed + printed_length, text, kept);
@@ -55,10 +62,12 @@ bool ktest_check_eq(uint32_t a, uint32_t b, const char *file, int line, const ch
 void ktest_report_expect(void) {
     reports_announced++;
     reports_before = heap_report_count;
+    report_due = true;
 }
 
 void ktest_report_check(enum heap_fault fault, uintptr_t pointer, const char *file, int line) {
     uint32_t reports = heap_report_count - reports_before;
+    report_due = false;
     if (reports != 1) {
         failed = true;
         kprintf("%s:%d: check failed: one report, not %u, of \"%s\" for %p\n", file, line, reports,

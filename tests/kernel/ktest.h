@@ -27,32 +27,40 @@ struct ktest {
     void (*run)(void);
 };
 
+// Keeps the entries, and with them the tests, in the order of the file; clang does that by itself.
+#ifdef __clang__
+#define KTEST_IN_ORDER
+#else
+#define KTEST_IN_ORDER __attribute__((no_reorder))
+#endif
+
 // `aligned` keeps the compiler from spreading the entries: the section is an array.
-#define KTEST(name)                                                                                \
-    static void ktest_##name(void);                                                                \
-    static const struct ktest ktest_entry_##name                                                   \
-        __attribute__((section(".ktests"), used, aligned(sizeof(void *)))) = {#name,               \
-                                                                              ktest_##name};       \
+#define KTEST(name)                                                                          \
+    static void ktest_##name(void);                                                          \
+    static const struct ktest ktest_entry_##name KTEST_IN_ORDER                              \
+        __attribute__((section(".ktests"), used, aligned(sizeof(void *)))) = {#name,         \
+                                                                              ktest_##name}; \
     static void ktest_##name(void)
 
 #define KCHECK(condition) ktest_check((condition) != 0, __FILE__, __LINE__, #condition)
 
 // Compares as 32-bit numbers, pointers too; the message has both values.
-#define KCHECK_EQ(a, b)                                                                            \
+#define KCHECK_EQ(a, b) \
     ktest_check_eq((uint32_t)(a), (uint32_t)(b), __FILE__, __LINE__, #a " == " #b)
 
 // As KCHECK, and leaves the test (a void function) if it fails: for what the rest stands on.
-#define KNEED(condition)                                                                           \
-    do {                                                                                           \
-        if (!KCHECK(condition)) return;                                                            \
+#define KNEED(condition)                \
+    do {                                \
+        if (!KCHECK(condition)) return; \
     } while (0)
 
-// Runs `call`, a statement, which must give exactly one report: this fault, for this pointer.
-#define KREPORT(expected_fault, pointer, call)                                                     \
-    do {                                                                                           \
-        ktest_report_expect();                                                                     \
-        call;                                                                                      \
-        ktest_report_check((expected_fault), (uintptr_t)(pointer), __FILE__, __LINE__);            \
+// Runs `call`, a statement, which must give exactly one report: this fault, for this pointer. The report is in
+// ktest_printed(), not on the console.
+#define KREPORT(expected_fault, pointer, call)                                          \
+    do {                                                                                \
+        ktest_report_expect();                                                          \
+        call;                                                                           \
+        ktest_report_check((expected_fault), (uintptr_t)(pointer), __FILE__, __LINE__); \
     } while (0)
 
 // Runs the tests that a comma-separated list names (`NAME`, `NAME*`), in the list's order. Prints a line for each and
@@ -76,7 +84,8 @@ void ktest_report_check(enum heap_fault fault, uintptr_t pointer, const char *fi
 struct ktest_fault {
     bool faulted;
     uint32_t address; // CR2
-    uint32_t error;   // error code: bit 0 the page is present, bit 1 a write (Intel SDM volume 3, 4.7)
+    uint32_t
+        error; // error code: bit 0 the page is present, bit 1 a write (Intel SDM volume 3, 4.7)
 };
 #define FAULT_PRESENT 1u
 #define FAULT_WRITING 2u

@@ -56,7 +56,8 @@ KTEST(boot_map_and_pools) {
     uint32_t held = usable - pools;
     KCHECK(pools < usable);
     KCHECK(held >= image + records / PG_SIZE);
-    KCHECK(held <= PLAN_LOW_END / PG_SIZE + image + records / PG_SIZE * 5 / 4 + usable / 1024 + 128);
+    KCHECK(held <=
+           PLAN_LOW_END / PG_SIZE + image + records / PG_SIZE * 5 / 4 + usable / 1024 + 128);
 }
 
 // The pools' frames are usable memory, and neither pool's is the other's.
@@ -91,6 +92,6 @@ KTEST(boot_processor_state) {
     KCHECK(cr0 & 0x00010000u); // WP
     KCHECK(cr0 & 0x00000001u); // PE
     KCHECK(flags & EFLAGS_IF);
-    KCHECK(!(flags & 0x400)); // direction flag
+    KCHECK(!(flags & 0x400));     // direction flag
     KCHECK_EQ(flags & 0x3000, 0); // I/O privilege 0
 }

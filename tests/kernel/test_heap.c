@@ -148,8 +148,8 @@ static void *resize(void *p, uint32_t from, uint32_t to, uint32_t seed) {
 
 // Case 7: up and down across every descriptor and the page boundaries, in one step and in many.
 KTEST(heap_realloc_keeps_contents) {
-    static const uint32_t steps[] = {1,    15,   16,   17,   33,   64,   65,    129,  256,
-                                     257,  513,  1023, 1024, 1025, 4096, 4097,  8193, 40000};
+    static const uint32_t steps[] = {1,   15,  16,   17,   33,   64,   65,   129,  256,
+                                     257, 513, 1023, 1024, 1025, 4096, 4097, 8193, 40000};
     uint32_t count = sizeof steps / sizeof steps[0], seed = 0, size = 10;
     void *p = sys_malloc(size);
     KNEED(p != NULL);
@@ -222,7 +222,8 @@ KTEST(heap_blocks_are_disjoint) {
     for (uint32_t i = 0; i < COUNT; i++) {
         if (block[i]) KCHECK(pattern_holds(block[i], sys_usable_size(block[i]), i));
     }
-    for (uint32_t i = 0; i < COUNT; i++) sys_free(block[i * 7 % COUNT]); // 7 and 300 have no common divisor
+    for (uint32_t i = 0; i < COUNT; i++)
+        sys_free(block[i * 7 % COUNT]); // 7 and 300 have no common divisor
 }
 
 // Measured on other kernels: with a stale translation two live blocks share one frame after just these calls.

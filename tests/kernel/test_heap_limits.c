@@ -60,7 +60,8 @@ static void check_nothing_left(void) {
 static void check_grow_fails(struct link *chain) {
     memset(chain + 1, 0x3c, 1000);
     KCHECK_EQ(sys_realloc(chain, 2 * PG_SIZE), NULL);
-    KCHECK(((const uint8_t *)chain)[sizeof *chain] == 0x3c && ((const uint8_t *)chain)[1003] == 0x3c);
+    KCHECK(((const uint8_t *)chain)[sizeof *chain] == 0x3c &&
+           ((const uint8_t *)chain)[1003] == 0x3c);
     KCHECK_EQ(sys_usable_size(chain), PG_SIZE);
 }
 
@@ -215,6 +216,7 @@ KTEST(heap_free_in_another_thread) {
 struct churner {
     uint32_t random; // state of a linear congruential generator: the same numbers in every run
     uint32_t rounds, wrong, refused;
+    uint32_t nap; // sleeps a tick after so many rounds, 0: never
     uint8_t *block[CHURN_BLOCKS];
     uint32_t bytes[CHURN_BLOCKS];
 };
@@ -226,7 +228,8 @@ static uint32_t next_random(struct churner *churner) {
 
 // Every byte of a block is its owner's tag; checks them all and frees it.
 static void churn_put(struct churner *churner, uint32_t slot, uint8_t tag) {
-    for (uint32_t i = 0; i < churner->bytes[slot]; i++) churner->wrong += churner->block[slot][i] != tag;
+    for (uint32_t i = 0; i < churner->bytes[slot]; i++)
+        churner->wrong += churner->block[slot][i] != tag;
     sys_free(churner->block[slot]);
     churner->block[slot] = NULL;
 }
@@ -246,21 +249,26 @@ static int churn(void *argument) {
     struct churner *churner = argument;
     uint8_t tag = (uint8_t)churner->random;
     uint32_t start = timer_ticks();
-    while (timer_ticks() - start < CHURN_TICKS) churn_round(churner, tag);
+    while (timer_ticks() - start < CHURN_TICKS) {
+        churn_round(churner, tag);
+        if (churner->nap && churner->rounds % churner->nap == 0) thread_sleep(1);
+    }
     for (uint32_t slot = 0; slot < CHURN_BLOCKS; slot++) {
         if (churner->block[slot]) churn_put(churner, slot, tag);
     }
     return 0;
 }
 
-// Threads that the timer interrupts wherever they are, each with a priority above or beside the others'.
+// Three threads that take turns wherever the timer finds them, and one above them that wakes at ticks.
 KTEST(heap_threads_at_the_same_time) {
     static struct churner churner[CHURNERS];
     struct thread *thread[CHURNERS];
     for (uint32_t i = 0; i < CHURNERS; i++) {
         memset(&churner[i], 0, sizeof churner[i]);
         churner[i].random = 0xa1 + i;
-        thread[i] = thread_create("churn", PRIORITY_DEFAULT - i / 3, churn, &churner[i]);
+        churner[i].nap = i == 3 ? 20 : 0;
+        uint32_t priority = PRIORITY_DEFAULT + i / 3;
+        thread[i] = thread_create("churn", priority, churn, &churner[i]);
         KCHECK(thread[i] != NULL);
     }
     for (uint32_t i = 0; i < CHURNERS; i++) {

@@ -74,7 +74,8 @@ KTEST(heap_interior_pointer) {
 KTEST(heap_interior_pointer_of_a_large_area) {
     char *p = sys_malloc(3 * PG_SIZE);
     KNEED(p != NULL);
-    static const uint32_t offsets[] = {1, 16, 1024, PG_SIZE - 1, PG_SIZE, PG_SIZE + 12, 2 * PG_SIZE, 3 * PG_SIZE - 1};
+    static const uint32_t offsets[] = {1,       16,           1024,        PG_SIZE - 1,
+                                       PG_SIZE, PG_SIZE + 12, 2 * PG_SIZE, 3 * PG_SIZE - 1};
     uint32_t fake[3] = {0, 1, 1};
     for (uint32_t page = 0; page < 3; page++) memcpy(p + page * PG_SIZE, fake, sizeof fake);
     for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
@@ -136,7 +137,8 @@ KTEST(heap_frame_of_somebody_else) {
     uintptr_t freed = (uintptr_t)frame_address(POOL_KERNEL, frame);
     KREPORT(HEAP_NOT_ALLOCATED, freed, frame_free(POOL_KERNEL, frame, 2));
     uint32_t frames = mem_pool[POOL_USER].frames;
-    KREPORT(HEAP_OUTSIDE, (uintptr_t)frame_address(POOL_USER, frames), frame_free(POOL_USER, frames, 1));
+    KREPORT(HEAP_OUTSIDE, (uintptr_t)frame_address(POOL_USER, frames),
+            frame_free(POOL_USER, frames, 1));
 }
 
 // Part of a run, or more than the run, is not the run.
@@ -187,9 +189,10 @@ KTEST(heap_report_text) {
     KREPORT(HEAP_DOUBLE_FREE, p, sys_free(p));
     const char *text = ktest_printed();
     KCHECK_EQ(strncmp(text, "heap: double free: 0x8", 22), 0);
-    KCHECK_EQ(strncmp(text + 31, ": block ", 8), 0);
-    static const char *const words[] = {"of the 32-byte arena 0x8", "kernel_pool frame ", ", free; called from ",
-                                        "ktest_heap_report_text+0x", ", thread main\n"};
+    KCHECK_EQ(strncmp(text + 29, ": block ", 8), 0);
+    static const char *const words[] = {"of the 32-byte arena 0x8", "kernel_pool frame ",
+                                        ", free; called from ", "ktest_heap_report_text+0x",
+                                        ", thread main\n"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         const char *at = text;
         while (*at && strncmp(at, words[i], strlen(words[i])) != 0) at++;
@@ -208,9 +211,15 @@ static void *handler_got;
 
 static void handler_frees(struct interrupt_frame *frame) { sys_free(handler_block); }
 static void handler_allocates(struct interrupt_frame *frame) { handler_got = sys_malloc(100); }
-static void handler_allocates_much(struct interrupt_frame *frame) { handler_got = sys_calloc(2, 5000); }
-static void handler_resizes(struct interrupt_frame *frame) { handler_got = sys_realloc(handler_block, 500); }
-static void handler_aligns(struct interrupt_frame *frame) { handler_got = sys_aligned_alloc(8192, 100); }
+static void handler_allocates_much(struct interrupt_frame *frame) {
+    handler_got = sys_calloc(2, 5000);
+}
+static void handler_resizes(struct interrupt_frame *frame) {
+    handler_got = sys_realloc(handler_block, 500);
+}
+static void handler_aligns(struct interrupt_frame *frame) {
+    handler_got = sys_aligned_alloc(8192, 100);
+}
 
 static void in_interrupt(interrupt_handler *handler) {
     interrupt_register(IRQ_BASE + SPARE_IRQ, handler);

@@ -93,7 +93,8 @@ KTEST(lib_bitmap) {
     KCHECK_EQ(bitmap_count(&map), 0);
     bitmap_set_range(&map, 30, 10, true);
     KCHECK_EQ(bitmap_count(&map), 10);
-    KCHECK(!bitmap_test(&map, 29) && bitmap_test(&map, 30) && bitmap_test(&map, 39) && !bitmap_test(&map, 40));
+    KCHECK(!bitmap_test(&map, 29) && bitmap_test(&map, 30) && bitmap_test(&map, 39) &&
+           !bitmap_test(&map, 40));
     KCHECK_EQ(bitmap_scan(&map, 30), 0);
     KCHECK_EQ(bitmap_scan(&map, 31), BITMAP_NONE); // 30 on each side
     bitmap_set(&map, 39, false);
@@ -118,8 +119,9 @@ KTEST(lib_list) {
 
 KTEST(lib_print) {
     char text[32];
-    KCHECK_EQ(ksnprintf(text, sizeof text, "%u %#x %s %-3d| %p", 4096u, 0x88000000u, "a", -1, (void *)16),
-              33);
+    KCHECK_EQ(
+        ksnprintf(text, sizeof text, "%u %#x %s %-3d| %p", 4096u, 0x88000000u, "a", -1, (void *)16),
+        33);
     KCHECK_EQ(strcmp(text, "4096 0x88000000 a -1 | 0x000000"), 0); // cut, and ended
     ksnprintf(text, sizeof text, "%llu", 18446744073709551615ull);
     KCHECK_EQ(strcmp(text, "18446744073709551615"), 0);

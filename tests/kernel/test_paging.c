@@ -20,7 +20,9 @@ extern char boot_stack_guard[], boot_stack_bottom[], boot_stack_top[];          
 static uint32_t constant = 0x600df00d; // non-zero: in .data
 static const uint32_t rodata[4] = {1, 2, 3, 4};
 
-static uintptr_t page_of(const volatile void *p) { return (uintptr_t)p & ~(uintptr_t)(PG_SIZE - 1); }
+static uintptr_t page_of(const volatile void *p) {
+    return (uintptr_t)p & ~(uintptr_t)(PG_SIZE - 1);
+}
 
 // Checks that a write to `address` faults as one to a present, read-only page.
 static void check_read_only(uintptr_t address) {
@@ -51,7 +53,8 @@ KTEST(paging_null_page) {
 
 // The loader had physical memory at address 0 too: gone, with all the user half.
 KTEST(paging_identity_is_gone) {
-    static const uintptr_t places[] = {MBR_ADDR, LOADER_ADDR, BOOT_INFO, 0xb8000, KERNEL_PHYS, 0x3ff000};
+    static const uintptr_t places[] = {MBR_ADDR, LOADER_ADDR, BOOT_INFO,
+                                       0xb8000,  KERNEL_PHYS, 0x3ff000};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) check_unmapped(places[i]);
     const uint32_t *directory = P2V(paging_directory());
     uint32_t present = 0;
@@ -110,7 +113,8 @@ KTEST(paging_heap_window) {
     for (uint32_t i = 0; i < pool->frames; i++) {
         if (!paging_lookup(HEAP_BASE + i * PG_SIZE, &entry)) continue;
         mapped++;
-        wrong += (entry & ENTRY_FRAME) != (uint32_t)frame_address(POOL_KERNEL, i) || !(entry & PAGE_WRITE);
+        wrong += (entry & ENTRY_FRAME) != (uint32_t)frame_address(POOL_KERNEL, i) ||
+                 !(entry & PAGE_WRITE);
     }
     KCHECK_EQ(mapped, pool->usable);
     KCHECK_EQ(wrong, 0);

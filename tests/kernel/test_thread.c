@@ -45,7 +45,7 @@ KTEST(thread_name_is_cut) {
     KCHECK(strcmp(name, "a name longer t") == 0);
 }
 
-// ---- the order in which threads run --------------------------------------------------------------------
+// ---- the order in which threads run -------------------------------------------------------------
 
 static char order[8];
 static unsigned order_length;
@@ -61,7 +61,8 @@ static void run_three(unsigned a, unsigned b, unsigned c) {
     unsigned priorities[] = {a, b, c};
     struct thread *threads[3];
     order_length = 0;
-    for (int i = 0; i < 3; i++) threads[i] = thread_create("order", priorities[i], note, &letters[i]);
+    for (int i = 0; i < 3; i++)
+        threads[i] = thread_create("order", priorities[i], note, &letters[i]);
     for (int i = 0; i < 3; i++) {
         if (KCHECK(threads[i])) thread_join(threads[i]);
     }
@@ -90,7 +91,8 @@ KTEST(thread_time_slices) {
     stop = false;
     struct thread *thread = thread_create("spinner", PRIORITY_DEFAULT, spin, NULL);
     KNEED(thread);
-    for (uint32_t turns = 0; turns < 2000000000u && spins == 0; turns++) __asm__ volatile("" : : : "memory");
+    for (uint32_t turns = 0; turns < 2000000000u && spins == 0; turns++)
+        __asm__ volatile("" : : : "memory");
     KCHECK(spins > 0);
     stop = true;
     thread_join(thread);
@@ -112,7 +114,7 @@ KTEST(thread_sleepers_wake_in_order) {
     KCHECK(strcmp(order, "ba") == 0);
 }
 
-// ---- semaphores and locks --------------------------------------------------------------------------------
+// ---- semaphores and locks -----------------------------------------------------------------------
 
 static struct semaphore sema;
 static struct lock lock;
@@ -155,7 +157,8 @@ KTEST(lock_keeps_a_counter_whole) {
     struct thread *threads[4];
     lock_init(&lock);
     counter = 0;
-    for (int i = 0; i < 4; i++) threads[i] = thread_create("counter", PRIORITY_DEFAULT, count_up, NULL);
+    for (int i = 0; i < 4; i++)
+        threads[i] = thread_create("counter", PRIORITY_DEFAULT, count_up, NULL);
     for (int i = 0; i < 4; i++) {
         if (KCHECK(threads[i])) thread_join(threads[i]);
     }
@@ -163,7 +166,7 @@ KTEST(lock_keeps_a_counter_whole) {
     KCHECK(!lock_held(&lock));
 }
 
-// ---- memory ------------------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 
 // Every thread's stack and record come back, and what cannot be had leaves nothing taken.
 KTEST(thread_out_of_memory_rolls_back) {

@@ -32,7 +32,6 @@ def follow_console(path, ended):
     tail = run.ConsoleTail(path, sys.stdout.buffer)
     while not ended.wait(0.1):
         tail.poll()
-    tail.poll()
 
 
 def wait_for_socket(path, process):
@@ -61,9 +60,11 @@ def debug_with_gdb(opt, folder, image):
         return subprocess.call([gdb, "-q", os.path.join(opt.build, "kernel.elf"), "-iex", "set pagination off",
                                 "-ex", f"target remote {stub}", "-x", os.path.join(HERE, "sys_malloc.gdb")])
     finally:
-        run.stop(qemu)
+        # GDB lets the machine go on when it leaves; nobody wants to read what it says in its last moments.
         ended.set()
         follower.join()
+        qemu.kill()
+        qemu.wait()
 
 
 def debug_with_bochs(opt, folder, image):

@@ -16,11 +16,13 @@ $(BUILD)/gen/boot_const.h: boot/boot.inc
 
 $(BUILD)/obj/%.o: %.c $(FLAGS_STAMP) | $(BUILD)/gen/boot_const.h
 	@mkdir -p $(@D)
-	$(CC) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
+	@echo '  CC    $<'
+	@$(CC) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/obj/%.asm.o: %.asm boot/boot.inc
 	@mkdir -p $(@D)
-	$(NASM) -f elf32 -g -F dwarf -Iboot/ -w+all -w-reloc-abs -Werror -MD $(@:.o=.d) $< -o $@
+	@echo '  NASM  $<'
+	@$(NASM) -f elf32 -g -F dwarf -Iboot/ -w+all -Werror -MD $(@:.o=.d) $< -o $@
 
 # Two links: the first gives the functions' addresses, the second has the table of their names
 # (kernel/symbol.h). The table lies behind .text, so the addresses stay; tools/symtab.py --check sees that they did.
@@ -32,7 +34,8 @@ $(BUILD)/kernel.pass1.elf: $(KERNEL_OBJ) kernel/kernel.ld
 $(BUILD)/kernel.elf: $(BUILD)/kernel.pass1.elf tools/symtab.py
 	@$(NM) -n $< | $(PYTHON) tools/symtab.py > $(BUILD)/gen/symtab.c
 	@$(CC) $(KERNEL_CFLAGS) -c $(BUILD)/gen/symtab.c -o $(BUILD)/gen/symtab.o
-	$(LD) -m elf_i386 -nostdlib -z noexecstack -z max-page-size=4096 -T kernel/kernel.ld -Map $(BUILD)/kernel.map -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab.o $(LIBGCC)
+	@echo '  LD    $@'
+	@$(LD) -m elf_i386 -nostdlib -z noexecstack -z max-page-size=4096 -T kernel/kernel.ld -Map $(BUILD)/kernel.map -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab.o $(LIBGCC)
 	@$(NM) -n $@ | $(PYTHON) tools/symtab.py --check $(BUILD)/gen/symtab.c
 
 # Bochs's symbol file: "address name" a line (Bochs user manual, "ldsym").
@@ -44,13 +47,15 @@ $(BUILD)/kernel.stripped.elf: $(BUILD)/kernel.elf
 
 $(BUILD)/boot/%.bin: boot/%.asm boot/boot.inc
 	@mkdir -p $(@D)
-	$(NASM) -f bin -Iboot/ -w+all -Werror $< -o $@
+	@echo '  NASM  $<'
+	@$(NASM) -f bin -Iboot/ -w+all -Werror $< -o $@
 
 # ARGS is part of the image: a change of ARGS makes a new one.
 ARGS ?=
 $(shell printf '%s' '$(ARGS)' | cmp -s - $(BUILD)/gen/args 2>/dev/null || printf '%s' '$(ARGS)' > $(BUILD)/gen/args)
 $(BUILD)/hd.img: $(BUILD)/boot/mbr.bin $(BUILD)/boot/loader.bin $(BUILD)/kernel.stripped.elf $(BUILD)/gen/args tools/mkimage.py
-	$(PYTHON) tools/mkimage.py --mbr $(BUILD)/boot/mbr.bin --loader $(BUILD)/boot/loader.bin \
+	@echo '  IMAGE $@'
+	@$(PYTHON) tools/mkimage.py --mbr $(BUILD)/boot/mbr.bin --loader $(BUILD)/boot/loader.bin \
 	    --kernel $(BUILD)/kernel.stripped.elf --cmdline-file $(BUILD)/gen/args --out $@
 
 -include $(KERNEL_OBJ:.o=.d)

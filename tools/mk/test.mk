@@ -16,4 +16,4 @@ kernel-test: $(BUILD)/hd.img
 # -n 2: two at a time where python3-pytest-xdist is there. Tests that call `make` form one group and follow each other.
 XDIST := $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && printf '%s' '-n 2 --dist loadgroup')
 e2e-test: all
-	@$(PYTHON) -m pytest -q $(XDIST) tests/e2e
+	@PYTHONSAFEPATH=1 $(PYTHON) -m pytest -q $(XDIST) tests/e2e
