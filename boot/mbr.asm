@@ -39,10 +39,10 @@ CRC32_POLYNOMIAL    equ 0xedb88320      ; IEEE 802.3, lowest bit first
 start:
         cli                             ; no interrupt between SS and SP
         xor ax, ax                      ; every segment starts at physical 0
-        mov ss, ax
+        mov ss, ax                      ; from here to the next instruction the processor holds interrupts back itself
         mov sp, MBR_ADDR                ; the stack grows down from below this sector
-        mov ds, ax
-        mov es, ax
+        mov ds, ax                      ; for data
+        mov es, ax                      ; for what the BIOS writes to ES:DI
         jmp 0:.flat                     ; and CS, which only a far jump can set
 .flat:
         cld                             ; string instructions count upwards
@@ -50,57 +50,57 @@ start:
         mov word [INVALID_OPCODE * 4], no_tsc ; where a processor without rdtsc goes:
         mov [INVALID_OPCODE * 4 + 2], ax      ; vector = offset, segment (AX is still 0)
         rdtsc                           ; EDX:EAX = cycles since power-on
-        mov [BOOT_INFO + INFO_TSC_MBR_OFF], eax
-        mov [BOOT_INFO + INFO_TSC_MBR_OFF + 4], edx
+        mov [BOOT_INFO + INFO_TSC_MBR_OFF], eax ; for the kernel's boot report, by way of boot_info
+        mov [BOOT_INFO + INFO_TSC_MBR_OFF + 4], edx ; the upper half
         sti                             ; the BIOS's disk code waits for interrupts
 
         mov ah, 0x41                    ; are there int 13h extensions?
         mov bx, 0x55aa                  ; the question's signature
-        mov dl, [DRIVE]
-        int 0x13
-        mov si, text_no_lba
+        mov dl, [DRIVE]                 ; rdtsc has destroyed DL
+        int 0x13                        ; answer in BX, CX and the carry flag
+        mov si, text_no_lba             ; what `fail` will say, here and below: set before the checks it belongs to
         jc fail                         ; the BIOS does not know the function
         cmp bx, 0xaa55                  ; the answer's signature: the bytes swapped
-        jne fail
+        jne fail                        ; something else answered
         test cl, 1                      ; bit 0: functions 42h to 44h, extended read among them
-        jz fail
+        jz fail                         ; it knows the question, but not these functions
 
         mov bp, 1                       ; the header's sector alone: how many follow stands in it
-        call read_loader
-        mov si, text_magic
+        call read_loader                ; does not come back from an error
+        mov si, text_magic              ; for the next check
         cmp dword [LOADER_ADDR + HEADER_MAGIC_OFF], HEADER_MAGIC
         jne fail                        ; another disk's second sector, or an overwritten one
         mov si, text_length
-        mov eax, [LOADER_ADDR + HEADER_LOADER_SECS]
+        mov eax, [LOADER_ADDR + HEADER_LOADER_SECS] ; how long the loader says it is
         dec eax                         ; 0 becomes the largest number: one comparison for both bounds
         cmp eax, LOADER_MAX_SECTORS - 1
-        ja fail
+        ja fail                         ; 0, or more than the place from LOADER_ADDR on
         inc ax                          ; back to the length: 1 to LOADER_MAX_SECTORS
-        mov bp, ax
+        mov bp, ax                      ; the number for read_loader, and for the checksum below
         call read_loader                ; all of it, the first sector once more
 
         ; CRC-32 of what lies behind the header, bit by bit: slow, short, and at most 16 KiB.
-        mov cx, bp
+        mov cx, bp                      ; sectors once more
         shl cx, 9                       ; sectors to bytes
-        sub cx, HEADER_BYTES
-        mov si, LOADER_ADDR + HEADER_BYTES
+        sub cx, HEADER_BYTES            ; the header holds the sum, so it cannot be part of it
+        mov si, LOADER_ADDR + HEADER_BYTES ; first byte of the sum
         or eax, -1                      ; CRC-32 starts with all bits set
 .byte:
         xor al, [si]                    ; eight bits of the text enter at the low end
-        inc si
+        inc si                          ; the next byte
         mov bl, 8                       ; and are divided out one after the other
 .bit:
         shr eax, 1                      ; the lowest bit leaves, into the carry flag
-        jnc .next
+        jnc .next                       ; clear: nothing to subtract
         xor eax, CRC32_POLYNOMIAL       ; it was set: subtract the polynomial (without borrows)
 .next:
-        dec bl
-        jnz .bit
-        loop .byte
+        dec bl                          ; one bit fewer
+        jnz .bit                        ; eight of them
+        loop .byte                      ; CX bytes
         not eax                         ; and ends with all bits turned round
-        mov si, text_checksum
-        cmp eax, [LOADER_ADDR + HEADER_LOADER_CRC]
-        jne fail
+        mov si, text_checksum           ; for the last check
+        cmp eax, [LOADER_ADDR + HEADER_LOADER_CRC] ; what mkimage.py has counted
+        jne fail                        ; not the loader that was put there
 
         mov dl, [DRIVE]                 ; what the BIOS told us, for the loader
         jmp LOADER_ADDR + HEADER_BYTES  ; CS is 0 already
@@ -108,22 +108,22 @@ start:
 ; read_loader - reads BP sectors from HEADER_LBA to LOADER_ADDR. Fails with a message.
 ; At most 32 sectors from a multiple of 32 KiB on: no transfer crosses a 64 KiB boundary.
 read_loader:
-        mov di, READ_TRIES
+        mov di, READ_TRIES              ; tries left
 .try:
         mov [packet.count], bp          ; each time anew: the BIOS writes back what it has read
         mov ah, 0x42                    ; extended read
-        mov dl, [DRIVE]
-        mov si, packet
-        int 0x13
+        mov dl, [DRIVE]                 ; the BIOS's number of the disk
+        mov si, packet                  ; DS:SI: what, where, how much
+        int 0x13                        ; result in the carry flag
         jnc .done                       ; carry clear: all sectors are there
         xor ah, ah                      ; reset the drive before the next try (DL still names it)
-        int 0x13
-        dec di
-        jnz .try
-        mov si, text_read
+        int 0x13                        ; whether it worked shows at the next read
+        dec di                          ; one try fewer
+        jnz .try                        ; until none is left
+        mov si, text_read               ; no try went well
         jmp fail
 .done:
-        ret
+        ret                             ; the sectors are there
 
 no_tsc:                                 ; exception 6 comes here; its stack frame does not matter
         mov si, text_cpu

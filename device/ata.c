@@ -95,7 +95,7 @@ static enum ata_status command_start(unsigned drive, uint32_t lba, uint32_t coun
 }
 
 static enum ata_status identify(unsigned drive, uint32_t *sectors) {
-    uint16_t words[SECTOR_WORDS];
+    uint16_t words[SECTOR_WORDS] = {0};
     enum ata_status status = command_start(drive, 0, 0, COMMAND_IDENTIFY);
     if (status != ATA_OK) return status;
     if (inb(REG_STATUS) == 0) return ATA_NO_DISK; // an absent drive answers with zeros

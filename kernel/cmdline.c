@@ -115,8 +115,8 @@ static void read_option(struct options *out, const struct option *option, const 
         ksnprintf(text, sizeof text, "'%s' wants a value (%s)", option->name, option->form);
         problem(out, text);
     } else if (!option->read(out, value)) {
-        ksnprintf(text, sizeof text, "bad value '%s' for '%s' (%s)", shown(word, value),
-                  option->name, option->form);
+        ksnprintf(text, sizeof text, "bad value '%s' for '%s' (%s)",
+                  shown(word, value ? value : ""), option->name, option->form);
         problem(out, text);
     }
 }

@@ -1,12 +1,13 @@
 // demo.c - see demo.h. Four threads, three priorities, one heap.
 //
-//   1  Each thread allocates blocks of several sizes, a tick apart, prints the addresses it got, and holds them.
-//   2  While all hold, the descriptors are looked at: this is the heap "at work".
-//   3  Each checks and frees, and then goes on for ROUNDS rounds with random sizes, preempted by the others.
-//   4  All have ended: every block must have kept its bytes, and every frame must be back in its pool.
+//   1  Each thread allocates blocks of several sizes, a tick apart, prints the addresses it got,
+//   and holds them. 2  While all hold, the descriptors are looked at: this is the heap "at work". 3
+//   Each checks and frees, and then goes on for ROUNDS rounds with random sizes, preempted by the
+//   others. 4  All have ended: every block must have kept its bytes, and every frame must be back
+//   in its pool.
 //
-// A block is filled with its owner's own pattern. If two live blocks shared memory, or one thread's free gave
-// another's block away, a pattern would break.
+// A block is filled with its owner's own pattern. If two live blocks shared memory, or one thread's
+// free gave another's block away, a pattern would break.
 #include "kernel/demo.h"
 
 #include <stddef.h>
@@ -54,9 +55,10 @@ static struct worker workers[WORKERS] = {
 static struct semaphore holding; // up once by each worker that holds its blocks of part 1
 static struct semaphore go_on;   // up once for each worker when the descriptors have been looked at
 
-// ---- what a worker does ----------------------------------------------------------------------------------
+// ---- what a worker does -------------------------------------------------------------------------
 
-// A linear congruential generator: the same numbers at every boot. The low bits are poor and left out.
+// A linear congruential generator: the same numbers at every boot. The low bits are poor and left
+// out.
 static uint32_t random_below(struct worker *worker, uint32_t limit) {
     worker->random = worker->random * 1664525u + 1013904223u;
     return (worker->random >> 8) % limit;
@@ -90,9 +92,11 @@ static void block_give(struct worker *worker, struct block *block) {
 static void address_print(const struct worker *worker, const struct block *block) {
     uint32_t room = (uint32_t)sys_usable_size(block->at);
     bool large = room > heap.block_max;
-    kprintf("%s (priority %2u) malloc addr: %p, %5u bytes: %s %u\n", worker->name, worker->priority,
-            (void *)block->at, block->bytes, large ? "frames," : "a block of",
-            large ? room / PG_SIZE : room);
+    char holder[24];
+    ksnprintf(holder, sizeof holder, large ? "%u frames" : "a block of %u",
+              large ? room / PG_SIZE : room);
+    kprintf("%s (priority %2u) malloc addr: %p, %5u bytes in %s\n", worker->name, worker->priority,
+            (void *)block->at, block->bytes, holder);
 }
 
 // Part 1, and 2 between the semaphores.
@@ -131,7 +135,7 @@ static int work(void *argument) {
     return 0;
 }
 
-// ---- what main looks at ------------------------------------------------------------------------------------
+// ---- what main looks at -------------------------------------------------------------------------
 
 // The heap at one moment.
 struct moment {
@@ -174,7 +178,8 @@ static uint32_t workers_start(void) {
     return started;
 }
 
-// Waits for the workers' end. True if all there should be were there, and none has anything to complain of.
+// Waits for the workers' end. True if all there should be were there, and none has anything to
+// complain of.
 static bool workers_end(void) {
     bool good = true;
     for (uint32_t i = 0; i < WORKERS; i++) {
@@ -192,7 +197,8 @@ static bool verdict(bool good, const char *what) {
     return good;
 }
 
-// Part 4. An empty arena of each size stays open for the next allocation: sys_trim() asks for its frames.
+// Part 4. An empty arena of each size stays open for the next allocation: sys_trim() asks for its
+// frames.
 static bool frames_came_back(void) {
     uint32_t trimmed = sys_trim();
     bool good = true;

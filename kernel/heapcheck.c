@@ -248,11 +248,10 @@ char *heap_who(char *to, size_t room, uintptr_t address) {
     uint32_t frame = (uint32_t)(off >> PG_SHIFT);
     const struct arena *arena = &heap.arena[frame];
     if (arena->back / sizeof *arena <= frame) arena -= arena->back / sizeof *arena;
-    if (!arena->desc && arena->head == 0 && arena->seal == 0) {
-        who_frame(to, room, frame, address);
-    } else if (!arena_sealed(arena)) {
+    bool blank = !arena->desc && arena->head == 0 && arena->seal == 0;
+    if (!blank && !arena_sealed(arena)) {
         ksnprintf(to, room, "an arena whose record was overwritten, kernel_pool frame %u", frame);
-    } else if (arena->large) {
+    } else if (blank || arena->large) {
         who_frame(to, room, frame, address);
     } else {
         who_small(to, room, arena, address);

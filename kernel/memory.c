@@ -510,7 +510,7 @@ static __attribute__((noinline)) void give_slow(uintptr_t p, uintptr_t caller) {
         uint32_t block;
         port_state state = port_lock();
         fault = heap_classify(p, &arena, &block);
-        if (fault == HEAP_OK) {
+        if (fault == HEAP_OK && arena) { // never without: the analyzer cannot know
             if (arena->large) large_close(arena);
             else arena_put(arena, arena->desc, block);
         }
@@ -562,7 +562,7 @@ static size_t heap_capacity(uintptr_t p, uintptr_t caller, struct arena **arena)
         uint32_t block;
         port_state state = port_lock();
         fault = heap_classify(p, arena, &block);
-        if (fault == HEAP_OK) {
+        if (fault == HEAP_OK && *arena) {
             bytes = (*arena)->large ? (size_t)(*arena)->cnt * PG_SIZE : (*arena)->desc->block_size;
         }
         port_unlock(state);

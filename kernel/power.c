@@ -29,8 +29,7 @@ noreturn void power_cut(unsigned status) {
 
 noreturn void power_reboot(void) {
     irq_disable();
-    for (int polls = 0; polls < 100000 && (inb(KEYBOARD_PORT) & KEYBOARD_INPUT_FULL); polls++)
-        continue;
+    for (int polls = 0; polls < 100000 && (inb(KEYBOARD_PORT) & KEYBOARD_INPUT_FULL); polls++) {}
     outb(KEYBOARD_PORT, KEYBOARD_RESET);
     for (int polls = 0; polls < 100000; polls++) inb(KEYBOARD_PORT); // it takes a moment
     // No such controller. An interrupt without an IDT is a triple fault, and that resets any PC.

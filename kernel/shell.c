@@ -7,7 +7,8 @@
 // Line editing: backspace, Ctrl-U and Ctrl-C (an empty line). Cursor keys arrive as "ESC [ A" and
 // are dropped.
 //
-// Shortcomings: no history, no quotes, no pipes.
+// Shortcomings: no history, no quotes, no pipes; the key after a lone Escape is taken for the rest
+// of a cursor key's sequence and lost.
 #include "kernel/shell.h"
 
 #include <stdbool.h>

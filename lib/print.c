@@ -234,7 +234,7 @@ void kprintf(const char *format, ...) {
     va_end(args);
     if (length >= sizeof line) {
         length = sizeof line - 1;
-        memcpy(line + length - 4, "...\n", 4);
+        for (size_t i = 0; i < 4; i++) line[length - 4 + i] = "...\n"[i];
     }
     sink_write(line, length);
 }

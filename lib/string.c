@@ -12,6 +12,7 @@ void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
     __asm__ volatile("rep movsl" : "+D"(at), "+S"(from), "+c"(words) : : "memory");
     __asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(rest) : : "memory");
 #else
+    // cppcheck-suppress useStandardLibrary
     for (size_t i = 0; i < bytes; i++) ((char *)to)[i] = ((const char *)from)[i];
 #endif
     return to;

@@ -95,7 +95,8 @@ def judge(lines, ending):
     if ending.timed_out and last not in QEMU_EXIT:
         return Verdict(HANG, f"hang: no last line within {ending.seconds:g} s" + last_words(lines))
     if last not in QEMU_EXIT:
-        return Verdict(NO_LAST_LINE, f'the last line "{LAST_PASSED}" is missing, and the exit says: {told}' + last_words(lines))
+        return Verdict(NO_LAST_LINE, f'the last line "{LAST_PASSED}" is missing, and the exit says: {told}'
+                       + last_words(lines))
     if ending.status is None:
         return Verdict(HANG, f'hang: the emulator did not end after "{last}"')
     if last == LAST_FAILED:

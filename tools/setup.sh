@@ -10,7 +10,8 @@
 # to install the other. `gcc -m32 -ffreestanding` needs lib32gcc-12-dev only (the 32-bit libgcc).
 #
 # Recommended packages are left out, so what we rely on is named here itself: libc6-dev for host programs,
-# libclang-rt-dev for the sanitizers and the fuzzer, bochs-x for the window of Bochs (xvfb to test it without a display).
+# libclang-rt-dev for the sanitizers and the fuzzer, bochs-x for the window of Bochs (xvfb to test it
+# without a display).
 set -eu
 
 packages='

@@ -190,7 +190,8 @@ def elf(**changed):
         (ehdr if name in ehdr else phdr)[name] = value
     e, p = ehdr.values(), phdr.values()
     ident, (kind, machine, entry, phoff, phentsize, phnum) = list(e)[:4], list(e)[4:]
-    head = struct.pack("<4s3B9xHHIIIIIHHHHHH", *ident, kind, machine, 1, entry, phoff, 0, 0, 52, phentsize, phnum, 0, 0, 0)
+    head = struct.pack("<4s3B9xHHIIIIIHHHHHH", *ident, kind, machine, 1, entry, phoff, 0, 0, 52, phentsize, phnum,
+                       0, 0, 0)
     return (head + struct.pack("<8I", *p, 4096)).ljust(0x100, b"\0") + b"\xf4" * 16
 
 
@@ -365,7 +366,8 @@ def test_largest_parts_boot(image, tmp_path):
     loader = parts.data[parts.loader:parts.cmdline].ljust(32 * SECTOR, b"\xa5")
     exits = bytes.fromhex("b812000000 e7f4 f4")  # as above, at the very end of the file
     size = 0x80000 - 0x100
-    kernel = elf(filesz=size, memsz=size, entry=0x80100000 + size - len(exits))[:0x100].ljust(0x80000 - len(exits), b"\x5a")
+    head = elf(filesz=size, memsz=size, entry=0x80100000 + size - len(exits))[:0x100]
+    kernel = head.ljust(0x80000 - len(exits), b"\x5a")
     path = tmp_path / "large.img"
     path.write_bytes(mkimage.make_image(parts.data[:SECTOR], loader, kernel + exits, b""))
     assert qemu(path) == (37, "")

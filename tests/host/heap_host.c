@@ -23,7 +23,7 @@ bool host_in_interrupt;
 // Records: just as many as the pools have frames, from malloc(), so that ASan sees a step outside.
 static struct frame *kernel_frame, *user_frame;
 static struct arena *arena;
-static struct port_run kernel_run[8], user_run = {0, HOST_USER_FRAMES};
+static struct port_run kernel_run[HOST_RUNS_MAX], user_run = {0, HOST_USER_FRAMES};
 static size_t kernel_runs;
 static uint32_t kernel_frames;
 
@@ -126,7 +126,7 @@ void host_window_close(void) { window_protect(kernel_frames, PROT_NONE); }
 void host_window_open(void) { window_protect(kernel_frames, PROT_READ | PROT_WRITE); }
 
 void host_heap_start_runs(uint32_t frames, const struct port_run *run, size_t runs) {
-    assert_true(frames <= HOST_FRAMES_MAX && runs <= sizeof kernel_run / sizeof kernel_run[0]);
+    assert_true(frames <= HOST_FRAMES_MAX && runs <= HOST_RUNS_MAX);
     if (host_heap_base == 0) window_map();
     window_protect(HOST_FRAMES_MAX, PROT_NONE); // so that nothing is mapped behind the pool
     kernel_frames = frames;

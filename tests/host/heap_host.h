@@ -16,6 +16,7 @@
 
 #define HOST_FRAMES_MAX 4096u // of the window: 16 MiB
 #define HOST_USER_FRAMES 64u
+#define HOST_RUNS_MAX 16u
 #define HOST_PHYS 0x100000ull // physical address of the kernel pool's first frame, made up
 
 // A heap of `frames` frames in one run, or of the given runs. memory_init() is called; its frames

@@ -188,7 +188,7 @@ TEST(a_longer_line_is_cut_and_named) {
     char line[CMDLINE_BYTES + 100];
     memset(line, ' ', sizeof line);
     memcpy(line, "batch", 5);
-    memcpy(line + CMDLINE_BYTES - 3, "demo=no", 8); // "de" is left of it
+    snprintf(line + CMDLINE_BYTES - 3, 8, "demo=no"); // "de" is left of it
     parse(line);
     assert_true(options.batch && options.demo);
     assert_int_equal(options.problem_count, 2);

@@ -215,6 +215,23 @@ static void holes_stay_holes(void **state) {
     assert_frame_refused(12, 1, HEAP_NOT_ALLOCATED); // in a hole
 }
 
+// Runs of 33 to 39 frames share a bin, and eight of them are looked at: memory.c, shortcomings.
+// `shorter` runs of 33 stand before the one of 39 that would serve.
+static uint32_t find_behind(uint32_t shorter) {
+    struct port_run runs[HOST_RUNS_MAX] = {{0, 39}};
+    for (uint32_t i = 1; i <= shorter; i++) runs[i] = (struct port_run){40 * i, 33};
+    host_heap_start_runs(40 * (shorter + 1), runs, shorter + 1);
+    return frame_alloc(POOL_KERNEL, 39);
+}
+
+static void long_runs_are_looked_for_eight_deep(void **state) {
+    (void)state;
+    assert_int_equal(find_behind(7), 0);
+    assert_int_equal(find_behind(8), FRAME_NONE);
+    assert_int_equal(frame_alloc(POOL_KERNEL, 33), 40 * 8); // and with one out of the way
+    assert_int_equal(frame_alloc(POOL_KERNEL, 39), 0);
+}
+
 // Three runs side by side, given back in each of the six orders.
 static void neighbours_join_in_any_order(void **state) {
     (void)state;
@@ -916,6 +933,7 @@ int main(void) {
         TEST(frame_counts_out_of_range),
         TEST(wrong_frames_are_refused),
         TEST(holes_stay_holes),
+        TEST(long_runs_are_looked_for_eight_deep),
         TEST(neighbours_join_in_any_order),
         TEST(size_zero_gives_null),
         TEST(sizes_meet_their_descriptor),

@@ -26,8 +26,9 @@ static void console_show(const char *text, size_t bytes) {
     console_write(text, bytes);
 }
 
-// kprintf's sink while a test runs: to the console as always, and into `printed`. A report that the test waits for
-// is kept and not shown: hundreds of them would hide the one that nobody waited for. Any context, interrupts off.
+// kprintf's sink while a test runs: to the console as always, and into `printed`. A report that the
+// test waits for is kept and not shown: hundreds of them would hide the one that nobody waited for.
+// Any context, interrupts off.
 static void sink_keep(const char *text, size_t bytes) {
     bool expected = report_due && strncmp(text, "heap: ", 6) == 0;
     if (!expected) console_show(text, bytes);
@@ -110,8 +111,8 @@ static void balance_check(const struct balance *before) {
     if (heap_check() != 0) failed = true; // it says why
 }
 
-// The name first, so that a hang has one; if anything was printed meanwhile, the result stands on a line of its own
-// that has the name again.
+// The name first, so that a hang has one; if anything was printed meanwhile, the result stands on a
+// line of its own that has the name again.
 static bool run_one(const struct ktest *test) {
     struct balance before;
     balance_take(&before);

@@ -5,8 +5,9 @@
 //         KREPORT(HEAP_OUTSIDE, 7, sys_free((void *)7));
 //     }
 //
-// KTEST() puts the test's name and function into the linker's section .ktests; nothing else lists it. A failed
-// check says where, marks the test as failed, and goes on: a test leaves nothing behind, whatever happens.
+// KTEST() puts the test's name and function into the linker's section .ktests; nothing else lists
+// it. A failed check says where, marks the test as failed, and goes on: a test leaves nothing
+// behind, whatever happens.
 //
 // Beside its own checks every test must
 //   - give back all it took: frames_free() of both pools, after sys_trim(), as before;
@@ -49,13 +50,16 @@ struct ktest {
     ktest_check_eq((uint32_t)(a), (uint32_t)(b), __FILE__, __LINE__, #a " == " #b)
 
 // As KCHECK, and leaves the test (a void function) if it fails: for what the rest stands on.
-#define KNEED(condition)                \
-    do {                                \
-        if (!KCHECK(condition)) return; \
+#define KNEED(condition)                                        \
+    do {                                                        \
+        if (!(condition)) {                                     \
+            ktest_check(false, __FILE__, __LINE__, #condition); \
+            return;                                             \
+        }                                                       \
     } while (0)
 
-// Runs `call`, a statement, which must give exactly one report: this fault, for this pointer. The report is in
-// ktest_printed(), not on the console.
+// Runs `call`, a statement, which must give exactly one report: this fault, for this pointer. The
+// report is in ktest_printed(), not on the console.
 #define KREPORT(expected_fault, pointer, call)                                          \
     do {                                                                                \
         ktest_report_expect();                                                          \
@@ -63,12 +67,13 @@ struct ktest {
         ktest_report_check((expected_fault), (uintptr_t)(pointer), __FILE__, __LINE__); \
     } while (0)
 
-// Runs the tests that a comma-separated list names (`NAME`, `NAME*`), in the list's order. Prints a line for each and
-// the sum; returns how many failed. An entry of the list that names no test counts as one failure.
+// Runs the tests that a comma-separated list names (`NAME`, `NAME*`), in the list's order. Prints a
+// line for each and the sum; returns how many failed. An entry of the list that names no test
+// counts as one failure.
 int ktest_run(const char *list);
 
-// What was printed since the current test's start, or since ktest_printed_clear(); the first KTEST_PRINTED_MAX - 1
-// characters of it.
+// What was printed since the current test's start, or since ktest_printed_clear(); the first
+// KTEST_PRINTED_MAX - 1 characters of it.
 #define KTEST_PRINTED_MAX 2048
 const char *ktest_printed(void);
 void ktest_printed_clear(void);
@@ -79,7 +84,7 @@ bool ktest_check_eq(uint32_t a, uint32_t b, const char *file, int line, const ch
 void ktest_report_expect(void);
 void ktest_report_check(enum heap_fault fault, uintptr_t pointer, const char *file, int line);
 
-// ---- accesses that may fault (ktest_fault.c) ---------------------------------------------------------
+// ---- accesses that may fault (ktest_fault.c) ----------------------------------------------------
 
 struct ktest_fault {
     bool faulted;
@@ -90,8 +95,8 @@ struct ktest_fault {
 #define FAULT_PRESENT 1u
 #define FAULT_WRITING 2u
 
-// Reads / writes one byte and comes back even if that is a page fault. A write that succeeds leaves the byte
-// as it was: it writes what it read, unless the read faulted. Threads only.
+// Reads / writes one byte and comes back even if that is a page fault. A write that succeeds leaves
+// the byte as it was: it writes what it read, unless the read faulted. Threads only.
 struct ktest_fault ktest_try_read(uintptr_t address);
 struct ktest_fault ktest_try_write(uintptr_t address);
 // Writes `value` without reading first.

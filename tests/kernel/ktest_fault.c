@@ -1,7 +1,8 @@
 // ktest_fault.c - one access to memory that may be a page fault, and what the fault said.
 //
-// The access is a single instruction with a label behind it. While it is under way, on_fault() stands in for the panic: it notes
-// the fault and moves the saved eip to the label, so that the interrupted code goes on there.
+// The access is a single instruction with a label behind it. While it is under way, on_fault()
+// stands in for the panic: it notes the fault and moves the saved eip to the label, so that the
+// interrupted code goes on there.
 #include <stddef.h>
 
 #include "kernel/interrupt.h"

@@ -18,7 +18,8 @@ KTEST(ata_reads_the_boot_sector) {
     KCHECK_EQ(second[HEADER_MAGIC_OFF / 4], HEADER_MAGIC);
 }
 
-// Many sectors at once are the same as one by one: a DRQ that is polled once for all reads zeros instead.
+// Many sectors at once are the same as one by one: a DRQ that is polled once for all reads zeros
+// instead.
 KTEST(ata_reads_many_sectors) {
     uint8_t *many = sys_malloc(SECTORS * ATA_SECTOR_BYTES);
     KNEED(many != NULL);

@@ -1,4 +1,5 @@
-// test_boot.c - the state the loader and the first lines of the kernel leave, and the totals made from it.
+// test_boot.c - the state the loader and the first lines of the kernel leave, and the totals made
+// from it.
 #include "kernel/bootinfo.h"
 #include "kernel/layout.h"
 #include "kernel/memmap.h"
@@ -24,8 +25,9 @@ KTEST(boot_info) {
     KCHECK(boot->tsc_mbr < boot->tsc_loader && boot->tsc_loader < rdtsc());
 }
 
-// 0xb00 holds, as in the seed, the total in bytes: here the bytes of all usable entries below 4 GiB.
-// Worked out from the raw entries without the normaliser, so only where no two of them overlap.
+// 0xb00 holds, as in the seed, the total in bytes: here the bytes of all usable entries below 4
+// GiB. Worked out from the raw entries without the normaliser, so only where no two of them
+// overlap.
 KTEST(boot_total_at_0xb00) {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < boot->map_count; i++) {
@@ -40,7 +42,8 @@ KTEST(boot_total_at_0xb00) {
 
 static struct memmap map; // 4 KiB: too much for a stack of 16
 
-// Nothing usable is lost between the firmware's map and the pools but what the kernel holds, to the frame.
+// Nothing usable is lost between the firmware's map and the pools but what the kernel holds, to the
+// frame.
 KTEST(boot_map_and_pools) {
     KNEED(memmap_normalize(raw, boot->map_count, &map) == 0);
     uint32_t total = *(const volatile uint32_t *)P2V(TOTAL_MEM_ADDR);

@@ -49,8 +49,8 @@ KTEST(device_console_input_is_empty) {
     KCHECK_EQ(console_try_getc(), -1); // nobody types into a test
 }
 
-// What does not touch the console's text must not disturb it: control characters, a line longer than the screen, more
-// lines than the screen has.
+// What does not touch the console's text must not disturb it: control characters, a line longer
+// than the screen, more lines than the screen has.
 KTEST(device_console_takes_any_text) {
     console_write("", 0);
     for (int line = 0; line < 3; line++) {

@@ -1,4 +1,5 @@
-// test_heap.c - the heap as its users know it: sizes, contents, alignment, and what it refuses with NULL.
+// test_heap.c - the heap as its users know it: sizes, contents, alignment, and what it refuses with
+// NULL.
 //
 // What a wrong pointer gets is in test_heap_misuse.c, the edge of memory in test_heap_limits.c.
 #include "kernel/heapcheck.h"
@@ -66,7 +67,8 @@ KTEST(heap_sizes_near_the_end) {
     KCHECK_EQ(sys_malloc(0x7fffffffu), NULL);
 }
 
-// Case 3: each size from 1 to 1024 goes to the smallest descriptor that holds it; 1025 goes to frames.
+// Case 3: each size from 1 to 1024 goes to the smallest descriptor that holds it; 1025 goes to
+// frames.
 KTEST(heap_size_to_descriptor) {
     for (uint32_t size = 1; size <= 1025; size++) {
         size_t i = 0;
@@ -226,7 +228,8 @@ KTEST(heap_blocks_are_disjoint) {
         sys_free(block[i * 7 % COUNT]); // 7 and 300 have no common divisor
 }
 
-// Measured on other kernels: with a stale translation two live blocks share one frame after just these calls.
+// Measured on other kernels: with a stale translation two live blocks share one frame after just
+// these calls.
 KTEST(heap_no_frame_serves_two) {
     uint8_t *first = sys_malloc(3000);
     KNEED(first != NULL);

@@ -67,8 +67,8 @@ static void check_grow_fails(struct link *chain) {
 
 static int ends_at_once(void *argument) { return 7; }
 
-// A thread is made in several steps, and here the memory ends at each: three frames of stack, one for its record's arena.
-// What was taken before the step that failed must come back.
+// A thread is made in several steps, and here the memory ends at each: three frames of stack, one
+// for its record's arena. What was taken before the step that failed must come back.
 static void check_thread_needs_four(struct link **frames) {
     for (uint32_t have = 0; have <= 4; have++) {
         struct thread *thread = thread_create("step", PRIORITY_DEFAULT, ends_at_once, NULL);
@@ -80,7 +80,8 @@ static void check_thread_needs_four(struct link **frames) {
     }
 }
 
-// Case 21: all frames taken, failure at each step, all given back; and the same run again gives as much.
+// Case 21: all frames taken, failure at each step, all given back; and the same run again gives as
+// much.
 KTEST(heap_exhaustion_and_recovery) {
     sys_trim();
     uint32_t free = frames_free(POOL_KERNEL);
@@ -113,7 +114,8 @@ KTEST(heap_exhaustion_by_blocks) {
     }
 }
 
-// Gives back the single frames that stand at odd numbers. Returns how many; the others stay in the chain.
+// Gives back the single frames that stand at odd numbers. Returns how many; the others stay in the
+// chain.
 static uint32_t give_every_second(struct link **chain) {
     struct link *keep = NULL;
     uint32_t given = 0;
@@ -130,8 +132,9 @@ static uint32_t give_every_second(struct link **chain) {
     return given;
 }
 
-// Case 22, and its limit (docs/caveats.md): with every second frame taken each free frame can be had by itself, two in
-// a row cannot, although half of the memory is free. Given back, the frames join again.
+// Case 22, and its limit (docs/caveats.md): with every second frame taken each free frame can be
+// had by itself, two in a row cannot, although half of the memory is free. Given back, the frames
+// join again.
 KTEST(heap_checkerboard) {
     sys_trim();
     uint32_t half = frames_free(POOL_KERNEL) / 2 * PG_SIZE;
@@ -154,7 +157,8 @@ KTEST(heap_checkerboard) {
 
 #define RUNS 600
 
-// Runs of frames of many lengths, given back in another order than taken: at the end they are one again.
+// Runs of frames of many lengths, given back in another order than taken: at the end they are one
+// again.
 KTEST(frame_runs_join) {
     static uint32_t first[RUNS];
     uint32_t free = frames_free(POOL_USER), taken = 0, count = 0;
@@ -178,7 +182,7 @@ KTEST(frame_runs_join) {
     KCHECK_EQ(frame_alloc(POOL_USER, UINT32_MAX), FRAME_NONE);
 }
 
-// ---- threads -----------------------------------------------------------------------------------------------
+// ---- threads ------------------------------------------------------------------------------------
 
 static void *handed_over[3];
 
@@ -259,7 +263,8 @@ static int churn(void *argument) {
     return 0;
 }
 
-// Three threads that take turns wherever the timer finds them, and one above them that wakes at ticks.
+// Three threads that take turns wherever the timer finds them, and one above them that wakes at
+// ticks.
 KTEST(heap_threads_at_the_same_time) {
     static struct churner churner[CHURNERS];
     struct thread *thread[CHURNERS];

@@ -1,7 +1,7 @@
 // test_heap_misuse.c - wrong calls: each gives its one report, and leaves the heap as it was.
 //
-// KREPORT() sees to the one report, the end of every test to the frames and to heap_check(). What was live stays usable:
-// each test frees it afterwards, and that must give no report.
+// KREPORT() sees to the one report, the end of every test to the frames and to heap_check(). What
+// was live stays usable: each test frees it afterwards, and that must give no report.
 #include "kernel/heapcheck.h"
 #include "kernel/interrupt.h"
 #include "kernel/layout.h"
@@ -51,7 +51,8 @@ KTEST(heap_double_free_of_a_large_area) {
     refused(HEAP_NOT_ALLOCATED, p);
 }
 
-// Case 12, inside blocks. A header that the user's own data fakes where the seed has the arena's means nothing.
+// Case 12, inside blocks. A header that the user's own data fakes where the seed has the arena's
+// means nothing.
 KTEST(heap_interior_pointer) {
     char *p = sys_malloc(64), *q = sys_malloc(64);
     KNEED(p != NULL && q != NULL);
@@ -70,7 +71,8 @@ KTEST(heap_interior_pointer) {
     sys_free(q);
 }
 
-// Case 12, inside a large area: in its first page, at a page's start, in its last byte; with faked headers there too.
+// Case 12, inside a large area: in its first page, at a page's start, in its last byte; with faked
+// headers there too.
 KTEST(heap_interior_pointer_of_a_large_area) {
     char *p = sys_malloc(3 * PG_SIZE);
     KNEED(p != NULL);
@@ -156,7 +158,8 @@ KTEST(heap_frames_go_back_whole) {
     frame_free(POOL_USER, frame, 4);
 }
 
-// Case 15: a record that was overwritten is noticed, its block is not taken back, and nothing is closed.
+// Case 15: a record that was overwritten is noticed, its block is not taken back, and nothing is
+// closed.
 KTEST(heap_corrupt_arena) {
     void *p = sys_malloc(200);
     KNEED(p != NULL);
@@ -202,7 +205,7 @@ KTEST(heap_report_text) {
     sys_free(keep);
 }
 
-// ---- interrupts ------------------------------------------------------------------------------------------
+// ---- interrupts ---------------------------------------------------------------------------------
 
 #define SPARE_IRQ 5 // no device of ours; its vector is raised by an instruction
 

@@ -1,5 +1,6 @@
-// test_lib.c - lib/ as the kernel's own compiler made it. The host's tests are the thorough ones; these look at
-// what differs on the target: string instructions, 32-bit words, no C library behind it.
+// test_lib.c - lib/ as the kernel's own compiler made it. The host's tests are the thorough ones;
+// these look at what differs on the target: string instructions, 32-bit words, no C library behind
+// it.
 #include "lib/bitmap.h"
 #include "lib/list.h"
 #include "lib/print.h"

@@ -1,7 +1,8 @@
-// test_paging.c - what the page tables promise (kernel/layout.h, kernel/paging.h), tried on the processor.
+// test_paging.c - what the page tables promise (kernel/layout.h, kernel/paging.h), tried on the
+// processor.
 //
-// The tables are read for what they say, and the memory is touched for what the processor does: WP off, or a translation
-// that is stale, shows only there.
+// The tables are read for what they say, and the memory is touched for what the processor does: WP
+// off, or a translation that is stale, shows only there.
 #include "kernel/layout.h"
 #include "kernel/memory.h"
 #include "kernel/paging.h"
@@ -106,7 +107,8 @@ KTEST(paging_no_user_access) {
     KCHECK_EQ(strangers, 0);
 }
 
-// Every frame of the kernel pool is at its place in the heap window, writable, and nothing else is there.
+// Every frame of the kernel pool is at its place in the heap window, writable, and nothing else is
+// there.
 KTEST(paging_heap_window) {
     const struct pool *pool = &mem_pool[POOL_KERNEL];
     uint32_t mapped = 0, wrong = 0, entry;
@@ -161,8 +163,9 @@ KTEST(paging_guard_under_each_stack) {
 
 #define ROUNDS 64
 
-// One address, again and again another frame behind it: what is read must always be the new one. A frame of the kernel
-// pool can be written through the heap window, behind the back of the mapping under test.
+// One address, again and again another frame behind it: what is read must always be the new one. A
+// frame of the kernel pool can be written through the heap window, behind the back of the mapping
+// under test.
 KTEST(paging_no_stale_translation) {
     uint32_t frame[2] = {frame_alloc(POOL_KERNEL, 1), frame_alloc(POOL_KERNEL, 1)};
     KCHECK(frame[0] != FRAME_NONE && frame[1] != FRAME_NONE && frame[0] != frame[1]);

@@ -1,7 +1,7 @@
 # Everything that proves the kernel. Each kind says `N passed, N failed`; tools/testall.py adds them up.
 
 include tools/mk/lint.mk
--include tools/mk/host.mk
+include tools/mk/host.mk
 
 #: make test           everything below; the last line is `N passed, N failed`
 #: make kernel-test    the kernel's own tests, in QEMU and in Bochs
@@ -16,4 +16,4 @@ kernel-test: $(BUILD)/hd.img
 # -n 2: two at a time where python3-pytest-xdist is there. Tests that call `make` form one group and follow each other.
 XDIST := $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && printf '%s' '-n 2 --dist loadgroup')
 e2e-test: all
-	@PYTHONSAFEPATH=1 $(PYTHON) -m pytest -q $(XDIST) tests/e2e
+	@cd tests/e2e && $(PYTHON) -m pytest -q $(XDIST) .
