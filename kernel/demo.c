@@ -1,10 +1,12 @@
 // demo.c - see demo.h. Four threads, three priorities, one heap.
 //
 //   1  Each thread allocates blocks of several sizes, a tick apart, prints the addresses it got,
-//   and holds them. 2  While all hold, the descriptors are looked at: this is the heap "at work". 3
-//   Each checks and frees, and then goes on for ROUNDS rounds with random sizes, preempted by the
-//   others. 4  All have ended: every block must have kept its bytes, and every frame must be back
-//   in its pool.
+//      and holds them.
+//   2  While all hold, the descriptors are looked at: this is the heap "at work".
+//   3  Each checks and frees, and then goes on for ROUNDS rounds with random sizes, preempted by
+//      the others.
+//   4  All have ended: every block must have kept its bytes, and every frame must be back in its
+//      pool.
 //
 // A block is filled with its owner's own pattern. If two live blocks shared memory, or one thread's
 // free gave another's block away, a pattern would break.

@@ -6,6 +6,7 @@ headers are put into an image by tools/mkimage.py, so that their checksums are r
 """
 
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -284,6 +285,17 @@ def test_bochs_ends_too(image, tmp_path, boot):
         path.write_bytes(flipped(parts.data, offset(parts)))
         run = boot("", "bochs", path=str(path))
         assert run.lines == [message] and "the exit says: passed" in run.stderr
+
+
+def test_every_message_is_documented(root):
+    """docs/boot.md has a line for each text of the boot code, and for no other."""
+    texts = set()
+    for name in ("mbr.asm", "loader.asm"):
+        with open(os.path.join(root, "boot", name), encoding="utf-8") as source:
+            texts |= set(re.findall(r'^text_\w+: *db "(.*)", 0', source.read(), re.MULTILINE))
+    with open(os.path.join(root, "docs", "boot.md"), encoding="utf-8") as document:
+        rows = re.findall(r"^\| `(.*)` \| (?:MBR|loader) \|", document.read(), re.MULTILINE)
+    assert len(texts) == 20 and sorted(texts) == sorted(rows)
 
 
 # The tool that makes images.

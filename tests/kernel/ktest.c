@@ -139,7 +139,7 @@ static bool matches(const char *pattern, size_t length, const char *name) {
 
 static void run_matching(const char *pattern, size_t length, int *passed, int *bad) {
     int found = 0;
-    for (const struct ktest *test = ktests_start; test < ktests_end; test++) {
+    for (const struct ktest *test = ktests_start; test != ktests_end; test++) {
         if (!matches(pattern, length, test->name)) continue;
         found++;
         if (run_one(test)) ++*passed;

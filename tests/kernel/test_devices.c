@@ -30,7 +30,7 @@ KTEST(device_timer_ticks) {
 KTEST(device_timer_respects_interrupts_off) {
     KNEED(tick_passes());
     uint32_t state = irq_save(), start = timer_ticks();
-    for (volatile uint32_t spin = 0; spin < 3000000; spin++) continue;
+    for (volatile uint32_t spin = 0; spin < 3000000; spin++) {}
     KCHECK_EQ(timer_ticks(), start);
     irq_restore(state);
     KCHECK(tick_passes());

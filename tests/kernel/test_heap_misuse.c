@@ -56,12 +56,8 @@ KTEST(heap_double_free_of_a_large_area) {
 KTEST(heap_interior_pointer) {
     char *p = sys_malloc(64), *q = sys_malloc(64);
     KNEED(p != NULL && q != NULL);
-    struct { // the seed's meta data, as of a large area of one frame
-        void *desc;
-        uint32_t cnt;
-        bool large;
-    } fake = {NULL, 1, true};
-    memcpy(p, &fake, sizeof fake);
+    static const uint32_t fake[3] = {0, 1, 1}; // the seed's meta data: desc, cnt, large
+    memcpy(p, fake, sizeof fake);
     static const uint32_t offsets[] = {1, 4, 8, 12, 15, 16, 32, 48, 63};
     for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
         refused(HEAP_INTERIOR_POINTER, p + offsets[i]);
@@ -78,7 +74,7 @@ KTEST(heap_interior_pointer_of_a_large_area) {
     KNEED(p != NULL);
     static const uint32_t offsets[] = {1,       16,           1024,        PG_SIZE - 1,
                                        PG_SIZE, PG_SIZE + 12, 2 * PG_SIZE, 3 * PG_SIZE - 1};
-    uint32_t fake[3] = {0, 1, 1};
+    static const uint32_t fake[3] = {0, 1, 1};
     for (uint32_t page = 0; page < 3; page++) memcpy(p + page * PG_SIZE, fake, sizeof fake);
     for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
         refused(HEAP_INTERIOR_POINTER, p + offsets[i]);
@@ -109,7 +105,7 @@ static char data[64] = "not of the heap";
 
 // Case 14: nothing of these is read before it is refused; some would fault.
 KTEST(heap_outside) {
-    char stack[64];
+    char stack[64] = "";
     uintptr_t past = HEAP_BASE + (mem_pool[POOL_KERNEL].frames << PG_SHIFT);
     void *const places[] = {stack,
                             data,
