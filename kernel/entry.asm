@@ -3,7 +3,19 @@
 ; The CPU pushes eflags, cs, eip and for some exceptions an error code (Intel SDM volume 3, 6.12 and
 ; 6.13), then jumps to one of the 48 stubs below. Each stub makes the stack look the same - an error
 ; code and a vector number on top - and goes on in interrupt_common, which saves the registers as
-; struct interrupt_frame of kernel/interrupt.h describes them, and calls interrupt_dispatch(frame).
+; struct interrupt_frame of kernel/interrupt.h describes them, and calls interrupt_dispatch(frame):
+;
+;     higher addresses   | eflags cs eip        |  pushed by the CPU
+;                        | error code           |  by the CPU or the stub
+;                        | vector               |  by the stub
+;                        | ds es fs gs          |  by interrupt_common
+;     frame -----------> | eax .. esi edi       |  pushad: edi lies lowest
+;                        | eip, ebp once more   |  looks like a function's frame, for call traces
+;                        | frame                |  the argument
+;
+; The interrupted thread's esp is not pushed: privilege does not change, so the CPU stays on its
+; stack, and the frame lies there. If the handler's way out is a switch of threads, all of this
+; stays on that stack until the thread is chosen again; then the same code takes it down.
 
 bits 32
 
@@ -18,6 +30,7 @@ section .text
 ; The vectors for which the CPU pushes an error code itself: 8, 10 .. 14, 17, 21.
 %define HAS_ERROR(v) ((v) == 8 || ((v) >= 10 && (v) <= 14) || (v) == 17 || (v) == 21)
 
+; One stub a vector: the CPU does not say which vector it was, the place it jumps to does.
 %macro STUB 1
 stub_%1:
 %if !HAS_ERROR(%1)
@@ -33,6 +46,7 @@ stub_%1:
 %assign v v + 1
 %endrep
 
+; Registers go as they came, flags too: `iret` restores eflags, and interrupts with them.
 interrupt_common:
     push ds
     push es
@@ -56,7 +70,7 @@ interrupt_common:
     pop es
     pop ds
     add esp, 8                      ; vector and error code
-    iret
+    iret                            ; eip, cs, eflags
 
 ; The double-fault task starts here, by a task switch: its own stack, registers from its own TSS.
 global double_fault_entry

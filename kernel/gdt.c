@@ -4,7 +4,16 @@
 // Segments are flat: paging does the protecting. Why a task for double faults: when a thread's
 // stack runs into its guard page, the CPU cannot push the page fault's frame there and raises a
 // double fault; a handler on the same stack would fault a third time, and a third fault resets the
-// machine. A task gate brings its own stack.
+// machine. A task gate brings its own stack:
+//
+//   push on a full stack     page fault          double fault          this task
+//   (guard page) ----------> its frame cannot -> IDT entry 8 is a  ->  own stack; the state that
+//                            be pushed           task gate             failed is in main_tss
+//
+// The kernel's threads are no tasks of the CPU: they all run in the one task of main_tss, which
+// exists only because a task switch must have somewhere to put the old state.
+//
+// Shortcomings: there is no way back from the double-fault task; it ends in a panic.
 #include "kernel/gdt.h"
 
 #include <stddef.h>
@@ -48,6 +57,7 @@ static uint64_t descriptor(uint32_t base, uint32_t limit, uint8_t access, uint8_
     return low | high << 32;
 }
 
+// A TSS needs a descriptor of its own, so that a selector can name it.
 static uint64_t tss_descriptor(const struct tss *tss) {
     return descriptor((uint32_t)(uintptr_t)tss, sizeof *tss - 1, ACCESS_TSS, 0);
 }
@@ -64,6 +74,8 @@ static void double_fault_task_prepare(void) {
     tss->io_map = sizeof *tss;
 }
 
+// The CPU keeps a copy of each descriptor in use, so the segment registers must be loaded anew; cs
+// only by a far jump.
 static void gdt_load(void) {
     struct {
         uint16_t limit;

@@ -42,6 +42,7 @@
 extern const uint32_t interrupt_stubs[VECTOR_COUNT];    // entry.asm
 void interrupt_dispatch(struct interrupt_frame *frame); // called from there
 
+// Where a vector's handler is. Offsets in two halves, as the 80286 left them.
 struct gate {
     uint16_t offset_low, selector;
     uint8_t zero, type;
@@ -49,22 +50,25 @@ struct gate {
 };
 _Static_assert(sizeof(struct gate) == 8, "the CPU's format");
 
+// Written at boot and by interrupt_register(), a word at a time; read by the CPU and in handlers.
 static struct gate idt[VECTOR_COUNT];
 static interrupt_handler *handlers[VECTOR_COUNT];
 static void (*exit_hook)(void); // interrupt_set_exit_hook()
 volatile uint32_t interrupt_depth;
 
+// An interrupt gate turns interrupts off on the way in; a trap gate would not.
 static void gate_set(unsigned vector, uint16_t selector, uint32_t offset, uint8_t type) {
     idt[vector] = (struct gate){(uint16_t)offset, selector, 0, type, (uint16_t)(offset >> 16)};
 }
 
 // Moves the PICs' interrupts from vectors 8 .. 15, where the CPU's exceptions are, to IRQ_BASE.
+// Four "initialisation command words" to each; the second is the vector of its first line.
 static void pic_init(void) {
     outb(PIC1_COMMAND, 0x11); // ICW1: edge triggered, cascade, ICW4 follows
     outb(PIC2_COMMAND, 0x11);
     outb(PIC1_DATA, IRQ_BASE);
     outb(PIC2_DATA, IRQ_BASE + 8);
-    outb(PIC1_DATA, 1 << IRQ_CASCADE);
+    outb(PIC1_DATA, 1 << IRQ_CASCADE); // ICW3: the second PIC hangs on this line of the first
     outb(PIC2_DATA, IRQ_CASCADE);
     outb(PIC1_DATA, 1); // ICW4: 8086 mode
     outb(PIC2_DATA, 1);
@@ -92,6 +96,7 @@ void interrupt_register(unsigned vector, interrupt_handler *handler) {
 
 void interrupt_set_exit_hook(void (*hook)(void)) { exit_hook = hook; }
 
+// A set bit of the mask keeps a line quiet.
 void irq_unmask(unsigned irq) {
     uint16_t port = irq < 8 ? PIC1_DATA : PIC2_DATA;
     outb(port, inb(port) & (uint8_t) ~(1u << irq % 8));
@@ -108,6 +113,7 @@ static bool spurious(unsigned irq) {
     return true;
 }
 
+// From here another thread may go on: exit_hook() then returns only when this one is chosen again.
 static void irq_dispatch(struct interrupt_frame *frame) {
     unsigned irq = frame->vector - IRQ_BASE;
     if (spurious(irq)) return;
@@ -119,6 +125,8 @@ static void irq_dispatch(struct interrupt_frame *frame) {
     if (interrupt_depth == 0 && exit_hook) exit_hook();
 }
 
+// Called by entry.asm, interrupts off. An exception is the running thread's own doing, so its
+// handler counts as the thread: it may do what the thread may.
 void interrupt_dispatch(struct interrupt_frame *frame) {
     // Without a change of privilege the CPU pushes no stack pointer: what lies above the frame is
     // what was there.
@@ -134,12 +142,14 @@ void interrupt_dispatch(struct interrupt_frame *frame) {
 
 // ---- exceptions in words ------------------------------------------------------------------------
 
+// CR2 keeps it until the next page fault.
 uint32_t fault_address(void) {
     uint32_t address;
     __asm__ volatile("movl %%cr2, %0" : "=r"(address));
     return address;
 }
 
+// As the processor's manual calls them (SDM volume 3, table 6-1).
 static const char *exception_name(uint32_t vector) {
     static const char *const names[] = {"divide error",
                                         "debug",
@@ -191,6 +201,7 @@ static noreturn void double_fault_panic(const struct interrupt_frame *frame) {
     panic_at(frame, "double fault, last page fault at %p", (void *)fault_address());
 }
 
+// An error code, where there is one, names a segment selector or an entry of the IDT.
 noreturn void exception_panic(const struct interrupt_frame *frame) {
     const char *name = exception_name(frame->vector);
     switch (frame->vector) {

@@ -1,4 +1,22 @@
 // panic.c - see panic.h.
+//
+// A panic trusts as little as it can: interrupts go off first, it takes no lock and no memory, and
+// before it follows a pointer it asks the page tables. What it prints is in the order of use: what
+// happened, in which thread; the registers; who called whom.
+//
+// Why a call trace works: the kernel is compiled with frame pointers, so the two words at ebp are
+// the caller's ebp and the address to return to, and those at the caller's ebp are its caller's:
+//
+//        higher addresses        +----------------+
+//                                | return address | -> in the caller's caller
+//      the caller's ebp -------> | ebp before     | -> further up, at last 0
+//                                | ...            |
+//                                | return address | -> in the caller
+//      ebp --------------------> | caller's ebp   |
+//                                +----------------+
+//
+// Shortcomings: a function that was inlined, or left by a jump (a tail call), has no frame and is
+// not shown.
 #include "kernel/panic.h"
 
 #include <stdarg.h>
@@ -46,6 +64,7 @@ void call_trace(uintptr_t ebp, uintptr_t eip) {
     }
 }
 
+// All of them: whoever reads a report cannot ask again.
 static void registers_print(const struct interrupt_frame *frame) {
     kprintf("  eax %08x ebx %08x ecx %08x edx %08x\n", frame->eax, frame->ebx, frame->ecx,
             frame->edx);
@@ -65,12 +84,14 @@ static void enter(void) {
     }
 }
 
+// The line that a runner looks for. In one piece, so that nothing comes between.
 static void headline(const char *format, va_list args) {
     char text[256];
     kvsnprintf(text, sizeof text, format, args);
     kprintf("panic: %s (thread %s)\n", text, thread_name(thread_current()));
 }
 
+// The trace starts in panic() itself, at its caller's address.
 noreturn void panic(const char *format, ...) {
     va_list args;
     enter();
@@ -81,6 +102,7 @@ noreturn void panic(const char *format, ...) {
     power_off(EXIT_PANIC);
 }
 
+// The trace starts where the frame was interrupted, not in the handler.
 noreturn void panic_at(const struct interrupt_frame *frame, const char *format, ...) {
     va_list args;
     enter();

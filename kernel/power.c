@@ -1,4 +1,8 @@
 // power.c - see power.h.
+//
+// A PC has no simple way to switch itself off, and ACPI is a large one. Emulators have devices made
+// for the end of a run: QEMU's isa-debug-exit takes a status, Bochs wants a word. Where neither is
+// there a write to their ports does nothing, and the processor halts.
 #include "kernel/power.h"
 
 #include "lib/print.h"
@@ -7,7 +11,9 @@
 #define KEYBOARD_PORT 0x64
 #define KEYBOARD_INPUT_FULL 0x02
 #define KEYBOARD_RESET 0xfe // pulses the CPU's reset line
+#define POLLS_MAX 100000    // at about a microsecond each: a tenth of a second
 
+// `hlt` ends with an interrupt that cannot be masked, so it stands in a loop.
 static noreturn void halt_forever(void) {
     for (;;) __asm__ volatile("cli\n\thlt");
 }
@@ -29,9 +35,11 @@ noreturn void power_cut(unsigned status) {
 
 noreturn void power_reboot(void) {
     irq_disable();
-    for (int polls = 0; polls < 100000 && (inb(KEYBOARD_PORT) & KEYBOARD_INPUT_FULL); polls++) {}
+    // It takes a command when it has read the one before. Bounded: it may not be there at all.
+    int polls = POLLS_MAX;
+    while (polls > 0 && (inb(KEYBOARD_PORT) & KEYBOARD_INPUT_FULL)) polls--;
     outb(KEYBOARD_PORT, KEYBOARD_RESET);
-    for (int polls = 0; polls < 100000; polls++) inb(KEYBOARD_PORT); // it takes a moment
+    for (polls = POLLS_MAX; polls > 0; polls--) inb(KEYBOARD_PORT); // it takes a moment
     // No such controller. An interrupt without an IDT is a triple fault, and that resets any PC.
     static const uint8_t no_idt[6];
     __asm__ volatile("lidt %0\n\tint3" : : "m"(no_idt));

@@ -1,7 +1,8 @@
 ; start.asm - the kernel's first instructions.
 ;
 ; The loader jumps to _start, the ELF entry, with
-;   - 32-bit protected mode, paging on, CR0.WP set, flat segments, interrupts off, direction flag clear;
+;   - 32-bit protected mode, paging on, CR0.WP set, flat segments, interrupts off, direction flag
+;     clear;
 ;   - physical 0 .. 4 MiB mapped at 0 and at KERNEL_BASE;
 ;   - esp somewhere in low memory, which is about to be unmapped.
 
@@ -12,8 +13,8 @@ BOOT_STACK_BYTES equ 16384
 extern paging_drop_identity
 extern kmain
 
-; The boot stack, thread "main"'s for good. The page below it stays unmapped (kernel/paging.c), so that
-; running over the end is a page fault with a name, not a silent overwrite.
+; The boot stack, thread "main"'s for good. The page below it stays unmapped (kernel/paging.c), so
+; that running over the end is a page fault with a name, not a silent overwrite.
 section .stack_guarded nobits alloc noexec write align=4096
 global boot_stack_guard
 global boot_stack_bottom

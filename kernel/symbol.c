@@ -1,4 +1,10 @@
-// symbol.c - see symbol.h. The table is sorted by address: a search by halves.
+// symbol.c - see symbol.h.
+//
+// The table of names is part of the kernel: the build links it twice, takes the functions'
+// addresses from the first link and puts them, with their names, into the second (tools/symtab.py).
+// It lies behind .text, so no function moves by it.
+//
+// An entry has no length: an address belongs to the last function that starts at or before it.
 #include "kernel/symbol.h"
 
 #include "kernel/symbol_table.h"
@@ -6,9 +12,11 @@
 
 extern char kernel_start[], kernel_text_end[]; // kernel.ld
 
+// A search by halves. Everything below `low` starts at or before the address, everything from
+// `high` on behind it.
 const char *symbol_find(uintptr_t address, uint32_t *offset) {
     if (address < (uintptr_t)kernel_start || address >= (uintptr_t)kernel_text_end) return NULL;
-    unsigned low = 0, high = symbol_count; // the function is in [low - 1, high - 1]
+    unsigned low = 0, high = symbol_count;
     while (low < high) {
         unsigned middle = low + (high - low) / 2;
         if (symbol_table[middle].address <= address) low = middle + 1;

@@ -3,6 +3,11 @@
 //   STACK_BASE + slot * STACK_SLOT_BYTES
 //   |- guard page, unmapped -|- stack, grows down from the right -|
 //
+// Invariants:
+//   K1  A slot's bit is set from before its first page is mapped until after its last is unmapped.
+//   K2  A slot's first page is never mapped.
+//   K3  A frame goes back to its pool only after its page is unmapped and flushed.
+//
 // A stack's frames come from the kernel pool one by one: they need not lie in a row. Its memory is
 // painted, so that the deepest place ever reached can be seen.
 #include "thread/stack.h"
@@ -34,6 +39,7 @@ uintptr_t stack_top(int slot) {
     return slot == STACK_SLOT_NONE ? (uintptr_t)boot_stack_top : slot_base(slot) + STACK_SLOT_BYTES;
 }
 
+// Whoever has taken a slot is alone with its pages: only the bitmap needs interrupts off.
 static int slot_take(void) {
     uint32_t state = irq_save();
     size_t slot = bitmap_scan(&slots, 1);
@@ -48,6 +54,7 @@ static void slot_give(int slot) {
     irq_restore(state);
 }
 
+// Page tables know physical addresses, the pool frame numbers.
 static uint32_t frame_number(uint32_t pa) {
     return (uint32_t)((pa - frame_address(POOL_KERNEL, 0)) >> PG_SHIFT);
 }
@@ -61,6 +68,7 @@ static void pages_give(int slot, uint32_t pages) {
     }
 }
 
+// `volatile` keeps the compiler from turning the loop into a call.
 static void paint(uintptr_t from, uintptr_t to) {
     for (volatile uint32_t *at = (uint32_t *)from; at < (uint32_t *)to; at++) *at = PAINT;
 }
@@ -70,6 +78,7 @@ void stack_paint_boot(void) {
     paint((uintptr_t)boot_stack_bottom, here - 256); // paint()'s own frame lies below this one
 }
 
+// Everything is taken before anything is written; what was taken goes back if the next is refused.
 int stack_alloc(void) {
     int slot = slot_take();
     if (slot == STACK_SLOT_NONE) return slot;
@@ -92,6 +101,7 @@ void stack_free(int slot) {
     slot_give(slot);
 }
 
+// Reads upwards to the first word that somebody wrote over.
 uint32_t stack_used(int slot) {
     const uint32_t *at = (const uint32_t *)stack_bottom(slot);
     const uint32_t *end = (const uint32_t *)stack_top(slot);

@@ -2,9 +2,10 @@
 ;
 ; void switch_to(uint32_t *save, uint32_t load);
 ;
-; Called with interrupts off. The i386 ABI lets a function change eax, ecx and edx; the other registers
-; go on the old thread's stack, its stack pointer to *save, and the same comes back from the new one's. The `ret` at
-; the end thus returns to where the new thread called switch_to, or, the first time, to thread_begin().
+; Called with interrupts off. The i386 ABI lets a function change eax, ecx and edx; the other
+; registers go on the old thread's stack, its stack pointer to *save, and the same comes back from
+; the new one's. The `ret` at the end thus returns to where the new thread called switch_to, or, the
+; first time, to thread_begin().
 
 bits 32
 section .text

@@ -1,4 +1,13 @@
-// sync.c - see sync.h. Interrupts off protects a semaphore's two fields.
+// sync.c - see sync.h.
+//
+// Invariants:
+//   S1  While a thread waits, value is 0: whoever comes finds the waiters first.
+//   S2  A waiter is in state BLOCKED and in exactly one semaphore's list.
+//   S3  A lock's `free` is 0 exactly while somebody holds it, or has been handed it and not run
+//       yet.
+//
+// Interrupts off protects all of it: on one processor nobody can come between. Handlers may go up,
+// and try to go down, but never wait: there is no thread of theirs that could be put aside.
 #include "thread/sync.h"
 
 #include <stddef.h>
@@ -8,6 +17,7 @@
 #include "lib/x86.h"
 #include "thread/thread.h"
 
+// No thread may be waiting.
 void sema_init(struct semaphore *sema, uint32_t value) {
     sema->value = value;
     list_init(&sema->waiters);
@@ -22,6 +32,7 @@ static void waiters_insert(struct semaphore *sema, struct thread *thread) {
     list_insert_before(e, &thread->elem);
 }
 
+// The thread is in the list before it is BLOCKED, both with interrupts off: no "up" is missed.
 void sema_down(struct semaphore *sema) {
     if (interrupt_depth > 0) panic("sema_down in an interrupt handler: only a thread can wait");
     uint32_t state = irq_save();
@@ -34,6 +45,7 @@ void sema_down(struct semaphore *sema) {
     irq_restore(state);
 }
 
+// Those who wait come first: with S1 a value above 0 means that nobody does.
 bool sema_try_down(struct semaphore *sema) {
     uint32_t state = irq_save();
     bool taken = sema->value > 0;
@@ -42,6 +54,7 @@ bool sema_try_down(struct semaphore *sema) {
     return taken;
 }
 
+// With interrupts on, and a higher priority woken, the other thread runs before this returns.
 void sema_up(struct semaphore *sema) {
     uint32_t state = irq_save();
     struct list_elem *first = list_pop(&sema->waiters);
@@ -51,6 +64,7 @@ void sema_up(struct semaphore *sema) {
     thread_preempt(); // not before the semaphore is whole again
 }
 
+// A semaphore of 1 lets one in; the holder's name is there to catch mistakes.
 void lock_init(struct lock *lock) {
     lock->holder = NULL;
     sema_init(&lock->free, 1);
@@ -63,6 +77,7 @@ void lock_acquire(struct lock *lock) {
     lock->holder = thread_current();
 }
 
+// The name goes first: as soon as the semaphore is up, another thread may write its own.
 void lock_release(struct lock *lock) {
     if (!lock_held(lock)) panic("lock_release: the holder is thread %s", thread_name(lock->holder));
     lock->holder = NULL;

@@ -64,6 +64,7 @@ static void ready_add(struct thread *thread) {
     ready_mask |= 1u << thread->priority;
 }
 
+// The highest set bit is the highest priority that anybody is ready at: no search through queues.
 static struct thread *ready_pop(void) {
     ASSERT(ready_mask != 0);
     unsigned priority = 31 - (unsigned)__builtin_clz(ready_mask);
@@ -85,6 +86,7 @@ static void schedule(void) {
     switch_to(&from->esp, to->esp);
 }
 
+// The running thread stays ready, and goes on when its turn comes.
 static void give_way(void) {
     ready_add(current);
     schedule();
@@ -103,6 +105,7 @@ void thread_yield(void) {
     irq_restore(state);
 }
 
+// With interrupts on there is a moment between the test and `cli`, hence the second look.
 void thread_preempt(void) {
     if (!irq_enabled() || interrupt_depth > 0) return;
     irq_disable();
@@ -110,6 +113,7 @@ void thread_preempt(void) {
     irq_enable();
 }
 
+// Whoever calls has put the thread into some list, or it would never come back.
 void thread_block(void) {
     ASSERT(!irq_enabled() && interrupt_depth == 0);
     current->state = THREAD_BLOCKED;
@@ -117,6 +121,7 @@ void thread_block(void) {
     schedule();
 }
 
+// The switch itself is left to whoever knows if it may be now.
 static void wake(struct thread *thread) {
     ready_add(thread);
     if (thread->priority > current->priority) want_switch = true;
@@ -132,9 +137,14 @@ void thread_unblock(struct thread *thread) {
 
 // ---- time ---------------------------------------------------------------------------------------
 
+// Half of the counter's range is "later", so nobody can sleep longer: 248 days at 100 ticks a
+// second.
+#define TICKS_MAX INT32_MAX
+
 // True if tick a comes before tick b; right across the counter's wrap.
 static bool earlier(uint32_t a, uint32_t b) { return (int32_t)(a - b) < 0; }
 
+// Behind those that wake at the same tick: first come, first served.
 static void sleepers_insert(struct thread *thread) {
     struct list_elem *e = sleepers.head.next;
     while (e != &sleepers.head && !earlier(thread->wake, list_entry(e, struct thread, elem)->wake))
@@ -148,6 +158,7 @@ void thread_sleep(uint32_t ticks) {
         return;
     }
     ASSERT(interrupt_depth == 0);
+    if (ticks > TICKS_MAX) ticks = TICKS_MAX;
     uint32_t state = irq_save();
     current->wake = now + ticks;
     current->state = THREAD_SLEEPING;
@@ -157,6 +168,7 @@ void thread_sleep(uint32_t ticks) {
     irq_restore(state);
 }
 
+// The list is sorted, so a tick looks at one sleeper more than it wakes.
 static void sleepers_wake(void) {
     for (struct list_elem *e = list_first(&sleepers); e; e = list_first(&sleepers)) {
         struct thread *thread = list_entry(e, struct thread, elem);
@@ -166,6 +178,7 @@ static void sleepers_wake(void) {
     }
 }
 
+// In the timer's interrupt: what it decides happens in leave_interrupt().
 void thread_tick(void) {
     now++;
     current->ticks++;
@@ -182,6 +195,7 @@ static noreturn void thread_begin(void) {
     thread_exit(current->function(current->argument));
 }
 
+// A slice of 0: its first turn is a whole one, behind the others (ready_add()).
 static void thread_fill(struct thread *thread, const char *name, unsigned priority, int slot) {
     memset(thread, 0, sizeof *thread);
     strlcpy(thread->name, name, sizeof thread->name);
@@ -206,9 +220,12 @@ static void thread_enlist(struct thread *thread) {
     list_append(&all_threads, &thread->all);
 }
 
+// What can fail comes first, and the thread is in no list until nothing can any more. It starts
+// BLOCKED, as far as thread_unblock() knows, and may have ended when that returns.
 struct thread *thread_create(const char *name, unsigned priority, thread_function *function,
                              void *argument) {
-    ASSERT(priority <= PRIORITY_MAX && interrupt_depth == 0);
+    ASSERT(function && priority <= PRIORITY_MAX);
+    ASSERT(interrupt_depth == 0);
     struct thread *thread = sys_malloc(sizeof *thread);
     if (!thread) return NULL;
     int slot = stack_alloc();
@@ -228,6 +245,7 @@ struct thread *thread_create(const char *name, unsigned priority, thread_functio
     return thread;
 }
 
+// Cannot free the stack it stands on: that is the joiner's task (T3).
 noreturn void thread_exit(int value) {
     ASSERT(interrupt_depth == 0 && current != &main_thread);
     irq_disable();
@@ -238,6 +256,8 @@ noreturn void thread_exit(int value) {
     panic("a dead thread was scheduled");
 }
 
+// The magic number goes before the memory does, so that a second join of the same thread is noticed
+// as long as nobody else has the block.
 int thread_join(struct thread *thread) {
     ASSERT(thread->magic == THREAD_MAGIC && thread != current);
     sema_down(&thread->ended);
@@ -251,10 +271,13 @@ int thread_join(struct thread *thread) {
     return value;
 }
 
+// Runs when nobody else can. `hlt` waits for the next interrupt without burning time.
 static noreturn int idle(void *unused) {
     for (;;) cpu_idle();
 }
 
+// Nothing is switched before this is done: the idle thread waits in its queue until main first
+// blocks.
 void thread_init(void) {
     for (unsigned p = 0; p <= PRIORITY_MAX; p++) list_init(&queue[p]);
     list_init(&sleepers);

@@ -37,8 +37,12 @@ def write(table):
 
 
 def check(table, path):
-    with open(path, encoding="utf-8") as made:
-        before = [(int(address, 16), name) for address, name in ENTRY.findall(made.read())]
+    try:
+        with open(path, encoding="utf-8") as made:
+            before = [(int(address, 16), name) for address, name in ENTRY.findall(made.read())]
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"symtab.py: {path}: {error}", file=sys.stderr)
+        return 2
     if before == table:
         return 0
     moved = set(before) ^ set(table) or {"their order"}

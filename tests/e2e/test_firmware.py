@@ -26,7 +26,7 @@ Handed = namedtuple("Handed", "cr0 esp ss cs eflags bss_dirty seen_twice magic b
 
 
 def assemble(root, tmp_path, source, *defines):
-    binary = tmp_path / (source + ".bin")
+    binary = tmp_path / (os.path.basename(source) + ".bin")
     subprocess.run(["nasm", "-f", "bin", f"-I{root}/boot/", *defines, os.path.join(root, "tests", "e2e", source),
                     "-o", str(binary)], check=True)
     return binary.read_bytes()
@@ -128,6 +128,32 @@ def test_length_that_wraps(root, image, tmp_path):
 @pytest.mark.parametrize("fault", ["A20_OFF", "READS_3"])
 def test_boots_all_the_same(root, image, tmp_path, fault):
     assert handed(run_probe(root, image, tmp_path, fault)).map_source == 1
+
+
+def without(root, tmp_path, *lines):
+    """loader.asm with some lines left out, assembled: ways to open A20 that always work hide the ones behind them."""
+    with open(os.path.join(root, "boot", "loader.asm"), encoding="utf-8") as file:
+        source = file.read()
+    for line in lines:
+        assert source.count(f"        {line} ") == 1
+        source = source.replace(f"        {line} ", "        ;")
+    changed = tmp_path / "loader.asm"
+    changed.write_text(source, encoding="utf-8")
+    return assemble(root, tmp_path, str(changed))
+
+
+@pytest.mark.parametrize("lines, status", [
+    (["call a20_by_keyboard"], EXIT_PASSED_STATUS),
+    (["call a20_by_keyboard", "out SYSTEM_PORT_A, al"], EXIT_FAILED_STATUS),
+])
+def test_a20_ways_that_are_rarely_needed(root, image, tmp_path, lines, status):
+    loader = without(root, tmp_path, *lines)
+    data = mkimage.make_image(Parts(image).data[:SECTOR], loader, probe_kernel(root, tmp_path), b"")
+    path = tmp_path / "a20.img"
+    path.write_bytes(with_fault(root, tmp_path, data, "A20_OFF"))
+    code, text = qemu(path)
+    assert code == status
+    assert (text == "granary: address line A20 stays off\r\n") == (status == EXIT_FAILED_STATUS)
 
 
 REFUSED = {

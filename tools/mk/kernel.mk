@@ -45,7 +45,7 @@ $(BUILD)/kernel.sym: $(BUILD)/kernel.elf
 $(BUILD)/kernel.stripped.elf: $(BUILD)/kernel.elf
 	@$(OBJCOPY) --strip-all $< $@
 
-$(BUILD)/boot/%.bin: boot/%.asm boot/boot.inc
+$(BUILD)/boot/%.bin: boot/%.asm $(wildcard boot/*.inc)
 	@mkdir -p $(@D)
 	@echo '  NASM  $<'
 	@$(NASM) -f bin -Iboot/ -w+all -Werror $< -o $@
