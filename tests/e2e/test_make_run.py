@@ -130,6 +130,18 @@ def test_args_reach_the_kernel(root):
 def test_args_with_characters_of_the_shell(root, args):
     done = make(root, "run", "ARGS=" + args)
     assert f"command line: {args} batch" in done.stdout, done
+    assert "yntax error" not in done.stderr and "not found" not in done.stderr
+
+
+@pytest.mark.parametrize("args", ["demo=no it's", "demo=no '; echo '", "demo=no (a) #b"])
+def test_the_image_holds_args_as_they_are(root, args):
+    """`make` alone puts them there; an emulator started by hand reads them."""
+    done = make(root, "ARGS=" + args)
+    with open(os.path.join(root, "build/hd.img"), "rb") as image:
+        held = image.read()
+    make(root)
+    assert done.returncode == 0 and "rror" not in done.stderr, done
+    assert args.encode() + b"\0" in held
 
 
 def test_args_too_long(root):

@@ -30,8 +30,8 @@ def raw_map(lines):
     return entries
 
 
-def usable_ranges(entries):
-    """Where at least one entry says usable and none says otherwise: [start, end), frames only, rising."""
+def usable_bytes(entries):
+    """Where at least one entry says usable and none says otherwise: [start, end), rising."""
     bounds = sorted({edge for base, length, _ in entries for edge in (base, base + length)})
     ranges = []
     for start, end in zip(bounds, bounds[1:]):
@@ -41,6 +41,10 @@ def usable_ranges(entries):
                 ranges[-1] = (ranges[-1][0], end)
             else:
                 ranges.append((start, end))
+    return ranges
+
+
+def whole_frames(ranges):
     whole = [(-(-start // FRAME) * FRAME, end // FRAME * FRAME) for start, end in ranges]
     return [(start, end) for start, end in whole if start < end]
 
@@ -54,11 +58,11 @@ def test_totals(boot, kernel_elf, emulator, mem):
     run = boot("batch demo=no", emulator, mem)
     entries = raw_map(run.lines)
     assert len(entries) >= 3, run
-    ranges = usable_ranges(entries)
+    ranges = whole_frames(usable_bytes(entries))
     below, beyond = clipped(ranges, 0, FOUR_GIB), clipped(ranges, FOUR_GIB, 1 << 64)
-    total = next(line for line in run.lines if line.startswith("memory: ") and "usable below 4 GiB" in line)
-    figures = [int(number) for number in re.findall(r"(\d+) KiB", total)]
-    assert figures[0] == below >> 10, (total, ranges)
+    summary = next(line for line in run.lines if line.startswith("memory: ") and "usable below 4 GiB" in line)
+    figures = [int(number) for number in re.findall(r"(\d+) KiB", summary)]
+    assert figures[0] == below >> 10, (summary, ranges)
     assert (figures[1:] or [0]) == [beyond >> 10]
     # The firmware keeps less than 1 MiB of what the machine has.
     assert mem - 1 <= (below + beyond) / (1 << 20) <= mem
@@ -67,7 +71,8 @@ def test_totals(boot, kernel_elf, emulator, mem):
         assert any(line.startswith("memory: refused: ") for line in run.lines)
         return
     assert run.code == PASSED, run
-    check_pools(run.lines, ranges, kernel_elf)
+    total = check_pools(run.lines, ranges, kernel_elf)
+    assert total == clipped(usable_bytes(entries), 0, FOUR_GIB), "what the loader left at 0xb00"
 
 
 def symbol(elf, name):
@@ -77,7 +82,10 @@ def symbol(elf, name):
 
 
 def check_pools(lines, ranges, elf):
-    """The pools hold all that is usable but for the boot information, the kernel, its tables and records."""
+    """The pools hold all that is usable but for the boot information, the kernel, its tables and records.
+
+    Returns the total in bytes that memory_init printed.
+    """
     pools = {}
     for line in lines:
         match = re.match(r"\s*(\w+_pool): (\d+) frames of 4 KiB from (0x[0-9a-f]+)$", line)

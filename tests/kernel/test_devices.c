@@ -42,7 +42,7 @@ KTEST(device_sleep_lasts) {
     thread_sleep(5);
     uint32_t slept = timer_ticks() - start;
     KCHECK(slept >= 5);
-    KCHECK(slept <= 15); // nobody else wants to run; a slow host may take a few
+    KCHECK(slept <= 100); // nobody else wants to run; a host under load may delay a tick
 }
 
 KTEST(device_console_input_is_empty) {

@@ -3,6 +3,7 @@
 #include "kernel/heapcheck.h"
 #include "kernel/memory.h"
 #include "lib/string.h"
+#include "lib/x86.h"
 #include "tests/kernel/ktest.h"
 #include "thread/thread.h"
 
@@ -215,7 +216,8 @@ KTEST(heap_free_in_another_thread) {
 
 #define CHURNERS 4
 #define CHURN_BLOCKS 24
-#define CHURN_TICKS 25
+#define CHURN_HZ 10000 // a tick every few thousand instructions: many fall inside the heap
+#define CHURN_TICKS 2000
 
 struct churner {
     uint32_t random; // state of a linear congruential generator: the same numbers in every run
@@ -241,7 +243,7 @@ static void churn_put(struct churner *churner, uint32_t slot, uint8_t tag) {
 static void churn_round(struct churner *churner, uint8_t tag) {
     uint32_t slot = next_random(churner) % CHURN_BLOCKS;
     if (churner->block[slot]) churn_put(churner, slot, tag);
-    uint32_t bytes = next_random(churner) % (next_random(churner) % 8 == 0 ? 6000 : 300) + 1;
+    uint32_t bytes = next_random(churner) % (next_random(churner) % 32 == 0 ? 6000 : 60) + 1;
     churner->block[slot] = sys_malloc(bytes);
     churner->bytes[slot] = bytes;
     if (churner->block[slot]) memset(churner->block[slot], tag, bytes);
@@ -263,15 +265,23 @@ static int churn(void *argument) {
     return 0;
 }
 
+// The timer, faster for as long as `hz` says; the tick counts on.
+static void timer_speed(uint32_t hz) {
+    uint32_t state = irq_save();
+    timer_init(hz, thread_tick);
+    irq_restore(state);
+}
+
 // Three threads that take turns wherever the timer finds them, and one above them that wakes at
-// ticks.
+// ticks. Without the heap's lock this breaks in every run (tried).
 KTEST(heap_threads_at_the_same_time) {
     static struct churner churner[CHURNERS];
     struct thread *thread[CHURNERS];
+    timer_speed(CHURN_HZ);
     for (uint32_t i = 0; i < CHURNERS; i++) {
         memset(&churner[i], 0, sizeof churner[i]);
         churner[i].random = 0xa1 + i;
-        churner[i].nap = i == 3 ? 20 : 0;
+        churner[i].nap = i == 3 ? 2 : 0;
         uint32_t priority = PRIORITY_DEFAULT + i / 3;
         thread[i] = thread_create("churn", priority, churn, &churner[i]);
         KCHECK(thread[i] != NULL);
@@ -282,4 +292,5 @@ KTEST(heap_threads_at_the_same_time) {
         KCHECK_EQ(churner[i].refused, 0);
         KCHECK(churner[i].rounds > 0);
     }
+    timer_speed(TIMER_HZ_DEFAULT);
 }
