@@ -1,4 +1,11 @@
-// cmdline.c - see cmdline.h. A table of options; each row has the function that reads its value.
+// cmdline.c - see cmdline.h.
+//
+// A table says what is known; each row has the function that reads its value. Growing the command
+// line is one row and, for a new kind of value, one function.
+//
+// The text is cut into words where it lies, in out->text: a value that is kept as text needs no
+// room of its own. Nothing here can fail: what is not understood becomes a line in out->problem,
+// and a line that finds no place is counted.
 #include "kernel/cmdline.h"
 
 #include <stddef.h>
@@ -8,9 +15,11 @@
 
 #define SHOWN_MAX 32 // characters of a wrong word that a message repeats
 
-#define HZ_MIN 19 // as device/timer.c
+// As device/timer.c, which must not be included here: this file is pure.
+#define HZ_MIN 19
 #define HZ_MAX 10000
 
+// Keeps a line for main.c to print: there is no console yet for whoever parses.
 static void problem(struct options *out, const char *text) {
     if (out->problem_count == CMDLINE_PROBLEMS_MAX) {
         out->problem_more++;
@@ -30,6 +39,7 @@ static const char *shown(char to[SHOWN_MAX + 1], const char *word) {
 
 // ---- the options: each reader returns false if it cannot take `value` (NULL: none was given) ----
 
+// A flag: any value is wrong.
 static bool read_batch(struct options *out, const char *value) {
     if (value) return false;
     out->batch = true;
@@ -43,6 +53,7 @@ static bool read_demo(struct options *out, const char *value) {
     return true;
 }
 
+// Whether a name fits a test is ktest_run()'s business: it knows them.
 static bool read_test(struct options *out, const char *value) {
     out->test = value ? value : "*";
     return true;
@@ -61,6 +72,7 @@ static bool read_classes(struct options *out, const char *value) {
     return true;
 }
 
+// The bound is checked before the next digit is added, so that no number can wrap into range.
 static bool read_hz(struct options *out, const char *value) {
     uint32_t hz = 0;
     if (!*value) return false;
@@ -73,6 +85,7 @@ static bool read_hz(struct options *out, const char *value) {
     return true;
 }
 
+// In the order of enum selftest.
 static bool read_selftest(struct options *out, const char *value) {
     static const char *const names[] = {"panic", "hang", "lie", "silent", "stack", "fault"};
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -99,6 +112,7 @@ static const struct option {
 };
 #define KNOWN_COUNT (sizeof known / sizeof known[0])
 
+// A typing error is best answered with the list of what would have been right.
 static void unknown_option(struct options *out, const char *word) {
     char text[CMDLINE_PROBLEM_BYTES], name[SHOWN_MAX + 1];
     int length = ksnprintf(text, sizeof text, "unknown option '%s' (known: ", shown(name, word));
@@ -121,6 +135,7 @@ static void read_option(struct options *out, const struct option *option, const 
     }
 }
 
+// `name` or `name=value`, compared whole: "batchx" is not "batch".
 static void read_word(struct options *out, char *word) {
     char *value = strchr(word, '=');
     if (value) *value++ = '\0';

@@ -133,6 +133,9 @@ static void check_list(uint32_t index) {
         bool belongs = arena->desc == desc && arena->cnt != 0;
         REQUIRE(belongs, "A4", "a stranger in the free list, block size", desc->block_size);
     }
+    bool serves =
+        desc->serving == (count ? list_entry(head->next, struct arena, elem) : &arena_none);
+    REQUIRE(serves, "A4", "not the front arena serves, block size", desc->block_size);
     REQUIRE(count == with_room[index], "A4", "arenas in the free list, block size",
             desc->block_size);
 }

@@ -57,11 +57,15 @@
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
+// Makes the compiler read memory again behind it: a second read from the cache costs less than a
+// register that must be saved on the stack for its sake.
+#define FORGET_REGISTERS() __asm__ volatile("" : : : "memory")
 #define CALLER ((uintptr_t)__builtin_return_address(0))
 
 struct pool mem_pool[POOL_COUNT];
 struct mem_block_desc k_block_descs[DESC_MAX];
 struct heap heap;
+struct arena arena_none; // all zero: serves for a descriptor none of whose arenas has room
 
 // Descriptor for a size: desc_of[(size - 1) / BLOCK_ALIGN], for 1 <= size <= heap.block_max.
 static struct mem_block_desc *desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
@@ -181,6 +185,11 @@ static bool run_resize(struct pool *pool, uint32_t first, uint32_t from, uint32_
     return true;
 }
 
+// Where a frame of the kernel pool lies in the heap window.
+static uintptr_t frame_base(uint32_t frame) {
+    return PORT_HEAP_BASE + ((uintptr_t)frame << PG_SHIFT);
+}
+
 uint32_t frame_alloc(enum pool_id id, uint32_t count) {
     struct pool *pool = &mem_pool[id];
     if (count == 0 || count > pool->frames) return FRAME_NONE;
@@ -196,14 +205,18 @@ void frame_free(enum pool_id id, uint32_t first, uint32_t count) {
     port_state state = port_lock();
     if (first >= pool->frames) {
         fault = HEAP_OUTSIDE;
-    } else if (count == 0 || pool->frame[first].run != (FRAME_USED | count)) {
+    } else if (count == 0 || pool->frame[first].run != (FRAME_USED | count) ||
+               (id == POOL_KERNEL &&
+                heap.arena[first].seal != 0)) { // the heap's own are not its caller's
         fault = HEAP_NOT_ALLOCATED;
     } else {
         pool->frame[first].run = 0;
         run_give(pool, first, count);
     }
     port_unlock(state);
-    if (fault != HEAP_OK) port_report(fault, (uintptr_t)frame_address(id, first), CALLER);
+    // The kernel pool's frames have an address in the window; the user pool's only a physical one.
+    uintptr_t at = id == POOL_KERNEL ? frame_base(first) : (uintptr_t)frame_address(id, first);
+    if (fault != HEAP_OK) port_report(fault, at, CALLER);
 }
 
 uint64_t frame_address(enum pool_id id, uint32_t frame) {
@@ -230,10 +243,45 @@ static inline bool bit_set(uint32_t *words, uint32_t bit) {
 #endif
 }
 
+// Number of the lowest set bit; bits != 0. An instruction that `__builtin_ctz` wraps in more for
+// the sake of processors that this kernel does not require.
+static inline uint32_t lowest_bit(uint32_t bits) {
+#ifdef __i386__
+    uint32_t number;
+    __asm__("bsfl %1, %0" : "=r"(number) : "rm"(bits) : "cc");
+    return number;
+#else
+    return (uint32_t)__builtin_ctz(bits);
+#endif
+}
+
+// Two operations on memory whose result only the flags need: compilers load, change and store.
+static inline bool decrement_is_zero(uint32_t *value) {
+#if defined(__i386__) || defined(__x86_64__)
+    bool zero;
+    __asm__("decl %1" : "=@ccz"(zero), "+m"(*value));
+    return zero;
+#else
+    return --*value == 0;
+#endif
+}
+
+static inline bool and_is_zero(uint32_t *value, uint32_t mask) {
+#if defined(__i386__) || defined(__x86_64__)
+    bool zero;
+    __asm__("andl %2, %1" : "=@ccz"(zero), "+m"(*value) : "r"(mask));
+    return zero;
+#else
+    return (*value &= mask) == 0;
+#endif
+}
+
 static uint32_t arena_frame(const struct arena *arena) { return (uint32_t)(arena - heap.arena); }
 
-static uintptr_t frame_base(uint32_t frame) {
-    return PORT_HEAP_BASE + ((uintptr_t)frame << PG_SHIFT);
+// After every change of the free list's front.
+static void serving_update(struct mem_block_desc *desc) {
+    struct list_elem *front = list_first(&desc->free_list);
+    desc->serving = front ? list_entry(front, struct arena, elem) : &arena_none;
 }
 
 // Opens an arena for `desc`: nothing carved yet, front of the free list. False if there are no
@@ -250,6 +298,7 @@ static bool arena_open(struct mem_block_desc *desc) {
         arena[i].back = (uint16_t)(i * sizeof *arena);
     }
     list_push(&desc->free_list, &arena->elem);
+    desc->serving = arena;
     desc->arenas++;
     heap.small_frames += desc->frames_per_arena;
     return true;
@@ -260,6 +309,7 @@ static void arena_close(struct arena *arena) {
     struct mem_block_desc *desc = arena->desc;
     uint32_t frames = desc->frames_per_arena, frame = arena_frame(arena);
     list_remove(&arena->elem);
+    serving_update(desc);
     for (uint32_t i = 1; i < frames; i++) arena[i].back = 0;
     memset(arena, 0, sizeof *arena);
     desc->arenas--;
@@ -268,26 +318,31 @@ static void arena_close(struct arena *arena) {
     run_give(&mem_pool[POOL_KERNEL], frame, frames);
 }
 
-// The front arena of a descriptor's free list, which is not empty.
-static inline struct arena *arena_front(const struct mem_block_desc *desc) {
-    return list_entry(desc->free_list.head.next, struct arena, elem);
+// An arena handed out its last free block.
+static __attribute__((noinline)) void arena_filled(struct arena *arena) {
+    struct mem_block_desc *desc = arena->desc;
+    list_remove(&arena->elem);
+    serving_update(desc);
 }
 
-// Takes a block of an arena that has one: the lowest that came back, or else carves the next.
-static inline void *arena_take(struct arena *arena) {
-    uint32_t block, room = arena->room;
-    if (LIKELY(room != 0)) {
-        uint32_t word = (uint32_t)__builtin_ctz(room);
+// Takes a block of the arena that serves: the lowest of those that came back, or else carves the
+// next. False if no arena has room.
+static inline bool arena_take(struct mem_block_desc *desc, void **p) {
+    struct arena *arena = desc->serving;
+    uint32_t block;
+    if (LIKELY(arena->room != 0)) {
+        uint32_t word = lowest_bit(arena->room);
         uint32_t bits = arena->map[word];
-        block = word * 32 + (uint32_t)__builtin_ctz(bits);
-        arena->map[word] = bits &= bits - 1;
-        if (UNLIKELY(bits == 0)) arena->room = room & (room - 1);
+        block = word * 32 + lowest_bit(bits);
+        if (UNLIKELY(and_is_zero(&arena->map[word], bits - 1))) arena->room &= arena->room - 1;
         arena->seal--;
     } else {
-        block = arena->carving++; // with head--: the seal's sum stays
+        if (UNLIKELY(arena->head == 0)) return false; // arena_none
+        block = arena->carving++;                     // with head--: the seal's sum stays
     }
-    if (UNLIKELY(--arena->head == 0)) list_remove(&arena->elem);
-    return (void *)(arena->base + block * arena->desc->block_size);
+    if (UNLIKELY(decrement_is_zero(&arena->head))) arena_filled(arena);
+    *p = (void *)(arena->base + block * arena->desc->block_size);
+    return true;
 }
 
 // An arena's last block came home. One empty arena of each descriptor stays open, at the back of
@@ -303,12 +358,16 @@ static __attribute__((noinline)) void arena_emptied(struct arena *arena) {
     desc->reserve = arena;
     list_remove(&arena->elem);
     list_append(&desc->free_list, &arena->elem);
+    serving_update(desc);
 }
 
 // An arena that was full has room again, or its last block came home.
 static __attribute__((noinline)) void arena_at_edge(struct arena *arena) {
     struct mem_block_desc *desc = arena->desc;
-    if (arena->head == 1) list_push(&desc->free_list, &arena->elem);
+    if (arena->head == 1) {
+        list_push(&desc->free_list, &arena->elem);
+        desc->serving = arena;
+    }
     if (arena->head == desc->blocks_per_arena) arena_emptied(arena);
 }
 
@@ -317,10 +376,13 @@ static inline bool arena_put(struct arena *arena, const struct mem_block_desc *d
                              uint32_t block) {
     if (UNLIKELY(bit_set(arena->map, block))) return false;
     bit_set(&arena->room, block / 32);
+    uint32_t before = arena->head;
+    FORGET_REGISTERS();
+    arena->head++;
     arena->seal++;
-    uint32_t cnt = ++arena->head;
-    // One comparison for both ends: cnt - 2 is huge for 1, and blocks_per_arena - 2 for all.
-    if (UNLIKELY(cnt - 2 >= desc->edge)) arena_at_edge(arena);
+    // One comparison for both ends: before - 1 is huge for a full arena, and for one whose last
+    // block this is, blocks_per_arena - 2.
+    if (UNLIKELY(before - 1 >= desc->edge)) arena_at_edge(arena);
     return true;
 }
 
@@ -384,6 +446,7 @@ int block_desc_init(struct mem_block_desc *desc_array, const uint32_t *sizes, ui
         desc->frames_per_arena = frames_for(sizes[i]);
         desc->blocks_per_arena = desc->frames_per_arena * PG_SIZE / sizes[i];
         desc->edge = desc->blocks_per_arena - 2;
+        desc->serving = &arena_none;
         desc->shift = (uint32_t)__builtin_ctz(sizes[i]);
         desc->inverse = inverse_of(sizes[i] >> desc->shift);
         list_init(&desc->free_list);
@@ -414,8 +477,8 @@ static void *large_take(size_t size) {
     return p;
 }
 
-// All that an arena with room does not serve at once: a new arena, a large area, no memory, a call
-// that is refused.
+// All that take_fast() does not do: a new arena, a large area, no memory, a call that is refused,
+// a caller that has interrupts off.
 static __attribute__((noinline)) void *take_slow(size_t size, uintptr_t caller) {
     if (port_in_interrupt()) {
         port_report(HEAP_FROM_INTERRUPT, 0, caller);
@@ -423,34 +486,33 @@ static __attribute__((noinline)) void *take_slow(size_t size, uintptr_t caller) 
     }
     if (size - 1 >= heap.block_max) return size == 0 ? NULL : large_take(size);
     struct mem_block_desc *desc = desc_of[(size - 1) / BLOCK_ALIGN];
+    void *p = NULL;
     port_state state = port_lock();
-    bool room = !list_empty(&desc->free_list) || arena_open(desc);
-    void *p = room ? arena_take(arena_front(desc)) : NULL;
+    if (!arena_take(desc, &p) && arena_open(desc)) arena_take(desc, &p);
     port_unlock(state);
     return p;
 }
 
-// The fast path: from the size to the descriptor, from there to the front arena, from its bitmap to
-// the block. NULL for all that needs more.
-static inline __attribute__((always_inline)) void *take_fast(size_t size) {
-    if (UNLIKELY(size - 1 >= heap.block_max || port_in_interrupt())) return NULL;
+// From the size to the descriptor, from there to the arena that serves, from its bitmap to the
+// block. False, with nothing changed, for all that needs more.
+static inline __attribute__((always_inline)) bool take_fast(size_t size, void **p) {
+    if (UNLIKELY(size - 1 >= heap.block_max)) return false;
     struct mem_block_desc *desc = desc_of[(size - 1) / BLOCK_ALIGN];
-    void *p = NULL;
-    port_state state = port_lock();
-    if (LIKELY(!list_empty(&desc->free_list))) p = arena_take(arena_front(desc));
-    port_unlock(state);
-    return p;
+    if (UNLIKELY(!port_enter())) return false;
+    bool taken = arena_take(desc, p);
+    port_leave();
+    return taken;
 }
 
 // A block or large area for `size`, or NULL.
-static inline void *heap_take(size_t size, uintptr_t caller) {
-    void *p = take_fast(size);
-    return LIKELY(p != NULL) ? p : take_slow(size, caller);
+static void *heap_take(size_t size, uintptr_t caller) {
+    void *p;
+    return take_fast(size, &p) ? p : take_slow(size, caller);
 }
 
 void *sys_malloc(size_t size) {
-    void *p = take_fast(size);
-    return LIKELY(p != NULL) ? p : take_slow(size, CALLER);
+    void *p;
+    return LIKELY(take_fast(size, &p)) ? p : take_slow(size, CALLER);
 }
 
 // What holds the frame of a record that starts no arena: a large area further down, other users,
@@ -524,20 +586,21 @@ static __attribute__((noinline)) void give_slow(uintptr_t p, uintptr_t caller) {
 // them.
 static inline __attribute__((always_inline)) bool give_fast(uintptr_t p) {
     uint32_t frame = (uint32_t)((p - PORT_HEAP_BASE) >> PG_SHIFT);
-    if (UNLIKELY(frame >= heap.frames || port_in_interrupt())) return false;
-    port_state state = port_lock();
-    struct arena *arena = (struct arena *)((uintptr_t)&heap.arena[frame] - heap.arena[frame].back);
+    if (UNLIKELY(frame >= heap.frames || !port_enter())) return false;
+    struct arena *arena = &heap.arena[frame];
+    arena = (struct arena *)((uintptr_t)arena - arena->back);
     bool done = false;
     if (LIKELY(arena->seal == arena_seal(arena))) {
+        FORGET_REGISTERS();
         const struct mem_block_desc *desc = arena->desc;
         uint32_t block = block_index(desc, (uint32_t)(p - arena->base));
         done = LIKELY(block < arena->carving) && arena_put(arena, desc, block);
     }
-    port_unlock(state);
+    port_leave();
     return done;
 }
 
-static inline void heap_give(uintptr_t p, uintptr_t caller) {
+static void heap_give(uintptr_t p, uintptr_t caller) {
     if (!give_fast(p)) give_slow(p, caller);
 }
 

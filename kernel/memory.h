@@ -61,7 +61,7 @@ struct frame {
 
 // Free runs of 1 .. 32 frames have a bin for each length, longer ones four bins for each power of
 // two.
-#define POOL_BINS 96
+#define POOL_BINS 128
 
 struct pool {
     const char *name;                  // "kernel_pool", "user_pool"
@@ -91,6 +91,7 @@ struct mem_block_desc {
     uint32_t shift;            // block_size's power of two
     uint32_t edge;             // blocks_per_arena - 2: see arena_put()
     struct list free_list;     // arenas with room; the front one serves
+    struct arena *serving;     // that front one; arena_none, which has no room, if the list is empty
     struct arena *reserve;     // the arena that was last seen empty, or NULL
     uint32_t arenas;           // open arenas
     uint32_t frames_per_arena;
@@ -137,6 +138,7 @@ struct heap {
 extern struct pool mem_pool[POOL_COUNT];
 extern struct mem_block_desc k_block_descs[DESC_MAX];
 extern struct heap heap;
+extern struct arena arena_none;
 
 // What a wrong call was. The words of heap_fault_text() are fixed: tests and users rely on them.
 enum heap_fault {

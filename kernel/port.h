@@ -44,6 +44,17 @@ typedef uint32_t port_state; // EFLAGS as they were
 // clearing.
 static inline port_state port_lock(void) { return irq_save(); }
 static inline void port_unlock(port_state state) { irq_restore(state); }
+
+// The same for the fast paths, without a state to keep: true if interrupts were on and are off now,
+// until port_leave(). Interrupts on also proves that no handler is running, since handlers run
+// with interrupts off; false leaves all that to the slow path.
+static inline bool port_enter(void) {
+    if (!irq_enabled()) return false;
+    irq_disable();
+    return true;
+}
+static inline void port_leave(void) { irq_enable(); }
+
 static inline bool port_in_interrupt(void) { return interrupt_depth != 0; }
 
 #endif

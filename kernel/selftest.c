@@ -1,4 +1,8 @@
 // selftest.c - see selftest.h.
+//
+// A test of the runner is only as good as the misbehaviour it is shown: each of these is the real
+// thing, by the same instructions that would do it by accident. tests/e2e/test_runner.py boots
+// them.
 #include "kernel/selftest.h"
 
 #include <stddef.h>
@@ -9,6 +13,7 @@
 #include "lib/x86.h"
 #include "thread/thread.h"
 
+// Dead to everything but the reset line. Halted, so that a hang costs its host nothing.
 static noreturn void hang(void) {
     irq_disable();
     for (;;) __asm__ volatile("hlt");
@@ -21,6 +26,7 @@ static noreturn void lie(void) {
     hang();
 }
 
+// power_off() without its line: a kernel that jumped into the middle of it would do that.
 static noreturn void fall_silent(void) {
     outl(DEBUG_EXIT_PORT, EXIT_PASSED);
     for (const char *c = "Shutdown"; *c; c++) outb(BOCHS_EXIT_PORT, (uint8_t)*c);
@@ -41,11 +47,14 @@ static uint32_t dive(uint32_t depth) {
 
 static int dive_thread(void *argument) { return (int)dive(0); }
 
+// In a thread of its own: the report must name the thread whose stack it was, and come from the
+// double-fault task, since there is no stack left to report from.
 static void overflow_a_stack(void) {
     struct thread *thread = thread_create("diver", PRIORITY_DEFAULT, dive_thread, NULL);
     if (thread) thread_join(thread);
 }
 
+// The pointer itself is volatile too: a compiler that sees a constant null may do what it likes.
 static void read_null_page(void) {
     const volatile uint32_t *volatile nothing = NULL;
     // cppcheck-suppress nullPointer
@@ -63,5 +72,6 @@ noreturn void selftest_run(enum selftest what) {
     case SELFTEST_PANIC: panic("selftest: asked for on the command line");
     case SELFTEST_NONE: break;
     }
+    // Whatever was asked for came back as if nothing had happened: that is a failure as well.
     panic("selftest %d did nothing", (int)what);
 }

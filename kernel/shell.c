@@ -33,6 +33,7 @@
 #define KEY_ESCAPE 27
 #define KEY_DELETE 127 // what most terminals send for backspace
 
+// A row of the table of commands.
 struct command {
     const char *name;
     const char *arguments; // for the usage line, "" if it takes none
@@ -43,12 +44,14 @@ struct command {
 
 // ---- commands -----------------------------------------------------------------------------------
 
+// Frames in one line, in the seed's unit and in KiB.
 static void pool_line(enum pool_id id) {
     uint32_t total = frames_total(id), free = frames_free(id);
     kprintf("%-12s %8u frames, %8u free, %8u KiB free, from %#010llx\n", mem_pool[id].name, total,
             free, free * (PG_SIZE / 1024), (unsigned long long)frame_address(id, 0));
 }
 
+// Counts may change while they are printed: other threads go on. Each line is right by itself.
 static void run_mem(int words, char **word) {
     for (int id = 0; id < POOL_COUNT; id++) pool_line((enum pool_id)id);
     kprintf("heap         %8u frames in arenas of blocks, %u in large areas\n", heap.small_frames,
@@ -62,6 +65,7 @@ static void run_mem(int words, char **word) {
     }
 }
 
+// Ticks are those that found the thread running; a stack's use is the deepest so far.
 static void run_ps(int words, char **word) {
     static struct thread_info info[PS_MAX]; // one shell: nobody else uses it
     size_t count = thread_snapshot(info, PS_MAX);
@@ -76,7 +80,7 @@ static void run_ps(int words, char **word) {
 
 static void run_halt(int words, char **word) { power_off(EXIT_PASSED); }
 static void run_reboot(int words, char **word) { power_reboot(); }
-static void run_help(int words, char **word);
+static void run_help(int words, char **word); // needs the table it stands in
 
 static const struct command commands[] = {
     {"help", "", 1, run_help, "this list"},
@@ -108,6 +112,8 @@ static int words_split(char *line, char **word) {
     }
 }
 
+// Looks the first word up; the command gets all of them. Too many words are a usage line, so that
+// a slip of the finger is never half obeyed.
 static void line_run(char *line) {
     char *word[WORDS_MAX];
     int words = words_split(line, word);
@@ -126,6 +132,7 @@ static void line_run(char *line) {
 
 // ---- editing ------------------------------------------------------------------------------------
 
+// Back, a blank over it, back: what a terminal and the screen both understand.
 static void rub_out(size_t characters) {
     while (characters-- > 0) put_str("\b \b");
 }
@@ -171,6 +178,7 @@ static void line_read(char *line, size_t room) {
     put_str("\n");
 }
 
+// The line lies on this thread's stack: commands may cut it up.
 noreturn void shell_run(void) {
     char line[LINE_ROOM];
     put_str("Type help for a list of commands.\n");

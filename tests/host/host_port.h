@@ -20,4 +20,10 @@ typedef unsigned port_state;
 // locked.
 port_state port_lock(void);
 void port_unlock(port_state state);
+static inline bool port_enter(void) {
+    if (host_in_interrupt) return false;
+    (void)port_lock();
+    return true;
+}
+static inline void port_leave(void) { port_unlock(0x10c); } // what port_lock() gives
 static inline bool port_in_interrupt(void) { return host_in_interrupt; }

@@ -175,7 +175,7 @@ static void assert_frame_refused(uint32_t first, uint32_t count, enum heap_fault
     frame_free(POOL_KERNEL, first, count);
     struct host_report report = host_report_take();
     assert_int_equal(report.fault, fault);
-    assert_int_equal(report.pointer, (uintptr_t)frame_address(POOL_KERNEL, first));
+    assert_int_equal(report.pointer, host_heap_base + ((uintptr_t)first << PG_SHIFT));
     host_state_assert_unchanged();
 }
 
@@ -191,6 +191,12 @@ static void wrong_frames_are_refused(void **state) {
     assert_frame_refused(UINT32_MAX, 1, HEAP_OUTSIDE);
     frame_free(POOL_KERNEL, run, 4);
     assert_frame_refused(run, 4, HEAP_NOT_ALLOCATED); // twice
+    uintptr_t block = (uintptr_t)sys_malloc(16), area = (uintptr_t)sys_malloc(3 * PG_SIZE);
+    assert_frame_refused((uint32_t)((block - host_heap_base) >> PG_SHIFT), 1,
+                         HEAP_NOT_ALLOCATED); // an arena
+    assert_frame_refused((uint32_t)((area - host_heap_base) >> PG_SHIFT), 3, HEAP_NOT_ALLOCATED);
+    sys_free((void *)block);
+    sys_free((void *)area);
 }
 
 // A hole of the memory map belongs to nobody: runs on its two sides never become one.

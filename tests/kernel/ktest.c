@@ -1,4 +1,16 @@
 // ktest.c - see ktest.h. Runs the tests and holds each to what all of them must do.
+//
+// The kernel prints through one sink (lib/print.h). While a test runs, that sink is sink_keep()
+// below, so that a test can assert the text of a report, word by word, and the transcript stays
+// readable:
+//
+//     test heap_zero ... ok                    nothing was printed meanwhile
+//     test lib_print ...                       something was
+//     lib_print: this line is the test's own
+//     test lib_print ... ok
+//
+// Shortcomings: a test that hangs or panics ends the run, and those behind it do not run; what is
+// printed by other threads counts as the test's.
 #include "tests/kernel/ktest.h"
 
 #include "device/console.h"
@@ -46,6 +58,7 @@ void ktest_printed_clear(void) {
     printed[0] = '\0';
 }
 
+// May be called from any thread that the test started.
 bool ktest_check(bool good, const char *file, int line, const char *text) {
     if (good) return true;
     failed = true;
@@ -66,6 +79,7 @@ void ktest_report_expect(void) {
     report_due = true;
 }
 
+// Says which of the three went wrong: how many reports, which fault, whose pointer.
 void ktest_report_check(enum heap_fault fault, uintptr_t pointer, const char *file, int line) {
     uint32_t reports = heap_report_count - reports_before;
     report_due = false;
@@ -137,6 +151,7 @@ static bool matches(const char *pattern, size_t length, const char *name) {
     return strlen(name) == length && strncmp(pattern, name, length) == 0;
 }
 
+// All tests that one entry of the list names. One that names none is a test that failed.
 static void run_matching(const char *pattern, size_t length, int *passed, int *bad) {
     int found = 0;
     for (const struct ktest *test = ktests_start; test != ktests_end; test++) {

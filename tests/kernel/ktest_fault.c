@@ -10,6 +10,7 @@
 #include "lib/x86.h"
 #include "tests/kernel/ktest.h"
 
+// Both are written by the handler and read behind the access, with interrupts off in between.
 static struct ktest_fault seen;
 static uint32_t resume; // where to go on after a fault; 0: none is expected
 
@@ -37,6 +38,7 @@ static struct ktest_fault end(uint32_t state) {
     return result;
 }
 
+// The label's address goes to `resume` first; the access is the only instruction before the label.
 static uint8_t read_byte(uintptr_t address) {
     uint8_t value = 0;
     __asm__ volatile("movl $1f, %1\n\t"

@@ -132,8 +132,7 @@ KTEST(heap_frame_of_somebody_else) {
     refused(HEAP_NOT_ALLOCATED, (void *)(HEAP_BASE + frame * PG_SIZE));
     refused(HEAP_NOT_ALLOCATED, (void *)(HEAP_BASE + (frame + 1) * PG_SIZE + 32));
     frame_free(POOL_KERNEL, frame, 2);
-    uintptr_t freed = (uintptr_t)frame_address(POOL_KERNEL, frame);
-    KREPORT(HEAP_NOT_ALLOCATED, freed, frame_free(POOL_KERNEL, frame, 2));
+    KREPORT(HEAP_NOT_ALLOCATED, HEAP_BASE + frame * PG_SIZE, frame_free(POOL_KERNEL, frame, 2));
     uint32_t frames = mem_pool[POOL_USER].frames;
     KREPORT(HEAP_OUTSIDE, (uintptr_t)frame_address(POOL_USER, frames),
             frame_free(POOL_USER, frames, 1));

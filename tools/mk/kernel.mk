@@ -19,6 +19,8 @@ $(BUILD)/obj/%.o: %.c $(FLAGS_STAMP) | $(BUILD)/gen/boot_const.h
 	@echo '  CC    $<'
 	@$(CC) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
 
+$(BUILD)/obj/kernel/memory.o: KERNEL_CFLAGS += $(HEAP_CFLAGS)
+
 $(BUILD)/obj/%.asm.o: %.asm boot/boot.inc
 	@mkdir -p $(@D)
 	@echo '  NASM  $<'
@@ -52,7 +54,9 @@ $(BUILD)/boot/%.bin: boot/%.asm $(wildcard boot/*.inc)
 
 # ARGS is part of the image: a change of ARGS makes a new one.
 ARGS ?=
-$(shell printf '%s' '$(ARGS)' | cmp -s - $(BUILD)/gen/args 2>/dev/null || printf '%s' '$(ARGS)' > $(BUILD)/gen/args)
+ARGS_WORD := '$(subst ','\'',$(ARGS))'
+$(shell printf '%s' $(ARGS_WORD) | cmp -s - $(BUILD)/gen/args 2>/dev/null || \
+        printf '%s' $(ARGS_WORD) > $(BUILD)/gen/args)
 $(BUILD)/hd.img: $(BUILD)/boot/mbr.bin $(BUILD)/boot/loader.bin $(BUILD)/kernel.stripped.elf $(BUILD)/gen/args tools/mkimage.py
 	@echo '  IMAGE $@'
 	@$(PYTHON) tools/mkimage.py --mbr $(BUILD)/boot/mbr.bin --loader $(BUILD)/boot/loader.bin \
