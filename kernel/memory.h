@@ -91,7 +91,7 @@ struct mem_block_desc {
     uint32_t shift;            // block_size's power of two
     uint32_t edge;             // blocks_per_arena - 2: see arena_put()
     struct list free_list;     // arenas with room; the front one serves
-    struct arena *serving;     // that front one; arena_none, which has no room, if the list is empty
+    struct arena *serving;     // that front one, or arena_none, which has no room
     struct arena *reserve;     // the arena that was last seen empty, or NULL
     uint32_t arenas;           // open arenas
     uint32_t frames_per_arena;
