@@ -46,25 +46,41 @@ static uint32_t check_run(const struct pool *pool, uint32_t at, bool *was_free, 
     return length;
 }
 
-// F3: every run in a bin is free and of that bin. Returns the frames of all of them.
+// A bin's list holds last frames only: true if `tail` is one of this pool's.
+static bool tail_valid(const struct pool *pool, const struct frame *tail) {
+    if (tail < pool->frame || tail >= pool->end) return false;
+    return (tail->run & FRAME_FREE) && FRAME_RUN(tail->run) <= (uint32_t)(tail - pool->frame) + 1;
+}
+
+// F3 for one bin; returns the frames of all runs in it.
+static uint32_t check_bin(const struct pool *pool, uint32_t bin) {
+    struct frame *const *link = &pool->bin[bin];
+    uint32_t frames = 0, steps = 0;
+    for (const struct frame *tail = *link; tail; tail = tail->next) {
+        if (!tail_valid(pool, tail) || ++steps > pool->frames) {
+            complain("F3", "a bin's list is not sound, bin", bin);
+            return frames;
+        }
+        REQUIRE(tail->link == link, "F3", "a link back is wrong, bin", bin);
+        uint32_t length = FRAME_RUN(tail->run);
+        bool right = tail->bin == bin && pool_bin_of(length) == bin;
+        REQUIRE(right, "F3", "a run in the wrong bin, of frames", length);
+        frames += length;
+        link = &tail->next;
+    }
+    return frames;
+}
+
 static uint32_t check_bins(const struct pool *pool) {
     uint32_t frames = 0;
     for (uint32_t bin = 0; bin < POOL_BINS; bin++) {
         bool bit = (pool->nonempty[bin / 32] >> bin % 32 & 1) != 0;
-        REQUIRE(bit == (pool->bin[bin] != FRAME_NONE), "F3", "nonempty's bit for bin", bin);
-        uint32_t at = pool->bin[bin], before = FRAME_NONE, steps = 0;
-        while (at != FRAME_NONE) {
-            if (at >= pool->frames || ++steps > pool->frames) {
-                complain("F3", "a bin's list is not sound, bin", bin);
-                break;
-            }
-            REQUIRE(pool->frame[at].run & FRAME_FREE, "F3", "a run in a bin is not free, frame",
-                    at);
-            REQUIRE(pool->frame[at].prev == before, "F3", "a link back is wrong, frame", at);
-            frames += FRAME_RUN(pool->frame[at].run);
-            before = at;
-            at = pool->frame[at].next;
-        }
+        REQUIRE(bit == (pool->bin[bin] != NULL), "F3", "nonempty's bit for bin", bin);
+        frames += check_bin(pool, bin);
+    }
+    for (uint32_t word = 0; word < POOL_BINS / 32; word++) {
+        bool bit = (pool->words >> word & 1) != 0;
+        REQUIRE(bit == (pool->nonempty[word] != 0), "F3", "words' bit for word", word);
     }
     return frames;
 }
@@ -110,7 +126,7 @@ static void check_map(const struct arena *arena, uint32_t frame) {
     }
     for (uint32_t word = 0; word < ARENA_WORDS; word++) {
         bool room = (arena->room >> word & 1) != 0;
-        REQUIRE(room == (arena->map[word] != 0), "A3", "room's bit is wrong, frame", frame);
+        REQUIRE(room || arena->map[word] == 0, "A3", "room's bit is missing, frame", frame);
     }
 }
 
@@ -133,9 +149,8 @@ static void check_list(uint32_t index) {
         bool belongs = arena->desc == desc && arena->cnt != 0;
         REQUIRE(belongs, "A4", "a stranger in the free list, block size", desc->block_size);
     }
-    bool serves =
-        desc->serving == (count ? list_entry(head->next, struct arena, elem) : &arena_none);
-    REQUIRE(serves, "A4", "not the front arena serves, block size", desc->block_size);
+    bool full = !desc->end.desc && desc->end.head == 0 && desc->end.room == 0;
+    REQUIRE(full, "A4", "the list's end is written to, block size", desc->block_size);
     REQUIRE(count == with_room[index], "A4", "arenas in the free list, block size",
             desc->block_size);
 }

@@ -27,16 +27,17 @@
 //   F1  The first and last record of a free run hold FRAME_FREE | length, the first record of a run
 //       handed out holds FRAME_USED | length, all other records hold 0 in `run`.
 //   F2  No two free runs touch.
-//   F3  A free run is in the one bin of its length; nonempty's bit is set exactly where a bin holds
-//       a run.
+//   F3  A free run is, by its last record, in the one bin of its length; nonempty's bit is set
+//       exactly where a bin holds a run, and words' exactly where nonempty is not 0.
 //   F4  pool.free is the sum of the free runs' lengths.
 //   A1  An arena's or large area's frames are one run handed out, whose first frame's record it is.
-//   A2  arena.seal == arena_seal(arena).
+//   A2  arena_sum(arena) is SMALL_SEAL, or LARGE_SEAL for a large area.
 //   A3  cnt is the number of set bits in map and of blocks not carved; no bit at or above carved is
-//       set; carved is at most blocks_per_arena; room has bit w set exactly where map[w] != 0.
+//       set; carved is at most blocks_per_arena; room has bit w set wherever map[w] != 0.
 //   A4  A small arena is in its descriptor's free_list exactly if cnt != 0.
 //   A5  At most one arena of a descriptor is empty, and that one is desc->reserve.
-//   A6  All records but those of arenas' and large areas' first frames are zero, apart from `back`,
+//   A6  All records but those of arenas' and large areas' first frames are zero, apart from `elem`,
+//       which nobody reads, and `back`,
 //       which leads from the further frames of a small arena to its first.
 //
 // Who protects what: everything here by port_lock(), in the kernel interrupts off. Every locked
@@ -60,12 +61,20 @@
 // Makes the compiler read memory again behind it: a second read from the cache costs less than a
 // register that must be saved on the stack for its sake.
 #define FORGET_REGISTERS() __asm__ volatile("" : : : "memory")
+// A value that must be known here, and of which nothing is known behind: the compiler neither puts
+// off its computation nor keeps an address derived from it in one more register.
+#define KEEP(value) __asm__ volatile("" : "+r"(value))
+// Likewise for an argument: it is on the stack already, in the caller's frame.
+#ifdef __i386__
+#define FORGET_REGISTER_OF(argument) __asm__ volatile("" : "+m"(argument))
+#else
+#define FORGET_REGISTER_OF(argument) ((void)(argument))
+#endif
 #define CALLER ((uintptr_t)__builtin_return_address(0))
 
 struct pool mem_pool[POOL_COUNT];
 struct mem_block_desc k_block_descs[DESC_MAX];
 struct heap heap;
-struct arena arena_none; // all zero: serves for a descriptor none of whose arenas has room
 
 // Descriptor for a size: desc_of[(size - 1) / BLOCK_ALIGN], for 1 <= size <= heap.block_max.
 static struct mem_block_desc *desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
@@ -82,8 +91,14 @@ static const uint32_t seed_sizes[] = {16, 32, 64, 128, 256, 512, 1024};
 // neighbours first. All steps are bounded, whatever the pool's size: this is the two-level
 // segregated fit of M. Masmano and others (TLSF, 2004) on frames.
 
+// A free run is known by its last frame. Frames are taken from a run's low end, so what is left of
+// it stays where it is in its bin, and so does a run that grows at its low end when those frames
+// come back: a large area taken and given back moves nothing from bin to bin.
+
 #define BIN_EXACT 32u // bins 0 .. 31 hold runs of exactly 1 .. 32 frames
 #define BIN_LOOK 8u   // runs looked at in a bin whose runs differ in length
+
+static uint32_t bin_floor[POOL_BINS + 1]; // shortest run of each bin; behind the last, no such run
 
 static uint32_t floor_log2(uint32_t n) { return 31 - (uint32_t)__builtin_clz(n); }
 
@@ -94,93 +109,128 @@ static uint32_t bin_of(uint32_t count) {
     return BIN_EXACT + (log - 5) * 4 + ((count >> (log - 2)) & 3);
 }
 
-// Makes [first, first + count) a free run in its bin. Its neighbours are not free.
-static void run_insert(struct pool *pool, uint32_t first, uint32_t count) {
-    uint32_t bin = bin_of(count);
-    uint32_t next = pool->bin[bin];
-    struct frame *frame = &pool->frame[first];
-    frame->next = next;
-    frame->prev = FRAME_NONE;
-    if (next != FRAME_NONE) pool->frame[next].prev = first;
-    pool->bin[bin] = first;
-    pool->nonempty[bin / 32] |= 1u << bin % 32;
-    frame->run = FRAME_FREE | count;
-    frame[count - 1].run = FRAME_FREE | count;
+uint32_t pool_bin_of(uint32_t count) { return bin_of(count); }
+
+static void bin_floors_init(void) {
+    for (uint32_t bin = 0; bin < POOL_BINS; bin++) {
+        uint32_t step = bin < BIN_EXACT ? 0 : bin - BIN_EXACT;
+        bin_floor[bin] = bin < BIN_EXACT ? bin + 1 : (4 + step % 4) << (step / 4 + 3);
+    }
+    bin_floor[POOL_BINS] = UINT32_MAX;
 }
 
-// Takes the free run at `first` out of its bin; both its tags become 0. Returns its length.
-static uint32_t run_remove(struct pool *pool, uint32_t first) {
-    struct frame *frame = &pool->frame[first];
-    uint32_t count = FRAME_RUN(frame->run);
-    if (frame->next != FRAME_NONE) pool->frame[frame->next].prev = frame->prev;
-    if (frame->prev != FRAME_NONE) {
-        pool->frame[frame->prev].next = frame->next;
+// Puts the free run that ends at `tail` into its bin.
+static void run_link(struct pool *pool, struct frame *tail) {
+    uint32_t bin = bin_of(FRAME_RUN(tail->run));
+    struct frame *next = pool->bin[bin];
+    tail->bin = bin;
+    tail->next = next;
+    tail->link = &pool->bin[bin];
+    pool->bin[bin] = tail;
+    if (next) {
+        next->link = &tail->next;
     } else {
-        uint32_t bin = bin_of(count);
-        pool->bin[bin] = frame->next;
-        if (frame->next == FRAME_NONE) pool->nonempty[bin / 32] &= ~(1u << bin % 32);
+        pool->nonempty[bin / 32] |= 1u << bin % 32;
+        pool->words |= 1u << bin / 32;
     }
-    frame[count - 1].run = 0;
-    frame->run = 0;
-    return count;
 }
 
-// First frame of a run of at least `count`, or FRAME_NONE.
-static uint32_t run_find(const struct pool *pool, uint32_t count) {
-    uint32_t bin = bin_of(count);
-    uint32_t first = pool->bin[bin];
-    for (uint32_t looked = 0; first != FRAME_NONE && looked < BIN_LOOK; looked++) {
-        if (FRAME_RUN(pool->frame[first].run) >= count) return first;
-        first = pool->frame[first].next;
+// The last run of a bin was taken out.
+static void bin_emptied(struct pool *pool, uint32_t bin) {
+    pool->nonempty[bin / 32] &= ~(1u << bin % 32);
+    if (pool->nonempty[bin / 32] == 0) pool->words &= ~(1u << bin / 32);
+}
+
+static inline void run_unlink(struct pool *pool, struct frame *tail) {
+    struct frame *next = tail->next;
+    *tail->link = next;
+    if (next) next->link = tail->link;
+    else if (!pool->bin[tail->bin]) bin_emptied(pool, tail->bin);
+}
+
+// The last frame of a free run of at least `count` frames, or NULL.
+static inline struct frame *run_find(const struct pool *pool, uint32_t count) {
+    uint32_t bin = count - 1;
+    if (UNLIKELY(count > BIN_EXACT)) {
+        bin = bin_of(count);
+        struct frame *tail = pool->bin[bin];
+        for (uint32_t looked = 0; tail && looked < BIN_LOOK; looked++, tail = tail->next) {
+            if (FRAME_RUN(tail->run) >= count) return tail;
+        }
+        if (++bin == POOL_BINS) return NULL;
     }
-    bin++;
-    if (bin == POOL_BINS) return FRAME_NONE;
-    uint32_t word = bin / 32;
-    uint32_t bits = pool->nonempty[word] & (UINT32_MAX << bin % 32);
-    while (bits == 0) {
-        if (++word == POOL_BINS / 32) return FRAME_NONE;
+    uint32_t word = bin / 32, bits = pool->nonempty[word] & UINT32_MAX << bin % 32;
+    if (bits == 0) {
+        uint32_t words = pool->words & (~1u << word);
+        if (UNLIKELY(words == 0)) return NULL;
+        word = (uint32_t)__builtin_ctz(words);
         bits = pool->nonempty[word];
     }
     return pool->bin[word * 32 + (uint32_t)__builtin_ctz(bits)];
 }
 
-static uint32_t run_take(struct pool *pool, uint32_t count) {
-    uint32_t first = run_find(pool, count);
-    if (first == FRAME_NONE) return FRAME_NONE;
-    uint32_t length = run_remove(pool, first);
-    if (length > count) run_insert(pool, first + count, length - count);
-    pool->frame[first].run = FRAME_USED | count;
+// Cuts `count` frames off the low end of the free run that ends at `tail`. Sets no tag in them but
+// the last one's where that is the run's: to 0.
+static inline void run_cut(struct pool *pool, struct frame *tail, uint32_t count) {
+    uint32_t rest = FRAME_RUN(tail->run) - count;
+    bool stays = rest >= bin_floor[tail->bin];
     pool->free -= count;
+    tail->run = 0;
+    if (LIKELY(rest)) tail[1 - (int32_t)rest].run = tail->run = FRAME_FREE | rest;
+    if (LIKELY(stays)) return;
+    run_unlink(pool, tail);
+    if (rest) run_link(pool, tail);
+}
+
+// Takes `count` frames in a row; returns the first one's record, or NULL.
+static inline __attribute__((always_inline)) struct frame *run_take(struct pool *pool,
+                                                                    uint32_t count) {
+    struct frame *tail = run_find(pool, count);
+    if (!tail) return NULL;
+    struct frame *first = tail + 1 - FRAME_RUN(tail->run);
+    run_cut(pool, tail, count);
+    first->run = FRAME_USED | count;
     return first;
 }
 
-// Gives back frames that have no tags (F1), joined with the free runs on both sides.
-static void run_give(struct pool *pool, uint32_t first, uint32_t count) {
+// Gives back `count` frames, joined with the free runs on both sides. No tag but the first one's is
+// left in them.
+static inline __attribute__((always_inline)) void run_give(struct pool *pool, struct frame *first,
+                                                           uint32_t count) {
+    struct frame *behind = first + count, *tail = behind - 1;
     pool->free += count;
-    uint32_t behind = first + count;
-    if (behind < pool->frames && (pool->frame[behind].run & FRAME_FREE)) {
-        count += run_remove(pool, behind);
+    bool linked = behind < pool->end && (behind->run & FRAME_FREE);
+    if (linked) {
+        uint32_t more = FRAME_RUN(behind->run);
+        count += more;
+        tail += more;
+        behind->run = 0;
     }
-    if (first > 0 && (pool->frame[first - 1].run & FRAME_FREE)) {
-        uint32_t before = FRAME_RUN(pool->frame[first - 1].run);
-        first -= before;
-        count += before;
-        run_remove(pool, first);
+    if (first > pool->frame && (first[-1].run & FRAME_FREE)) {
+        struct frame *before = first - 1;
+        run_unlink(pool, before);
+        first->run = 0;
+        count += FRAME_RUN(before->run);
+        first -= FRAME_RUN(before->run);
+        before->run = 0;
     }
-    run_insert(pool, first, count);
+    first->run = tail->run = FRAME_FREE | count;
+    if (linked && LIKELY(count < bin_floor[tail->bin + 1])) return;
+    if (linked) run_unlink(pool, tail);
+    run_link(pool, tail);
 }
 
 // Makes a run handed out shorter or longer at its end; false if the frames behind are not free.
-static bool run_resize(struct pool *pool, uint32_t first, uint32_t from, uint32_t to) {
+static bool run_resize(struct pool *pool, struct frame *first, uint32_t from, uint32_t to) {
     if (to > from) {
-        uint32_t behind = first + from, more = to - from;
-        if (behind >= pool->frames || !(pool->frame[behind].run & FRAME_FREE)) return false;
-        if (FRAME_RUN(pool->frame[behind].run) < more) return false;
-        uint32_t length = run_remove(pool, behind);
-        if (length > more) run_insert(pool, behind + more, length - more);
-        pool->free -= more;
+        struct frame *behind = first + from;
+        if (behind >= pool->end || !(behind->run & FRAME_FREE)) return false;
+        uint32_t length = FRAME_RUN(behind->run);
+        if (length < to - from) return false;
+        run_cut(pool, behind + length - 1, to - from);
+        behind->run = 0;
     }
-    pool->frame[first].run = FRAME_USED | to;
+    first->run = FRAME_USED | to;
     if (to < from) run_give(pool, first + to, from - to);
     return true;
 }
@@ -194,9 +244,9 @@ uint32_t frame_alloc(enum pool_id id, uint32_t count) {
     struct pool *pool = &mem_pool[id];
     if (count == 0 || count > pool->frames) return FRAME_NONE;
     port_state state = port_lock();
-    uint32_t first = run_take(pool, count);
+    struct frame *first = run_take(pool, count);
     port_unlock(state);
-    return first;
+    return first ? (uint32_t)(first - pool->frame) : FRAME_NONE;
 }
 
 void frame_free(enum pool_id id, uint32_t first, uint32_t count) {
@@ -210,8 +260,7 @@ void frame_free(enum pool_id id, uint32_t first, uint32_t count) {
                 heap.arena[first].seal != 0)) { // the heap's own are not its caller's
         fault = HEAP_NOT_ALLOCATED;
     } else {
-        pool->frame[first].run = 0;
-        run_give(pool, first, count);
+        run_give(pool, &pool->frame[first], count);
     }
     port_unlock(state);
     // The kernel pool's frames have an address in the window; the user pool's only a physical one.
@@ -230,6 +279,9 @@ uint32_t frames_free(enum pool_id id) { return mem_pool[id].free; }
 // II  Arenas and block descriptors
 // ================================================================================================
 
+// Four operations on a bit or number in memory whose result is a flag: each is one instruction of
+// the i386, which compilers do not find.
+
 // Sets bit `bit` of an array of words; returns what it was.
 static inline bool bit_set(uint32_t *words, uint32_t bit) {
 #if defined(__i386__) || defined(__x86_64__)
@@ -243,19 +295,26 @@ static inline bool bit_set(uint32_t *words, uint32_t bit) {
 #endif
 }
 
-// Number of the lowest set bit; bits != 0. An instruction that `__builtin_ctz` wraps in more for
-// the sake of processors that this kernel does not require.
-static inline uint32_t lowest_bit(uint32_t bits) {
-#ifdef __i386__
-    uint32_t number;
-    __asm__("bsfl %1, %0" : "=r"(number) : "rm"(bits) : "cc");
-    return number;
+static inline void bit_clear(uint32_t *words, uint32_t bit) {
+#if defined(__i386__) || defined(__x86_64__)
+    __asm__("btrl %1, %0" : "+m"(*(uint32_t(*)[ARENA_WORDS])words) : "r"(bit) : "cc");
 #else
-    return (uint32_t)__builtin_ctz(bits);
+    words[bit / 32] &= ~(1u << bit % 32);
 #endif
 }
 
-// Two operations on memory whose result only the flags need: compilers load, change and store.
+// The number of the lowest bit set; false if none is.
+static inline bool lowest_bit(const uint32_t *bits, uint32_t *number) {
+#if defined(__i386__) || defined(__x86_64__)
+    bool any;
+    __asm__("bsfl %2, %1" : "=@ccnz"(any), "=r"(*number) : "m"(*bits));
+    return any;
+#else
+    if (*bits != 0) *number = (uint32_t)__builtin_ctz(*bits);
+    return *bits != 0;
+#endif
+}
+
 static inline bool decrement_is_zero(uint32_t *value) {
 #if defined(__i386__) || defined(__x86_64__)
     bool zero;
@@ -266,39 +325,27 @@ static inline bool decrement_is_zero(uint32_t *value) {
 #endif
 }
 
-static inline bool and_is_zero(uint32_t *value, uint32_t mask) {
-#if defined(__i386__) || defined(__x86_64__)
-    bool zero;
-    __asm__("andl %2, %1" : "=@ccz"(zero), "+m"(*value) : "r"(mask));
-    return zero;
-#else
-    return (*value &= mask) == 0;
-#endif
-}
-
-static uint32_t arena_frame(const struct arena *arena) { return (uint32_t)(arena - heap.arena); }
-
-// After every change of the free list's front.
-static void serving_update(struct mem_block_desc *desc) {
-    struct list_elem *front = list_first(&desc->free_list);
-    desc->serving = front ? list_entry(front, struct arena, elem) : &arena_none;
+// The record of an arena's or large area's first frame.
+static inline struct frame *arena_frame(const struct arena *arena) {
+    return mem_pool[POOL_KERNEL].frame + (arena - heap.arena);
 }
 
 // Opens an arena for `desc`: nothing carved yet, front of the free list. False if there are no
 // frames.
 static bool arena_open(struct mem_block_desc *desc) {
-    uint32_t frame = run_take(&mem_pool[POOL_KERNEL], desc->frames_per_arena);
-    if (frame == FRAME_NONE) return false;
+    struct pool *pool = &mem_pool[POOL_KERNEL];
+    struct frame *first = run_take(pool, desc->frames_per_arena);
+    if (!first) return false;
+    uint32_t frame = (uint32_t)(first - pool->frame);
     struct arena *arena = &heap.arena[frame];
     arena->desc = desc;
     arena->head = desc->blocks_per_arena;
     arena->base = frame_base(frame);
-    arena->seal = arena_seal(arena);
+    arena->seal = SMALL_SEAL - arena_sum(arena); // of a blank record the rest is 0
     for (uint32_t i = 1; i < desc->frames_per_arena; i++) {
         arena[i].back = (uint16_t)(i * sizeof *arena);
     }
     list_push(&desc->free_list, &arena->elem);
-    desc->serving = arena;
     desc->arenas++;
     heap.small_frames += desc->frames_per_arena;
     return true;
@@ -307,48 +354,49 @@ static bool arena_open(struct mem_block_desc *desc) {
 // Gives the frames of an arena whose blocks are all free back to the pool.
 static void arena_close(struct arena *arena) {
     struct mem_block_desc *desc = arena->desc;
-    uint32_t frames = desc->frames_per_arena, frame = arena_frame(arena);
+    uint32_t frames = desc->frames_per_arena;
     list_remove(&arena->elem);
-    serving_update(desc);
     for (uint32_t i = 1; i < frames; i++) arena[i].back = 0;
-    memset(arena, 0, sizeof *arena);
+    for (uint32_t i = 0; i * 32 < arena->carved; i++) arena->map[i] = 0;
+    arena->desc = NULL;
+    arena->head = arena->carving = arena->seal = arena->room = 0;
+    arena->base = 0;
     desc->arenas--;
     heap.small_frames -= frames;
-    mem_pool[POOL_KERNEL].frame[frame].run = 0;
-    run_give(&mem_pool[POOL_KERNEL], frame, frames);
-}
-
-// An arena handed out its last free block.
-static __attribute__((noinline)) void arena_filled(struct arena *arena) {
-    struct mem_block_desc *desc = arena->desc;
-    list_remove(&arena->elem);
-    serving_update(desc);
+    run_give(&mem_pool[POOL_KERNEL], arena_frame(arena), frames);
 }
 
 // Takes a block of the arena that serves: the lowest of those that came back, or else carves the
 // next. False if no arena has room.
 static inline bool arena_take(struct mem_block_desc *desc, void **p) {
-    struct arena *arena = desc->serving;
-    uint32_t block;
-    if (LIKELY(arena->room != 0)) {
-        uint32_t word = lowest_bit(arena->room);
-        uint32_t bits = arena->map[word];
-        block = word * 32 + lowest_bit(bits);
-        if (UNLIKELY(and_is_zero(&arena->map[word], bits - 1))) arena->room &= arena->room - 1;
-        arena->seal--;
+    struct arena *arena = list_entry(list_front(&desc->free_list), struct arena, elem);
+    uint32_t word, block;
+again:
+    if (LIKELY(lowest_bit(&arena->room, &word))) {
+        if (UNLIKELY(!lowest_bit(&arena->map[word], &block))) { // its blocks have all been taken
+            arena->room &= arena->room - 1;
+            KEEP(arena);
+            goto again;
+        }
+        block += word * 32;
+        bit_clear(arena->map, block);
+        arena->seal++;
     } else {
-        if (UNLIKELY(arena->head == 0)) return false; // arena_none
+        if (UNLIKELY(arena->head == 0)) return false; // the list's end
         block = arena->carving++;                     // with head--: the seal's sum stays
     }
-    if (UNLIKELY(decrement_is_zero(&arena->head))) arena_filled(arena);
-    *p = (void *)(arena->base + block * arena->desc->block_size);
+    block *= arena->desc->block_size;
+    uintptr_t start = arena->base + block;
+    KEEP(start);
+    *p = (void *)start;
+    if (UNLIKELY(decrement_is_zero(&arena->head))) list_remove_front(&arena->desc->free_list);
     return true;
 }
 
 // An arena's last block came home. One empty arena of each descriptor stays open, at the back of
 // the list, so that a pair at an arena's edge does not open and close it each time; a second one's
 // frames go back.
-static __attribute__((noinline)) void arena_emptied(struct arena *arena) {
+static void arena_emptied(struct arena *arena) {
     struct mem_block_desc *desc = arena->desc;
     struct arena *reserve = desc->reserve;
     if (reserve && reserve != arena && reserve->cnt == desc->blocks_per_arena) {
@@ -356,52 +404,56 @@ static __attribute__((noinline)) void arena_emptied(struct arena *arena) {
         return;
     }
     desc->reserve = arena;
+    if (arena->elem.next == &desc->free_list.head) return;
     list_remove(&arena->elem);
     list_append(&desc->free_list, &arena->elem);
-    serving_update(desc);
 }
 
 // An arena that was full has room again, or its last block came home.
 static __attribute__((noinline)) void arena_at_edge(struct arena *arena) {
     struct mem_block_desc *desc = arena->desc;
-    if (arena->head == 1) {
-        list_push(&desc->free_list, &arena->elem);
-        desc->serving = arena;
-    }
+    if (arena->head == 1) list_push(&desc->free_list, &arena->elem);
     if (arena->head == desc->blocks_per_arena) arena_emptied(arena);
 }
 
 // Puts a block back into its arena: false, and nothing changed, if it is there already.
-static inline bool arena_put(struct arena *arena, const struct mem_block_desc *desc,
-                             uint32_t block) {
+static inline bool arena_put(struct arena *arena, uint32_t block) {
     if (UNLIKELY(bit_set(arena->map, block))) return false;
     bit_set(&arena->room, block / 32);
     uint32_t before = arena->head;
     FORGET_REGISTERS();
     arena->head++;
-    arena->seal++;
+    arena->seal--;
     // One comparison for both ends: before - 1 is huge for a full arena, and for one whose last
     // block this is, blocks_per_arena - 2.
-    if (UNLIKELY(before - 1 >= desc->edge)) arena_at_edge(arena);
+    if (UNLIKELY(before - 1 >= arena->desc->edge)) arena_at_edge(arena);
     return true;
 }
 
-static struct arena *large_open(uint32_t frame, uint32_t count) {
+// A large area of `count` frames handed out; returns its address.
+static inline void *large_open(const struct frame *first, uint32_t count) {
+    uint32_t frame = (uint32_t)(first - mem_pool[POOL_KERNEL].frame);
     struct arena *arena = &heap.arena[frame];
-    arena->cnt = count;
-    arena->large = 1;
+    arena->head = ARENA_LARGE | count;
     arena->base = frame_base(frame);
-    arena->seal = large_seal(arena);
+    arena->seal = LARGE_SEAL - arena->head - (uint32_t)arena->base; // desc and carving are 0
     heap.large_frames += count;
-    return arena;
+    return (void *)arena->base;
 }
 
-static void large_close(struct arena *arena) {
-    uint32_t frame = arena_frame(arena), count = arena->cnt;
-    memset(arena, 0, sizeof *arena);
+// Frees the large area that starts at p. False, and nothing changed, if its record is not that of a
+// sound large area that starts there.
+static __attribute__((noinline)) bool large_give(struct arena *arena, uintptr_t p) {
+    if (UNLIKELY(!arena->large || arena->base != p || arena->desc)) return false;
+    uint32_t sum = arena_sum(arena);
+    KEEP(sum);
+    if (UNLIKELY(sum != LARGE_SEAL)) return false;
+    uint32_t count = arena->cnt;
+    arena->head = arena->seal = 0;
+    arena->base = 0;
     heap.large_frames -= count;
-    mem_pool[POOL_KERNEL].frame[frame].run = 0;
-    run_give(&mem_pool[POOL_KERNEL], frame, count);
+    run_give(&mem_pool[POOL_KERNEL], arena_frame(arena), count);
+    return true;
 }
 
 // Number of the block that starts `off` bytes into an arena; blocks_per_arena or more if none does.
@@ -446,7 +498,6 @@ int block_desc_init(struct mem_block_desc *desc_array, const uint32_t *sizes, ui
         desc->frames_per_arena = frames_for(sizes[i]);
         desc->blocks_per_arena = desc->frames_per_arena * PG_SIZE / sizes[i];
         desc->edge = desc->blocks_per_arena - 2;
-        desc->serving = &arena_none;
         desc->shift = (uint32_t)__builtin_ctz(sizes[i]);
         desc->inverse = inverse_of(sizes[i] >> desc->shift);
         list_init(&desc->free_list);
@@ -461,31 +512,36 @@ int block_desc_init(struct mem_block_desc *desc_array, const uint32_t *sizes, ui
 // III  sys_malloc, sys_free and their kin
 // ================================================================================================
 
-// Whole frames for `size` bytes. Not by rounding up a sum, which wraps near the largest size.
-static size_t frames_of(size_t size) { return size / PG_SIZE + (size % PG_SIZE != 0); }
+// Whole frames for `size` bytes, size > 0. Not by rounding up a sum, which wraps near the largest
+// size.
+static inline size_t frames_of(size_t size) { return ((size - 1) >> PG_SHIFT) + 1; }
 
-// A large area of frames, or NULL. `size` > 0.
-static void *large_take(size_t size) {
+// A large area of frames, or NULL. Locked by its caller.
+static inline void *large_take(size_t size) {
     size_t count = frames_of(size);
     struct pool *pool = &mem_pool[POOL_KERNEL];
-    if (count > pool->frames) return NULL;
+    if (UNLIKELY(count > pool->frames)) return NULL; // so for size 0, too
+    struct frame *first = run_take(pool, (uint32_t)count);
+    return LIKELY(first) ? large_open(first, (uint32_t)count) : NULL;
+}
+
+static __attribute__((noinline)) void *large_take_fast(size_t size) {
+    if (UNLIKELY(!port_enter())) return NULL;
+    void *p = large_take(size);
+    port_leave();
+    return p;
+}
+
+// Whatever the interrupts are.
+static __attribute__((noinline)) void *large_take_slow(size_t size) {
     port_state state = port_lock();
-    uint32_t frame = run_take(pool, (uint32_t)count);
-    void *p = NULL;
-    if (frame != FRAME_NONE) p = (void *)large_open(frame, (uint32_t)count)->base;
+    void *p = large_take(size);
     port_unlock(state);
     return p;
 }
 
-// All that take_fast() does not do: a new arena, a large area, no memory, a call that is refused,
-// a caller that has interrupts off.
-static __attribute__((noinline)) void *take_slow(size_t size, uintptr_t caller) {
-    if (port_in_interrupt()) {
-        port_report(HEAP_FROM_INTERRUPT, 0, caller);
-        return NULL;
-    }
-    if (size - 1 >= heap.block_max) return size == 0 ? NULL : large_take(size);
-    struct mem_block_desc *desc = desc_of[(size - 1) / BLOCK_ALIGN];
+// A block of an arena that must perhaps be opened first, or NULL.
+static __attribute__((noinline)) void *small_take(struct mem_block_desc *desc) {
     void *p = NULL;
     port_state state = port_lock();
     if (!arena_take(desc, &p) && arena_open(desc)) arena_take(desc, &p);
@@ -493,10 +549,24 @@ static __attribute__((noinline)) void *take_slow(size_t size, uintptr_t caller) 
     return p;
 }
 
+// All that take_fast() does not do: a new arena, a large area, no memory, a call that is refused,
+// a caller that has interrupts off.
+static __attribute__((noinline)) void *take_slow(size_t size, uintptr_t caller) {
+    if (UNLIKELY(port_in_interrupt())) {
+        port_report(HEAP_FROM_INTERRUPT, 0, caller);
+        return NULL;
+    }
+    if (size - 1 < heap.block_max) return small_take(desc_of[(size - 1) / BLOCK_ALIGN]);
+    return size != 0 ? large_take_slow(size) : NULL;
+}
+
 // From the size to the descriptor, from there to the arena that serves, from its bitmap to the
 // block. False, with nothing changed, for all that needs more.
 static inline __attribute__((always_inline)) bool take_fast(size_t size, void **p) {
-    if (UNLIKELY(size - 1 >= heap.block_max)) return false;
+    if (UNLIKELY(size - 1 >= heap.block_max)) {
+        *p = large_take_fast(size);
+        return *p != NULL;
+    }
     struct mem_block_desc *desc = desc_of[(size - 1) / BLOCK_ALIGN];
     if (UNLIKELY(!port_enter())) return false;
     bool taken = arena_take(desc, p);
@@ -512,7 +582,9 @@ static void *heap_take(size_t size, uintptr_t caller) {
 
 void *sys_malloc(size_t size) {
     void *p;
-    return LIKELY(take_fast(size, &p)) ? p : take_slow(size, CALLER);
+    if (LIKELY(take_fast(size, &p))) return p;
+    FORGET_REGISTER_OF(size);
+    return take_slow(size, CALLER);
 }
 
 // What holds the frame of a record that starts no arena: a large area further down, other users,
@@ -573,8 +645,8 @@ static __attribute__((noinline)) void give_slow(uintptr_t p, uintptr_t caller) {
         port_state state = port_lock();
         fault = heap_classify(p, &arena, &block);
         if (fault == HEAP_OK && arena) { // never without: the analyzer cannot know
-            if (arena->large) large_close(arena);
-            else arena_put(arena, arena->desc, block);
+            if (arena->large) large_give(arena, p);
+            else arena_put(arena, block);
         }
         port_unlock(state);
     }
@@ -589,12 +661,13 @@ static inline __attribute__((always_inline)) bool give_fast(uintptr_t p) {
     if (UNLIKELY(frame >= heap.frames || !port_enter())) return false;
     struct arena *arena = &heap.arena[frame];
     arena = (struct arena *)((uintptr_t)arena - arena->back);
-    bool done = false;
-    if (LIKELY(arena->seal == arena_seal(arena))) {
+    bool done;
+    if (LIKELY(arena_sum(arena) == SMALL_SEAL)) {
         FORGET_REGISTERS();
-        const struct mem_block_desc *desc = arena->desc;
-        uint32_t block = block_index(desc, (uint32_t)(p - arena->base));
-        done = LIKELY(block < arena->carving) && arena_put(arena, desc, block);
+        uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
+        done = LIKELY(block < arena->carving) && arena_put(arena, block);
+    } else {
+        done = large_give(arena, p);
     }
     port_leave();
     return done;
@@ -605,7 +678,9 @@ static void heap_give(uintptr_t p, uintptr_t caller) {
 }
 
 void sys_free(void *p) {
-    if (UNLIKELY(!give_fast((uintptr_t)p)) && p) give_slow((uintptr_t)p, CALLER);
+    if (LIKELY(give_fast((uintptr_t)p))) return;
+    FORGET_REGISTER_OF(p);
+    if (p) give_slow((uintptr_t)p, CALLER);
 }
 
 void *sys_calloc(size_t count, size_t size) {
@@ -648,7 +723,7 @@ static bool large_resize(struct arena *arena, size_t size) {
     bool done = run_resize(&mem_pool[POOL_KERNEL], arena_frame(arena), from, (uint32_t)count);
     if (done) {
         arena->cnt = (uint32_t)count;
-        arena->seal = large_seal(arena);
+        arena->seal -= (uint32_t)count - from;
         heap.large_frames += (uint32_t)count - from;
     }
     port_unlock(state);
@@ -684,16 +759,15 @@ static void *large_take_aligned(size_t alignment, size_t size) {
     if (slack >= pool->frames || count > pool->frames - slack) return NULL;
     void *p = NULL;
     port_state state = port_lock();
-    uint32_t frame = run_take(pool, (uint32_t)(count + slack));
-    if (frame != FRAME_NONE) {
-        uint32_t before = (uint32_t)(-frame_base(frame) >> PG_SHIFT & slack);
-        pool->frame[frame].run = 0;
-        pool->frame[frame + before].run = FRAME_USED | (uint32_t)count;
-        if (before > 0) run_give(pool, frame, before);
-        if (before < slack) {
-            run_give(pool, frame + before + (uint32_t)count, (uint32_t)slack - before);
-        }
-        p = (void *)large_open(frame + before, (uint32_t)count)->base;
+    struct frame *first = run_take(pool, (uint32_t)(count + slack));
+    if (first) {
+        uintptr_t base = frame_base((uint32_t)(first - pool->frame));
+        uint32_t before = (uint32_t)(-base >> PG_SHIFT & slack);
+        struct frame *start = first + before, *behind = start + count;
+        start->run = FRAME_USED | (uint32_t)count;
+        if (before > 0) run_give(pool, first, before);
+        if (before < slack) run_give(pool, behind, (uint32_t)slack - before);
+        p = large_open(start, (uint32_t)count);
     }
     port_unlock(state);
     return p;
@@ -712,7 +786,7 @@ void *sys_aligned_alloc(size_t alignment, size_t size) {
         port_report(HEAP_FROM_INTERRUPT, 0, CALLER);
         return NULL;
     }
-    return alignment <= PG_SIZE ? large_take(size) : large_take_aligned(alignment, size);
+    return alignment <= PG_SIZE ? large_take_slow(size) : large_take_aligned(alignment, size);
 }
 
 uint32_t sys_trim(void) {
@@ -741,9 +815,9 @@ static void pool_init(struct pool *pool, const char *name, const struct port_poo
     pool->frame = from->frame;
     pool->phys = from->phys;
     pool->frames = from->frames;
-    for (uint32_t bin = 0; bin < POOL_BINS; bin++) pool->bin[bin] = FRAME_NONE;
+    pool->end = from->frame + from->frames;
     for (size_t i = 0; i < from->runs; i++) {
-        run_give(pool, from->run[i].first, from->run[i].count);
+        run_give(pool, &pool->frame[from->run[i].first], from->run[i].count);
         pool->usable += from->run[i].count;
     }
     kprintf("    %s: %u frames of 4 KiB from %#llx\n", name, pool->usable,
@@ -753,6 +827,7 @@ static void pool_init(struct pool *pool, const char *name, const struct port_poo
 void mem_pool_init(uint32_t mem_bytes_total) {
     static const char *const name[] = {"kernel_pool", "user_pool"};
     put_str("  mem_pool_init start\n");
+    bin_floors_init();
     for (int id = 0; id < POOL_COUNT; id++) {
         struct port_pool from;
         port_pool((enum pool_id)id, &from);

@@ -61,10 +61,13 @@ static void f2_touching(void) {
 
 static void f3_bit_missing(void) { pool()->nonempty[0] &= ~(1u << 2); }
 static void f3_bit_too_many(void) { pool()->nonempty[0] |= 1u << 7; }
-static void f3_list_cut(void) { pool()->bin[2] = FRAME_NONE; }
-static void f3_list_leaves(void) { pool()->bin[2] = FRAMES + 5; }
-static void f3_link_back(void) { pool()->frame[hole()].prev = 1; }
-static void f3_circle(void) { pool()->frame[hole()].next = hole(); }
+static void f3_word_missing(void) { pool()->words = 0; }
+static void f3_list_cut(void) { pool()->bin[2] = NULL; }
+static void f3_list_leaves(void) { pool()->bin[2] = pool()->end + 5; }
+static void f3_not_a_tail(void) { pool()->bin[2] = &pool()->frame[hole() + 1]; }
+static void f3_wrong_bin(void) { pool()->frame[hole() + 2].bin = 3; }
+static void f3_link_back(void) { pool()->frame[hole() + 2].link = &pool()->bin[3]; }
+static void f3_circle(void) { pool()->frame[hole() + 2].next = &pool()->frame[hole() + 2]; }
 static void f4_count(void) { pool()->free++; }
 
 static void a1_run(void) { pool()->frame[frame_of(at.large)].run = FRAME_USED | 3; }
@@ -72,7 +75,7 @@ static void a1_small_frames(void) { heap.small_frames++; }
 static void a1_large_frames(void) { heap.large_frames--; }
 static void a1_base(void) {
     arena_of(at.small)->base += PAGE;
-    arena_of(at.small)->seal = arena_seal(arena_of(at.small));
+    arena_of(at.small)->seal -= PAGE;
 }
 
 static void a2_desc(void) { arena_of(at.small)->desc = &k_block_descs[0]; }
@@ -83,7 +86,7 @@ static void a2_seal(void) { arena_of(at.large)->seal ^= 1; }
 static void a3_bit(void) { arena_of(at.small)->map[0] |= 1; }
 static void a3_bit_gone(void) { arena_of(at.small)->map[0] = 0; }
 static void a3_bit_above(void) { arena_of(at.small)->map[1] |= 1u << 20; }
-static void a3_room(void) { arena_of(at.small)->room |= 2; }
+static void a3_room(void) { arena_of(at.small)->room = 0; }
 
 static void a4_not_listed(void) { list_remove(&arena_of(at.small)->elem); }
 static void a4_full_listed(void) {
@@ -93,6 +96,7 @@ static void a4_wild_link(void) {
     static struct list_elem elsewhere;
     arena_of(at.small)->desc->free_list.head.next = &elsewhere;
 }
+static void a4_end_written(void) { k_block_descs[0].end.room = 1; }
 static void a4_link_back(void) { arena_of(at.small)->elem.prev = NULL; }
 
 static void a5_not_reserve(void) {
@@ -118,7 +122,10 @@ static const struct damage damages[] = {
     {"F2", "F2: two free runs touch", f2_touching},
     {"F3", "F3: a bin's bit is missing", f3_bit_missing},
     {"F3", "F3: a bit for an empty bin", f3_bit_too_many},
+    {"F3", "F3: words' bit is missing", f3_word_missing},
     {"F3", "F3: a free run is in no bin", f3_list_cut},
+    {"F3", "F3: a bin holds a frame inside a run", f3_not_a_tail},
+    {"F3", "F3: a run knows another bin", f3_wrong_bin},
     {"F3", "F3: a bin leads out of the pool", f3_list_leaves},
     {"F3", "F3: a link back is wrong", f3_link_back},
     {"F3", "F3: a bin's list is a circle", f3_circle},
@@ -134,11 +141,12 @@ static const struct damage damages[] = {
     {"A3", "A3: a live block's bit is set", a3_bit},
     {"A3", "A3: a free block's bit is gone", a3_bit_gone},
     {"A3", "A3: a bit at or above carved", a3_bit_above},
-    {"A3", "A3: room's bit is wrong", a3_room},
+    {"A3", "A3: room's bit is missing", a3_room},
     {"A4", "A4: an arena with room is in no list", a4_not_listed},
     {"A4", "A4: a full arena is in the list", a4_full_listed},
     {"A4", "A4: the list leads out of the records", a4_wild_link},
     {"A4", "A4: a link back is wrong", a4_link_back},
+    {"A4", "A4: the list's end has room", a4_end_written},
     {"A5", "A5: an empty arena is not the reserve", a5_not_reserve},
     {"A6", "A6: a free frame's record is not blank", a6_not_blank},
     {"A6", "A6: back where there is no arena", a6_back},
@@ -188,7 +196,7 @@ static void random_damage_is_survived(void **state) {
             switch (random >> 29) {
             case 0: f->run = random; break;
             case 1: f->run = FRAME_FREE | (random >> 8 & 255); break;
-            case 2: f->next = random >> 8 & 255; break;
+            case 2: f->next = (struct frame *)(uintptr_t)random; break;
             case 3: a->head = random; break;
             case 4: a->carving = random >> 4; break;
             case 5: a->base = random; break;
