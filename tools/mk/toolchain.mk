@@ -29,6 +29,11 @@ ifeq ($(COMPILER),clang)
   TARGET_FLAGS := --target=i686-none-elf -march=i686
 endif
 
+# i686-elf's uint32_t is unsigned long, everybody else's unsigned int: one type for all, or "%u" is right for some only.
+ifeq ($(COMPILER),gcc)
+  TARGET_FLAGS += -U__UINT32_TYPE__ -D__UINT32_TYPE__=unsigned -U__INT32_TYPE__ -D__INT32_TYPE__=int
+endif
+
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wpointer-arith \
             -Wcast-qual -Wwrite-strings -Wvla -Wformat=2 -Wswitch-enum -Wdouble-promotion -Wno-unused-parameter
 KERNEL_CFLAGS := -std=gnu11 $(TARGET_FLAGS) $(OPT) -g -ffreestanding -fno-pie -fno-pic -fno-stack-protector \
