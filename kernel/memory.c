@@ -82,6 +82,54 @@ static struct mem_block_desc *desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
 // The seed's seven sizes.
 static const uint32_t seed_sizes[] = {16, 32, 64, 128, 256, 512, 1024};
 
+// Four operations on a bit or number in memory, each one instruction of the i386 that compilers do
+// not find. Arrays of bits are BIT_WORDS words long.
+#define BIT_WORDS 8
+_Static_assert(BIT_WORDS == ARENA_WORDS && 32 * BIT_WORDS == POOL_BINS, "arrays of bits");
+
+// Sets bit `bit` of an array of words; returns what it was.
+static inline bool bit_set(uint32_t *words, uint32_t bit) {
+#if defined(__i386__) || defined(__x86_64__)
+    bool was;
+    __asm__("btsl %2, %1" : "=@ccc"(was), "+m"(*(uint32_t(*)[BIT_WORDS])words) : "r"(bit));
+    return was;
+#else
+    uint32_t mask = 1u << bit % 32, bits = words[bit / 32];
+    words[bit / 32] = bits | mask;
+    return (bits & mask) != 0;
+#endif
+}
+
+static inline void bit_clear(uint32_t *words, uint32_t bit) {
+#if defined(__i386__) || defined(__x86_64__)
+    __asm__("btrl %1, %0" : "+m"(*(uint32_t(*)[BIT_WORDS])words) : "r"(bit) : "cc");
+#else
+    words[bit / 32] &= ~(1u << bit % 32);
+#endif
+}
+
+// The number of the lowest bit set; false if none is.
+static inline bool lowest_bit(const uint32_t *bits, uint32_t *number) {
+#if defined(__i386__) || defined(__x86_64__)
+    bool any;
+    __asm__("bsfl %2, %1" : "=@ccnz"(any), "=r"(*number) : "m"(*bits));
+    return any;
+#else
+    if (*bits != 0) *number = (uint32_t)__builtin_ctz(*bits);
+    return *bits != 0;
+#endif
+}
+
+static inline bool decrement_is_zero(uint32_t *value) {
+#if defined(__i386__) || defined(__x86_64__)
+    bool zero;
+    __asm__("decl %1" : "=@ccz"(zero), "+m"(*value));
+    return zero;
+#else
+    return --*value == 0;
+#endif
+}
+
 // ================================================================================================
 // I  Frame pools
 // ================================================================================================
@@ -102,11 +150,11 @@ static uint32_t bin_floor[POOL_BINS + 1]; // shortest run of each bin; behind th
 
 static uint32_t floor_log2(uint32_t n) { return 31 - (uint32_t)__builtin_clz(n); }
 
-// The bin for runs of `count` frames: exact up to 32, then four bins for each power of two.
+// The bin for runs of `count` frames: exact up to 32, then eight bins for each power of two.
 static uint32_t bin_of(uint32_t count) {
     if (count <= BIN_EXACT) return count - 1;
     uint32_t log = floor_log2(count);
-    return BIN_EXACT + (log - 5) * 4 + ((count >> (log - 2)) & 3);
+    return BIN_EXACT + (log - 5) * 8 + ((count >> (log - 3)) & 7);
 }
 
 uint32_t pool_bin_of(uint32_t count) { return bin_of(count); }
@@ -114,13 +162,13 @@ uint32_t pool_bin_of(uint32_t count) { return bin_of(count); }
 static void bin_floors_init(void) {
     for (uint32_t bin = 0; bin < POOL_BINS; bin++) {
         uint32_t step = bin < BIN_EXACT ? 0 : bin - BIN_EXACT;
-        bin_floor[bin] = bin < BIN_EXACT ? bin + 1 : (4 + step % 4) << (step / 4 + 3);
+        bin_floor[bin] = bin < BIN_EXACT ? bin + 1 : (8 + step % 8) << (step / 8 + 2);
     }
     bin_floor[POOL_BINS] = UINT32_MAX;
 }
 
 // Puts the free run that ends at `tail` into its bin.
-static void run_link(struct pool *pool, struct frame *tail) {
+static inline __attribute__((always_inline)) void run_link(struct pool *pool, struct frame *tail) {
     uint32_t bin = bin_of(FRAME_RUN(tail->run));
     struct frame *next = pool->bin[bin];
     tail->bin = bin;
@@ -130,14 +178,14 @@ static void run_link(struct pool *pool, struct frame *tail) {
     if (next) {
         next->link = &tail->next;
     } else {
-        pool->nonempty[bin / 32] |= 1u << bin % 32;
+        bit_set(pool->nonempty, bin);
         pool->words |= 1u << bin / 32;
     }
 }
 
 // The last run of a bin was taken out.
-static void bin_emptied(struct pool *pool, uint32_t bin) {
-    pool->nonempty[bin / 32] &= ~(1u << bin % 32);
+static inline void bin_emptied(struct pool *pool, uint32_t bin) {
+    bit_clear(pool->nonempty, bin);
     if (pool->nonempty[bin / 32] == 0) pool->words &= ~(1u << bin / 32);
 }
 
@@ -169,17 +217,25 @@ static inline struct frame *run_find(const struct pool *pool, uint32_t count) {
     return pool->bin[word * 32 + (uint32_t)__builtin_ctz(bits)];
 }
 
+// The free run that ends at `tail` has another length now: moves it to its bin.
+static __attribute__((noinline)) void run_rebin(struct pool *pool, struct frame *tail) {
+    run_unlink(pool, tail);
+    run_link(pool, tail);
+}
+
 // Cuts `count` frames off the low end of the free run that ends at `tail`. Sets no tag in them but
 // the last one's where that is the run's: to 0.
-static inline void run_cut(struct pool *pool, struct frame *tail, uint32_t count) {
+static inline __attribute__((always_inline)) void run_cut(struct pool *pool, struct frame *tail,
+                                                          uint32_t count) {
     uint32_t rest = FRAME_RUN(tail->run) - count;
-    bool stays = rest >= bin_floor[tail->bin];
     pool->free -= count;
-    tail->run = 0;
-    if (LIKELY(rest)) tail[1 - (int32_t)rest].run = tail->run = FRAME_FREE | rest;
-    if (LIKELY(stays)) return;
-    run_unlink(pool, tail);
-    if (rest) run_link(pool, tail);
+    if (rest == 0) {
+        run_unlink(pool, tail);
+        tail->run = 0;
+    } else {
+        tail[1 - (int32_t)rest].run = tail->run = FRAME_FREE | rest;
+        if (UNLIKELY(rest < bin_floor[tail->bin])) run_rebin(pool, tail);
+    }
 }
 
 // Takes `count` frames in a row; returns the first one's record, or NULL.
@@ -215,9 +271,8 @@ static inline __attribute__((always_inline)) void run_give(struct pool *pool, st
         before->run = 0;
     }
     first->run = tail->run = FRAME_FREE | count;
-    if (linked && LIKELY(count < bin_floor[tail->bin + 1])) return;
-    if (linked) run_unlink(pool, tail);
-    run_link(pool, tail);
+    if (!linked) run_link(pool, tail);
+    else if (count >= bin_floor[tail->bin + 1]) run_rebin(pool, tail);
 }
 
 // Makes a run handed out shorter or longer at its end; false if the frames behind are not free.
@@ -278,52 +333,6 @@ uint32_t frames_free(enum pool_id id) { return mem_pool[id].free; }
 // ================================================================================================
 // II  Arenas and block descriptors
 // ================================================================================================
-
-// Four operations on a bit or number in memory whose result is a flag: each is one instruction of
-// the i386, which compilers do not find.
-
-// Sets bit `bit` of an array of words; returns what it was.
-static inline bool bit_set(uint32_t *words, uint32_t bit) {
-#if defined(__i386__) || defined(__x86_64__)
-    bool was;
-    __asm__("btsl %2, %1" : "=@ccc"(was), "+m"(*(uint32_t(*)[ARENA_WORDS])words) : "r"(bit));
-    return was;
-#else
-    uint32_t mask = 1u << bit % 32, bits = words[bit / 32];
-    words[bit / 32] = bits | mask;
-    return (bits & mask) != 0;
-#endif
-}
-
-static inline void bit_clear(uint32_t *words, uint32_t bit) {
-#if defined(__i386__) || defined(__x86_64__)
-    __asm__("btrl %1, %0" : "+m"(*(uint32_t(*)[ARENA_WORDS])words) : "r"(bit) : "cc");
-#else
-    words[bit / 32] &= ~(1u << bit % 32);
-#endif
-}
-
-// The number of the lowest bit set; false if none is.
-static inline bool lowest_bit(const uint32_t *bits, uint32_t *number) {
-#if defined(__i386__) || defined(__x86_64__)
-    bool any;
-    __asm__("bsfl %2, %1" : "=@ccnz"(any), "=r"(*number) : "m"(*bits));
-    return any;
-#else
-    if (*bits != 0) *number = (uint32_t)__builtin_ctz(*bits);
-    return *bits != 0;
-#endif
-}
-
-static inline bool decrement_is_zero(uint32_t *value) {
-#if defined(__i386__) || defined(__x86_64__)
-    bool zero;
-    __asm__("decl %1" : "=@ccz"(zero), "+m"(*value));
-    return zero;
-#else
-    return --*value == 0;
-#endif
-}
 
 // The record of an arena's or large area's first frame.
 static inline struct frame *arena_frame(const struct arena *arena) {

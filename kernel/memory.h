@@ -60,9 +60,9 @@ struct frame {
 #define FRAME_USED 0x40000000u
 #define FRAME_RUN(run) ((run)&0x3fffffffu) // length in frames
 
-// Free runs of 1 .. 32 frames have a bin for each length, longer ones four bins for each power of
+// Free runs of 1 .. 32 frames have a bin for each length, longer ones eight bins for each power of
 // two.
-#define POOL_BINS 128
+#define POOL_BINS 256
 
 struct pool {
     const char *name;                  // "kernel_pool", "user_pool"

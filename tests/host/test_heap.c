@@ -221,13 +221,13 @@ static void holes_stay_holes(void **state) {
     assert_frame_refused(12, 1, HEAP_NOT_ALLOCATED); // in a hole
 }
 
-// Runs of 33 to 39 frames share a bin, and eight of them are looked at: memory.c, shortcomings.
-// `shorter` runs of 33 stand before the one of 39 that would serve.
+// Runs of 33 to 35 frames share a bin, and eight of them are looked at: memory.c, shortcomings.
+// `shorter` runs of 33 stand before the one of 35 that would serve.
 static uint32_t find_behind(uint32_t shorter) {
-    struct port_run runs[HOST_RUNS_MAX] = {{0, 39}};
+    struct port_run runs[HOST_RUNS_MAX] = {{0, 35}};
     for (uint32_t i = 1; i <= shorter; i++) runs[i] = (struct port_run){40 * i, 33};
     host_heap_start_runs(40 * (shorter + 1), runs, shorter + 1);
-    return frame_alloc(POOL_KERNEL, 39);
+    return frame_alloc(POOL_KERNEL, 35);
 }
 
 static void long_runs_are_looked_for_eight_deep(void **state) {
@@ -235,7 +235,7 @@ static void long_runs_are_looked_for_eight_deep(void **state) {
     assert_int_equal(find_behind(7), 0);
     assert_int_equal(find_behind(8), FRAME_NONE);
     assert_int_equal(frame_alloc(POOL_KERNEL, 33), 40 * 8); // and with one out of the way
-    assert_int_equal(frame_alloc(POOL_KERNEL, 39), 0);
+    assert_int_equal(frame_alloc(POOL_KERNEL, 35), 0);
 }
 
 // Three runs side by side, given back in each of the six orders.
