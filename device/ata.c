@@ -5,8 +5,24 @@
 // buffer, ERR and DF that it will not come. Asking once for many sectors reads zeros on a drive
 // that is not ready for the second.
 //
+// Why polling and not the drive's interrupt: a sector comes from an emulator's or a disk's cache in
+// less time than two switches of threads take, and it works before there are threads and handlers.
+// The drive is told to raise no interrupt (nIEN), so IRQ 14 stays masked.
+//
+// The registers are shared: a command's address is written into the same ports for both drives, and
+// DEVICE says whom it is for. The way of a command (ATA/ATAPI-6, 9.5, PIO data-in):
+//
+//   DEVICE, 400 ns  ->  BSY clear  ->  COUNT, LBA  ->  COMMAND, 400 ns
+//        for each sector:  BSY clear and DRQ set  ->  256 words from DATA
+//
+// Invariants:
+//   D1  The ports are touched with `lock` held only.
+//   D2  COUNT, LBA and COMMAND are written only while BSY is clear: a busy drive ignores them.
+//   D3  No other bit of the status means anything while BSY is set.
+//
 // Shortcomings: primary channel only, 28-bit addresses (128 GiB), no writing: nothing here can harm
-// a disk.
+// a disk. A drive that timed out is not reset; the next call waits for it anew. The waiting burns
+// processor time.
 #include "device/ata.h"
 
 #include <stddef.h>
@@ -29,21 +45,24 @@
 #define STATUS_DRQ 0x08
 #define STATUS_DF 0x20
 #define STATUS_BSY 0x80
-#define STATUS_FLOATING 0xff // nobody drives the bus
+#define STATUS_FLOATING 0xff // nobody drives the bus: without a channel all lines read high
 
 #define COMMAND_READ 0x20
 #define COMMAND_IDENTIFY 0xec
-#define DEVICE_LBA 0xe0
+#define DEVICE_LBA 0xe0 // bit 6: LBA; bits 7 and 5 were always 1 before ATA-6, old drives want them
 #define CONTROL_NO_INTERRUPT 0x02
 
 #define POLLS_MAX 1000000 // a read of a port takes about a microsecond on a PC: a second
-#define CHUNK 128         // sectors a command
+#define CHUNK 128         // sectors a command: COUNT has 8 bits
 #define SECTOR_WORDS (ATA_SECTOR_BYTES / 2)
 
 static struct lock lock;
-static bool lock_ready;
-static uint32_t known_sectors[2]; // 0: not identified yet
+static bool lock_ready;           // protected by interrupts off
+static uint32_t known_sectors[2]; // 0: not identified yet. Protected by `lock`
 
+// There is no ata_init(): a kernel that reads no disk touches none. So the lock is made by the
+// first who wants it, with interrupts off, or two first ones could make it twice, and both would be
+// let in. lock_acquire() sleeps, so it comes behind.
 static void lock_take(void) {
     uint32_t state = irq_save();
     if (!lock_ready) lock_init(&lock);
@@ -52,12 +71,20 @@ static void lock_take(void) {
     lock_acquire(&lock);
 }
 
+// Before there are threads nobody's name is in the lock, and nobody waits for it.
+static void lock_give(void) {
+    if (lock_held(&lock)) lock_release(&lock);
+    else sema_up(&lock.free);
+}
+
 // The 400 ns that a drive may take to show its status after it was selected: four reads, each at
 // least 100 ns.
 static void settle(void) {
     for (int i = 0; i < 4; i++) inb(REG_CONTROL);
 }
 
+// Waits until the drive that is selected takes a command (D2). An empty channel is told apart at
+// once: 0xff has BSY set for ever, and would cost the whole second.
 static enum ata_status wait_idle(void) {
     for (int polls = 0; polls < POLLS_MAX; polls++) {
         uint8_t status = inb(REG_STATUS);
@@ -67,7 +94,9 @@ static enum ata_status wait_idle(void) {
     return ATA_TIMEOUT;
 }
 
-// Waits until a sector's data can be read.
+// Waits until a sector's data can be read. BSY first (D3). ERR before DRQ: a drive may offer the
+// data of a sector that it could not read (ATA/ATAPI-6, 8.34), and that is not to be taken for
+// good.
 static enum ata_status wait_data(void) {
     for (int polls = 0; polls < POLLS_MAX; polls++) {
         uint8_t status = inb(REG_STATUS);
@@ -78,6 +107,9 @@ static enum ata_status wait_data(void) {
     return ATA_TIMEOUT;
 }
 
+// Selects first, for the status that is waited for must be the right drive's. The second settle()
+// is as necessary as the first: a drive may show BSY up to 400 ns after a command, and until then
+// the old status, idle, would look like an answer.
 static enum ata_status command_start(unsigned drive, uint32_t lba, uint32_t count,
                                      uint8_t command) {
     outb(REG_CONTROL, CONTROL_NO_INTERRUPT);
@@ -94,6 +126,9 @@ static enum ata_status command_start(unsigned drive, uint32_t lba, uint32_t coun
     return ATA_OK;
 }
 
+// Asks a drive for its description, 256 words. A drive is there if it answers at all: what is read
+// before the wait is from the drive that is present, which speaks zeros for the absent one. No
+// length (words 60 and 61 are 0): a drive that knows no LBA, from before 1994, and no use to us.
 static enum ata_status identify(unsigned drive, uint32_t *sectors) {
     uint16_t words[SECTOR_WORDS] = {0};
     enum ata_status status = command_start(drive, 0, 0, COMMAND_IDENTIFY);
@@ -107,6 +142,8 @@ static enum ata_status identify(unsigned drive, uint32_t *sectors) {
     return *sectors ? ATA_OK : ATA_NO_DISK;
 }
 
+// The drive's buffer holds a sector at a time, as far as we know: each is waited for. The last word
+// read makes the drive busy with the next one, or idle.
 static enum ata_status read_chunk(unsigned drive, uint32_t lba, uint32_t count, char *to) {
     enum ata_status status = command_start(drive, lba, count, COMMAND_READ);
     for (uint32_t i = 0; status == ATA_OK && i < count; i++) {
@@ -117,6 +154,7 @@ static enum ata_status read_chunk(unsigned drive, uint32_t lba, uint32_t count, 
     return status;
 }
 
+// With the lock held. Only a success is remembered: a drive that was slow to start is asked again.
 static enum ata_status identify_once(unsigned drive) {
     if (drive > 1) return ATA_NO_DISK;
     return known_sectors[drive] ? ATA_OK : identify(drive, &known_sectors[drive]);
@@ -126,10 +164,13 @@ enum ata_status ata_identify(unsigned drive, uint32_t *sectors) {
     lock_take();
     enum ata_status status = identify_once(drive);
     *sectors = status == ATA_OK ? known_sectors[drive] : 0;
-    lock_release(&lock);
+    lock_give();
     return status;
 }
 
+// The range is checked as `count > sectors - lba`, behind `lba > sectors`: lba + count may wrap,
+// and a wrapped sum is small. The drive would refuse such a read itself, but not one that the 28
+// bits of its registers have cut.
 enum ata_status ata_read(unsigned drive, uint32_t lba, uint32_t count, void *to) {
     lock_take();
     enum ata_status status = identify_once(drive);
@@ -144,7 +185,7 @@ enum ata_status ata_read(unsigned drive, uint32_t lba, uint32_t count, void *to)
         count -= now;
         at += (size_t)now * ATA_SECTOR_BYTES;
     }
-    lock_release(&lock);
+    lock_give();
     return status;
 }
 

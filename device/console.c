@@ -2,7 +2,18 @@
 //
 // Input goes through one ring: the interrupt handlers put characters in, threads take them out. The
 // semaphore counts the characters in the ring; the two ends move with interrupts off. A full ring
-// drops what comes.
+// drops what comes: a handler cannot wait for room, and what was typed first is worth more.
+//
+// The ends are counts that only grow, and wrap at 2^32: full and empty are then different (a ring
+// with two positions has one slot that must stay free, or looks empty when it is full). RING_BYTES
+// divides 2^32, so the slot of a count is right across the wrap.
+//
+// Invariants:
+//   C1  ring_in - ring_out is the number of characters in the ring, at most RING_BYTES.
+//   C2  The semaphore's value, and the readers it has let through that have not taken theirs yet,
+//       make that number; so whoever comes back from "down" finds a character.
+//
+// Shortcomings: no line discipline here: echo and editing are the reader's (kernel/shell.c).
 #include "device/console.h"
 
 #include "device/keyboard.h"
@@ -18,6 +29,7 @@ static char ring[RING_BYTES];
 static unsigned ring_in, ring_out; // characters ever put in and taken out
 static struct semaphore waiting;   // characters in the ring
 
+// The screen first: it takes no time, and it shows the text even if the line is slow or stuck.
 void console_write(const char *text, size_t bytes) {
     vga_write(text, bytes);
     serial_write(text, bytes);
@@ -29,7 +41,8 @@ void console_init(void) {
     print_sink_set(console_write);
 }
 
-// From an interrupt handler, so with interrupts off.
+// From an interrupt handler, so with interrupts off. The character is in the ring before its reader
+// is woken (C2); that one runs when the handler has ended.
 static void receive(char c) {
     if (ring_in - ring_out == RING_BYTES) return;
     ring[ring_in++ % RING_BYTES] = c;
@@ -42,6 +55,7 @@ void console_input_init(void) {
     serial_input_init(receive);
 }
 
+// With a character sure to be there (C2). `unsigned char`: the byte 0xff must not come out as -1.
 static int take(void) {
     uint32_t state = irq_save();
     int c = (unsigned char)ring[ring_out++ % RING_BYTES];

@@ -2,7 +2,22 @@
 // Technical Reference).
 //
 // A code is a key's number, with bit 7 set when the key is let go; 0xe0 goes before the keys that
-// the first PC did not have. Shortcoming: no lights, no numeric pad, no other layouts.
+// the first PC did not have. Number and not character, for only the layout knows what a key says;
+// and both edges, for only so a driver can tell what is held down meanwhile.
+//
+// The controller holds one code at a time and raises IRQ 1 when it puts one into its output buffer.
+// Reading the data port empties the buffer, and lets the next code in: a code that is left there is
+// the last one that ever comes.
+//
+// No command is sent: the firmware leaves the controller with its interrupt and the translation to
+// set 1 on, and it needs both to read the keyboard itself.
+//
+// State between two codes (shift, ctrl, caps, extended) is the handler's alone, and handlers run
+// with interrupts off: nothing protects it, because nobody else sees it.
+//
+// Shortcomings: no lights, no numeric pad, no other layouts, no Alt; a modifier whose release is
+// lost stays held until it is pressed and let go again; Caps Lock held down repeats like any key,
+// and changes with each repetition.
 #include "device/keyboard.h"
 
 #include <stdbool.h>
@@ -13,7 +28,7 @@
 
 #define PORT_DATA 0x60
 #define PORT_STATUS 0x64
-#define STATUS_OUTPUT_FULL 0x01
+#define STATUS_OUTPUT_FULL 0x01 // the controller's output: a code is there to be read
 
 #define CODE_EXTENDED 0xe0
 #define CODE_RELEASED 0x80
@@ -22,15 +37,21 @@
 #define CODE_SHIFT_RIGHT 0x36
 #define CODE_CAPS 0x3a
 
-// Characters by scan code, without and with shift; 0 where a key makes none.
+// Characters by scan code, without and with shift; 0 where a key makes none. An octal escape takes
+// three digits at most, so \0331 is Escape (code 1) and then the key 1 (code 2). Enter is '\r', as
+// on a serial line: whoever reads lines takes either.
 static const char plain[] =
     "\0\0331234567890-=\b\tqwertyuiop[]\r\0asdfghjkl;'`\0\\zxcvbnm,./\0*\0 ";
 static const char shifted[] =
     "\0\033!@#$%^&*()_+\b\tQWERTYUIOP{}\r\0ASDFGHJKL:\"~\0|ZXCVBNM<>?\0*\0 ";
 
 static void (*receiver)(char c);
+// `shift` and `ctrl` are held down now, `caps` changes with each press; `extended` says that 0xe0
+// was the last code, which belongs to the next one.
 static bool shift, ctrl, caps, extended;
 
+// The keys that terminals have a sequence for: up, down, right, left, Home, End (ECMA-48, 8.3: CUU
+// and its kin; the last two as xterm sends them). Others are dropped, the numeric pad's Enter too.
 static void extended_key(uint8_t code) {
     static const struct {
         uint8_t code;
@@ -44,7 +65,8 @@ static void extended_key(uint8_t code) {
     }
 }
 
-// True if the code was that of a key which only changes what others mean.
+// True if the code was that of a key which only changes what others mean. Asked before the extended
+// codes are told apart: the right Ctrl is 0xe0 and the left one's code.
 static bool modifier(uint8_t key, bool pressed) {
     if (key == CODE_SHIFT_LEFT || key == CODE_SHIFT_RIGHT) shift = pressed;
     else if (key == CODE_CTRL) ctrl = pressed;
@@ -53,6 +75,8 @@ static bool modifier(uint8_t key, bool pressed) {
     return true;
 }
 
+// Caps Lock is a shift for letters only, and takes a held shift back. Ctrl keeps the five low bits:
+// Ctrl-A is 1, Ctrl-C is 3 (ASCII's columns are 32 apart). `- 1` for the NUL that ends the table.
 static void character_key(uint8_t code) {
     if (code >= sizeof plain - 1) return;
     char c = plain[code];
@@ -62,6 +86,8 @@ static void character_key(uint8_t code) {
     if (c) receiver(c);
 }
 
+// With no code in the buffer the data port gives the last one again: an interrupt too many would be
+// a key typed twice, hence the look at the status first.
 static void on_key(struct interrupt_frame *frame) {
     if (!(inb(PORT_STATUS) & STATUS_OUTPUT_FULL)) return;
     uint8_t code = inb(PORT_DATA);
@@ -77,6 +103,9 @@ static void on_key(struct interrupt_frame *frame) {
     else character_key(key);
 }
 
+// What was typed while nobody listened is read away before the line is heard: the controller raises
+// IRQ 1 when its buffer becomes full, and it would never become full again. Bounded: 16 bytes are
+// what a keyboard stores by itself, and a machine without the controller reads as full for ever.
 void keyboard_init(void (*receive)(char c)) {
     receiver = receive;
     interrupt_register(IRQ_BASE + IRQ_KEYBOARD, on_key);

@@ -2,6 +2,18 @@
 //
 // Output polls: it must work in a panic, with interrupts off. Every wait is bounded, so a port that
 // answers nothing costs time and never a hang.
+//
+// Input comes by interrupt, with the FIFO set to report at 14 of its 16 characters: a burst costs
+// one interrupt, and a single key is reported all the same, by the receiver's time-out, four
+// characters' time after it came (data sheet, "FIFO interrupt mode operation"). In a 16450, which
+// has no FIFO, the same program works with an interrupt for each character.
+//
+// The line that the UART drives stays high while there is something to read, and the PICs look for
+// edges: the handler must read until nothing is left. If it left a character the line would not
+// fall, so it could not rise again, and input would be dead from then on.
+//
+// Shortcomings: line errors (overrun, framing) are not looked at: what was lost is lost silently.
+// No flow control. Output waits for its characters with interrupts off (lib/print.h).
 #include "device/serial.h"
 
 #include "kernel/interrupt.h"
@@ -20,13 +32,15 @@
 #define MODEM_NORMAL 0x0b   // DTR, RTS, and OUT2, which lets the interrupt through on a PC
 #define MODEM_LOOPBACK 0x1e // what is sent comes back: the self-test
 #define STATUS_RECEIVED 0x01
-#define STATUS_CAN_SEND 0x20
-#define SEND_POLLS 100000 // at 115200 baud a character takes 87 us: far fewer polls than this
+#define STATUS_CAN_SEND 0x20 // the holding register is empty: it takes one character
+#define SEND_POLLS 100000    // at 115200 baud a character takes 87 us: far fewer polls than this
 
-static bool present;
+static bool present; // the self-test's answer, for good
 static void (*receiver)(char c);
 
-// Sends a byte round the loopback and looks whether it comes back.
+// Sends a byte round the loopback and looks whether it comes back. Where no port is, reads give
+// 0xff: its bits say "received" and "can send" to everybody, so the byte itself is what tells. In
+// loopback the UART's pins are cut off: the other end of the line sees nothing of the test.
 static bool self_test(void) {
     outb(REG_MODEM, MODEM_LOOPBACK);
     outb(REG_DATA, 0xa5);
@@ -36,18 +50,24 @@ static bool self_test(void) {
     return false;
 }
 
+// Interrupts of the UART first of all: the firmware may have left some on. DLAB turns the first two
+// registers into the divisor and must be off again before data is meant; 115200 baud, the clock of
+// 1.8432 MHz over 16, are what it divides. The modem register is the last: a peer must not see us
+// ready before.
 bool serial_init(void) {
     outb(REG_INTERRUPTS, 0);
     outb(REG_LINE, LINE_DLAB);
     outb(REG_DATA, 1); // divisor 1: 115200 baud
     outb(REG_INTERRUPTS, 0);
     outb(REG_LINE, LINE_8N1);
-    outb(REG_FIFO, 0xc7); // on, both emptied
+    outb(REG_FIFO, 0xc7); // on, both emptied, reports at 14 characters
     present = self_test();
     outb(REG_MODEM, MODEM_NORMAL);
     return present;
 }
 
+// A character is dropped when the port stays busy for far longer than one can take: the kernel's
+// progress must not hang on somebody reading its output.
 static void send(char c) {
     for (int polls = 0; polls < SEND_POLLS; polls++) {
         if (inb(REG_LINE_STATUS) & STATUS_CAN_SEND) {
@@ -57,6 +77,7 @@ static void send(char c) {
     }
 }
 
+// A terminal moves down for '\n' and to the left for '\r'; C's '\n' means both.
 void serial_write(const char *text, size_t bytes) {
     if (!present) return;
     for (size_t i = 0; i < bytes; i++) {
@@ -69,6 +90,8 @@ static void on_receive(struct interrupt_frame *frame) {
     while (inb(REG_LINE_STATUS) & STATUS_RECEIVED) receiver((char)inb(REG_DATA));
 }
 
+// In the order of need, from the far end: handler, UART, PIC. A character that comes in between
+// waits in the FIFO, or on the PIC's line, which remembers it behind the mask.
 void serial_input_init(void (*receive)(char c)) {
     if (!present) return;
     receiver = receive;

@@ -1,11 +1,18 @@
 // serial.h - COM1, a 16550 UART: 115200 baud, 8 data bits, no parity, 1 stop bit.
+//
+// The console's other half: under an emulator it is what the runner reads, so the transcript of a
+// run is what goes through here.
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 
-bool serial_init(void); // false, and all output is dropped, if there is no port
-// '\n' becomes "\r\n". Any context; polls, bounded.
+// False, and all output is dropped, if there is no port. Boot only, before the first
+// serial_write(); needs no interrupts.
+bool serial_init(void);
+// '\n' becomes "\r\n". Any context; polls, bounded: 87 us a character on a real line, nothing to
+// speak of in an emulator. One caller at a time, as vga_write().
 void serial_write(const char *text, size_t bytes);
-// Calls `receive` from the interrupt for each character.
+// Calls `receive` from the interrupt for each character; it must not wait. Boot only, after
+// interrupt_init(). Without a port nothing is ever received.
 void serial_input_init(void (*receive)(char c));

@@ -1,12 +1,18 @@
 // timer.h - the 8253/8254 programmable interval timer, channel 0.
+//
+// It knows nothing of threads: what a tick is good for, the callback decides (thread_tick()).
 #pragma once
 
 #include <stdint.h>
 
+// 10 ms: short enough for a time slice to look immediate, and so rare that its cost cannot be seen.
 #define TIMER_HZ_DEFAULT 100
+// Runs in the interrupt: interrupts off, must not wait.
 typedef void timer_callback(void);
 
 // Starts the tick at `hz` (19 .. 10000; else clamped) and calls `callback` from the interrupt at
-// each.
+// each. Boot only, after interrupt_init(); the first tick comes when interrupts go on.
 void timer_init(unsigned hz, timer_callback *callback);
-uint32_t timer_ticks(void); // ticks since timer_init
+// Ticks since timer_init(). Wraps (after 497 days at 100 Hz), so use differences: now - then is
+// right across the wrap, now > then is not. Stands still while interrupts are off. Any context.
+uint32_t timer_ticks(void);

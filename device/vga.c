@@ -1,5 +1,19 @@
 // vga.c - see vga.h. A cell is two bytes: the character, and its colours (foreground in the low
-// four bits).
+// four bits, background in the next three; bit 7 blinks).
+//
+// Sources: IBM VGA's text mode 3, which the BIOS leaves set: 80 x 25 cells at physical 0xb8000, row
+// by row; the cursor is the CRT controller's (6845), a cell number in two 8-bit registers behind an
+// index and a data port.
+//
+// The screen memory is a device: paging.c maps it uncached, so that a write is on the screen when
+// the next instruction runs, in a panic too. Nothing is kept beside it: what scrolls is read back
+// from there, which makes a copy of the screen in RAM unnecessary and a scroll slow on old cards.
+//
+// Invariant: between two characters, `cursor` is below CELLS; so put_text() may write before it
+// looks.
+//
+// Shortcomings: codes 128 and up show as the card's code page 437; a mode set by somebody else
+// would not be noticed; `state`, `cursor` and `colour` are one for all threads.
 #include "device/vga.h"
 
 #include <stdbool.h>
@@ -20,16 +34,20 @@
 #define CRTC_CURSOR_HIGH 14
 #define CRTC_CURSOR_LOW 15
 
+// Not volatile: nobody but us changes a cell, and the outb() behind each piece of text makes the
+// compiler finish its stores. All below is protected by interrupts off (vga.h).
 static uint16_t *const cells = P2V(TEXT_MEMORY);
 static unsigned cursor; // cell where the next character goes, below CELLS
 static uint8_t colour = COLOUR_NORMAL;
 
 // An escape sequence on its way: after ESC, then after ESC [.
 static enum { TEXT, ESCAPE, SEQUENCE } state;
-static unsigned parameter;
+static unsigned parameter; // of the sequence: the number read so far
 
 static uint16_t cell_of(char c) { return (uint16_t)(colour << 8 | (uint8_t)c); }
 
+// Index, then data: two ports for some twenty registers. The visible cursor is moved once for a
+// whole piece of text; it is for the eye only, `cursor` is what counts.
 static void cursor_show(void) {
     outb(CRTC_INDEX, CRTC_CURSOR_HIGH);
     outb(CRTC_DATA, (uint8_t)(cursor >> 8));
@@ -43,12 +61,15 @@ void vga_init(void) {
     cursor_show();
 }
 
+// New blanks have the colour of now, as a terminal's do. The cursor keeps its cell of the text.
 static void scroll(void) {
     memmove(cells, cells + COLUMNS, (CELLS - COLUMNS) * sizeof *cells);
     for (unsigned i = CELLS - COLUMNS; i < CELLS; i++) cells[i] = cell_of(' ');
     cursor -= COLUMNS;
 }
 
+// A step is at most a line, from a cell below CELLS: one scroll brings the cursor back. Scrolling
+// waits until then: a full screen scrolls when its last cell is written.
 static void put_text(char c) {
     switch (c) {
     case '\033': state = ESCAPE; return;
@@ -75,6 +96,9 @@ static void colour_select(unsigned number) {
         colour = (uint8_t)((colour & 0xf0) | 8 | vga_colour[number - 90]);
 }
 
+// A sequence ends with its final byte, '@' and above (ECMA-48, 5.4), whatever it was: an unknown
+// one must not leave its rest on the screen. The modulus only keeps the number from growing for
+// ever: no number of four digits means anything.
 static void put_sequence(char c) {
     if (c >= '0' && c <= '9') {
         parameter = (parameter * 10 + (unsigned)(c - '0')) % 1000;
@@ -87,6 +111,8 @@ static void put_sequence(char c) {
     }
 }
 
+// A character at a time, with what came before in `state`: a sequence may come in two pieces, one
+// kprintf() each.
 static void put(char c) {
     if (state == SEQUENCE) {
         put_sequence(c);

@@ -3,7 +3,10 @@
 
 #include <stddef.h>
 
-void vga_init(void); // clears the screen
+// Clears the screen. Boot only; the loader's mapping of VGA memory is good enough, so this can come
+// before paging_init().
+void vga_init(void);
 // Shows text: '\n', '\r', '\b', '\t' and the colours of ANSI's "ESC [ ... m" do what they do on a
-// terminal; other escape sequences are dropped. Any context.
+// terminal; other escape sequences are dropped. A sequence may be split between two calls. Any
+// context, but one caller at a time: kprintf() sees to that with interrupts off.
 void vga_write(const char *text, size_t bytes);

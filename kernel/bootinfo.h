@@ -3,6 +3,10 @@
 // The loader fills one struct boot_info at physical BOOT_INFO; the addresses and the
 // limits come from boot/boot.inc, the one source that NASM and C share. All of it is
 // mapped read-only once paging_init() has run.
+//
+// The rest of what the loader leaves has no struct: the total memory, a dword at TOTAL_MEM_ADDR,
+// and the command line, text at CMDLINE_ADDR. It is all below 64 KiB (PLAN_LOW_END), which no pool
+// is given, so it can be looked at as long as the kernel runs.
 #pragma once
 
 #include <stddef.h>
@@ -11,7 +15,8 @@
 #include "boot_const.h"
 
 // One entry of the firmware's memory map, as int 15h/E820h returns it (ACPI 6.5,
-// section 15.1). Type 1 is usable memory; in `acpi`, bit 0 clear means "ignore this entry".
+// section 15.1). Type 1 is usable memory; in `acpi`, bit 0 clear means "ignore this entry". It is
+// the firmware's word, not ours: kernel/memmap.c says what may be wrong with it.
 struct e820_entry {
     uint64_t base;   // physical address, bytes
     uint64_t length; // bytes; base + length may wrap past 2^64 or 2^32
@@ -20,6 +25,8 @@ struct e820_entry {
 };
 _Static_assert(sizeof(struct e820_entry) == MAP_ENTRY_BYTES, "NASM walks 24-byte entries");
 
+// Fields are dwords in the order the loader writes them, the two counters aligned to their size; so
+// C adds no padding. Grown at the end only, and with INFO_SIZE in boot.inc.
 struct boot_info {
     uint32_t magic;        // BOOT_INFO_MAGIC
     uint32_t bytes;        // sizeof(struct boot_info): a loader and a kernel of one build

@@ -15,6 +15,13 @@
 // frames of both pools are counted before the first and after the last thread; (3) heap_check()
 // walks every invariant at the end. Nothing is printed as a success that was not compared.
 //
+// Two semaphores make the moment at which the table's middle is taken. Each worker goes up on
+// `holding` when it has its blocks, and down on `go_on` before it frees any; main does the same the
+// other way round. With naps instead the table would show whatever the emulator's speed made of it.
+//
+// Everything but the interrupts' times is the same at every boot: sizes are in a table, random
+// numbers come from a generator with a fixed start. A failure can so be looked for again.
+//
 // Shortcomings: two blocks with the same pattern that overlap exactly are not told apart; the tests
 // in tests/kernel look closer.
 #include "kernel/demo.h"
@@ -55,7 +62,8 @@ struct worker {
     uint32_t refused;      // allocations that returned NULL
 };
 
-// Sizes on both sides of a descriptor's end, some of frames. The two of equal priority take turns;
+// Sizes on both sides of a descriptor's end (1024 is the last that is a block of the default table,
+// 1025 the first that is a frame), some of several frames. The two of equal priority take turns;
 // thread_d comes first whenever it wakes, thread_a runs only while all others sleep.
 static struct worker workers[WORKERS] = {
     {.name = "thread_a", .priority = 8, .bytes = {16, 100, 1000, 5000}},
@@ -76,8 +84,9 @@ static uint32_t random_below(struct worker *worker, uint32_t limit) {
     return (worker->random >> 8) % limit;
 }
 
-// Allocates and fills. Running out of memory is not an error of the heap, but this demonstration
-// asks for so little that it counts as one.
+// Allocates and fills. The tag differs from block to block, so that a block that got its
+// neighbour's bytes is found, though all were written by the same rule. Running out of memory is
+// not an error of the heap, but this demonstration asks for so little that it counts as one.
 static void block_take(struct worker *worker, struct block *block, uint32_t bytes) {
     *block =
         (struct block){sys_malloc(bytes), bytes, (uint8_t)(worker->random + worker->blocks * 7)};
@@ -90,7 +99,8 @@ static void block_take(struct worker *worker, struct block *block, uint32_t byte
     for (uint32_t i = 0; i < bytes; i++) block->at[i] = (uint8_t)(block->tag + i);
 }
 
-// Checks and frees.
+// Checks and frees. Every byte is looked at, since an overlap may be one byte at an end; and the
+// check comes before the free, behind which the bytes are nobody's.
 static void block_give(struct worker *worker, struct block *block) {
     bool kept = true;
     if (!block->at) return;
@@ -126,7 +136,9 @@ static void work_in_turns(struct worker *worker) {
     for (int i = 0; i < SHOWN; i++) block_give(worker, &block[i]);
 }
 
-// Part 3: mostly blocks, now and then a large area.
+// Part 3: mostly blocks, now and then a large area. A place that is drawn again gives its block
+// back first, so blocks live for random times, and arenas are emptied in no order. The nap every
+// NAP_ROUNDS lets lower priorities in: they would else start when the higher ones have ended.
 static void work_at_random(struct worker *worker) {
     struct block block[HELD] = {{0}};
     for (uint32_t round = 1; round <= ROUNDS; round++) {
@@ -161,6 +173,7 @@ struct moment {
 static struct moment before, at_work, after;
 
 // Other threads may run meanwhile, but at the moments that are looked at they sleep or have ended.
+// Static, the three of them: a moment has a state for each of 32 descriptors.
 static void look(struct moment *moment) {
     for (uint32_t i = 0; i < heap.desc_count; i++) heap_desc_state(i, &moment->desc[i]);
     for (int id = 0; id < POOL_COUNT; id++) moment->free[id] = frames_free((enum pool_id)id);
@@ -183,7 +196,8 @@ static void descriptors_print(void) {
     }
 }
 
-// Starts the workers. Returns how many there are.
+// Starts the workers. Returns how many there are. One that could not be made must not be waited
+// for: main would hang on a semaphore that nobody raises, where it should say FAIL.
 static uint32_t workers_start(void) {
     uint32_t started = 0;
     for (uint32_t i = 0; i < WORKERS; i++) {
@@ -212,7 +226,8 @@ static bool workers_end(void) {
     return good;
 }
 
-// One line that says what was compared; returns its argument.
+// One line that says what was compared; returns its argument. Called first and combined behind, so
+// that the second verdict is printed when the first was bad.
 static bool verdict(bool good, const char *what) {
     kprintf("%s: %s\n", good ? "PASS" : "FAIL", what);
     return good;
@@ -233,6 +248,8 @@ static bool frames_came_back(void) {
     return good;
 }
 
+// main's priority is that of thread_b and thread_c, so the workers above it run as soon as they are
+// made, the one below when main waits.
 bool demo_run(void) {
     put_str("demo: four threads allocate, fill, check and free at the same time\n");
     sema_init(&holding, 0);

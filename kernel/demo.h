@@ -3,6 +3,6 @@
 
 #include <stdbool.h>
 
-// Prints about 40 lines; true if every block kept its contents and every frame came back. Threads
-// only; takes about a second.
+// May be called again: it starts from a trimmed heap and leaves one. Prints about 40 lines; true if
+// every block kept its contents and every frame came back. Threads only; takes about a second.
 bool demo_run(void);

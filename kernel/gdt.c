@@ -11,7 +11,12 @@
 //                            be pushed           task gate             failed is in main_tss
 //
 // The kernel's threads are no tasks of the CPU: they all run in the one task of main_tss, which
-// exists only because a task switch must have somewhere to put the old state.
+// exists only because a task switch must have somewhere to put the old state. CR3 is loaded from
+// the new task's TSS and not saved in the old one (SDM volume 3, 7.3): each TSS must have its own.
+//
+// Why not the CPU's tasks for threads too: a switch by hardware saves all registers and checks all
+// segments, where switch_to() moves four registers; and the table of descriptors would limit how
+// many threads there are.
 //
 // Shortcomings: there is no way back from the double-fault task; it ends in a panic.
 #include "kernel/gdt.h"
@@ -24,7 +29,8 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 
-// 32-bit task state segment (SDM volume 3, figure 7-2).
+// 32-bit task state segment (SDM volume 3, figure 7-2). Selectors have 16 bits of a dword. esp0 to
+// ss2 are the stacks for calls from a less privileged ring: nothing here runs in one.
 struct tss {
     uint32_t link, esp0, ss0, esp1, ss1, esp2, ss2, cr3;
     uint32_t eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
@@ -39,11 +45,14 @@ _Static_assert(sizeof(struct tss) == 104, "the CPU reads it at fixed offsets");
 #define FLAGS_FLAT 0xcf  // limit in pages, 32-bit, limit's top four bits
 #define EFLAGS_FIXED 0x2 // bit 1 is always set
 
+// For the report: kprintf() alone has a line of 512 bytes there, and a call trace below it.
 #define FAULT_STACK_BYTES 8192
 
 void double_fault_entry(void);  // entry.asm
 void double_fault_report(void); // called from there
 
+// Not const: the CPU sets a TSS descriptor's busy bit, and "accessed" in the others. In a page that
+// is write-protected (kernel/paging.c, P2) that would be a page fault.
 static uint64_t gdt[5];
 static struct tss main_tss;         // where the CPU saves the state that faulted
 static struct tss double_fault_tss; // the state it loads instead
@@ -62,7 +71,9 @@ static uint64_t tss_descriptor(const struct tss *tss) {
     return descriptor((uint32_t)(uintptr_t)tss, sizeof *tss - 1, ACCESS_TSS, 0);
 }
 
-// The task has what it needs even if all else is broken: a stack, segments, page tables.
+// The task has what it needs even if all else is broken: a stack, segments, page tables. IF is
+// clear in its flags, as a tick has no business in there. An io_map behind the segment's end means
+// that there is none.
 static void double_fault_task_prepare(void) {
     struct tss *tss = &double_fault_tss;
     tss->eip = (uint32_t)(uintptr_t)double_fault_entry;
@@ -75,7 +86,9 @@ static void double_fault_task_prepare(void) {
 }
 
 // The CPU keeps a copy of each descriptor in use, so the segment registers must be loaded anew; cs
-// only by a far jump.
+// only by a far jump. Until then the copies of the loader's descriptors are in use, which is why it
+// did not matter that their table was unmapped. `ltr` names the task that runs from here on; it has
+// to run in some task before it can be switched to another.
 static void gdt_load(void) {
     struct {
         uint16_t limit;
@@ -107,7 +120,8 @@ void gdt_init(void) {
 void gdt_set_double_fault_cr3(uint32_t cr3) { double_fault_tss.cr3 = cr3; }
 
 // In the double-fault task. The state that faulted stands in main_tss; it becomes a frame for the
-// report.
+// report. Here esp is real: the task switch has saved it, where an interrupt's frame would have
+// been the thing that could not be pushed.
 void double_fault_report(void) {
     struct interrupt_frame frame;
     memset(&frame, 0, sizeof frame);

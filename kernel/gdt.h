@@ -1,4 +1,8 @@
 // gdt.h - segments, and the task that a double fault switches to.
+//
+// A selector is an entry's offset in the table, 8 bytes an entry; its low three bits are 0: this
+// table, and ring 0. Entry 0 is never used: the CPU takes a selector of 0 for "none". entry.asm has
+// SELECTOR_DATA as a constant of its own, and the loader's table the same code and data entries.
 #pragma once
 
 #include <stdint.h>
@@ -8,5 +12,10 @@
 #define SELECTOR_TSS 0x18
 #define SELECTOR_DOUBLE_FAULT 0x20
 
-void gdt_init(void);                         // boot only, interrupts off
-void gdt_set_double_fault_cr3(uint32_t cr3); // after the kernel's own page tables are in use
+// Loads the table and all segment registers. Boot only, interrupts off, before interrupt_init():
+// the gates name these selectors.
+void gdt_init(void);
+// After the kernel's own page tables are in use; `cr3` is their directory's physical address.
+// Without it the double-fault task would run with the loader's tables, whose memory the pools hand
+// out.
+void gdt_set_double_fault_cr3(uint32_t cr3);

@@ -5,6 +5,24 @@
 // calls interrupt_dispatch(). Vectors 0 .. 31 are the CPU's own: exceptions. IRQ_BASE .. IRQ_BASE +
 // 15 are the lines of the two PICs. The table ends there: `int 0x80` is a general protection fault.
 //
+// The PICs. Fifteen lines share the CPU's one interrupt pin. Each 8259A has, with a bit for each of
+// its eight lines: IRR, what was raised; IMR, what is masked; ISR, what is in service. The second
+// hangs on line 2 of the first, so the order of priority is 0, 1, 8 .. 15, 3 .. 7.
+//
+//   line rises -> bit in IRR -> not masked, nothing as urgent in ISR -> INT pin
+//     -> CPU acknowledges, interrupts on -> bit moves to ISR, the PIC says which vector
+//     -> end-of-interrupt clears the highest bit of ISR -> the next one may come
+//
+// Until its end-of-interrupt a line keeps itself and all below it out. So it must be sent before
+// the way out: behind exit_hook() it would wait for this thread's next turn, the timer would be
+// silent until then, and that turn may depend on a tick. Before the handler or right behind it is
+// the same to the CPU, where interrupts are off until `iret`; a line that rises meanwhile waits in
+// IRR. Here it stands beside the test that says whether there is one to send (spurious()). The
+// PIC's priorities thus decide only between lines that wait at the same moment.
+//
+// Why vectors are moved: at power-on IRQ 0 is vector 8, where the CPU has its double fault (the
+// 8086 had no such thing). A handler could not tell a tick from a catastrophe.
+//
 // Invariants:
 //   N1  Handlers run with interrupts off, so interrupt_depth is 0 or 1 unless one turns them on.
 //   N2  A hardware interrupt's end-of-interrupt is sent before its handler is called, because the
@@ -30,8 +48,8 @@
 #define PIC1_DATA 0x21
 #define PIC2_COMMAND 0xa0
 #define PIC2_DATA 0xa1
-#define PIC_EOI 0x20
-#define PIC_READ_ISR 0x0b
+#define PIC_EOI 0x20      // OCW2, non-specific: clears the most urgent bit of ISR
+#define PIC_READ_ISR 0x0b // OCW3: the next read of this port gives ISR
 #define IRQ_CASCADE 2
 
 #define FAULT_PROTECTION 0x1u // page fault's error code (SDM volume 3, 4.7): the page is present
@@ -52,17 +70,22 @@ _Static_assert(sizeof(struct gate) == 8, "the CPU's format");
 
 // Written at boot and by interrupt_register(), a word at a time; read by the CPU and in handlers.
 static struct gate idt[VECTOR_COUNT];
-static interrupt_handler *handlers[VECTOR_COUNT];
-static void (*exit_hook)(void); // interrupt_set_exit_hook()
+static interrupt_handler *handlers[VECTOR_COUNT]; // NULL: none
+static void (*exit_hook)(void);                   // interrupt_set_exit_hook()
 volatile uint32_t interrupt_depth;
 
-// An interrupt gate turns interrupts off on the way in; a trap gate would not.
+// An interrupt gate turns interrupts off on the way in; a trap gate would not, and a tick could
+// come before the handler of an exception has read CR2 or its data. Ring 0 in the type: `int n` by
+// a less privileged program would be a general protection fault, if there were one.
 static void gate_set(unsigned vector, uint16_t selector, uint32_t offset, uint8_t type) {
     idt[vector] = (struct gate){(uint16_t)offset, selector, 0, type, (uint16_t)(offset >> 16)};
 }
 
 // Moves the PICs' interrupts from vectors 8 .. 15, where the CPU's exceptions are, to IRQ_BASE.
-// Four "initialisation command words" to each; the second is the vector of its first line.
+// Four "initialisation command words" to each; the second is the vector of its first line, a
+// multiple of 8: the PIC puts the line's number into the low three bits. The first word starts the
+// sequence and clears IMR, so the masks are the last to be written; interrupts are off in the CPU
+// until the boot's end, so nothing comes through before that.
 static void pic_init(void) {
     outb(PIC1_COMMAND, 0x11); // ICW1: edge triggered, cascade, ICW4 follows
     outb(PIC2_COMMAND, 0x11);
@@ -76,6 +99,9 @@ static void pic_init(void) {
     outb(PIC2_DATA, 0xff);
 }
 
+// The double fault's gate is a task gate: it needs no offset, the task knows where it starts
+// (kernel/gdt.c). The limit is the last byte's offset, hence the - 1. A vector behind the table is
+// a general protection fault, not a jump to whatever lies there.
 void interrupt_init(void) {
     for (unsigned vector = 0; vector < VECTOR_COUNT; vector++) {
         gate_set(vector, SELECTOR_CODE, interrupt_stubs[vector], GATE_INTERRUPT);
@@ -102,8 +128,9 @@ void irq_unmask(unsigned irq) {
     outb(port, inb(port) & (uint8_t) ~(1u << irq % 8));
 }
 
-// A line that was raised and dropped again shows up as IRQ 7 or 15 that is not in service; the PIC
-// wants no end-of-interrupt for it.
+// A line that was raised and dropped again, before the CPU acknowledged it, shows up as IRQ 7 or 15
+// that is not in service: the PIC must answer something (8259A data sheet, "default IR7"). It wants
+// no end-of-interrupt for it: that would clear the bit of another line, which is in service.
 static bool spurious(unsigned irq) {
     if (irq % 8 != 7) return false;
     uint16_t port = irq < 8 ? PIC1_COMMAND : PIC2_COMMAND;
@@ -113,7 +140,9 @@ static bool spurious(unsigned irq) {
     return true;
 }
 
-// From here another thread may go on: exit_hook() then returns only when this one is chosen again.
+// The second PIC's lines need both ends of interrupt, as both have a bit in ISR. From the last line
+// on another thread may go on: exit_hook() then returns only when this one is chosen again.
+// interrupt_depth is counted down before that: the next thread is in no handler (N3).
 static void irq_dispatch(struct interrupt_frame *frame) {
     unsigned irq = frame->vector - IRQ_BASE;
     if (spurious(irq)) return;
@@ -142,14 +171,15 @@ void interrupt_dispatch(struct interrupt_frame *frame) {
 
 // ---- exceptions in words ------------------------------------------------------------------------
 
-// CR2 keeps it until the next page fault.
+// CR2 keeps it until the next page fault (SDM volume 3, 2.5).
 uint32_t fault_address(void) {
     uint32_t address;
     __asm__ volatile("movl %%cr2, %0" : "=r"(address));
     return address;
 }
 
-// As the processor's manual calls them (SDM volume 3, table 6-1).
+// As the processor's manual calls them (SDM volume 3, table 6-1), so that a reader can look them
+// up.
 static const char *exception_name(uint32_t vector) {
     static const char *const names[] = {"divide error",
                                         "debug",

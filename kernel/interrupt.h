@@ -1,11 +1,16 @@
 // interrupt.h - the interrupt descriptor table, the two 8259 PICs, exceptions.
+//
+// Two kinds of vectors, and two kinds of handlers. An exception is caused by the instruction that
+// runs: its handler acts for the thread. A hardware interrupt has nothing to do with the thread it
+// interrupts: its handler borrows that thread's stack, must not wait, and must not allocate.
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdnoreturn.h>
 
-// What entry.asm pushes, lowest address first (Intel SDM volume 3, 6.12 for the CPU's part).
+// What entry.asm pushes, lowest address first (Intel SDM volume 3, 6.12 for the CPU's part). It is
+// not a copy: what a handler changes here, except esp, is what the interrupted code goes on with.
 struct interrupt_frame {
     uint32_t edi, esi, ebp; // pushad, eight registers
     uint32_t esp; // when it happened: interrupt_dispatch() puts it here, popad leaves it alone
@@ -16,31 +21,40 @@ struct interrupt_frame {
     uint32_t eip, cs, eflags;
 };
 
+// Runs with interrupts off, on the interrupted thread's stack: short, and never waiting. The frame
+// is good until it returns.
 typedef void interrupt_handler(struct interrupt_frame *frame);
 
 #define VECTOR_DOUBLE_FAULT 8
 #define VECTOR_PAGE_FAULT 14
-#define VECTOR_COUNT 48
-#define IRQ_BASE 0x20 // vector of IRQ 0 after the PICs are remapped
+#define VECTOR_COUNT 48 // 32 exceptions, 16 interrupt lines; entry.asm has a stub for each
+#define IRQ_BASE 0x20   // vector of IRQ 0 after the PICs are remapped
 #define IRQ_TIMER 0
 #define IRQ_KEYBOARD 1
 #define IRQ_COM1 4
 
 void interrupt_init(void); // IDT, exceptions that panic, PICs remapped with every line masked
 // Handlers run with interrupts off; the PIC has its end-of-interrupt before the handler is called.
-// NULL: none, so an exception panics again.
+// NULL: none, so an exception panics again. vector < VECTOR_COUNT, else panics. Any context.
 void interrupt_register(unsigned vector, interrupt_handler *handler);
+// Lets a line's interrupts through, 0 .. 15. Last of what a driver's start does: the first
+// interrupt may come before this returns. Interrupts off, or boot: the mask is read and written
+// back.
 void irq_unmask(unsigned irq);
 
 // Called on the way out of every hardware interrupt, when interrupt_depth is 0 again: thread/
-// switches threads here.
+// switches threads here. The hook runs with interrupts off and may return much later, when the
+// interrupted thread is chosen again. One hook; NULL: none.
 void interrupt_set_exit_hook(void (*hook)(void));
 
 // How many interrupt handlers are running, one inside the other: 0 in a thread. Exceptions do not
-// count.
+// count. Written by interrupt.c alone. Whoever may only be called by threads asks here: the
+// interrupt flag does not tell, since a thread may have interrupts off as well.
 extern volatile uint32_t interrupt_depth;
 
-uint32_t fault_address(void); // CR2: the address of the last page fault
+// CR2: the address of the last page fault. A second fault overwrites it, so a handler asks before
+// it touches memory that may fault.
+uint32_t fault_address(void);
 
-// Panic with what the frame's exception means in words.
+// Panic with what the frame's exception means in words. Any context, the double-fault task too.
 noreturn void exception_panic(const struct interrupt_frame *frame);

@@ -17,6 +17,13 @@
 // Why a window and not a map made page by page: opening an arena then costs no page table
 // write and no invlpg, and no page table can be missing when memory is short. Stacks do
 // need a guard page each, so they are mapped page by page in a window of their own.
+//
+// Why the higher half: the lower one is what programs in user mode would get, each their own, with
+// the kernel the same in all of them. And a null pointer, or a small number taken for one, hits
+// nothing.
+//
+// The loader's list of tables and limits is in boot/boot.inc; kernel.ld has KERNEL_BASE once more,
+// as a linker script includes no header.
 #pragma once
 
 #include <stdint.h>
@@ -32,7 +39,8 @@
 #define STACK_SLOTS 512u
 #define STACK_END (STACK_BASE + STACK_SLOTS * STACK_SLOT_BYTES)
 
-// The low map's two conversions. Only good for what paging_init() maps there.
+// The low map's two conversions. Only good for what paging_init() maps there: not for a frame of a
+// pool, whose address comes from frame_address() and lies in the heap window, or nowhere.
 #define P2V(pa) ((void *)((uintptr_t)(pa) + KERNEL_BASE))
 #define V2P(va) ((uint32_t)((uintptr_t)(va)-KERNEL_BASE))
 

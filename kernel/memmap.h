@@ -1,4 +1,7 @@
 // memmap.h - the firmware's memory map turned into usable ranges. Pure: knows only lib.
+//
+// Any context; the caller owns every struct and nothing is kept between two calls. Too large for a
+// stack: a struct memmap has 4 KiB.
 #pragma once
 
 #include <stdbool.h>

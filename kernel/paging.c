@@ -3,6 +3,28 @@
 // Tables lie in early memory, inside the low map, so a table's entry is reached by P2V() and needs
 // no mapping of the table into itself.
 //
+// How the CPU finds a byte (Intel SDM volume 3, 4.3): CR3 holds the physical address of the page
+// directory, a page of 1024 entries. Both steps take the entry's upper 20 bits for the address of
+// the next page:
+//
+//   virtual address   | 31 .. 22: which of the      | 21 .. 12: which of the   | 11 .. 0: which
+//                     | directory's entries (4 MiB) | table's entries (4 KiB)  | byte of the frame
+//
+// Rights are the AND of both levels (4.6): directory entries here allow writing, the page's own
+// entry decides.
+//
+// The TLB keeps what the CPU has found, and is not told when memory changes. Which change needs
+// what (4.10.4):
+//   - absent to present:        nothing: the CPU keeps no "absent"
+//   - present to absent:        invlpg, or the old frame can still be read and written there
+//   - other frame, fewer rights: the same; here a page goes through absent, which covers both
+//   - everything:               a load of CR3, since no page is marked global (CR4.PGE is clear)
+// One processor: there is no other TLB that would have to be told.
+//
+// Why 4 KiB pages everywhere, when one entry could map 4 MiB (CR4.PSE): guard pages, holes of the
+// memory map and the ends of text and constants do not come in 4 MiB. The price is a table of 4 KiB
+// for each 4 MiB of the heap window, 0.1 %.
+//
 // Invariants:
 //   P1  No entry has the user bit: user mode reads nothing of the kernel's.
 //   P2  Text and constants are mapped once, without the write bit; CR0.WP makes that bind the
@@ -18,8 +40,8 @@
 #include "kernel/plan.h"
 #include "lib/string.h"
 
-#define TABLE_ENTRIES 1024u
-#define ENTRY_FRAME 0xfffff000u
+#define TABLE_ENTRIES 1024u     // of 4 bytes: a page
+#define ENTRY_FRAME 0xfffff000u // a frame is aligned to its size, which leaves 12 bits for flags
 #define CR0_WP 0x00010000u
 #define CR0_PG 0x80000000u
 
@@ -30,7 +52,7 @@ extern char boot_stack_guard[];
 
 static uint32_t directory_pa; // physical address of the page directory in use
 static uint32_t next_table;   // boot only: next unused page of the plan's tables
-static uint32_t tables_end;
+static uint32_t tables_end;   // boot only: physical, behind the last of them
 
 static void cr3_load(uint32_t pa) { __asm__ volatile("movl %0, %%cr3" : : "r"(pa) : "memory"); }
 
@@ -46,6 +68,8 @@ static void translation_flush(uintptr_t va) {
     __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
 }
 
+// From here on a null pointer is a fault. One entry is enough: the loader has filled one table, and
+// both the directory's entries for it lead there; the other one, at KERNEL_BASE, stays.
 void paging_drop_identity(void) {
     directory_pa = cr3_read();
     uint32_t *directory = P2V(directory_pa);
@@ -53,6 +77,9 @@ void paging_drop_identity(void) {
     cr3_load(directory_pa); // flushes every translation: there are no global pages
 }
 
+// The plan has counted the tables (kernel/plan.c); taking one more would write over the frame
+// records behind them. Cleared, for an entry of rubbish may be present. Reached by the loader's
+// mapping, of physical 0 to 4 MiB: the plan sees to it that the tables lie there.
 static uint32_t table_make(void) {
     ASSERT(next_table < tables_end);
     uint32_t pa = next_table;
@@ -61,7 +88,8 @@ static uint32_t table_make(void) {
     return pa;
 }
 
-// The entry for va in the tables below `root`; NULL if the table is missing.
+// The entry for va in the tables below `root`; NULL if the table is missing. `root` is not always
+// what CR3 holds: while paging_init() builds a tree, the loader's is in use.
 static uint32_t *entry_of(uint32_t root, uintptr_t va) {
     const uint32_t *directory = P2V(root);
     uint32_t table = directory[va >> 22];
@@ -69,6 +97,8 @@ static uint32_t *entry_of(uint32_t root, uintptr_t va) {
     return (uint32_t *)P2V(table & ENTRY_FRAME) + (va >> PG_SHIFT) % TABLE_ENTRIES;
 }
 
+// Makes the tables for a window, empty. `start` is a multiple of what a table maps (static asserts
+// in kernel/layout.h), so no two windows share a table.
 static void tables_add(uint32_t root, uintptr_t start, uint64_t bytes) {
     uint32_t *directory = P2V(root);
     for (uint64_t at = 0; at < bytes; at += (uint64_t)TABLE_ENTRIES * PG_SIZE) {
@@ -88,6 +118,13 @@ static void low_map(uint32_t root, uint32_t start, uint32_t end, uint32_t flags)
     range_map(root, KERNEL_BASE + start, start, end, flags);
 }
 
+// What the kernel itself is made of, each part with the least rights that it works with: the
+// loader's data is to be read, the image's text and constants are not to be changed by a wild
+// pointer. What is not named stays absent: memory from 64 to 640 KiB belongs to the pool, which has
+// its own window, and a second way to it would be one that no check of the heap sees.
+//
+// VGA memory is a device: cached, what was written would show some time later or never. The guard
+// page lies inside the image's data, which was mapped in one piece, so its entry is taken out last.
 static void low_map_fill(uint32_t root, const struct memory_plan *plan) {
     uint32_t vga = 0xb8000, vga_end = 0xc0000;
     low_map(root, 0, PLAN_LOW_END, 0);
@@ -98,6 +135,10 @@ static void low_map_fill(uint32_t root, const struct memory_plan *plan) {
     *entry_of(root, (uintptr_t)boot_stack_guard) = 0;
 }
 
+// Frame i of the pool is page i of the window: an address and a frame number are then one
+// subtraction apart. The ranges of the map are the pool's memory; a hole between them stays absent,
+// so a wrong frame number there is a fault. Past the pool's end begins the user pool, which is not
+// mapped.
 static void heap_window_fill(uint32_t root, const struct memory_plan *plan) {
     const struct plan_pool *pool = &plan->pool[POOL_KERNEL];
     uint64_t window_end = pool->start + ((uint64_t)pool->frames << PG_SHIFT);
@@ -118,6 +159,9 @@ static void write_protect_enable(void) {
     __asm__ volatile("movl %0, %%cr0" : : "r"(cr0) : "memory");
 }
 
+// The new tree is complete before CR3 names it: the instruction behind cr3_load() is fetched
+// through it, and the stack in use (the boot stack, part of the image) is reached through it.
+// Loading CR3 flushes every old translation, and with them the right to write to the image's text.
 void paging_init(const struct memory_plan *plan) {
     next_table = plan->tables;
     tables_end = plan->tables + (plan->table_count << PG_SHIFT);
@@ -134,11 +178,15 @@ void paging_init(const struct memory_plan *plan) {
 
 uint32_t paging_directory(void) { return directory_pa; }
 
+// The other two windows never change (P4 says so of the directory, and nothing writes their
+// tables), so nobody has a reason to come here with another address.
 static uint32_t *stack_entry(uintptr_t va) {
     ASSERT(va >= STACK_BASE && va < STACK_END && va % PG_SIZE == 0);
     return entry_of(directory_pa, va);
 }
 
+// Absent to present needs no invlpg (P3). Over a page that is present it would: refused, since then
+// two owners believe that they have this page.
 void paging_map(uintptr_t va, uint32_t pa, uint32_t flags) {
     uint32_t *entry = stack_entry(va);
     ASSERT(pa % PG_SIZE == 0);
@@ -146,6 +194,8 @@ void paging_map(uintptr_t va, uint32_t pa, uint32_t flags) {
     *entry = pa | flags | PAGE_PRESENT;
 }
 
+// The entry first, then the TLB: the other way round the CPU could read the old entry again in
+// between, by itself, for it may fetch ahead.
 uint32_t paging_unmap(uintptr_t va) {
     uint32_t *entry = stack_entry(va);
     ASSERT(*entry & PAGE_PRESENT);

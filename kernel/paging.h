@@ -22,12 +22,17 @@ void paging_drop_identity(void);
 // records, every usable frame of the kernel pool in the heap window, empty tables for the stack
 // window. Nothing else is mapped, the null page least of all. Boot only, interrupts off.
 void paging_init(const struct memory_plan *plan);
-uint32_t paging_directory(void); // physical address of the page directory, as in CR3
+uint32_t paging_directory(void); // physical address of the page directory, as in CR3. Any context
 
 // Maps one page of the stack window to the frame at physical `pa` / removes it and returns that
-// address. Panic on a page outside the window, already mapped, or not mapped. Any context.
+// address. Panic on a page outside the window, already mapped, or not mapped. Neither fails, and
+// neither takes or gives a frame: that is the caller's. After paging_unmap() the page's translation
+// is gone from the TLB too, so the frame may be used for something else at once. Each call changes
+// one entry: whoever has taken the page's slot needs no lock (thread/stack.c). Any context.
 void paging_map(uintptr_t va, uint32_t pa, uint32_t flags);
 uint32_t paging_unmap(uintptr_t va);
 
-// True and the page table entry if va is mapped, false otherwise. Never faults. Any context.
+// True and the page table entry if va is mapped, false otherwise. Never faults: a panic asks here
+// before it follows a pointer. The entry is as the CPU has it, with the bits "accessed" and "dirty"
+// that it sets by itself. Any context.
 bool paging_lookup(uintptr_t va, uint32_t *entry);

@@ -33,9 +33,11 @@
 
 #define TRACE_MAX 24 // lines of a call trace
 
+// Counted with interrupts off, and never taken back: there is no way out of a panic.
 static unsigned panics; // how many were begun: one, unless reporting it fails
 
-// True if the dword at `address` can be read.
+// True if the dword at `address` can be read. Aligned, it lies in one page, so one look is enough;
+// and a frame pointer that is not aligned is none.
 static bool readable(uintptr_t address) {
     uint32_t entry;
     return address % 4 == 0 && paging_lookup(address & ~(PG_SIZE - 1), &entry);

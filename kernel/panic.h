@@ -1,4 +1,8 @@
 // panic.h - the kernel's last words.
+//
+// For what must not happen: an invariant of the kernel's own that does not hold, an exception that
+// nobody handles. Not for a caller's wrong argument (a report, and the call changes nothing), nor
+// for memory that has run out (NULL): both leave a kernel that can go on.
 #pragma once
 
 #include <stdbool.h>
@@ -15,10 +19,12 @@ noreturn void panic_at(const struct interrupt_frame *frame, const char *format, 
     __attribute__((format(printf, 2, 3)));
 
 // Prints one line a call, "  at function+0x12 [0x80101234]", following the frame pointers from
-// `ebp`. Reads nothing that is not mapped.
+// `ebp`. `eip` is the first line's address, and where ebp's chain starts. Reads nothing that is not
+// mapped, goes upwards only, and ends after 24 lines: any two numbers are safe. Any context.
 void call_trace(uintptr_t ebp, uintptr_t eip);
 
-// A broken invariant of ours is a panic; a caller's mistake is a report, never this.
+// A broken invariant of ours is a panic; a caller's mistake is a report, never this. Always
+// compiled in: what is tested is what runs. The condition must have no effect, all the same.
 #define ASSERT(condition)                                                                       \
     do {                                                                                        \
         if (!(condition)) panic("%s:%d: assertion failed: %s", __FILE__, __LINE__, #condition); \

@@ -7,7 +7,8 @@
 //    info   first frames              image    records
 //
 // Each pool gets half of the usable frames, the kernel pool the lower half, as in the seed; the
-// page tables and records come out of the kernel pool's half.
+// page tables and records come out of the kernel pool's half. A pool is a window: a stretch of
+// physical addresses whose frames are numbered from 0, memory or not.
 #pragma once
 
 #include <stdint.h>
@@ -35,6 +36,7 @@ struct memory_plan {
 };
 
 // Fills *plan from the usable ranges; kernel_end is the first physical byte behind the kernel
-// image, page aligned. Returns NULL, or in a few words why this memory will not do.
+// image, page aligned. Returns NULL, or in a few words why this memory will not do; *plan is then
+// half filled and of no use. *map is copied. Any context; some thousand instructions.
 const char *memory_plan_make(struct memory_plan *plan, const struct memmap *map,
                              uint32_t kernel_end);

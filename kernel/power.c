@@ -3,6 +3,8 @@
 // A PC has no simple way to switch itself off, and ACPI is a large one. Emulators have devices made
 // for the end of a run: QEMU's isa-debug-exit takes a status, Bochs wants a word. Where neither is
 // there a write to their ports does nothing, and the processor halts.
+//
+// Which of them is there is not asked: each is tried, and the halt behind them always works.
 #include "kernel/power.h"
 
 #include "lib/print.h"
@@ -13,11 +15,14 @@
 #define KEYBOARD_RESET 0xfe // pulses the CPU's reset line
 #define POLLS_MAX 100000    // at about a microsecond each: a tenth of a second
 
-// `hlt` ends with an interrupt that cannot be masked, so it stands in a loop.
+// `hlt` ends with an interrupt that cannot be masked, so it stands in a loop. An emulator sees a
+// processor that will never wake, and its host's is not burnt.
 static noreturn void halt_forever(void) {
     for (;;) __asm__ volatile("cli\n\thlt");
 }
 
+// The line first, and in one piece: whatever ends the emulator ends it at the next instruction. The
+// runner believes a run's success only if line and exit agree (tools/run.py).
 noreturn void power_off(unsigned status) {
     irq_disable();
     put_str(status == EXIT_PASSED   ? "granary: halt passed\n"
@@ -26,6 +31,8 @@ noreturn void power_off(unsigned status) {
     power_cut(status);
 }
 
+// A port of 32 bits, as the device is configured (iosize 4, boot.inc): a byte would be another
+// status. QEMU is gone behind it; Bochs reads its word letter by letter.
 noreturn void power_cut(unsigned status) {
     irq_disable();
     outl(DEBUG_EXIT_PORT, status);
@@ -33,6 +40,8 @@ noreturn void power_cut(unsigned status) {
     halt_forever(); // a machine with neither device
 }
 
+// The reset line is what the first PC/AT used to leave protected mode; every PC has kept it. No
+// message: the machine goes on.
 noreturn void power_reboot(void) {
     irq_disable();
     // It takes a command when it has read the one before. Bounded: it may not be there at all.

@@ -1,4 +1,7 @@
 // report.h - the line that every misuse of the heap gives, and what happens then.
+//
+// memory.c finds a fault and asks its port to say so; kernel/port.c does. Thus the words, and what
+// becomes of the kernel, are another kernel's to choose that takes the heap over (kernel/port.h).
 #pragma once
 
 #include <stdbool.h>
@@ -6,7 +9,8 @@
 
 #include "kernel/memory.h"
 
-// The last misuse, for tests and debuggers.
+// The last misuse, for tests and debuggers. Written by port_report() in the thread that made the
+// mistake, without a lock: of two at the same time, one is seen.
 struct heap_report {
     enum heap_fault fault;
     uintptr_t pointer;

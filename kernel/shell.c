@@ -7,6 +7,9 @@
 // Line editing: backspace, Ctrl-U and Ctrl-C (an empty line). Cursor keys arrive as "ESC [ A" and
 // are dropped.
 //
+// The shell is a thread like any other, of the default priority: while it waits for a key it sleeps
+// (device/console.c), and whoever else is ready runs.
+//
 // Shortcomings: no history, no quotes, no pipes; the key after a lone Escape is taken for the rest
 // of a cursor key's sequence and lost.
 #include "kernel/shell.h"
@@ -33,18 +36,18 @@
 #define KEY_ESCAPE 27
 #define KEY_DELETE 127 // what most terminals send for backspace
 
-// A row of the table of commands.
+// A row of the table of commands. All of it is text of the image: nothing is owned.
 struct command {
     const char *name;
-    const char *arguments; // for the usage line, "" if it takes none
-    int words_max;         // with the name
-    void (*run)(int words, char **word);
-    const char *help;
+    const char *arguments;               // for the usage line, "" if it takes none
+    int words_max;                       // with the name
+    void (*run)(int words, char **word); // word[0] is the name; the words are on the shell's stack
+    const char *help;                    // for the list that `help` prints
 };
 
 // ---- commands -----------------------------------------------------------------------------------
 
-// Frames in one line, in the seed's unit and in KiB.
+// Frames in one line, in the seed's unit and in KiB. The product fits 32 bits: 4 GiB are 2^22 KiB.
 static void pool_line(enum pool_id id) {
     uint32_t total = frames_total(id), free = frames_free(id);
     kprintf("%-12s %8u frames, %8u free, %8u KiB free, from %#010llx\n", mem_pool[id].name, total,
@@ -65,7 +68,8 @@ static void run_mem(int words, char **word) {
     }
 }
 
-// Ticks are those that found the thread running; a stack's use is the deepest so far.
+// Ticks are those that found the thread running; a stack's use is the deepest so far. The array of
+// 2.5 KiB is not on the stack, of which it would show as used for good.
 static void run_ps(int words, char **word) {
     static struct thread_info info[PS_MAX]; // one shell: nobody else uses it
     size_t count = thread_snapshot(info, PS_MAX);
@@ -78,6 +82,7 @@ static void run_ps(int words, char **word) {
     }
 }
 
+// Neither comes back. A session that is left by `halt` counts as one that passed.
 static void run_halt(int words, char **word) { power_off(EXIT_PASSED); }
 static void run_reboot(int words, char **word) { power_reboot(); }
 static void run_help(int words, char **word); // needs the table it stands in
@@ -100,7 +105,8 @@ static void run_help(int words, char **word) {
 // ---- one line -----------------------------------------------------------------------------------
 
 // Cuts a line into words at its blanks. Returns how many; one more than WORDS_MAX if there were
-// more.
+// more, which is too many for every command. The words are pieces of `line`, ended in place: no
+// memory is taken for them, and none has to be given back.
 static int words_split(char *line, char **word) {
     int count = 0;
     for (char *at = line;;) {
@@ -137,7 +143,8 @@ static void rub_out(size_t characters) {
     while (characters-- > 0) put_str("\b \b");
 }
 
-// Reads what follows an escape character: "[", then anything up to a letter or '~'.
+// Reads what follows an escape character: "[", then anything up to a letter or '~'. Without this a
+// cursor key would leave "[A" on the line.
 static void escape_drop(void) {
     int c = console_getc();
     if (c != '[') return;
@@ -146,7 +153,8 @@ static void escape_drop(void) {
     } while (c < '@' || c > '~');
 }
 
-// A key that is no character of the line. Returns the line's new length.
+// A key that is no character of the line. Returns the line's new length; the characters themselves
+// stay in the buffer and are written over.
 static size_t key_edit(int c, size_t length) {
     switch (c) {
     case '\b':
@@ -161,7 +169,10 @@ static size_t key_edit(int c, size_t length) {
     }
 }
 
-// Reads a line with echo, without its end. What does not fit is not taken, and not echoed.
+// Reads a line with echo, without its end. What does not fit is not taken, and not echoed, so that
+// what is seen is what will be obeyed; and a line ends with the screen's last column, as a
+// terminal's backspace does not climb into the line above. Bytes from 128 on are no characters
+// here.
 static void line_read(char *line, size_t room) {
     size_t length = 0;
     for (;;) {
@@ -178,7 +189,8 @@ static void line_read(char *line, size_t room) {
     put_str("\n");
 }
 
-// The line lies on this thread's stack: commands may cut it up.
+// The line lies on this thread's stack: commands may cut it up. One buffer for all lines, as a
+// command is done with its words when it returns.
 noreturn void shell_run(void) {
     char line[LINE_ROOM];
     put_str("Type help for a list of commands.\n");

@@ -3,4 +3,5 @@
 
 #include <stdnoreturn.h>
 
+// Reads and obeys in the calling thread; other threads go on meanwhile.
 noreturn void shell_run(void); // until `halt` or `reboot`. Threads only

@@ -4,7 +4,13 @@
 // addresses from the first link and puts them, with their names, into the second (tools/symtab.py).
 // It lies behind .text, so no function moves by it.
 //
-// An entry has no length: an address belongs to the last function that starts at or before it.
+// An entry has no length: an address belongs to the last function that starts at or before it. That
+// is right inside .text, which has no holes but padding; other addresses are refused first.
+//
+// All of it is read-only data of the image: it works in a panic, with a broken heap, before there
+// is one, and takes no lock.
+//
+// Shortcoming: data has no names here, code only.
 #include "kernel/symbol.h"
 
 #include "kernel/symbol_table.h"
@@ -12,8 +18,9 @@
 
 extern char kernel_start[], kernel_text_end[]; // kernel.ld
 
-// A search by halves. Everything below `low` starts at or before the address, everything from
-// `high` on behind it.
+// A search by halves: some hundred functions, and every report of the heap and every line of a
+// trace asks. Everything below `low` starts at or before the address, everything from `high` on
+// behind it.
 const char *symbol_find(uintptr_t address, uint32_t *offset) {
     if (address < (uintptr_t)kernel_start || address >= (uintptr_t)kernel_text_end) return NULL;
     unsigned low = 0, high = symbol_count;

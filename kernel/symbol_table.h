@@ -1,4 +1,7 @@
 // symbol_table.h - the table that tools/symtab.py writes and kernel/symbol.c reads.
+//
+// Not part of symbol.h, since the only other file that includes it is generated. In the first link
+// the table has one entry and the count 0.
 #pragma once
 
 #include <stdint.h>

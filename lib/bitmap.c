@@ -2,6 +2,9 @@
 //
 // Every loop counts bits, not words, so the bits behind the last one are never looked at: a scan
 // that tested them found room that was not there.
+//
+// The divisions by 32 are shifts and masks to the compiler, because the operands are unsigned; `%`
+// and `/` are kept since they say what is meant.
 #include "lib/bitmap.h"
 
 void bitmap_init(struct bitmap *map, uint32_t *words, size_t bits) {
@@ -10,6 +13,7 @@ void bitmap_init(struct bitmap *map, uint32_t *words, size_t bits) {
     for (size_t i = 0; i < BITMAP_WORDS(bits); i++) words[i] = 0;
 }
 
+// Reads from the inside: `/` and `%` bind tighter than `>>`, and that tighter than `&`.
 bool bitmap_test(const struct bitmap *map, size_t bit) {
     return (map->words[bit / 32] >> bit % 32 & 1) != 0;
 }
@@ -30,11 +34,15 @@ size_t bitmap_count(const struct bitmap *map) {
     return count;
 }
 
+// First fit from below. `run` grows with each clear bit and starts again behind a set one, so every
+// bit is looked at once: a scan that went back to the run's second bit would be quadratic in a map
+// of many short runs. Count 0 is refused first: `run == count` would find it at the first set bit.
 size_t bitmap_scan(const struct bitmap *map, size_t count) {
     size_t run = 0; // clear bits that end just before `bit`
     if (count == 0 || count > map->bits) return BITMAP_NONE;
     for (size_t bit = 0; bit < map->bits; bit++) {
-        // A word that is all set holds no clear bit: step over it.
+        // A word that is all set holds no clear bit: step over it. Only a whole one: in the last
+        // word this would look at bits behind `bits`.
         if (bit % 32 == 0 && map->bits - bit >= 32 && map->words[bit / 32] == UINT32_MAX) {
             run = 0;
             bit += 31;

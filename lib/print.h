@@ -11,13 +11,17 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-// Takes `bytes` characters, not NUL-terminated. Must work with interrupts off.
+// Takes `bytes` characters, not NUL-terminated. Must work with interrupts off, and must neither
+// wait for another thread nor allocate: a panic prints through it, whatever state the kernel is in.
 typedef void print_sink(const char *text, size_t bytes);
 
+// One sink at a time; the tests put their own before the console (tests/kernel/ktest.c). All text
+// is dropped until the first call. Any context.
 void print_sink_set(print_sink *sink);
 
 // As ISO C's snprintf: returns the length the whole text would have, writes at most room
-// bytes with the NUL. Pure: no lock, no device.
+// bytes with the NUL. Room 0 writes nothing, so `to` may be NULL then. Pure: no lock, no device,
+// any context.
 int ksnprintf(char *to, size_t room, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int kvsnprintf(char *to, size_t room, const char *format, va_list args);
 

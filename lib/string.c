@@ -2,7 +2,19 @@
 //
 // On i386 the two that move much use the string instructions; elsewhere (the host's tests) plain
 // loops. The build forbids the compiler to turn these loops into calls of the functions they
-// implement.
+// implement: memset() would call itself until the stack is full.
+//
+// The string instructions count upwards because the direction flag is clear: the i386 ABI wants it
+// so at every call, the loader starts the kernel so, and entry.asm makes it so for handlers. They
+// take their operands from edi, esi and ecx and change them; "+D" and the like tell the compiler
+// both. "memory" tells it that bytes changed which no operand names: without it a value kept in a
+// register could survive the copy over its place.
+//
+// Double words first, then the up to three bytes that are left. Addresses need no alignment on
+// x86: it would only be faster. An interrupt may come between two steps of a `rep`; the registers
+// say where to go on (Intel SDM volume 2, REP).
+//
+// Shortcomings: the rest of the functions go byte by byte: the kernel's strings are short.
 #include "lib/string.h"
 
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
@@ -18,6 +30,9 @@ void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
     return to;
 }
 
+// Forwards is wrong in one case only: where `to` lies inside [from, from + bytes), the copy would
+// overwrite bytes that it has yet to read. Unsigned, that is one comparison: if `to` lies below
+// `from`, the difference wraps and is large.
 void *memmove(void *to, const void *from, size_t bytes) {
     char *t = to;
     const char *f = from;
@@ -40,6 +55,8 @@ void *memset(void *to, int value, size_t bytes) {
     return to;
 }
 
+// Bytes are compared as unsigned characters, here and below (ISO C11 7.24.4): as signed ones, 0x80
+// would sort before 'A'.
 int memcmp(const void *a, const void *b, size_t bytes) {
     const unsigned char *x = a, *y = b;
     for (size_t i = 0; i < bytes; i++) {
@@ -65,6 +82,7 @@ int strcmp(const char *a, const char *b) {
     return (unsigned char)*a - (unsigned char)*b;
 }
 
+// Ends behind the NUL, and with the first difference: what lies behind either may not be mapped.
 int strncmp(const char *a, const char *b, size_t max) {
     for (size_t i = 0; i < max; i++) {
         if (a[i] != b[i] || !a[i]) return (unsigned char)a[i] - (unsigned char)b[i];
@@ -72,6 +90,8 @@ int strncmp(const char *a, const char *b, size_t max) {
     return 0;
 }
 
+// The character is compared before the end is: strchr(s, 0) is the address of the NUL. C gives the
+// result without `const` (7.24.5.2); through an integer the compiler does not object.
 char *strchr(const char *s, int c) {
     for (;; s++) {
         if (*s == (char)c) return (char *)(uintptr_t)s;
@@ -79,6 +99,9 @@ char *strchr(const char *s, int c) {
     }
 }
 
+// strncpy() would leave a cut copy without its NUL, and whoever prints it reads on into what lies
+// behind: a fixed field (a thread's name) is always ended here. The length that was wanted comes
+// back, so that a caller can tell.
 size_t strlcpy(char *to, const char *from, size_t room) {
     size_t length = strlen(from), copied = length < room ? length : room - 1;
     memcpy(to, from, copied);

@@ -10,6 +10,18 @@
 //
 // A stack's frames come from the kernel pool one by one: they need not lie in a row. Its memory is
 // painted, so that the deepest place ever reached can be seen.
+//
+// Why a guard page: C checks no stack. A thread that goes too deep would write over whatever lies
+// below, and the fault would show much later, in another thread. With nothing mapped there the
+// access is a page fault; where esp itself has reached that page the CPU cannot push its frame
+// either and makes a double fault of it, which has a stack of its own (kernel/gdt.c). Both reports
+// name the thread.
+//
+// The same frames stay mapped in the heap window, as all of the kernel pool's are: two addresses
+// for one frame. Nobody uses the other one while a stack holds the frame, and the processor's
+// caches go by physical addresses, so both would show the same bytes.
+//
+// Shortcomings: a stack does not grow; an array larger than a page can jump over the guard page.
 #include "thread/stack.h"
 
 #include <stdbool.h>
@@ -20,8 +32,8 @@
 #include "lib/bitmap.h"
 #include "lib/x86.h"
 
-#define STACK_PAGES (STACK_SLOT_BYTES / PG_SIZE - 1)
-#define PAINT 0x5afe57acu
+#define STACK_PAGES (STACK_SLOT_BYTES / PG_SIZE - 1) // without the guard page
+#define PAINT 0x5afe57acu // no small number and no address of the kernel's: code seldom writes it
 
 static uint32_t words[BITMAP_WORDS(STACK_SLOTS)];
 static struct bitmap slots = {words, STACK_SLOTS}; // bit set: the slot is taken
@@ -54,7 +66,8 @@ static void slot_give(int slot) {
     irq_restore(state);
 }
 
-// Page tables know physical addresses, the pool frame numbers.
+// Page tables know physical addresses, the pool frame numbers. The stack's frames are written down
+// nowhere but in the page tables: no second list can disagree with them.
 static uint32_t frame_number(uint32_t pa) {
     return (uint32_t)((pa - frame_address(POOL_KERNEL, 0)) >> PG_SHIFT);
 }
@@ -68,17 +81,23 @@ static void pages_give(int slot, uint32_t pages) {
     }
 }
 
-// `volatile` keeps the compiler from turning the loop into a call.
+// `volatile` keeps the compiler from turning the loop into a call: that call's frame could lie in
+// what is being painted.
 static void paint(uintptr_t from, uintptr_t to) {
     for (volatile uint32_t *at = (uint32_t *)from; at < (uint32_t *)to; at++) *at = PAINT;
 }
 
+// The stack in use is painted below its lowest word only. 256 bytes are more than the frames of
+// this function and of paint() take together.
 void stack_paint_boot(void) {
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     paint((uintptr_t)boot_stack_bottom, here - 256); // paint()'s own frame lies below this one
 }
 
 // Everything is taken before anything is written; what was taken goes back if the next is refused.
+// paging_map() cannot fail: the window's page tables exist since boot (kernel/paging.h), so running
+// out of memory has this one place. Painted once all is there, by addresses of the stack window: a
+// mapping that was wrong would be a fault here, not in the new thread.
 int stack_alloc(void) {
     int slot = slot_take();
     if (slot == STACK_SLOT_NONE) return slot;
@@ -96,12 +115,15 @@ int stack_alloc(void) {
     return slot;
 }
 
+// The pages first, the slot behind them (K1): a slot that was free with pages still mapped could be
+// taken by somebody whose paging_map() finds a page there, and panics.
 void stack_free(int slot) {
     pages_give(slot, STACK_PAGES);
     slot_give(slot);
 }
 
-// Reads upwards to the first word that somebody wrote over.
+// Reads upwards to the first word that somebody wrote over. May look at a stack in use: what it
+// stands on only grows meanwhile, and the answer was right at some moment.
 uint32_t stack_used(int slot) {
     const uint32_t *at = (const uint32_t *)stack_bottom(slot);
     const uint32_t *end = (const uint32_t *)stack_top(slot);

@@ -7,7 +7,15 @@
 //       yet.
 //
 // Interrupts off protects all of it: on one processor nobody can come between. Handlers may go up,
-// and try to go down, but never wait: there is no thread of theirs that could be put aside.
+// and try to go down, but never wait: there is no thread of theirs that could be put aside, and the
+// thread they interrupted may be the very one that would go up.
+//
+// The two classical mistakes, and where they are kept out:
+//   - the lost wake-up: a thread sees 0, somebody goes up, and only then the thread lies down to
+//     sleep. Here test, queue and switch are one stretch with interrupts off; they go on again in
+//     the next thread only (thread.c).
+//   - the stolen wake-up: see "hand-over" in sync.h. Here the number never rises while anybody
+//     waits (S1), so there is nothing to steal.
 #include "thread/sync.h"
 
 #include <stddef.h>
@@ -23,7 +31,9 @@ void sema_init(struct semaphore *sema, uint32_t value) {
     list_init(&sema->waiters);
 }
 
-// Behind every waiter of the same or a higher priority.
+// Behind every waiter of the same or a higher priority. Sorted on the way in, so that sema_up(),
+// which handlers call, takes the front and searches nothing. A thread is in one list at a time
+// (S2), so the element in its struct is enough, and waiting needs no memory that could be refused.
 static void waiters_insert(struct semaphore *sema, struct thread *thread) {
     struct list_elem *e = sema->waiters.head.next;
     while (e != &sema->waiters.head &&
@@ -33,6 +43,8 @@ static void waiters_insert(struct semaphore *sema, struct thread *thread) {
 }
 
 // The thread is in the list before it is BLOCKED, both with interrupts off: no "up" is missed.
+// irq_restore(), not irq_enable(): a caller with interrupts off gets them back off, though other
+// threads ran with them on meanwhile.
 void sema_down(struct semaphore *sema) {
     if (interrupt_depth > 0) panic("sema_down in an interrupt handler: only a thread can wait");
     uint32_t state = irq_save();
@@ -70,6 +82,9 @@ void lock_init(struct lock *lock) {
     sema_init(&lock->free, 1);
 }
 
+// A second acquire by the holder would wait for itself for ever: a hang without a word, so it is
+// looked for. The name is written behind sema_down(), by whoever was let in; until it runs, the
+// handed-over lock has no name, and nobody else could release it.
 void lock_acquire(struct lock *lock) {
     if (lock_held(lock))
         panic("lock_acquire: thread %s holds this lock already", thread_name(lock->holder));
@@ -84,6 +99,8 @@ void lock_release(struct lock *lock) {
     sema_up(&lock->free);
 }
 
+// Before thread_init() the running thread is NULL, like the holder of a free lock: hence both
+// tests.
 bool lock_held(const struct lock *lock) {
     return lock->holder != NULL && lock->holder == thread_current();
 }

@@ -4,7 +4,18 @@
 // "up" gives one. Given to a waiter, it is handed over directly, so that nobody who comes later can
 // take it in between. A lock is a semaphore of 1 that knows who has it.
 //
-// Shortcomings: no time-outs; a lock does not lend its waiter's priority to its holder.
+// Which of the two: a lock where one thread must keep others out for a while and may sleep
+// meanwhile (a driver's registers); a semaphore to count things or to say "it has happened". For a
+// few instructions on data that handlers touch too, neither: interrupts off (lib/x86.h), since a
+// handler cannot wait.
+//
+// Why the hand-over matters: if "up" only raised the number and woke the waiter, a thread of a
+// higher priority could take the number before the waiter ran. The waiter would have to look again,
+// in a loop, and could be passed by for ever.
+//
+// Shortcomings: no time-outs; a lock does not lend its waiter's priority to its holder, so a thread
+// of middle priority can keep a higher one waiting for a lower one's lock ("priority inversion").
+// Two locks taken in different orders by two threads are a deadlock that nothing here notices.
 #pragma once
 
 #include <stdbool.h>
@@ -19,10 +30,14 @@ struct semaphore {
     uint32_t value;      // how many may still go down without waiting
     struct list waiters; // threads, highest priority first, first come first served within one
 };
+// The memory is the caller's and must live until nobody waits. Not while a thread waits: it would
+// be forgotten.
 void sema_init(struct semaphore *sema, uint32_t value);
 void sema_down(struct semaphore *sema);     // may sleep: threads only, else panics
-bool sema_try_down(struct semaphore *sema); // any context
-void sema_up(struct semaphore *sema);       // any context
+bool sema_try_down(struct semaphore *sema); // false instead of waiting. Any context
+// Any context. In a thread with interrupts on, a waiter of higher priority runs before this
+// returns.
+void sema_up(struct semaphore *sema);
 
 struct lock {
     struct thread *holder; // NULL: nobody; written by the holder only
@@ -31,5 +46,7 @@ struct lock {
 void lock_init(struct lock *lock);
 // May sleep: threads only. Not recursive: a second acquire by the holder panics.
 void lock_acquire(struct lock *lock);
-void lock_release(struct lock *lock);    // by the holder only, else panics
-bool lock_held(const struct lock *lock); // by the running thread. Any context
+void lock_release(struct lock *lock); // by the holder only, else panics
+// True if the running thread holds it. No lock is needed to ask: another thread can neither make
+// that true nor false. In a handler it means the interrupted thread. Any context.
+bool lock_held(const struct lock *lock);

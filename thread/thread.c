@@ -16,6 +16,19 @@
 // the turn is over. A switch is always made with interrupts off, and each thread turns them on
 // again in its own way: irq_restore() where it called us, `iret` where an interrupt did.
 //
+// What a switch is: switch_to() is called by one thread and returns in another. Only its caller's
+// ebp, ebx, esi, edi and esp have to be kept: it is a function, so by the i386 ABI the compiler has
+// saved whatever else it needs before the call. The segments and the page directory are the same
+// for all. A thread that an interrupt took off has all its registers on its stack as well, in the
+// frame that entry.asm pushed; switch_to() need not know.
+//
+//     stack of a thread that is not running          esp, kept in struct thread
+//     | its calls | [interrupt frame, dispatcher] | schedule() | eip ebp ebx esi edi |
+//
+// Why interrupts go off at all, if a switch only happens at those places: because an interrupt may
+// come between any two instructions, and its way out is such a place. A list half changed would be
+// walked by the next thread.
+//
 // Shortcomings: strict priorities starve; a joiner is needed for every thread; a thread that wakes
 // another one with interrupts off lets it in only with the next interrupt.
 #include "thread/thread.h"
@@ -30,6 +43,8 @@
 
 void switch_to(uint32_t *save, uint32_t load); // switch.asm
 
+// All of it protected by interrupts off. `now` is counted here and not read from the timer, so that
+// thread/ needs no device.
 static struct list queue[PRIORITY_MAX + 1]; // ready threads, by priority, first come first
 static uint32_t ready_mask;                 // see T1
 static struct list sleepers;                // by wake, soonest first
@@ -40,12 +55,14 @@ static uint32_t next_tid = 1;
 static uint32_t now;     // ticks since thread_init()
 static bool want_switch; // on the way out of the interrupt, or when interrupts go on
 
+// No lock: while a thread looks, the answer is that thread.
 struct thread *thread_current(void) {
     return current;
 }
 
 const char *thread_name(const struct thread *thread) { return thread ? thread->name : "boot"; }
 
+// In the order of enum thread_state.
 const char *thread_state_text(enum thread_state state) {
     static const char *const text[] = {"ready", "running", "blocked", "sleeping", "dead"};
     return text[state];
@@ -53,8 +70,10 @@ const char *thread_state_text(enum thread_state state) {
 
 // ---- the ready queues and the switch: interrupts off --------------------------------------------
 
-// A thread that was taken off the processor in the middle of its turn goes to the front, to end it;
-// others to the back.
+// A thread that was taken off the processor in the middle of its turn goes to the front, to end it:
+// at the back, one that is often interrupted by higher ones would get less than its share. One that
+// blocked or yielded has given the rest of its turn away (slice 0) and queues behind those that
+// have waited longer.
 static void ready_add(struct thread *thread) {
     struct list *list = &queue[thread->priority];
     thread->state = THREAD_READY;
@@ -73,8 +92,14 @@ static struct thread *ready_pop(void) {
     return thread;
 }
 
-// Runs the next ready thread. `current` is already where it belongs. Returns when it is chosen
-// again.
+// Runs the next ready thread. `current` is already where it belongs: ready, in a waiters' list,
+// among the sleepers, dead. Returns when it is chosen again, or at once if it is the best one
+// still.
+//
+// want_switch is cleared by every switch, not only by the one that it asked for: whoever runs now
+// is the first of the queues, so there is nothing left to want. The magic number is looked at
+// because the next instruction loads a stack pointer from there: a thread freed too early would
+// otherwise run on with whatever its block holds now.
 static void schedule(void) {
     struct thread *from = current, *to = ready_pop();
     ASSERT(!irq_enabled());
@@ -92,7 +117,9 @@ static void give_way(void) {
     schedule();
 }
 
-// On the way out of an interrupt.
+// On the way out of an interrupt, with interrupts off. The frame is on the interrupted thread's own
+// stack and waits there; the PIC has been told already (kernel/interrupt.c, N2), or it would hold
+// back the timer until this thread came to run again.
 static void leave_interrupt(void) {
     if (want_switch) give_way();
 }
@@ -113,7 +140,9 @@ void thread_preempt(void) {
     irq_enable();
 }
 
-// Whoever calls has put the thread into some list, or it would never come back.
+// Whoever calls has put the thread into some list, or it would never come back. Both and the switch
+// are one stretch with interrupts off: an "up" in between would find a waiter that is still
+// running, make it ready, and be forgotten when the state becomes BLOCKED.
 void thread_block(void) {
     ASSERT(!irq_enabled() && interrupt_depth == 0);
     current->state = THREAD_BLOCKED;
@@ -121,12 +150,14 @@ void thread_block(void) {
     schedule();
 }
 
-// The switch itself is left to whoever knows if it may be now.
+// The switch itself is left to whoever knows if it may be now. Equal priorities do not disturb each
+// other's turns.
 static void wake(struct thread *thread) {
     ready_add(thread);
     if (thread->priority > current->priority) want_switch = true;
 }
 
+// The caller has taken it out of the list it waited in: the same element now links it into a queue.
 void thread_unblock(struct thread *thread) {
     uint32_t state = irq_save();
     ASSERT(thread->magic == THREAD_MAGIC && thread->state == THREAD_BLOCKED);
@@ -152,6 +183,8 @@ static void sleepers_insert(struct thread *thread) {
     list_insert_before(e, &thread->elem);
 }
 
+// The running thread goes into the list by its own hand and stays on the processor until
+// schedule(): a tick cannot come between.
 void thread_sleep(uint32_t ticks) {
     if (ticks == 0) {
         thread_yield();
@@ -168,7 +201,8 @@ void thread_sleep(uint32_t ticks) {
     irq_restore(state);
 }
 
-// The list is sorted, so a tick looks at one sleeper more than it wakes.
+// The list is sorted, so a tick looks at one sleeper more than it wakes. The first is asked for
+// anew each time: wake() links it into another list, and its `next` leads along that one.
 static void sleepers_wake(void) {
     for (struct list_elem *e = list_first(&sleepers); e; e = list_first(&sleepers)) {
         struct thread *thread = list_entry(e, struct thread, elem);
@@ -178,7 +212,10 @@ static void sleepers_wake(void) {
     }
 }
 
-// In the timer's interrupt: what it decides happens in leave_interrupt().
+// In the timer's interrupt: what it decides happens in leave_interrupt(). A tick is charged to
+// whoever it finds running, however short that has been: a thread that always sleeps before the
+// tick looks idle. A slice may be 0 before it is counted: "main" starts with none (thread_fill()),
+// and its first turn ends with the first tick.
 void thread_tick(void) {
     now++;
     current->ticks++;
@@ -189,7 +226,9 @@ void thread_tick(void) {
 
 // ---- birth and death ----------------------------------------------------------------------------
 
-// Where a new thread's first switch_to() returns to, with interrupts off.
+// Where a new thread's first switch_to() returns to, with interrupts off: nobody's irq_restore() is
+// on its stack, so it turns them on itself. Returning from the function would lead nowhere, hence
+// the thread_exit() around it.
 static noreturn void thread_begin(void) {
     irq_enable();
     thread_exit(current->function(current->argument));
@@ -205,8 +244,9 @@ static void thread_fill(struct thread *thread, const char *name, unsigned priori
     sema_init(&thread->ended, 0);
 }
 
-// What switch_to() pops: edi, esi, ebx, ebp, all 0, then the address it returns to. A call trace
-// ends at ebp = 0.
+// A stack as if the thread had been switched away from, at thread_begin()'s first instruction: then
+// a first switch is like any other. What switch_to() pops: edi, esi, ebx, ebp, all 0, then the
+// address it returns to. A call trace ends at ebp = 0.
 static void stack_prepare(struct thread *thread) {
     uint32_t *at = (uint32_t *)stack_top(thread->slot);
     *--at = 0; // thread_begin() has no caller
@@ -221,7 +261,9 @@ static void thread_enlist(struct thread *thread) {
 }
 
 // What can fail comes first, and the thread is in no list until nothing can any more. It starts
-// BLOCKED, as far as thread_unblock() knows, and may have ended when that returns.
+// BLOCKED, as far as thread_unblock() knows, and may have ended when that returns: its memory is
+// there all the same until it is joined, so the pointer is good. Interrupts stay on while the stack
+// is mapped and painted: nobody else knows the thread yet.
 struct thread *thread_create(const char *name, unsigned priority, thread_function *function,
                              void *argument) {
     ASSERT(function && priority <= PRIORITY_MAX);
@@ -245,7 +287,9 @@ struct thread *thread_create(const char *name, unsigned priority, thread_functio
     return thread;
 }
 
-// Cannot free the stack it stands on: that is the joiner's task (T3).
+// Cannot free the stack it stands on: that is the joiner's task (T3). The value is written before
+// the joiner can be woken. With interrupts off sema_up() makes it ready and does not switch to it,
+// so this thread's last switch is the one below, whatever the joiner's priority.
 noreturn void thread_exit(int value) {
     ASSERT(interrupt_depth == 0 && current != &main_thread);
     irq_disable();
@@ -271,13 +315,17 @@ int thread_join(struct thread *thread) {
     return value;
 }
 
-// Runs when nobody else can. `hlt` waits for the next interrupt without burning time.
+// Runs when nobody else can. `hlt` waits for the next interrupt without burning time. It must not
+// block: it is the one thread that makes "there is a next one" true (T2), so it takes no lock and
+// allocates nothing.
 static noreturn int idle(void *unused) {
     for (;;) cpu_idle();
 }
 
 // Nothing is switched before this is done: the idle thread waits in its queue until main first
-// blocks.
+// blocks. The running code is made a thread where it stands, on the boot stack; its registers are
+// saved by the first switch away from it, so there is nothing to prepare. The hook is set before
+// the first interrupt can come (kernel/main.c), the lists before anybody can look at them.
 void thread_init(void) {
     for (unsigned p = 0; p <= PRIORITY_MAX; p++) list_init(&queue[p]);
     list_init(&sleepers);
@@ -293,6 +341,8 @@ void thread_init(void) {
 
 // ---- for `ps` -----------------------------------------------------------------------------------
 
+// A copy, not a pointer: the thread may be gone when the caller looks. The name is copied whole, as
+// thread_fill() has cleared what lies behind its NUL.
 static void info_fill(struct thread_info *info, const struct thread *thread) {
     memcpy(info->name, thread->name, sizeof info->name);
     info->tid = thread->tid;
@@ -322,6 +372,10 @@ void thread_for_each(void (*visit)(struct thread *thread, void *argument), void 
     irq_restore(state);
 }
 
+// For a page fault's report: one comparison a thread, and the same struct that names it. Unsigned:
+// an address above the guard page makes the difference wrap. Takes no lock and is asked in a
+// panic, where interrupts are off, and in a double fault.
+//
 // Before thread_init() the list is all zero, and reads as empty.
 const struct thread *thread_of_guard(uintptr_t address) {
     for (struct list_elem *e = list_first(&all_threads); e; e = list_next(&all_threads, e)) {

@@ -2,6 +2,21 @@
 //
 // Strict priorities: the ready thread of the highest priority runs; those of one priority take
 // turns, THREAD_SLICE ticks each.
+//
+// What a state means, and what leads from one to another:
+//
+//                     schedule()                 thread_exit()
+//         +--> READY ------------> RUNNING ----------------------> DEAD, until thread_join()
+//         |      ^                 |  |  |
+//         |      +-----------------+  |  +--> SLEEPING, until its tick
+//         |      yields, turn over,   |          |
+//         |      someone higher       v          |
+//         |                        BLOCKED       |
+//         +---------------------------+----------+
+//            thread_unblock(), thread_tick()
+//
+// "Threads only" below: not in an interrupt handler, where it would be the interrupted thread that
+// slept, in the middle of the handler. Every such call asserts it, or panics.
 #pragma once
 
 #include <stdbool.h>
@@ -12,17 +27,18 @@
 #include "lib/list.h"
 #include "thread/sync.h"
 
-#define THREAD_NAME_MAX 16
-#define PRIORITY_IDLE 0 // the idle thread's alone
+#define THREAD_NAME_MAX 16 // bytes, with the NUL
+#define PRIORITY_IDLE 0    // the idle thread's alone
 #define PRIORITY_DEFAULT 16
-#define PRIORITY_MAX 31
-#define THREAD_SLICE 4 // ticks
+#define PRIORITY_MAX 31 // a bit each in a 32-bit mask: see ready_mask in thread.c
+#define THREAD_SLICE 4  // ticks: 40 ms at 100 Hz
 
 enum thread_state { THREAD_READY, THREAD_RUNNING, THREAD_BLOCKED, THREAD_SLEEPING, THREAD_DEAD };
 typedef int thread_function(void *argument);
 
 // Everything below is protected by interrupts off. For thread/, debuggers and tests; others use
-// the calls.
+// the calls. Lies in a block of the heap ("main" in .bss), not at its stack's end as in some
+// kernels: a stack that runs over hits its guard page, and never this.
 struct thread {
     uint32_t esp; // saved stack pointer while not running
     char name[THREAD_NAME_MAX];
@@ -54,10 +70,16 @@ struct thread *thread_create(const char *name, unsigned priority, thread_functio
 // Waits for its end, frees its memory, returns its value. The pointer is dead afterwards. Threads
 // only.
 int thread_join(struct thread *thread);
-noreturn void thread_exit(int value); // as returning from the thread's function
-void thread_yield(void);              // lets others of the same priority run. Threads only
-void thread_sleep(uint32_t ticks);    // 0: as thread_yield(). Threads only
-void thread_block(void);              // interrupts off; returns after thread_unblock()
+// As returning from the thread's function. Gives nothing back of what the thread allocated or
+// locked. Threads only; not for "main", whose stack nobody could free.
+noreturn void thread_exit(int value);
+void thread_yield(void); // lets others of the same priority run. Threads only
+// Sleeps until that many ticks have come. The first may come at once: between ticks - 1 and ticks
+// periods, and longer while higher priorities run. 0: as thread_yield(). Threads only.
+void thread_sleep(uint32_t ticks);
+// Lies down until thread_unblock(). Interrupts off at the call and behind it; before it the caller
+// has put the thread where whoever wakes it will look. Threads only.
+void thread_block(void);
 // A blocked thread becomes ready, and runs at once if its priority is the higher one. Any context.
 void thread_unblock(struct thread *thread);
 // Gives way if a thread of higher priority has become ready. In a handler, or with interrupts off,
@@ -76,7 +98,9 @@ struct thread_info {
     uint32_t stack_used; // bytes, at the most so far
     uint32_t stack_size; // bytes
 };
-// Fills at most `max` records and returns how many, in the order of creation. Any context.
+// Fills at most `max` records and returns how many, in the order of creation. All are of one
+// moment: interrupts are off meanwhile, and each stack is searched for its deepest use. Any
+// context.
 size_t thread_snapshot(struct thread_info *out, size_t max);
 const char *thread_state_text(enum thread_state state);
 // Calls `visit` for each thread in the order of creation, dead ones that nobody has joined too.
