@@ -9,7 +9,10 @@ MAKEFLAGS += --no-builtin-rules
 include tools/mk/toolchain.mk
 include tools/mk/kernel.mk
 include tools/mk/run.mk
+include tools/mk/replay.mk
+include tools/mk/v86.mk
 include tools/mk/test.mk
+include tools/mk/libgranary.mk
 include tools/mk/docs.mk
 
 .PHONY: all clean help

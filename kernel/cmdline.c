@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 
+#include "kernel/classes.h"
 #include "lib/print.h"
 #include "lib/string.h"
 
@@ -66,9 +67,40 @@ static bool read_heap(struct options *out, const char *value) {
     return true;
 }
 
+#define CLASSES_FORM "classes=seed|fine|16,32,48,..."
+
+// Says itself what is wrong with a table, in more words than "bad value": they are long, and one
+// wrong size among thirty is hard to see.
 static bool read_classes(struct options *out, const char *value) {
-    if (strcmp(value, "seed") != 0) return false;
-    out->classes = value;
+    uint32_t sizes[DESC_MAX], count;
+    const char *why = classes_parse(value, sizes, &count);
+    out->classes_wrong = why != NULL;
+    if (why) {
+        char text[CMDLINE_PROBLEM_BYTES], word[SHOWN_MAX + 1];
+        ksnprintf(text, sizeof text, "bad value '%s' for 'classes': %s (%s)", shown(word, value),
+                  why, CLASSES_FORM);
+        problem(out, text);
+    } else {
+        out->classes = value;
+    }
+    return true;
+}
+
+// The name stands in the line that the replay prints: nothing else depends on it.
+static bool read_replay(struct options *out, const char *value) {
+    out->replay = value && *value ? value : "trace";
+    return true;
+}
+
+static bool read_progress(struct options *out, const char *value) {
+    if (value) return false;
+    out->progress = true;
+    return true;
+}
+
+static bool read_bench(struct options *out, const char *value) {
+    if (value) return false;
+    out->bench = true;
     return true;
 }
 
@@ -106,7 +138,10 @@ static const struct option {
     {"demo", read_demo, true, "demo=yes|no"},
     {"test", read_test, false, "test[=NAME,NAME*]"},
     {"heap", read_heap, true, "heap=report|panic"},
-    {"classes", read_classes, true, "classes=seed"},
+    {"classes", read_classes, true, CLASSES_FORM},
+    {"replay", read_replay, false, "replay[=NAME]"},
+    {"progress", read_progress, false, "progress"},
+    {"bench", read_bench, false, "bench"},
     {"hz", read_hz, true, "hz=19..10000"},
     {"selftest", read_selftest, true, "selftest=panic|hang|lie|silent|stack|fault"},
 };

@@ -1,7 +1,8 @@
 // cmdline.h - the kernel command line, the text that `make run ARGS="..."` puts into the image.
 //
-// Pure: knows only lib. Words separated by blanks, each `name` or `name=value`; "..." keeps blanks
-// together. Nothing here is fatal: what is not understood is listed and left out.
+// Pure: knows only lib and the tables of block sizes. Words separated by blanks, each `name` or
+// `name=value`; "..." keeps blanks together. Nothing here is fatal: what is not understood is
+// listed and left out.
 #pragma once
 
 #include <stdbool.h>
@@ -20,14 +21,18 @@ enum selftest {
 };
 
 #define CMDLINE_PROBLEMS_MAX 8    // lines kept of what was wrong
-#define CMDLINE_PROBLEM_BYTES 224 // of one line, NUL included
+#define CMDLINE_PROBLEM_BYTES 288 // of one line, NUL included
 
 struct options {
     bool batch;          // power off instead of a prompt
     bool demo;           // show the demonstration; true unless demo=no
     const char *test;    // which in-kernel tests to run, as ktest_run() takes it; NULL: none
     bool heap_panic;     // heap=panic: a misuse of the heap ends in a panic
-    const char *classes; // name of the table of block sizes
+    const char *classes; // the table of block sizes, as classes_parse() takes it; always a good one
+    bool classes_wrong;  // the last classes= was refused: `classes` is what stood before it
+    const char *replay;  // replay the trace on the second disk, under this name; NULL: none
+    bool progress;       // show how far a replay is, also in a batch run
+    bool bench;          // count the instructions of patterns of allocation
     uint32_t hz;         // timer ticks a second; 0: the default
     enum selftest selftest;
     uint32_t problem_count; // lines in `problem`

@@ -2,7 +2,9 @@
 //
 // Everything is called from here and nothing calls back: what a part needs at its start it gets as
 // an argument. Interrupts stay off until the last line of start_up().
+#include "kernel/bench.h"
 #include "kernel/bootinfo.h"
+#include "kernel/classes.h"
 #include "kernel/cmdline.h"
 #include "kernel/demo.h"
 #include "kernel/gdt.h"
@@ -16,9 +18,11 @@
 #include "kernel/plan.h"
 #include "kernel/port_kernel.h"
 #include "kernel/power.h"
+#include "kernel/replay.h"
 #include "kernel/report.h"
 #include "kernel/selftest.h"
 #include "kernel/shell.h"
+#include "device/ata.h"
 #include "device/console.h"
 #include "device/timer.h"
 #include "lib/print.h"
@@ -87,6 +91,51 @@ static void memory_start(void) {
     tsc_memory = rdtsc();
 }
 
+// The table of block sizes that the command line asks for: while the heap is still empty.
+static void classes_use(void) {
+    uint32_t sizes[DESC_MAX], count = 0;
+    char name[CLASSES_NAME_BYTES];
+    const char *why = classes_parse(options.classes, sizes, &count); // read once, found good
+    if (why || block_desc_init(k_block_descs, sizes, count) != 0)
+        panic("classes: the heap refuses its table");
+    kprintf("classes: %s, %u sizes up to %u bytes\n", classes_name(sizes, count, name), count,
+            sizes[count - 1]);
+}
+
+#define TRACE_DRIVE 1
+
+static const char *trace_read(uint32_t sector, uint32_t count, void *to) {
+    enum ata_status status = ata_read(TRACE_DRIVE, sector, count, to);
+    return status == ATA_OK ? NULL : ata_status_text(status);
+}
+
+// Before there is anything else on the heap. Every interrupt line is still masked.
+static bool trace_replay(void) {
+    uint32_t sectors;
+    if (options.classes_wrong) {
+        kprintf("replay: failed: no such table of block sizes\n");
+        return false;
+    }
+    enum ata_status status = ata_identify(TRACE_DRIVE, &sectors);
+    if (status != ATA_OK) {
+        kprintf("replay: failed: second disk: %s\n", ata_status_text(status));
+        return false;
+    }
+    struct replay replay = {.name = options.replay,
+                            .progress = options.progress || !options.batch,
+                            .disk_bytes = (uint64_t)sectors * ATA_SECTOR_BYTES,
+                            .read = trace_read};
+    irq_enable(); // as the heap's callers have it
+    bool good = replay_run(&replay);
+    irq_disable();
+    return good;
+}
+
+static void replay_first(void) {
+    bool good = trace_replay();
+    if (options.batch) power_off(good ? EXIT_PASSED : EXIT_FAILED);
+}
+
 static void start_up(void) {
     console_init(); // first: whatever goes wrong from here on can be read
     kprintf("Granary\n");
@@ -95,7 +144,9 @@ static void start_up(void) {
     boot_info_check(); // before anything trusts low memory
     options_read();
     memory_start();
-    thread_init(); // needs sys_malloc; this code becomes thread "main"
+    classes_use();
+    if (options.replay) replay_first(); // a measurement wants the heap to itself
+    thread_init();                      // needs sys_malloc; this code becomes thread "main"
     timer_init(options.hz ? options.hz : TIMER_HZ_DEFAULT, thread_tick);
     console_input_init();
     irq_enable(); // last: every handler's data exists now
@@ -111,6 +162,7 @@ noreturn void kmain(void) {
     bool good = true;
     if (options.test) power_off(ktest_run(options.test) == 0 ? EXIT_PASSED : EXIT_FAILED);
     if (options.demo) good = demo_run();
+    if (options.bench) good = bench_run() && good;
     if (options.batch) power_off(good ? EXIT_PASSED : EXIT_FAILED);
     shell_run();
 }

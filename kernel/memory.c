@@ -83,13 +83,14 @@ static struct mem_block_desc *desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
 static const uint32_t seed_sizes[] = {16, 32, 64, 128, 256, 512, 1024};
 
 // Four operations on a bit or number in memory, each one instruction of the i386 that compilers do
-// not find. Arrays of bits are BIT_WORDS words long.
+// not find. (64-bit processors do them faster in several steps.) Arrays of bits are BIT_WORDS words
+// long.
 #define BIT_WORDS 8
 _Static_assert(BIT_WORDS == ARENA_WORDS && 32 * BIT_WORDS == POOL_BINS, "arrays of bits");
 
 // Sets bit `bit` of an array of words; returns what it was.
 static inline bool bit_set(uint32_t *words, uint32_t bit) {
-#if defined(__i386__) || defined(__x86_64__)
+#ifdef __i386__
     bool was;
     __asm__("btsl %2, %1" : "=@ccc"(was), "+m"(*(uint32_t(*)[BIT_WORDS])words) : "r"(bit));
     return was;
@@ -101,7 +102,7 @@ static inline bool bit_set(uint32_t *words, uint32_t bit) {
 }
 
 static inline void bit_clear(uint32_t *words, uint32_t bit) {
-#if defined(__i386__) || defined(__x86_64__)
+#ifdef __i386__
     __asm__("btrl %1, %0" : "+m"(*(uint32_t(*)[BIT_WORDS])words) : "r"(bit) : "cc");
 #else
     words[bit / 32] &= ~(1u << bit % 32);
@@ -110,7 +111,7 @@ static inline void bit_clear(uint32_t *words, uint32_t bit) {
 
 // The number of the lowest bit set; false if none is.
 static inline bool lowest_bit(const uint32_t *bits, uint32_t *number) {
-#if defined(__i386__) || defined(__x86_64__)
+#ifdef __i386__
     bool any;
     __asm__("bsfl %2, %1" : "=@ccnz"(any), "=r"(*number) : "m"(*bits));
     return any;
@@ -121,7 +122,7 @@ static inline bool lowest_bit(const uint32_t *bits, uint32_t *number) {
 }
 
 static inline bool decrement_is_zero(uint32_t *value) {
-#if defined(__i386__) || defined(__x86_64__)
+#ifdef __i386__
     bool zero;
     __asm__("decl %1" : "=@ccz"(zero), "+m"(*value));
     return zero;
@@ -254,6 +255,7 @@ static inline __attribute__((always_inline)) struct frame *run_take(struct pool 
 static inline __attribute__((always_inline)) void run_give(struct pool *pool, struct frame *first,
                                                            uint32_t count) {
     struct frame *behind = first + count, *tail = behind - 1;
+    if (pool == &mem_pool[POOL_KERNEL]) port_frames_back((uint32_t)(first - pool->frame), count);
     pool->free += count;
     bool linked = behind < pool->end && (behind->run & FRAME_FREE);
     if (linked) {
@@ -666,7 +668,7 @@ static __attribute__((noinline)) void give_slow(uintptr_t p, uintptr_t caller) {
 // one multiplication for the block, one bit. False, with nothing changed, for all that fails one of
 // them.
 static inline __attribute__((always_inline)) bool give_fast(uintptr_t p) {
-    uint32_t frame = (uint32_t)((p - PORT_HEAP_BASE) >> PG_SHIFT);
+    uintptr_t frame = (p - PORT_HEAP_BASE) >> PG_SHIFT;
     if (UNLIKELY(frame >= heap.frames || !port_enter())) return false;
     struct arena *arena = &heap.arena[frame];
     arena = (struct arena *)((uintptr_t)arena - arena->back);
@@ -787,7 +789,7 @@ void *sys_aligned_alloc(size_t alignment, size_t size) {
     if (alignment <= BLOCK_ALIGN || size == 0) return heap_take(size, CALLER);
     // An arena starts at a frame, so every block of a size that is a multiple of the alignment is
     // aligned.
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
+    for (uint32_t i = 0; i < heap.desc_count && alignment <= PG_SIZE; i++) {
         uint32_t block_size = k_block_descs[i].block_size;
         if (block_size >= size && block_size % alignment == 0) return heap_take(block_size, CALLER);
     }

@@ -81,7 +81,7 @@ struct pool {
 #define ARENA_BLOCKS_MAX (32 * ARENA_WORDS) // 256: a frame of the smallest blocks
 #define BLOCK_ALIGN 16                      // max_align_t of the i386 ABI
 #define DESC_MAX 32                         // descriptors a table of block sizes may have
-#define BLOCK_SIZE_MAX 4096                 // largest block a table may name
+#define BLOCK_SIZE_MAX 8192                 // largest block a table may name
 #define ARENA_FRAMES_MAX 16                 // frames of one small arena
 
 struct mem_block_desc;

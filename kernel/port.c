@@ -1,4 +1,16 @@
 // port.c - the kernel's answers to what kernel/port.h asks.
+//
+// Two questions are answered here, which memory a pool has and what becomes of a wrong call; the
+// short ones (the lock, the context) are inline in port.h, as they are on the fast path.
+//
+// The plan has the memory in physical addresses, as ranges; the pools count in frames of their own
+// window, so that frame i of the kernel pool is page i of the heap window. The translation is here,
+// so that memory.c need not know the plan.
+//
+// Order at boot: paging_init() before port_pool(), since the records lie behind 4 MiB, where the
+// loader has mapped nothing; port_plan_set() before memory_init().
+//
+// Shortcoming: a report ends up on the console and in one struct; there is no list of them.
 #include "kernel/port.h"
 
 #include "kernel/heapcheck.h"
@@ -12,16 +24,19 @@
 
 struct heap_report heap_last_report;
 uint32_t heap_report_count;
-static bool report_panics;
+static bool report_panics; // heap=panic on the command line
 
-static const struct memory_plan *plan;
+static const struct memory_plan *plan; // kernel/main.c's, kept for port_pool()
+// For one pool at a time: memory.c has read them when it asks for the next pool.
 static struct port_run runs[MEMMAP_MAX];
 
 void port_plan_set(const struct memory_plan *from) { plan = from; }
 
 void heap_report_panics(bool panics) { report_panics = panics; }
 
-// The usable ranges inside a pool's window, as frame numbers.
+// The usable ranges inside a pool's window, as frame numbers. A range that the cut between the
+// pools goes through gives a run to each. There is room: a window meets no more ranges than the map
+// has.
 static size_t runs_fill(const struct plan_pool *pool) {
     uint64_t end = pool->start + ((uint64_t)pool->frames << PG_SHIFT);
     size_t count = 0;
@@ -37,6 +52,9 @@ static size_t runs_fill(const struct plan_pool *pool) {
     return count;
 }
 
+// The records are cleared here and not by the loader or paging: they lie in memory that may hold
+// anything, and a bit that is left over would be a frame in use, or an arena. The user pool has no
+// arenas, so no records for them.
 void port_pool(enum pool_id id, struct port_pool *out) {
     ASSERT(plan != NULL);
     const struct plan_pool *pool = &plan->pool[id];
@@ -54,7 +72,9 @@ void port_pool(enum pool_id id, struct port_pool *out) {
 }
 
 // One line: the fault in its fixed words, the pointer, what that belongs to, the caller, the
-// thread.
+// thread. In this order, for tests and users look for the words (kernel/memory.h). The heap is
+// unlocked and as it was before the call, so heap_who() may walk it, and a panic is not needed to
+// go on safely: the call has changed nothing.
 void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller) {
     char who[HEAP_WHO_MAX], from[SYMBOL_TEXT_MAX];
     heap_last_report = (struct heap_report){fault, pointer, caller};

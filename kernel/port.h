@@ -57,6 +57,13 @@ static inline void port_leave(void) { irq_enable(); }
 
 static inline bool port_in_interrupt(void) { return interrupt_depth != 0; }
 
+// `count` frames of the kernel pool from number `first` on are about to become free: a port whose
+// frames are pages of a host gives them back there. Called locked.
+static inline void port_frames_back(uint32_t first, uint32_t count) {
+    (void)first;
+    (void)count;
+}
+
 #endif
 
 void port_pool(enum pool_id id, struct port_pool *out); // once for each pool, from memory_init()

@@ -1,4 +1,6 @@
 // port_kernel.h - what the kernel's port needs before memory_init().
+//
+// Not in port.h: a plan is this kernel's way to know its memory, another one's port has its own.
 #pragma once
 
 #include "kernel/plan.h"

@@ -37,6 +37,10 @@ ONLY = {
     "kernel/heapcheck.c": ("kernel/heapcheck.h", "kernel/memory.h", "kernel/port.h", "lib"),
     "kernel/memmap.c": ("kernel/memmap.h", "lib"),
     "kernel/memmap.h": ("kernel/bootinfo.h", "lib"),
+    "kernel/classes.c": ("kernel/classes.h", "lib"),
+    "kernel/classes.h": ("kernel/memory.h", "lib"),
+    "kernel/trace.c": ("kernel/trace.h", "lib"),
+    "kernel/trace.h": ("lib",),
     "kernel/plan.c": ("kernel/plan.h", "kernel/layout.h", "lib"),
 }
 

@@ -15,12 +15,16 @@
 set -eu
 
 packages='
-    make git gcc libc6-dev gcc-i686-linux-gnu binutils-i686-linux-gnu lib32gcc-12-dev nasm
-    qemu-system-x86 bochs bochs-x bochsbios vgabios gdb
+    make git gcc g++ libc6-dev gcc-i686-linux-gnu binutils-i686-linux-gnu lib32gcc-12-dev nasm
+    qemu-system-x86 seabios bochs bochs-x bochsbios vgabios gdb
     python3 python3-pytest python3-pytest-xdist python3-pexpect
+    sqlite3 perl
     libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck shellcheck universal-ctags xz-utils
     xvfb
 '
+
+# For v86. Somebody who has Node from elsewhere keeps it: Debian's npm would bring Debian's nodejs along.
+command -v npm >/dev/null 2>&1 || packages="$packages nodejs npm"
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
     echo "setup: this is not Debian. Install by hand what these Debian packages hold:" >&2

@@ -98,8 +98,8 @@ def check_pools(lines, ranges, elf):
     assert user_frames == clipped(ranges, user_start, FOUR_GIB) // FRAME
     image = symbol(elf, "kernel_end") - symbol(elf, "kernel_start")
     ours = (clipped(ranges, LOW_END, user_start) - image) // FRAME - kernel_frames
-    # Records: 12 bytes for each frame, 64 more in the kernel pool. Page tables: 1 KiB for each MiB of the kernel half.
-    records = (kernel_frames * 76 + user_frames * 12) // FRAME
+    # Records: 16 bytes for each frame, 64 more in the kernel pool. Page tables: 1 KiB for each MiB of the kernel half.
+    records = (kernel_frames * 80 + user_frames * 16) // FRAME
     tables = kernel_frames // 1024
     assert records + tables <= ours <= 1.1 * (records + tables) + 64, (ours, records, tables)
     # Halves, as in the seed, unless the kernel's window ends first.

@@ -36,6 +36,8 @@ TEST(empty_line_gives_the_defaults) {
         assert_true(options.demo);
         assert_null(options.test);
         assert_string_equal(options.classes, "seed");
+        assert_false(options.classes_wrong || options.progress);
+        assert_null(options.replay);
         assert_int_equal(options.hz, 0);
         assert_int_equal(options.selftest, SELFTEST_NONE);
         assert_int_equal(options.problem_count, 0);
@@ -108,7 +110,8 @@ TEST(an_open_quote_is_named) {
 
 TEST(an_unknown_option_is_named_with_the_known) {
     static const char known[] = "(known: batch, demo=yes|no, test[=NAME,NAME*], heap=report|panic, "
-                                "classes=seed, hz=19..10000, "
+                                "classes=seed|fine|16,32,48,..., replay[=NAME], progress, bench, "
+                                "hz=19..10000, "
                                 "selftest=panic|hang|lie|silent|stack|fault)";
     char expected[CMDLINE_PROBLEM_BYTES];
     snprintf(expected, sizeof expected, "unknown option 'tset' %s", known);
@@ -134,13 +137,53 @@ TEST(bad_values_are_named) {
     expect_problem("demo=maybe", "bad value 'maybe' for 'demo' (demo=yes|no)");
     assert_true(options.demo);
     expect_problem("heap=", "bad value '' for 'heap' (heap=report|panic)");
-    expect_problem("classes=huge", "bad value 'huge' for 'classes' (classes=seed)");
-    assert_string_equal(options.classes, "seed");
     expect_problem("demo=no=yes", "bad value 'no=yes' for 'demo' (demo=yes|no)");
     expect_problem("batch=1", "bad value '1' for 'batch' (batch)");
     expect_problem("selftest=none",
                    "bad value 'none' for 'selftest' (selftest=panic|hang|lie|silent|stack|fault)");
     assert_int_equal(options.selftest, SELFTEST_NONE);
+}
+
+#define CLASSES_FORM " (classes=seed|fine|16,32,48,...)"
+
+TEST(tables_of_block_sizes_are_kept_as_text) {
+    static const char *const good[] = {"seed", "fine", "16", "16,32,48", "16 32 4096"};
+    char line[64];
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        snprintf(line, sizeof line, "classes=\"%s\"", good[i]);
+        parse(line);
+        assert_string_equal(options.classes, good[i]);
+        assert_false(options.classes_wrong);
+        assert_int_equal(options.problem_count, 0);
+    }
+}
+
+TEST(a_wrong_table_is_named_and_the_one_before_stays) {
+    expect_problem("classes=huge", "bad value 'huge' for 'classes': not a number" CLASSES_FORM);
+    assert_string_equal(options.classes, "seed");
+    assert_true(options.classes_wrong);
+    expect_problem("classes=fine classes=32,16",
+                   "bad value '32,16' for 'classes': sizes that do not rise" CLASSES_FORM);
+    assert_string_equal(options.classes, "fine");
+    assert_true(options.classes_wrong);
+    expect_problem("classes=24 classes=seed",
+                   "bad value '24' for 'classes': a size that is no multiple of 16" CLASSES_FORM);
+    assert_false(options.classes_wrong);
+    expect_problem("classes=", "bad value '' for 'classes': no sizes" CLASSES_FORM);
+    expect_problem("classes", "'classes' wants a value" CLASSES_FORM);
+}
+
+TEST(replay_has_a_name) {
+    parse("replay");
+    assert_string_equal(options.replay, "trace");
+    parse("replay=");
+    assert_string_equal(options.replay, "trace");
+    parse("replay=perl32 progress");
+    assert_string_equal(options.replay, "perl32");
+    assert_true(options.progress);
+    assert_int_equal(options.problem_count, 0);
+    expect_problem("progress=yes", "bad value 'yes' for 'progress' (progress)");
+    assert_false(options.progress);
 }
 
 TEST(a_missing_value_is_named) {
@@ -236,6 +279,9 @@ int main(void) {
         cmocka_unit_test(an_unknown_option_is_named_with_the_known),
         cmocka_unit_test(names_are_compared_whole),
         cmocka_unit_test(bad_values_are_named),
+        cmocka_unit_test(tables_of_block_sizes_are_kept_as_text),
+        cmocka_unit_test(a_wrong_table_is_named_and_the_one_before_stays),
+        cmocka_unit_test(replay_has_a_name),
         cmocka_unit_test(a_missing_value_is_named),
         cmocka_unit_test(numbers_have_bounds),
         cmocka_unit_test(problems_are_bounded_and_counted),

@@ -18,13 +18,15 @@ HEAP_SRC   := kernel/memory.c kernel/heapcheck.c lib/list.c tests/host/heap_host
 HEAP_FLAGS := -DGRANARY_PORT='"tests/host/host_port.h"'
 
 HOST_SRC_test_bitmap        := lib/bitmap.c
-HOST_SRC_test_cmdline       := kernel/cmdline.c lib/print.c lib/string.c
+HOST_SRC_test_classes       := kernel/classes.c $(HEAP_SRC)
+HOST_SRC_test_cmdline       := kernel/cmdline.c kernel/classes.c lib/print.c lib/string.c
 HOST_SRC_test_heap          := $(HEAP_SRC)
 HOST_SRC_test_heap_random   := $(HEAP_SRC)
 HOST_SRC_test_heapcheck     := $(HEAP_SRC)
 HOST_SRC_test_list          := lib/list.c
 HOST_SRC_test_print         := lib/print.c
 HOST_SRC_test_string        := lib/string.c
+HOST_SRC_test_trace         := kernel/trace.c lib/print.c lib/string.c
 HOST_SRC_test_memmap        := kernel/memmap.c
 HOST_SRC_test_memmap_random := kernel/memmap.c tests/fuzz/fuzz_memmap.c
 HOST_SRC_test_plan          := kernel/plan.c kernel/memmap.c
@@ -33,7 +35,9 @@ HOST_SRC_test_plan          := kernel/plan.c kernel/memmap.c
 HOST_FLAGS_test_string := -fno-builtin $(foreach f,memcpy memmove memset memcmp strlen strnlen strcmp strncmp \
                           strchr strlcpy,-D$f=k_$f)
 
+HOST_FLAGS_test_classes     := $(HEAP_FLAGS)
 HOST_FLAGS_test_cmdline     := $(HOST_FLAGS_test_string)
+HOST_FLAGS_test_trace       := $(HOST_FLAGS_test_string)
 HOST_FLAGS_test_heap        := $(HEAP_FLAGS)
 HOST_FLAGS_test_heap_random := $(HEAP_FLAGS)
 HOST_FLAGS_test_heapcheck   := $(HEAP_FLAGS)

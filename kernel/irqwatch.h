@@ -1,0 +1,15 @@
+// irqwatch.h - how long the heap keeps interrupts off: the longest stretch, counted.
+//
+// Costs nothing while it does not run: the kernel's code is what it always is. See irqwatch.c.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// From here to irqwatch_stop() every cli and sti in memory.c's code is counted, at a hundredfold of
+// its cost. False, and nothing changed, if the code is not as the build should have made it. One
+// processor, threads only, interrupts on.
+bool irqwatch_start(void);
+// The code as it was. Returns the longest stretch of instructions (by rdtsc) behind a cli of
+// memory.c up to and with the sti that ended it; 0 if there was none.
+uint32_t irqwatch_stop(void);

@@ -1,0 +1,35 @@
+"""ARGS="bench": the kernel counts the instructions of patterns of allocation."""
+
+import re
+
+LINE = re.compile(r"^bench: name=(\w+)(?: live=(\d+))? pairs=(\d+) insn=(\d+\.\d)$")
+
+
+def figures(done):
+    found = {}
+    for line in done.lines:
+        if line.startswith("bench: name="):
+            match = LINE.match(line)
+            assert match, line
+            found[match[1], int(match[2] or 0)] = float(match[4])
+    return found
+
+
+def test_every_pattern_is_counted_the_same_each_time(boot):
+    args = dict(args="batch demo=no bench", mem=256, timeout=180, more=("--icount",))
+    first = boot(**args)
+    assert first.code == 0, first.lines[-5:]
+    found = figures(first)
+    assert set(found) == {("pair_32", 0), ("empty_16", 0), ("order_64", 0), ("random_1024", 10000), ("pair_4096", 0),
+                          ("pair_5000", 0), ("pair_65536", 0), ("live", 1000), ("live", 10000), ("live", 100000),
+                          ("live", 1000000), ("fragmented", 100000)}
+    # A pair is two calls: fewer instructions than a call, a test and a return each would be no measurement.
+    assert all(10 < insn < 1000 for insn in found.values()), found
+    assert figures(boot(**args)) == found
+
+
+def test_too_little_memory_is_said(boot):
+    done = boot("batch demo=no bench", mem=16, more=("--icount",), timeout=180)
+    assert done.code == 0
+    skipped = [line for line in done.lines if " skipped: too little memory, MEM=" in line]
+    assert any("live=1000000" in line for line in skipped)

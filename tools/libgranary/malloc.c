@@ -1,0 +1,134 @@
+// malloc.c - the face that C's allocation functions show, over the kernel's own kernel/memory.c.
+//
+// Theory. The heap is not linked but included: malloc() and sys_malloc() become one function, with
+// no call between. Everything here is the difference between what the kernel promises and what ISO
+// C, POSIX and the habits of glibc want: a size of 0 gives a pointer of its own, errno is set, an
+// alignment may be any power of two.
+//
+// Invariants:
+//   L1  Nothing here allocates through itself: window and records come from mmap().
+//   L2  free() leaves errno as it was (as glibc's does since 2.33).
+//   L3  No thread-local storage and no lazy binding: the first call of malloc() may come from the
+//       dynamic loader, before the process has either.
+//
+// Shortcomings:
+//   - One lock for all threads, where glibc has arenas and caches for each.
+//   - mallinfo(), mallopt() and malloc_info() remain glibc's, and speak of a heap nobody uses.
+#include <errno.h>
+#include <malloc.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+// NOLINTBEGIN(bugprone-suspicious-include): one translation unit, see above
+#include "kernel/memory.c"
+#include "lib/list.c"
+// NOLINTEND(bugprone-suspicious-include)
+
+// What programs see; every other name of the library is hidden (-fvisibility=hidden).
+#define PUBLIC __attribute__((visibility("default")))
+// The whole of the heap's function becomes part of this one, and CALLER in it the program's own
+// address.
+#define ENTRANCE PUBLIC __attribute__((flatten))
+
+static void *no_memory(void) {
+    errno = ENOMEM;
+    return NULL;
+}
+
+// All but the fast path: that may have been missing only because nothing is initialised, or because
+// the size is 0, for which the kernel's call gives NULL.
+static __attribute__((noinline)) void *malloc_slow(size_t size) {
+    if (!granary_ready) granary_start();
+    void *p = sys_malloc(size > 0 ? size : 1);
+    return p ? p : no_memory();
+}
+
+// take_fast() and not sys_malloc(), so that only one function stands behind it: one jump at the
+// end, and no register to save.
+ENTRANCE void *malloc(size_t size) {
+    void *p;
+    return LIKELY(take_fast(size, &p)) ? p : malloc_slow(size);
+}
+
+ENTRANCE void free(void *p) { sys_free(p); }
+
+// Frames that no one has written to since the process got them are zero: a large area is cleared
+// only where it is not.
+ENTRANCE void *calloc(size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) return no_memory();
+    void *p = malloc(bytes);
+    if (UNLIKELY(!p)) return NULL;
+    if (LIKELY(bytes <= heap.block_max)) memset(p, 0, bytes);
+    else granary_clear(p, bytes);
+    return p;
+}
+
+// A size of 0 frees, as in glibc; so NULL says "no memory" only for other sizes.
+ENTRANCE void *realloc(void *p, size_t size) {
+    if (!p) return malloc(size);
+    void *to = sys_realloc(p, size);
+    return to || size == 0 ? to : no_memory();
+}
+
+PUBLIC void *reallocarray(void *p, size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) return no_memory();
+    return realloc(p, bytes);
+}
+
+ENTRANCE size_t malloc_usable_size(void *p) { return sys_usable_size(p); }
+
+// ---- the aligned ones ---------------------------------------------------------------------------
+
+static bool power_of_two(size_t n) { return n != 0 && (n & (n - 1)) == 0; }
+
+// `alignment` is a power of two. NULL: no memory, errno untouched.
+static void *aligned_take(size_t alignment, size_t size) {
+    if (!granary_ready) granary_start();
+    return sys_aligned_alloc(alignment, size > 0 ? size : 1);
+}
+
+PUBLIC int posix_memalign(void **to, size_t alignment, size_t size) {
+    if (!power_of_two(alignment) || alignment % sizeof(void *) != 0) return EINVAL;
+    void *p = aligned_take(alignment, size);
+    if (!p) return ENOMEM;
+    *to = p;
+    return 0;
+}
+
+PUBLIC void *aligned_alloc(size_t alignment, size_t size) {
+    if (!power_of_two(alignment)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    void *p = aligned_take(alignment, size);
+    return p ? p : no_memory();
+}
+
+// Older than the standards and laxer: an alignment between two powers of two means the next one.
+PUBLIC void *memalign(size_t alignment, size_t size) {
+    size_t power = 1;
+    while (power < alignment && power <= SIZE_MAX / 2) power *= 2;
+    if (power < alignment) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return aligned_alloc(power, size);
+}
+
+PUBLIC void *valloc(size_t size) { return aligned_alloc(PG_SIZE, size); }
+
+PUBLIC void *pvalloc(size_t size) {
+    if (size > SIZE_MAX - (PG_SIZE - 1)) return no_memory();
+    return valloc((size + PG_SIZE - 1) / PG_SIZE * PG_SIZE);
+}
+
+// `pad` is what glibc would leave at its heap's end: nothing to leave here. 1: something was given
+// back.
+PUBLIC int malloc_trim(size_t pad) {
+    (void)pad;
+    uint32_t frames = sys_trim();
+    return granary_give_back() + frames != 0;
+}

@@ -1,0 +1,64 @@
+// port.h - kernel/port.h's answers inside a process of Linux: the heap under a real program.
+//
+// Compiled in with -DGRANARY_PORT='"tools/libgranary/port.h"'; the functions stand in port.c. What
+// interrupts off are to the kernel a lock is here, and it costs next to nothing while the process
+// has one thread: glibc keeps a flag for just that question (<sys/single_threaded.h>).
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/single_threaded.h>
+
+// Single variables, and known to lie in this library: each is an operand of one instruction. A
+// struct, or a name that might be another library's, wants its address in a register.
+#pragma GCC visibility push(hidden)
+extern uintptr_t granary_base; // of frame 0; written once, before the first block is handed out
+extern uint32_t granary_held;  // 1 while a thread has the heap, in a process of several
+extern bool granary_ready;     // memory_init() is done
+#pragma GCC visibility pop
+
+#define PORT_HEAP_BASE granary_base
+// The seed reads it from 0xb00.
+#define PORT_TOTAL_MEMORY granary_memory()
+uint32_t granary_memory(void); // bytes of the window, at most what 32 bits say
+
+typedef uint32_t port_state; // nothing: the lock knows
+
+void granary_wait(void); // until the lock is ours
+
+static inline bool granary_try(void) {
+    return __atomic_exchange_n(&granary_held, 1, __ATOMIC_ACQUIRE) == 0;
+}
+
+// No state is kept between the two, and none is needed: a thread that is inside sees `held` set
+// exactly if it set it, whatever became of the flag meanwhile.
+static inline port_state port_lock(void) {
+    if (__builtin_expect(!__libc_single_threaded, 0) && !granary_try()) granary_wait();
+    return 0;
+}
+static inline void port_unlock(port_state state) {
+    (void)state;
+    if (__builtin_expect(granary_held, 0)) __atomic_store_n(&granary_held, 0, __ATOMIC_RELEASE);
+}
+
+// A lock that is taken sends a fast path to the slow one, which waits: a call here would make both
+// save registers that they otherwise do without.
+static inline bool port_enter(void) {
+    return __builtin_expect(__libc_single_threaded, 1) || granary_try();
+}
+static inline void port_leave(void) { port_unlock(0); }
+
+static inline bool port_in_interrupt(void) { return false; }
+
+// Frames of the kernel pool are about to become free: port.c sees to it that the system gets their
+// pages back in time.
+void granary_frames_back(uint32_t first, uint32_t count);
+#define port_frames_back granary_frames_back
+
+// ---- for malloc.c ------------------------------------------------------------------------------
+
+void granary_start(void); // once: window, settings, memory_init(). Before any second thread
+// Makes the first `bytes` of a large area zero that nobody has written to since it was handed out.
+void granary_clear(void *area, size_t bytes);
+uint32_t granary_give_back(void); // every page that no block lies in, to the system; their number

@@ -1,0 +1,27 @@
+# libgranary.so: kernel/memory.c under real programs (docs/libgranary.md). Every C file of the folder is a
+# translation unit; malloc.c includes the heap itself.
+
+GRANARY_DIR := $(BUILD)/host/libgranary.d
+GRANARY_SRC := tools/libgranary/malloc.c tools/libgranary/port.c kernel/heapcheck.c kernel/classes.c
+GRANARY_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -fno-plt -fno-strict-aliasing -fno-common \
+                  -fomit-frame-pointer -fno-stack-protector -fcf-protection=none \
+                  -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free \
+                  -Wall -Wextra -Werror -Wno-unused-parameter -I. -I$(BUILD)/gen -DGRANARY_PORT='"tools/libgranary/port.h"'
+# Bound whole at the start: a first call through the linker from inside malloc() would be a call too many.
+GRANARY_LDFLAGS := -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,--no-undefined
+
+GRANARY_OBJ := $(GRANARY_SRC:%.c=$(GRANARY_DIR)/%.o)
+$(GRANARY_OBJ): $(GRANARY_DIR)/%.o: %.c tools/mk/libgranary.mk | $(BUILD)/gen/boot_const.h
+	@mkdir -p $(@D)
+	@$(HOST_CC) $(GRANARY_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/host/libgranary.so: $(GRANARY_OBJ)
+	@echo '  LD    $@'
+	@$(HOST_CC) $(GRANARY_LDFLAGS) -o $@ $(GRANARY_OBJ)
+
+-include $(GRANARY_OBJ:.o=.d)
+
+#: make libgranary     build/host/libgranary.so: the kernel's heap as malloc of a program (LD_PRELOAD)
+.PHONY: libgranary
+libgranary: $(BUILD)/host/libgranary.so
+e2e-test: libgranary

@@ -1,0 +1,198 @@
+#!/usr/bin/python3
+"""replay.py - replays a recorded program's allocations in the kernel, and shows what it says of them.
+
+    replay.py TRACE [--classes "16 32 48"] [--mem MIB] [--emulator qemu|bochs] [--image FILE]
+
+TRACE is a trace as kernel/trace.h describes it, packed with xz or not. It is written, padded to whole sectors,
+to a file that the emulator takes as its second disk. The header is looked at here, so that a wrong file costs
+no boot; every operation is checked by the kernel. QEMU runs with -icount shift=0, so that what the kernel counts
+is instructions, and the same in each run; in Bochs they are its own ticks.
+
+The exit status is 0 if the kernel passed, 2 for a wrong trace or wrong use, else what run.py says.
+"""
+
+import argparse
+import lzma
+import os
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+from collections import namedtuple
+
+import emulator as emu
+
+TOOLS = os.path.dirname(os.path.abspath(__file__))
+PYTHON = sys.executable
+
+MAGIC = b"MTRACE1\0"
+HEADER = struct.Struct("<8sIIQQ")
+OPERATION_BYTES = 8
+XZ_MAGIC = b"\xfd7zXZ\0"
+SECTOR_BYTES = 512
+NAME_MAX = 64  # characters of a name: it goes over the kernel command line
+
+# Lines of the kernel's console that a user of this command wants to see.
+SHOWN = re.compile(r"(replay|table|panic|heap|heap check|cmdline|memory: refused|    at)\b")
+
+# The kernel's own needs beside the trace, see kernel/replay.c: bytes for a slot, for the histogram.
+SLOT_BYTES = 8
+HISTOGRAM_BYTES = 65536 * 4
+MEM_LEAST = 32  # MiB
+
+Trace = namedtuple("Trace", "data operations slots peak")
+
+
+class TraceError(Exception):
+    """Something that is wrong with the trace or the request; the text is meant for the user."""
+
+
+def read_file(path):
+    """A file's bytes, unpacked if they are xz's."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise TraceError(f"{path}: {error.strerror}") from None
+    if not data.startswith(XZ_MAGIC):
+        return data
+    try:
+        return lzma.decompress(data)
+    except lzma.LZMAError as error:
+        # Python's words for a stream that stops before its end.
+        short = "end-of-stream" in str(error)
+        raise TraceError(f"{path}: " + ("cut off: the xz stream has no end" if short
+                                        else f"damaged: {error}")) from None
+
+
+def read_trace(path):
+    """The trace in a file, its header checked as kernel/trace.c does."""
+    data = read_file(path)
+    if not data.startswith(MAGIC[:len(data)]) or not data:
+        raise TraceError(f"{path}: not a trace: it does not start with MTRACE1")
+    if len(data) < HEADER.size:
+        raise TraceError(f"{path}: cut off inside the header")
+    _, operations, slots, peak, reserved = HEADER.unpack_from(data)
+    if reserved:
+        raise TraceError(f"{path}: not a trace of this version: the header's last word is not 0")
+    size = HEADER.size + OPERATION_BYTES * operations
+    if len(data) < size:
+        raise TraceError(f"{path}: cut off: {operations} operations make {size} bytes, and there are {len(data)}")
+    if any(data[size:]):
+        raise TraceError(f"{path}: not a trace: {len(data) - size} bytes stand behind its last operation")
+    return Trace(data[:size], operations, slots, peak)
+
+
+def trace_name(path):
+    """What stands as name= in the result: the file's name, in characters that the command line takes."""
+    name = re.sub(r"\.mtrace(\.xz)?$|\.xz$", "", os.path.basename(path))
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[:NAME_MAX] or "trace"
+
+
+def default_mem(trace):
+    """MiB that do for a trace: its peak and three quarters more, the replay's own memory, and twice all that,
+    because the kernel's pool is half of the memory."""
+    own = len(trace.data) + trace.slots * SLOT_BYTES + HISTOGRAM_BYTES
+    need = 2 * (trace.peak + trace.peak // 4 * 3 + own) + (16 << 20)
+    return max(MEM_LEAST, -(-need // (32 << 20)) * 32)
+
+
+def parse_mem(text):
+    try:
+        return int(text)
+    except ValueError:
+        raise TraceError(f"MEM={text} is not a number of MiB") from None
+
+
+def kernel_args(opt, trace_path):
+    words = ["batch", f"replay={trace_name(trace_path)}"]
+    classes = re.split(r"[\s,]+", opt.classes.strip(" \t,"))
+    if classes != [""]:
+        words.append("classes=" + ",".join(classes))
+    if sys.stdout.isatty():
+        words.append("progress")
+    return " ".join(words)
+
+
+def timeout(opt, trace):
+    """Seconds that no good run comes near: measured were 15 us an operation in QEMU, 60 in Bochs."""
+    return 120 + trace.operations * (0.0006 if opt.emulator == "bochs" else 0.0002)
+
+
+class Filter:
+    """Lets the kernel's lines about the replay through, and the progress that comes between carriage returns."""
+
+    def __init__(self, show_all):
+        self.show_all = show_all
+        self.text = ""
+
+    def feed(self, text):
+        # The last piece has not ended yet; nor has a "\r" whose "\n" may be on its way.
+        pieces = re.split(r"(\r\n|\n|\r(?!$))", self.text + text)
+        self.text = pieces.pop()
+        for piece, end in zip(pieces[::2], pieces[1::2]):
+            self.show(piece, "\r" if end == "\r" else "\n")
+
+    def show(self, piece, end):
+        if end == "\r" or self.show_all or SHOWN.match(piece) or not piece.strip() and sys.stdout.isatty():
+            sys.stdout.write(piece + end)
+            sys.stdout.flush()
+
+    def close(self):
+        if self.text.strip():
+            self.show(self.text.rstrip("\r"), "\n")
+
+
+def boot(opt, trace, disk):
+    """Runs the kernel on the trace; returns run.py's exit status."""
+    mem = parse_mem(opt.mem) if opt.mem else default_mem(trace)
+    command = [PYTHON, os.path.join(TOOLS, "run.py"), "--emulator", opt.emulator, "--image", opt.image,
+               "--mem", str(mem), "--disk2", disk, "--args", kernel_args(opt, opt.trace),
+               "--timeout", str(timeout(opt, trace))]
+    if opt.emulator == "qemu":
+        command.append("--icount")
+    shown = Filter(opt.all)
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as run:
+        try:
+            while text := os.read(run.stdout.fileno(), 65536):
+                shown.feed(text.decode("utf-8", "replace"))
+        except KeyboardInterrupt:
+            run.wait()  # the terminal has told it, too
+            return 130
+    shown.close()
+    return run.returncode
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="replay.py", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("trace", metavar="TRACE", help="a trace, packed with xz or not")
+    parser.add_argument("--classes", default="", metavar="SIZES", help='block sizes: seed, fine or "16 32 48 ..."')
+    parser.add_argument("--mem", default="", metavar="MIB", help="the machine's memory; default: what the trace wants")
+    parser.add_argument("--emulator", choices=sorted(emu.PROGRAM), default="qemu")
+    parser.add_argument("--image", default="build/hd.img")
+    parser.add_argument("--all", action="store_true", help="show the whole console")
+    return parser.parse_args(argv)
+
+
+def main(argv):
+    opt = parse(argv)
+    try:
+        if not opt.trace:
+            raise TraceError("no trace given: make replay TRACE=file.mtrace[.xz]")
+        trace = read_trace(opt.trace)
+        with tempfile.TemporaryDirectory(prefix="granary-replay-") as folder:
+            disk = os.path.join(folder, "trace.img")
+            with open(disk, "wb") as file:
+                file.write(trace.data + bytes(-len(trace.data) % SECTOR_BYTES))
+            return boot(opt, trace, disk)
+    except TraceError as error:
+        print(f"replay: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"replay: {error.filename or 'the second disk'}: {error.strerror}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
