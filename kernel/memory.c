@@ -206,7 +206,7 @@ static inline struct frame *run_find(const struct pool *pool, uint32_t count) {
         for (uint32_t looked = 0; tail && looked < BIN_LOOK; looked++, tail = tail->next) {
             if (FRAME_RUN(tail->run) >= count) return tail;
         }
-        if (++bin == POOL_BINS) return NULL;
+        bin++; // there is one: no pool is so long that its runs reach the last bin
     }
     uint32_t word = bin / 32, bits = pool->nonempty[word] & UINT32_MAX << bin % 32;
     if (bits == 0) {
@@ -482,11 +482,13 @@ static uint32_t inverse_of(uint32_t odd) {
 }
 
 // Frames for an arena of blocks of `size`: one up to 1024 bytes, as in the seed; above, the fewest
-// (at most ARENA_FRAMES_MAX) whose rest behind the last block is at most an eighth.
+// whose rest behind the last block is at most an eighth. With ARENA_FRAMES_MAX of them it always
+// is, being less than a block.
+_Static_assert(BLOCK_SIZE_MAX <= ARENA_FRAMES_MAX * PG_SIZE / 8, "frames_for() ends");
 static uint32_t frames_for(uint32_t size) {
     uint32_t frames = 1;
     if (size <= 1024) return frames;
-    while (frames < ARENA_FRAMES_MAX && frames * PG_SIZE % size > frames * PG_SIZE / 8) frames++;
+    while (frames * PG_SIZE % size > frames * PG_SIZE / 8) frames++;
     return frames;
 }
 
@@ -605,7 +607,7 @@ static enum heap_fault classify_frame(uint32_t frame) {
     uint32_t at = frame;
     while (at > 0 && record[at].run == 0) at--; // F1: the run's first frame has a tag
     bool inside = (record[at].run & FRAME_USED) && at + FRAME_RUN(record[at].run) > frame;
-    if (inside && heap.arena[at].large && at != frame) return HEAP_INTERIOR_POINTER;
+    if (inside && heap.arena[at].large) return HEAP_INTERIOR_POINTER;
     return HEAP_NOT_ALLOCATED;
 }
 
@@ -671,6 +673,7 @@ static inline __attribute__((always_inline)) bool give_fast(uintptr_t p) {
     uintptr_t frame = (p - PORT_HEAP_BASE) >> PG_SHIFT;
     if (UNLIKELY(frame >= heap.frames || !port_enter())) return false;
     struct arena *arena = &heap.arena[frame];
+    // Not proved yet: if `back` was overwritten, what it leads to has another sum.
     arena = (struct arena *)((uintptr_t)arena - arena->back);
     bool done;
     if (LIKELY(arena_sum(arena) == SMALL_SEAL)) {

@@ -1,7 +1,8 @@
 #!/bin/sh
 # setup.sh - installs what Granary needs from Debian's packages, and nothing else.
 #
-#   sh tools/setup.sh
+#   sh tools/setup.sh            all that `make test` and `make bench` need
+#   sh tools/setup.sh --proof    and what the longer proofs need: make coverage, make formal, make fuzz
 #
 # Looks which packages are missing and installs only these, as root or through sudo; says what it does, and is
 # silent and quick when nothing is missing. Debian 12 is what the project is tested on.
@@ -11,7 +12,7 @@
 #
 # Recommended packages are left out, so what we rely on is named here itself: libc6-dev for host programs,
 # libclang-rt-dev for the sanitizers and the fuzzer, bochs-x for the window of Bochs (xvfb to test it
-# without a display).
+# without a display). The last line is `make bench`'s: the allocators it measures beside ours, the plots, the counts.
 set -eu
 
 packages='
@@ -21,7 +22,20 @@ packages='
     sqlite3 perl
     libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck shellcheck universal-ctags xz-utils
     xvfb
+    libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 python3-matplotlib valgrind
 '
+
+proof='
+    clang-19 llvm-19 libclang-rt-19-dev afl++ frama-c-base why3 z3 spin
+'
+case "${1-}" in
+    '') ;;
+    --proof) packages="$packages $proof" ;;
+    *)
+        echo "usage: sh tools/setup.sh [--proof]" >&2
+        exit 2
+        ;;
+esac
 
 # For v86. Somebody who has Node from elsewhere keeps it: Debian's npm would bring Debian's nodejs along.
 command -v npm >/dev/null 2>&1 || packages="$packages nodejs npm"

@@ -24,3 +24,10 @@ def test_without_dpkg_it_says_what_to_install(root, tmp_path):
                           capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "this is not Debian" in done.stderr and "qemu-system-x86" in done.stderr
+
+
+def test_a_wrong_option_gets_the_usage(root):
+    done = subprocess.run(["sh", os.path.join(root, "tools/setup.sh"), "--everything"], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 2
+    assert done.stderr == "usage: sh tools/setup.sh [--proof]\n"

@@ -19,6 +19,7 @@
 uintptr_t host_heap_base;
 uint32_t host_total_memory;
 bool host_in_interrupt;
+bool host_irqs_off;
 
 // Records: just as many as the pools have frames, from malloc(), so that ASan sees a step outside.
 static struct frame *kernel_frame, *user_frame;
@@ -135,6 +136,7 @@ void host_heap_start_runs(uint32_t frames, const struct port_run *run, size_t ru
     records_make(frames);
     locked = false;
     host_in_interrupt = false;
+    host_irqs_off = false;
     report.fault = HEAP_OK;
     printed_length = 0;
     printed[0] = '\0';

@@ -10,6 +10,7 @@
 extern uintptr_t host_heap_base; // where the window of stand-in frames begins
 extern uint32_t host_total_memory;
 extern bool host_in_interrupt; // a test sets it to stand in an interrupt handler
+extern bool host_irqs_off; // or to call with interrupts off, which the fast paths leave to others
 
 #define PORT_HEAP_BASE host_heap_base
 #define PORT_TOTAL_MEMORY host_total_memory
@@ -21,7 +22,7 @@ typedef unsigned port_state;
 port_state port_lock(void);
 void port_unlock(port_state state);
 static inline bool port_enter(void) {
-    if (host_in_interrupt) return false;
+    if (host_in_interrupt || host_irqs_off) return false;
     (void)port_lock();
     return true;
 }

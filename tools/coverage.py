@@ -1,0 +1,133 @@
+#!/usr/bin/python3
+"""coverage.py - lines, branches and MC/DC that the host tests reach in the heap and the pure parts beside it.
+
+  coverage.py --build build/coverage
+
+Reads the profiles that tests/host's programs left behind (`make coverage` builds and runs them with clang's own
+instrumentation) and holds them against `SOURCES`. What no test can reach is named in tests/host/unreachable.txt,
+with its reason; an entry there that is reached after all, or that matches nothing, is an error too: the list may
+not hide anything.
+
+Status: 0 if all is covered or explained, 1 if not, 2 if a tool or a profile is missing.
+"""
+
+import argparse
+import glob
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SOURCES = ("kernel/memory.c", "kernel/memmap.c", "lib/bitmap.c", "lib/list.c", "lib/list.h")
+EXPLAINED = os.path.join(ROOT, "tests", "host", "unreachable.txt")
+LLVM = ("19", "18")  # MC/DC is measured from 18 on
+
+
+def die(message):
+    print(f"coverage: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def tool(name):
+    for version in LLVM:
+        path = shutil.which(f"{name}-{version}")
+        if path:
+            return path
+    return die(f"{name}-{LLVM[0]} is missing: sh tools/setup.sh --proof installs it")
+
+
+def exported(build):
+    """llvm-cov's own report of all programs together, as a dictionary."""
+    profiles = glob.glob(os.path.join(build, "profiles", "*.profraw"))
+    programs = [path for path in sorted(glob.glob(os.path.join(build, "host", "test_*")))
+                if os.path.isfile(path) and os.access(path, os.X_OK)]
+    if not profiles or not programs:
+        die(f"no profiles in {build}: `make coverage` makes them")
+    merged = os.path.join(build, "all.profdata")
+    subprocess.run([tool("llvm-profdata"), "merge", "-o", merged, *profiles], check=True)
+    command = [tool("llvm-cov"), "export", programs[0], *[f"-object={path}" for path in programs[1:]],
+               f"-instr-profile={merged}", "-sources", *SOURCES]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        die(done.stderr.strip())
+    return json.loads(done.stdout)["data"][0]
+
+
+def explained():
+    """{(file, source line without blanks at its ends): reason}"""
+    found = {}
+    with open(EXPLAINED, encoding="utf-8") as text:
+        for number, line in enumerate(text, 1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            parts = [part.strip() for part in line.split(" | ")]
+            if len(parts) != 3:
+                die(f"{EXPLAINED}:{number}: not `file | source line | reason`")
+            found[parts[0], parts[1]] = parts[2]
+    return found
+
+
+def gaps(entry):
+    """{line number: what is missing there} of one file."""
+    found = {}
+    for line, column, _, _, true, false, *_ in entry["branches"]:
+        for count, side in ((true, "true"), (false, "false")):
+            if count == 0:
+                found.setdefault(line, set()).add(f"branch at column {column} never {side}")
+    for record in entry.get("mcdc_records", []):
+        for index, good in enumerate(record[-1], 1):
+            if not good:
+                found.setdefault(record[0], set()).add(f"condition {index} never alone decides")
+    for line, _, count, has_count, is_entry, is_gap in entry["segments"]:
+        if has_count and is_entry and not is_gap and count == 0:
+            found.setdefault(line, set()).add("never run")
+    return found
+
+
+def report_file(name, entry, known, used):
+    """Prints a file's figures; returns how many of its lines have a gap that nobody explained."""
+    with open(os.path.join(ROOT, name), encoding="utf-8") as text:
+        source = text.read().splitlines()
+    open_lines = 0
+    for line, missing in sorted(gaps(entry).items()):
+        key = (name, source[line - 1].strip())
+        if key in known:
+            used.add(key)
+            continue
+        open_lines += 1
+        print(f"  {name}:{line}: {source[line - 1].strip()}")
+        for what in sorted(missing):
+            print(f"      {what}")
+    summary = entry["summary"]
+    figures = [f"{kind} {summary[key]['covered']}/{summary[key]['count']}"
+               for kind, key in (("lines", "lines"), ("branches", "branches"), ("MC/DC", "mcdc"))]
+    print(f"coverage: {name}: {', '.join(figures)}: {'ok' if open_lines == 0 else 'FAILED'}")
+    return open_lines
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(prog="coverage.py", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--build", required=True, help="folder that `make coverage` built in")
+    opt = parser.parse_args(argv)
+    data, known, used = exported(opt.build), explained(), set()
+    by_name = {os.path.relpath(entry["filename"], ROOT): entry for entry in data["files"]}
+    failed = passed = 0
+    for name in SOURCES:
+        if name not in by_name:
+            die(f"{name} is in no test program")
+        if report_file(name, by_name[name], known, used):
+            failed += 1
+        else:
+            passed += 1
+    for name, line in sorted(set(known) - used):
+        print(f"coverage: unreachable.txt: {name}: `{line}` is covered, or no longer there")
+        failed += 1
+    print(f"coverage: {len(used)} lines explained as unreachable")
+    print(f"coverage: {passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
