@@ -13,7 +13,7 @@ include tools/mk/replay.mk
 include tools/mk/v86.mk
 include tools/mk/test.mk
 include tools/mk/libgranary.mk
-include tools/mk/coverage.mk
+include tools/mk/proof.mk
 include tools/mk/docs.mk
 
 .PHONY: all clean help

@@ -20,6 +20,7 @@ HEAP_FLAGS := -DGRANARY_PORT='"tests/host/host_port.h"'
 HOST_SRC_test_bitmap        := lib/bitmap.c
 HOST_SRC_test_classes       := kernel/classes.c $(HEAP_SRC)
 HOST_SRC_test_cmdline       := kernel/cmdline.c kernel/classes.c lib/print.c lib/string.c
+HOST_SRC_test_exhaust       := $(HEAP_SRC)
 HOST_SRC_test_heap          := $(HEAP_SRC)
 HOST_SRC_test_heap_paths    := $(HEAP_SRC)
 HOST_SRC_test_heap_random   := $(HEAP_SRC)
@@ -39,6 +40,7 @@ HOST_FLAGS_test_string := -fno-builtin $(foreach f,memcpy memmove memset memcmp 
 HOST_FLAGS_test_classes     := $(HEAP_FLAGS)
 HOST_FLAGS_test_cmdline     := $(HOST_FLAGS_test_string)
 HOST_FLAGS_test_trace       := $(HOST_FLAGS_test_string)
+HOST_FLAGS_test_exhaust     := $(HEAP_FLAGS)
 HOST_FLAGS_test_heap        := $(HEAP_FLAGS)
 HOST_FLAGS_test_heap_paths  := $(HEAP_FLAGS)
 HOST_FLAGS_test_heap_random := $(HEAP_FLAGS)

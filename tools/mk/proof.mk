@@ -1,0 +1,35 @@
+# The longer proofs. None is part of `make test`: each takes minutes, or a tool that `sh tools/setup.sh --proof` installs.
+
+COVERAGE_DIR := $(BUILD)/coverage
+COVERAGE_CC ?= clang-19
+COVERAGE_FLAGS := -Wno-format-security -fprofile-instr-generate -fcoverage-mapping -fcoverage-mcdc -fno-omit-frame-pointer
+
+#: make coverage       lines, branches and MC/DC that the host tests reach in the heap (needs setup.sh --proof)
+.PHONY: coverage
+coverage:
+	@command -v $(COVERAGE_CC) >/dev/null || \
+	    { echo 'coverage: $(COVERAGE_CC) is missing: sh tools/setup.sh --proof installs it' >&2; exit 2; }
+	@rm -rf $(COVERAGE_DIR)/profiles
+	@LLVM_PROFILE_FILE=$(abspath $(COVERAGE_DIR))/profiles/%p.profraw $(MAKE) -s BUILD=$(COVERAGE_DIR) \
+	    HOST_CC=$(COVERAGE_CC) SANITIZE='$(COVERAGE_FLAGS)' host-test | tail -1
+	@$(PYTHON) tools/coverage.py --build $(COVERAGE_DIR)
+
+SAMPLE ?= 0
+
+#: make mutation       small faults planted in memory.c: how many the host tests notice, SAMPLE=100
+.PHONY: mutation
+mutation:
+	@$(PYTHON) tools/mutate.py --build $(BUILD)/mutation --sample $(call quoted,$(SAMPLE))
+
+DEPTH ?= 9
+
+#: make exhaust        every sequence of calls on a tiny heap, DEPTH=9 of them (make test goes to 7)
+.PHONY: exhaust
+exhaust:
+	@$(MAKE) -s BUILD=$(BUILD)/exhaust SANITIZE=-O2 $(BUILD)/exhaust/host/test_exhaust
+	@EXHAUST_DEPTH=$(call quoted,$(DEPTH)) $(BUILD)/exhaust/host/test_exhaust
+
+#: make model          Spin: locking and the arenas under every interleaving of three threads (setup.sh --proof)
+.PHONY: model
+model:
+	@sh tests/model/run.sh $(BUILD)/model
