@@ -219,7 +219,7 @@ def report(results):
     judged = count["killed"] + len(unexplained)
     score = 100.0 * count["killed"] / judged if judged else 0.0
     print(f"mutate: {len(results)} mutants: {count['killed']} killed, {len(unexplained)} survived, "
-          f"{count['alive'] - len(unexplained)} explained, {count['same']} same code, {count['invalid']} do not compile")
+          f"{count['alive'] - len(unexplained)} explained, {count['same']} same code, {count['invalid']} invalid")
     good = score >= REACH and not stale
     print(f"mutate: score {score:.1f} % (reach {REACH:.0f} %): {'ok' if good else 'FAILED'}")
     return 0 if good else 1
