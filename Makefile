@@ -12,8 +12,11 @@ include tools/mk/run.mk
 include tools/mk/replay.mk
 include tools/mk/v86.mk
 include tools/mk/test.mk
+include tools/mk/fuzz.mk
+include tools/mk/trace.mk
 include tools/mk/libgranary.mk
 include tools/mk/proof.mk
+include tools/mk/bench.mk
 include tools/mk/docs.mk
 
 .PHONY: all clean help

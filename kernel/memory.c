@@ -46,7 +46,7 @@
 // Shortcomings:
 //   - A large area needs frames in a row: with every second frame taken, nothing above 4096 bytes
 //     can be had.
-//   - A request longer than 32 frames looks at 8 runs of its own bin at most before it goes to
+//   - A request longer than 31 frames looks at 8 runs of its own bin at most before it goes to
 //     larger bins, so it can fail while the ninth would have served.
 //   - Lowest block first means that a freed block is soon used again: a use after free is more
 //     likely to do harm (the checked build is the answer to that, not the order).
@@ -144,14 +144,14 @@ static inline bool decrement_is_zero(uint32_t *value) {
 // it stays where it is in its bin, and so does a run that grows at its low end when those frames
 // come back: a large area taken and given back moves nothing from bin to bin.
 
-#define BIN_EXACT 32u // bins 0 .. 31 hold runs of exactly 1 .. 32 frames
+#define BIN_EXACT 31u // bins 0 .. 30 hold runs of exactly 1 .. 31 frames
 #define BIN_LOOK 8u   // runs looked at in a bin whose runs differ in length
 
 static uint32_t bin_floor[POOL_BINS + 1]; // shortest run of each bin; behind the last, no such run
 
 static uint32_t floor_log2(uint32_t n) { return 31 - (uint32_t)__builtin_clz(n); }
 
-// The bin for runs of `count` frames: exact up to 32, then eight bins for each power of two.
+// The bin for runs of `count` frames: exact up to 31, then eight bins for each power of two.
 static uint32_t bin_of(uint32_t count) {
     if (count <= BIN_EXACT) return count - 1;
     uint32_t log = floor_log2(count);

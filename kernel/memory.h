@@ -60,7 +60,7 @@ struct frame {
 #define FRAME_USED 0x40000000u
 #define FRAME_RUN(run) ((run)&0x3fffffffu) // length in frames
 
-// Free runs of 1 .. 32 frames have a bin for each length, longer ones eight bins for each power of
+// Free runs of 1 .. 31 frames have a bin for each length, longer ones eight bins for each power of
 // two.
 #define POOL_BINS 256
 

@@ -34,7 +34,7 @@ sources() { # the project's files that match the patterns given, made ones left 
 kernel_only_c() { find lib kernel device thread -name '*.c' | sort; } # tests do wrong things on purpose
 
 kernel_c() { find lib kernel device thread tests/kernel -name '*.c' | sort; }
-host_c() { find tests/host tests/fuzz -name '*.c' 2>/dev/null | sort; }
+host_c() { find tests/host tests/fuzz bench -name '*.c' 2>/dev/null | sort; }
 
 tidy() { # tidy FLAGS FILE: clang-tidy says how many warnings it suppressed; nobody wants to know
     # The flags are words.

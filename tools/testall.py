@@ -18,7 +18,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COUNT = re.compile(r"^(?:[^:]+: )?(\d+) passed, (\d+) failed$")
 KERNEL_TIMEOUT = {"qemu": 120, "bochs": 300}  # seconds
-KINDS = ("lint", "host-test", "fuzz-memmap", "kernel-test", "e2e-test")
+KINDS = ("lint", "host-test", "fuzz", "kernel-test", "e2e-test")
 
 
 def counts(lines):

@@ -32,7 +32,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "xdist_group(name): tests that follow each other in one worker")
     if hasattr(config, "workerinput"):
         return  # the process that started the workers has done it
-    if subprocess.call(["make", "--no-print-directory", "-s", "all"], cwd=ROOT) != 0:
+    if subprocess.call(["make", "--no-print-directory", "-s", "all", "libgranary", "bench-programs"], cwd=ROOT) != 0:
         pytest.exit("the image does not build: nothing to test", 1)
     os.makedirs(E2E, exist_ok=True)
     for name in ("hd.img", "kernel.elf", "kernel.sym"):

@@ -95,6 +95,31 @@ TEST(a_frame_behind_a_run_in_use_is_not_in_it) {
     assert_all_home();
 }
 
+// Where bins of one length end and those of several begin, a run of 32 frames was left in the bin
+// of 33 (found by fuzz_heap).
+TEST(a_run_that_shrinks_to_32_frames_is_in_its_bin) {
+    const struct port_run runs[] = {{0, 33}};
+    host_heap_start_runs(33, runs, 1);
+    void *frame = sys_malloc(PAGE);
+    assert_int_equal(heap_check(), 0);
+    sys_free(frame);
+    assert_all_home();
+}
+
+// Each length the pool's own way: cut from a longer run, and grown from a shorter one.
+TEST(every_length_of_run_is_in_its_bin) {
+    for (uint32_t length = 1; length < 200; length++) {
+        const struct port_run runs[] = {{0, length + 1}};
+        host_heap_start_runs(length + 1, runs, 1);
+        void *frame = sys_malloc(PAGE), *rest = sys_malloc(length * PAGE);
+        assert_non_null(rest);
+        sys_free(rest); // its bin is found anew
+        assert_int_equal(heap_check(), 0);
+        sys_free(frame); // and grows by one at its low end
+        assert_all_home();
+    }
+}
+
 // ---- damaged records ---------------------------------------------------------------------------
 
 // Asked of heap_classify(): sys_free() follows `back` before anything has proved it, up to 64 KiB
@@ -157,6 +182,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(every_call_works_with_interrupts_off, start, end),
         cmocka_unit_test_setup_teardown(a_wrong_free_with_interrupts_off_is_refused, start, end),
         cmocka_unit_test_setup_teardown(a_frame_behind_a_run_in_use_is_not_in_it, start, end),
+        cmocka_unit_test(a_run_that_shrinks_to_32_frames_is_in_its_bin),
+        cmocka_unit_test(every_length_of_run_is_in_its_bin),
         cmocka_unit_test_setup_teardown(a_wrong_back_is_a_corrupt_arena, start, end),
         cmocka_unit_test_setup_teardown(a_blank_record_with_a_seal_is_corrupt, start, end),
         cmocka_unit_test_setup_teardown(a_large_area_with_one_field_damaged_is_corrupt, start, end),

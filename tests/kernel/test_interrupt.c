@@ -248,7 +248,7 @@ KTEST(sema_up_hands_over) {
     KCHECK_EQ(woken, 1);
 }
 
-// CASES 24, as far as a test can go that means to go on: the page below each stack is not there.
+// Case 24, as far as a test can go that means to go on: the page below each stack is not there.
 KTEST(stack_guard_pages_are_unmapped) {
     sema_init(&sema, 0);
     woken = 0;

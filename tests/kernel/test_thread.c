@@ -238,7 +238,7 @@ static int allocate_for_another(void *to) {
     return 0;
 }
 
-// CASES 18: freed after the allocating thread has ended.
+// Case 18: freed after the allocating thread has ended.
 KTEST(thread_frees_what_a_dead_one_allocated) {
     void *p = NULL;
     struct thread *thread = thread_create("giver", HIGH, allocate_for_another, &p);

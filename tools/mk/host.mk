@@ -69,29 +69,3 @@ $(foreach test,$(HOST_TESTS),$(eval $(call HOST_PROGRAM,$(test))))
 host-test: $(HOST_PROGRAMS)
 	@sh tests/host/run.sh $(HOST_PROGRAMS)
 
-# libFuzzer's needs are clang's own: libclang-rt. What it finds stays in build/fuzz for the next run.
-FUZZ_CC ?= clang
-FUZZ_SECONDS ?= 20
-FUZZ_DIR := $(BUILD)/fuzz
-
-FUZZ_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -I. -I$(BUILD)/gen
-
-# Instrumented is what is tested; the oracle only has to be quick, and paints megabytes.
-$(FUZZ_DIR)/memmap.o: kernel/memmap.c kernel/memmap.h kernel/bootinfo.h | $(BUILD)/gen/boot_const.h
-	@mkdir -p $(@D)
-	@$(FUZZ_CC) $(FUZZ_CFLAGS) -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -c $< -o $@
-
-$(FUZZ_DIR)/fuzz_memmap: tests/fuzz/fuzz_memmap.c $(FUZZ_DIR)/memmap.o
-	@$(FUZZ_CC) $(FUZZ_CFLAGS) -O2 -c $< -o $@.o
-	@$(FUZZ_CC) -fsanitize=fuzzer,address,undefined $@.o $(FUZZ_DIR)/memmap.o -o $@
-
-#: make fuzz-memmap    the memory map against a byte-map oracle, FUZZ_SECONDS=20
-.PHONY: fuzz-memmap
-fuzz-memmap: $(FUZZ_DIR)/fuzz_memmap
-	@mkdir -p $(FUZZ_DIR)/memmap
-	@$< -max_total_time=$(FUZZ_SECONDS) -max_len=1280 -timeout=5 -verbosity=1 -print_final_stats=1 \
-	    -artifact_prefix=$(FUZZ_DIR)/ $(FUZZ_DIR)/memmap 2> $(FUZZ_DIR)/memmap.log || \
-	    { tail -40 $(FUZZ_DIR)/memmap.log; echo 'fuzz memmap: 0 passed, 1 failed'; exit 1; }
-	@sed -n 's/^stat::number_of_executed_units: */fuzz memmap: executions /p' $(FUZZ_DIR)/memmap.log
-	@sed -n 's/^stat::average_exec_per_sec: */fuzz memmap: a second /p' $(FUZZ_DIR)/memmap.log
-	@echo 'fuzz memmap: 1 passed, 0 failed'

@@ -1,0 +1,283 @@
+"""host.py - what `make bench` measures on this machine: replays, patterns and probes, allocator by allocator.
+
+Each measurement is a process of its own (bench/*.c) with the allocator in LD_PRELOAD. The order of the allocators
+is shuffled anew in every round, with a fixed seed, so that none always follows the same neighbour.
+"""
+
+import glob
+import lzma
+import os
+import random
+import re
+import struct
+import subprocess
+from collections import namedtuple
+
+import stats
+
+HEADER = struct.Struct("<8sIIQQ")
+MAGIC = b"MTRACE1\0"
+
+# label: how it is printed; library: of LD_PRELOAD, None for the C library's own; environment: what else it needs
+Allocator = namedtuple("Allocator", "name library environment")
+Trace = namedtuple("Trace", "name path ops slots live_peak")
+
+# name, the file's name, the Debian package that holds it
+PEERS = (("mimalloc", "libmimalloc.so.2", "libmimalloc2.0"),
+         ("jemalloc", "libjemalloc.so.2", "libjemalloc2"),
+         ("tcmalloc", "libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"))
+OURS = ("granary-seed", "granary-fine")
+BASE = "mimalloc"  # what times are divided by
+FRAME = 4096  # bytes
+TIMEOUT = 120  # seconds for one process: ten times what the slowest of them takes
+
+
+class Problem(Exception):
+    """Something that keeps the benchmark from its work; the text is for the user."""
+
+
+def missing(package, what):
+    return Problem(f"{what} is missing (Debian package {package}): run `sh tools/setup.sh`")
+
+
+def library_path(name):
+    """Full path of a shared library of the system, or None."""
+    for folder in ("/usr/lib/*-linux-gnu", "/lib/*-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"):
+        for path in sorted(glob.glob(os.path.join(folder, name))):
+            return path
+    return None
+
+
+def allocators(build):
+    """The allocators in the order of the tables: ours last. A missing one is a Problem."""
+    found = [Allocator("glibc", None, {})]
+    for name, file, package in PEERS:
+        path = library_path(file)
+        if path is None:
+            raise missing(package, f"{name}, the library {file},")
+        found.append(Allocator(name, path, {}))
+    ours = os.path.join(build, "host", "libgranary.so")
+    if not os.path.exists(ours):
+        raise Problem(f"{ours} is not built: run `make libgranary`")
+    for name in OURS:
+        found.append(Allocator(name, os.path.abspath(ours), {"GRANARY_CLASSES": name.split("-")[1]}))
+    return found
+
+
+# ---- Traces ------------------------------------------------------------------------------------------------------
+
+def trace_files(folders):
+    """Every trace in the folders, by name. A folder with none is a Problem: a typing error must not pass."""
+    files = []
+    for folder in folders:
+        if os.path.isfile(folder):
+            files.append(folder)
+            continue
+        here = sorted(glob.glob(os.path.join(folder, "*.mtrace")) + glob.glob(os.path.join(folder, "*.mtrace.xz")))
+        if not here:
+            raise Problem(f"no traces (*.mtrace, *.mtrace.xz) in {folder}")
+        files += here
+    return files
+
+
+def read_trace(path):
+    """The bytes of a trace, unpacked if it ends in .xz."""
+    try:
+        with (lzma.open(path) if path.endswith(".xz") else open(path, "rb")) as file:
+            return file.read()
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise Problem(f"{path}: cannot be read: {error}") from error
+
+
+def unpack(path, folder):
+    """Unpacks a trace into `folder`; returns its Trace. The replayer checks the operations one by one."""
+    name = re.sub(r"\.mtrace(\.xz)?$", "", os.path.basename(path))
+    data = read_trace(path)
+    if len(data) < HEADER.size or not data.startswith(MAGIC):
+        raise Problem(f"{path}: not a trace (no MTRACE1 header)")
+    _, ops, slots, live_peak, _ = HEADER.unpack_from(data)
+    if len(data) < HEADER.size + 8 * ops:
+        raise Problem(f"{path}: cut off: {ops} operations promised, {(len(data) - HEADER.size) // 8} there")
+    raw = os.path.join(folder, name + ".mtrace")
+    with open(raw, "wb") as file:
+        file.write(data)
+    return Trace(name, raw, ops, slots, live_peak)
+
+
+# ---- Running -----------------------------------------------------------------------------------------------------
+
+def environment(allocator):
+    """The environment of a measured process: nothing of ours that an allocator might read."""
+    clean = {key: value for key, value in os.environ.items()
+             if not key.startswith(("GRANARY_", "MALLOC_", "MIMALLOC_", "TCMALLOC_", "GLIBC_TUNABLES", "LD_"))}
+    clean.update(allocator.environment)
+    if allocator.library:
+        clean["LD_PRELOAD"] = allocator.library
+    return clean
+
+
+def run(command, allocator):
+    """Standard output of a measured process; a Problem that names the allocator if it fails or hangs."""
+    try:
+        done = subprocess.run(command, env=environment(allocator), stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, errors="replace", check=False, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired as late:
+        raise Problem(f"{allocator.name}: {' '.join(command[:3])}: not done after {TIMEOUT} s") from late
+    if done.returncode != 0:
+        said = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        raise Problem(f"{allocator.name}: {os.path.basename(command[0])} {' '.join(command[1:3])}: {said}")
+    return done.stdout
+
+
+class Host:
+    """The measurements. `programs`: folder of the built bench/*.c; `plan`: how much of everything.
+
+    `errors` takes what failed, a line each; a measurement that failed is not in its table, and an allocator that
+    failed on a trace is not tried on it again.
+    """
+
+    def __init__(self, programs, found, plan, progress):
+        self.programs = programs
+        self.found = found
+        self.plan = plan
+        self.progress = progress
+        self.order = random.Random(1)
+        self.errors = []
+        self.failed = set()
+
+    def program(self, name, *words):
+        return [os.path.join(self.programs, name), *map(str, words)]
+
+    def check_preloading(self):
+        """Every allocator is the one that its name says: ld.so only warns of a library that it cannot preload."""
+        for allocator in self.found:
+            heap = str(stats.pairs(run(self.program("probe", "whose"), allocator)).get("heap"))
+            wanted = allocator.library or "libc.so"
+            if wanted not in heap and os.path.realpath(wanted) != os.path.realpath(heap):
+                raise Problem(f"{allocator.name}: malloc comes from {heap}, not from {wanted}")
+
+    def shuffled(self):
+        return self.order.sample(self.found, len(self.found))
+
+    def replay(self, allocator, mode, trace, *words):
+        """The figures of one replay, or None if it fails now or has failed before."""
+        if (allocator.name, trace.name) in self.failed:
+            return None
+        try:
+            return stats.pairs(run(self.program("replay", mode, trace.path, *words), allocator))
+        except Problem as problem:
+            self.errors.append(str(problem))
+            self.failed.add((allocator.name, trace.name))
+            return None
+
+    def speed(self, traces):
+        """({trace: {allocator: [ns a round]}} warm, the same cold): see bench/replay.c."""
+        warm, cold = {}, {}
+        for turn in range(self.plan.rounds):
+            for trace in traces:
+                self.progress(f"speed, round {turn + 1} of {self.plan.rounds}: {trace.name}")
+                for allocator in self.shuffled():
+                    line = self.replay(allocator, "speed", trace, self.plan.milliseconds)
+                    if line:
+                        warm.setdefault(trace.name, {}).setdefault(allocator.name, []).append(line["ns"])
+                        cold.setdefault(trace.name, {}).setdefault(allocator.name, []).append(line["cold_ns"])
+                line = self.replay(self.found[0], "loop", trace, self.plan.milliseconds)
+                if line:
+                    warm[trace.name].setdefault("loop", []).append(line["ns"])
+        for name, trace in self.failed:  # of rounds before the failure
+            warm.get(trace, {}).pop(name, None)
+            cold.get(trace, {}).pop(name, None)
+        return warm, cold
+
+    def once(self, traces, mode, *words):
+        """{trace: {allocator: {key: value}}} of a mode that needs no rounds."""
+        table = {}
+        for trace in traces:
+            self.progress(f"{mode}: {trace.name}")
+            lines = {allocator.name: self.replay(allocator, mode, trace, *words) for allocator in self.found}
+            table[trace.name] = {name: line for name, line in lines.items() if line}
+        return table
+
+    def micro_times(self):
+        """{pattern: {allocator: [ns a round]}}"""
+        table = {}
+        for turn in range(self.plan.rounds):
+            self.progress(f"patterns, round {turn + 1} of {self.plan.rounds}")
+            for allocator in self.shuffled():
+                for line in run(self.program("micro", "time", self.plan.live), allocator).splitlines():
+                    found = stats.pairs(line)
+                    table.setdefault(found["pattern"], {}).setdefault(allocator.name, []).append(found["ns"])
+        return table
+
+    def micro_counts(self, folder):
+        """{pattern: {allocator: instructions a pair}}, the patterns' own taken off."""
+        own = self.count(self.found[0], "loop", folder)
+        table = {}
+        for allocator in self.found:
+            self.progress(f"instructions: {allocator.name}")
+            for pattern, insn in self.count(allocator, "count", folder).items():
+                table.setdefault(pattern, {})[allocator.name] = insn - own[pattern]
+        return table
+
+    def count(self, allocator, mode, folder):
+        """{pattern: instructions a pair} as callgrind counts them; its files, one a pattern, go to `folder`."""
+        base = os.path.join(folder, "callgrind")
+        for old in glob.glob(base + "*"):
+            os.remove(old)
+        command = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={base}",
+                   *self.program("micro", mode, self.plan.live)]
+        # valgrind itself must not be preloaded: it hands LD_PRELOAD on, and finds it in its own environment.
+        printed = {line["pattern"]: line["pairs"] for line in map(stats.pairs, run(command, allocator).splitlines())}
+        table = {}
+        for path in glob.glob(base + ".*"):
+            with open(path, encoding="utf-8") as file:
+                text = file.read()
+            cause = re.search(r"^desc: Trigger: Client Request: (\S+)$", text, re.M)
+            total = re.search(r"^totals: (\d+)", text, re.M)
+            if cause and total:
+                table[cause[1]] = int(total[1]) / printed[cause[1]]
+        if set(table) != set(printed):
+            raise Problem(f"{allocator.name}: callgrind wrote counts for {len(table)} of {len(printed)} patterns")
+        return table
+
+    def frames_held(self, traces, folder):
+        """{allocator of ours: {"each": frames of one empty arena a descriptor, "freed": most frames that a trace
+        leaves held once everything is freed, "trimmed": the same after a trim call}}, from libgranary's own books."""
+        table = {}
+        for allocator in self.found:
+            if allocator.name not in OURS:
+                continue
+            self.progress(f"frames held: {allocator.name}")
+            freed = [self.held("replay", "speed", trace.path, 1, allocator=allocator, folder=folder)
+                     for trace in traces]
+            trimmed = [self.held("replay", "footprint", trace.path, allocator=allocator, folder=folder)
+                       for trace in traces]
+            table[allocator.name] = {"each": self.held("probe", "reserve", allocator=allocator, folder=folder),
+                                     "freed": None if None in freed else max(freed),
+                                     "trimmed": None if None in trimmed else max(trimmed)}
+        return table
+
+    def held(self, *words, allocator, folder):
+        """Frames that libgranary holds at a program's end, those of what is then live (standard output) left out."""
+        told = os.path.join(folder, "stats.out")
+        if os.path.exists(told):
+            os.remove(told)
+        with_stats = allocator._replace(environment=dict(allocator.environment, GRANARY_STATS=told))
+        try:
+            run(self.program(*words), with_stats)
+            with open(told, encoding="utf-8") as file:
+                line = stats.pairs(file.read())
+        except (Problem, OSError) as problem:
+            self.errors.append(f"frames held: {' '.join(map(str, words[:2]))}: {problem}")
+            return None
+        return line["frames_held"] - -(-line["live"] // FRAME)
+
+    def probes(self):
+        """{allocator: {"zero": [{size, again, old}], "misuse": {name: outcome}}}"""
+        table = {}
+        for allocator in self.found:
+            self.progress(f"probes: {allocator.name}")
+            zero = [stats.pairs(line) for line in run(self.program("probe", "zero"), allocator).splitlines()]
+            wrong = [stats.pairs(line) for line in run(self.program("probe", "misuse"), allocator).splitlines()]
+            table[allocator.name] = {"zero": zero, "misuse": {w["misuse"]: w["outcome"] for w in wrong}}
+        return table

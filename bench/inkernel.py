@@ -1,0 +1,85 @@
+"""inkernel.py - what `make bench` measures in the kernel: instructions, counted by QEMU.
+
+Two sources: the kernel's replayer (tools/replay.py, a `replay:` line for each trace and table of block sizes)
+and the kernel's own patterns (command line word `bench`, a `bench:` line for each). With -icount every executed
+instruction is one tick of rdtsc, so a figure is the same in every run: no rounds, no medians.
+"""
+
+import os
+import subprocess
+import sys
+
+import stats
+from host import FRAME
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TABLES = ("seed", "fine")
+MEMORY = (32, 128, 512, 2048, 3072)  # MiB, what `growth with memory` is measured over
+TIMEOUT = 600  # seconds for one run
+
+
+def call(command):
+    """(status, standard output, last line of standard error) of a command of ours."""
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          errors="replace", check=False)  # run.py has a time limit of its own
+    said = [line for line in (done.stderr + "\n" + done.stdout).splitlines() if line.strip()]
+    return done.returncode, done.stdout, said[-1] if said else f"status {done.returncode}"
+
+
+def lines_with(prefix, text):
+    """The key=value pairs of every line that starts with `prefix`."""
+    return [stats.pairs(line[len(prefix):]) for line in text.splitlines() if line.startswith(prefix)]
+
+
+def replay(image, path, table):
+    """The figures of a trace's `replay:` line, or {"error": what the replayer said}."""
+    tool = os.path.join(ROOT, "tools", "replay.py")
+    status, text, said = call([sys.executable, tool, "--image", image, "--classes", table, path])
+    found = lines_with("replay: ", text)
+    if status != 0 or len(found) != 1:
+        return {"error": said}
+    figures = found[0]
+    figures["footprint"] = figures["frames_peak"] * FRAME / figures["live_peak"]
+    return figures
+
+
+def replays(image, traces, progress):
+    """{trace: {table: figures}}"""
+    result = {}
+    for trace in traces:
+        for table in TABLES:
+            progress(f"kernel replay: {trace.name}, classes={table}")
+            result.setdefault(trace.name, {})[table] = replay(image, trace.path, table)
+    return result
+
+
+def patterns(image, mem, table):
+    """The kernel's own patterns: [{name, insn, ...}], or [{"error": ...}]."""
+    tool = os.path.join(ROOT, "tools", "run.py")
+    status, text, said = call([sys.executable, tool, "--image", image, "--icount", "--mem", str(mem),
+                               f"--args=batch bench classes={table}", "--timeout", str(TIMEOUT)])
+    found = lines_with("bench: ", text)
+    for line in found:  # a pattern that comes with several numbers of live blocks, see kernel/bench.h
+        if line.get("name") in ("live", "fragmented") and "live" in line:
+            line["name"] += f"_{line['live']}"
+    return found if status == 0 and found else [{"error": said if status else "the kernel printed no `bench:` line"}]
+
+
+def micro(image, sizes, progress):
+    """{table: {MiB: [pattern]}}"""
+    result = {}
+    for table in TABLES:
+        for mem in sizes:
+            progress(f"kernel patterns: classes={table}, {mem} MiB")
+            result.setdefault(table, {})[str(mem)] = patterns(image, mem, table)
+    return result
+
+
+def errors(figures):
+    """What failed, a line each."""
+    found = [f"kernel replay: {trace}, classes={table}: {line['error']}"
+             for trace, row in figures["kernel_replay"].items() for table, line in row.items() if "error" in line]
+    found += [f"kernel patterns: classes={table}, {mem} MiB: {line['error']}"
+              for table, sizes in figures["kernel_micro"].items() for mem, lines in sizes.items()
+              for line in lines if "error" in line]
+    return found

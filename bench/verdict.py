@@ -1,0 +1,136 @@
+"""verdict.py - the figures that Granary sets itself, and whether this run reached them.
+
+One row a figure: what, the bound, what was measured, met or not. A figure counts for the better of the two built-in
+tables of block sizes; both are shown, and where only one of them reaches it, the verdict names that one. What was
+not measured is `-`, never `met`; what failed is counted in a row of its own.
+"""
+
+import stats
+from host import BASE, OURS
+from inkernel import TABLES
+from tables import (aligned, footprint_ratios, kernel_insn, kernel_names, kernel_sizes, mean_speed, program_mean,
+                    replay_fold, titled, trace_ratios)
+
+
+class Rows:
+    """Collects the rows and counts the verdicts."""
+
+    def __init__(self):
+        self.rows = [["figure", "reach", "reached", "verdict"]]
+        self.count = {"met": 0, "NOT MET": 0, "-": 0}
+
+    def add(self, what, bound, values, digits=0, unit=""):
+        """`values`: {label: measured or None}; at most `bound` is met (None: no bound known)."""
+        known = {label: value for label, value in values.items() if value is not None}
+        shown = " ".join(f"{label} {value:.{digits}f}{unit}".strip() for label, value in known.items()) or "-"
+        if not known or bound is None:
+            verdict = "-"
+        else:
+            good = [label for label, value in known.items() if value <= bound]
+            verdict = "met" if good else "NOT MET"
+        self.count[verdict] += 1
+        if verdict == "met" and len(good) < len(values):
+            verdict += ": " + good[0]
+        self.rows.append([what, "-" if bound is None else f"<= {bound:.{digits}f}{unit}", shown, verdict])
+
+
+def ours(measure):
+    """{seed: ..., fine: ...} of a measure of an allocator's name."""
+    return {name.split("-")[1]: measure(name) for name in OURS}
+
+
+def kernel_patterns(rows, figures):
+    smallest = kernel_sizes(figures)[0]
+    for what, bound, name in (("kernel: 32 B pair in a warm arena, instructions", 80, "pair_32"),
+                              ("kernel: 1000 x 64 B, then freed in order, a pair", 85, "order_64"),
+                              ("kernel: random replace of 10,000 of 1..1024, a pair", 100, "random_1024"),
+                              ("kernel: 4,096 B pair", 200, "pair_4096"), ("kernel: 5,000 B pair", 200, "pair_5000"),
+                              ("kernel: 64 KiB pair", 200, "pair_65536"),
+                              ("kernel: one 16 B block in an empty heap, a pair", 110, "empty_16")):
+        rows.add(what, bound, {table: kernel_insn(figures, table, smallest, name) for table in TABLES}, 1)
+
+
+def kernel_replays(rows, figures):
+    for what, bound, key, fold, digits in (
+            ("kernel: instructions per operation, mean over traces", 50, "insn_per_op", stats.geomean, 1),
+            ("kernel: 99.99th percentile, mean over traces", 480, "insn_p9999", stats.geomean, 0),
+            ("kernel: worst single call of every trace", 1500, "insn_max", max, 0),
+            ("kernel: longest stretch with interrupts off", 300, "irqs_off_max", max, 0),
+            ("kernel: frames held over live bytes, mean over traces", 1.40, "footprint", stats.geomean, 3)):
+        rows.add(what, bound, {table: replay_fold(figures, table, key, fold) for table in TABLES}, digits)
+
+
+def growth(costs):
+    """How much more the dearest costs than the first, in percent; None without two to compare."""
+    known = [cost for cost in costs if cost is not None]
+    return 100 * (max(known) / known[0] - 1) if len(known) > 1 else None
+
+
+def memory_growth(figures, table):
+    """Of the pattern that grows most with the machine's memory."""
+    grown = [growth([kernel_insn(figures, table, mem, name) for mem in kernel_sizes(figures)])
+             for name in kernel_names(figures)]
+    return max((value for value in grown if value is not None), default=None)
+
+
+def live_names(figures, start):
+    """The patterns live_1000, live_10000 ... or fragmented_..., by their number of live blocks."""
+    return sorted((name for name in kernel_names(figures) if name.startswith(start + "_")),
+                  key=lambda name: int(name.rpartition("_")[2]))
+
+
+def kernel_growth(rows, figures):
+    sizes = kernel_sizes(figures)
+    largest = sizes[-1]
+    live, holes = live_names(figures, "live"), live_names(figures, "fragmented")
+    span = f", {int(live[0][5:]):,} to {int(live[-1][5:]):,}" if live else ""
+    fresh = [holes[0].replace("fragmented", "live"), holes[0]] if holes else []
+    for what, names in (("live objects" + span, live), ("fresh to fragmented, equally many live", fresh)):
+        rows.add("kernel: growth, " + what, 10, {
+            table: growth([kernel_insn(figures, table, largest, name) for name in names]) for table in TABLES}, 1, " %")
+    rows.add(f"kernel: growth, {sizes[0]} to {largest} MiB, worst pattern", 10,
+             {table: memory_growth(figures, table) for table in TABLES}, 1, " %")
+
+
+def over(peer, figures, name):
+    mine, other = mean_speed(figures, name), mean_speed(figures, peer)
+    return mine / other if mine and other else None
+
+
+def host_speed(rows, figures):
+    rows.add(f"host: time over {BASE}'s, mean over traces", 1.0, ours(lambda name: mean_speed(figures, name)), 2)
+    rows.add(f"host: time over {BASE}'s, worst trace", 1.3,
+             ours(lambda name: max(trace_ratios(figures, name).values(), default=None)), 2)
+    for peer in ("jemalloc", "tcmalloc", "glibc"):
+        rows.add(f"host: time over {peer}'s, mean over traces", 1.0,
+                 ours(lambda name, p=peer: over(p, figures, name)), 2)
+
+
+def host_memory(rows, figures):
+    peers = [stats.geomean(footprint_ratios(figures, name).values())
+             for name in figures["allocators"] if name not in OURS]
+    rows.add("host: peak resident over live, mean (best of the others)",
+             min((value for value in peers if value is not None), default=None),
+             ours(lambda name: stats.geomean(footprint_ratios(figures, name).values())), 2)
+    held = figures["frames_held"]
+    rows.add("host: held when all is freed, over one arena a descriptor", 1.0,
+             ours(lambda name: held[name]["freed"] and held[name]["freed"] / held[name]["each"]), 2)
+    rows.add("host: frames held after a trim call", 0, ours(lambda name: held[name]["trimmed"]))
+    # Records stay: 88 bytes and a few for each 4 KiB frame that was ever in use.
+    rows.add("host: still resident after a trim call, of the peak", 5,
+             ours(lambda name: max((100 * row[name]["trimmed"] / row[name]["peak"]
+                                    for row in figures["footprint"].values() if name in row), default=None)), 1, " %")
+
+
+def verdict(figures):
+    """The last table and the line with its sums."""
+    rows = Rows()
+    for part in (kernel_patterns, kernel_replays, kernel_growth, host_speed, host_memory):
+        part(rows, figures)
+    rows.add("real programs: wall time over glibc's", 1.0, ours(lambda n: program_mean(figures, n, "wall_ns")), 2)
+    rows.add("real programs: largest resident size over glibc's", 1.05,
+             ours(lambda n: program_mean(figures, n, "peak_kb")), 2)
+    rows.add("measurements that failed", 0, {"": len(figures["errors"])})
+    lines = titled("Figures to reach (the better table of block sizes counts)", aligned(rows.rows, left=4))
+    count = rows.count
+    return lines + [f"bench: {count['met']} met, {count['NOT MET']} not met, {count['-']} not measured"]

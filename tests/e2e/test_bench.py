@@ -1,0 +1,209 @@
+"""make bench: its arithmetic, its programs against things that are known, and a whole quick run."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+BENCH = os.path.join(TOP, "bench")
+sys.path.insert(0, BENCH)
+
+import host  # noqa: E402
+import stats  # noqa: E402
+import verdict  # noqa: E402
+
+pytestmark = pytest.mark.xdist_group("make")
+
+MALLOC, FREE, REALLOC, CALLOC = range(4)
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="session")
+def programs():
+    """The folder of the built bench/*.c."""
+    subprocess.run(["make", "--no-print-directory", "-s", "bench-programs", "libgranary"], cwd=TOP, check=True)
+    return os.path.join(TOP, "build", "host", "bench")
+
+
+@pytest.fixture
+def trace(tmp_path):
+    """trace(OPERATIONS, slots=, ops=, magic=) writes a trace of (kind, slot, size) and returns its path."""
+    def write(operations, slots=None, ops=None, magic=b"MTRACE1\0"):
+        slots = slots or 1 + max((slot for _, slot, _ in operations), default=0)
+        body = b"".join(struct.pack("<II", kind << 30 | slot, size) for kind, slot, size in operations)
+        path = tmp_path / "made.mtrace"
+        path.write_bytes(struct.pack("<8sIIQQ", magic, ops or len(operations), slots, 0, 0) + body)
+        return str(path)
+    return write
+
+
+def call(*command, **variables):
+    """A Python-free run: (status, standard output, standard error)."""
+    done = subprocess.run(list(map(str, command)), env=dict(os.environ, **variables), capture_output=True, text=True,
+                          errors="replace", check=False, timeout=200)
+    return done.returncode, done.stdout, done.stderr
+
+
+# ---- arithmetic --------------------------------------------------------------------------------------------------
+
+def test_ratio_is_taken_within_a_round():
+    """The machine was three times slower in the second round: the ratio does not see it."""
+    assert stats.paired_ratio([10, 30, 12], [20, 60, 24]) == pytest.approx(0.5)
+    with pytest.raises(ValueError):
+        stats.paired_ratio([1, 2], [1])
+
+
+def test_geometric_mean():
+    assert stats.geomean([2, 8]) == pytest.approx(4)
+    assert stats.geomean([]) is None
+    table = {"a": {"x": [4, 4], "mimalloc": [2, 2]}, "b": {"x": [1, 1], "mimalloc": [8, 8]}, "c": {"mimalloc": [1]}}
+    assert stats.mean_ratio(table, "x", "mimalloc") == pytest.approx(0.5)
+
+
+def test_pairs_reads_numbers_words_and_quotes():
+    assert stats.pairs("mode=x n=3 f=0.5 t='a b' word") == {"mode": "x", "n": 3, "f": 0.5, "t": "a b"}
+
+
+def test_verdict_never_calls_met_what_is_not():
+    rows = verdict.Rows()
+    rows.add("both", 10, {"seed": 9, "fine": 10})
+    rows.add("one", 10, {"seed": 11, "fine": 3})
+    rows.add("none", 10, {"seed": 10.4, "fine": 11})
+    rows.add("half", 10, {"seed": None, "fine": 9})
+    rows.add("nothing", 10, {"seed": None, "fine": None})
+    assert [row[3] for row in rows.rows[1:]] == ["met", "met: fine", "NOT MET", "met: fine", "-"]
+    assert rows.count == {"met": 3, "NOT MET": 1, "-": 1}
+
+
+# ---- the replayer ------------------------------------------------------------------------------------------------
+
+def test_footprint_of_a_known_trace(programs, trace):
+    """One area of 8 MiB: at its peak it is resident with all its pages; freed, glibc gives it back at once."""
+    path = trace([(MALLOC, 0, 8 * MIB), (FREE, 0, 0), (CALLOC, 0, 100), (REALLOC, 0, 5000), (FREE, 0, 0)])
+    status, out, err = call(os.path.join(programs, "replay"), "footprint", path)
+    assert (status, err) == (0, "")
+    line = stats.pairs(out)
+    assert line["live_peak"] == 8 * MIB
+    assert 8 * MIB - line["step"] <= line["peak"] <= 8 * MIB + 128 * 1024
+    assert line["held"] < 128 * 1024
+
+
+def test_speed_counts_the_frees_of_what_is_left(programs, trace):
+    path = trace([(MALLOC, slot, 64) for slot in range(100)])
+    line = stats.pairs(call(os.path.join(programs, "replay"), "speed", path, 5)[1])
+    assert line["ops"] == 200 and line["rounds"] >= 3
+    assert 0 < line["min_ns"] <= line["ns"]
+
+
+@pytest.mark.parametrize("operations, more, says", [
+    ([(MALLOC, 0, 16)], {"magic": b"MTRACE9\0"}, "not a trace (no MTRACE1)"),
+    ([(MALLOC, 0, 16)], {"ops": 2}, "cut off"),
+    ([(MALLOC, 0, 16), (MALLOC, 0, 16)], {}, "operation 1: slot 0 is in use"),
+    ([(FREE, 0, 0)], {}, "operation 0: slot 0 is empty"),
+    ([(MALLOC, 5, 16)], {"slots": 2}, "operation 0: no slot 5"),
+    ([(MALLOC, 0, 0)], {}, "operation 0: wrong size"),
+    ([], {}, "no operations"),
+])
+def test_wrong_trace_gets_one_line(programs, trace, operations, more, says):
+    status, out, err = call(os.path.join(programs, "replay"), "speed", trace(operations, **more), 5)
+    assert (status, out) == (2, "")
+    assert err.startswith("replay: ") and err.strip().endswith(says) and err.count("\n") == 1
+
+
+# ---- the other programs ------------------------------------------------------------------------------------------
+
+def test_probe_tells_allocators_apart(programs):
+    """glibc ends the process; Granary refuses each and goes on; neither clears."""
+    probe = os.path.join(programs, "probe")
+    ours = os.path.join(TOP, "build", "host", "libgranary.so")
+    glibc = [stats.pairs(line)["outcome"] for line in call(probe, "misuse")[1].splitlines()]
+    granary = [stats.pairs(line)["outcome"] for line in call(probe, "misuse", LD_PRELOAD=ours)[1].splitlines()]
+    assert len(glibc) == 9 and glibc[0] == "aborted" and "refused" not in glibc
+    assert granary == ["refused"] * 9
+    assert all(stats.pairs(line)["old"] > 0 for line in call(probe, "zero", LD_PRELOAD=ours)[1].splitlines())
+
+
+def test_a_library_that_is_not_preloaded_is_noticed(programs, tmp_path):
+    """The dynamic linker goes on without it; the benchmark must not."""
+    broken = tmp_path / "libmimalloc.so.2"
+    broken.write_text("not a library")
+    bench = host.Host(programs, [host.Allocator("mimalloc", str(broken), {})], None, lambda text: None)
+    with pytest.raises(host.Problem, match="mimalloc: malloc comes from"):
+        bench.check_preloading()
+
+
+def test_launch_measures_the_command_alone(programs, tmp_path):
+    """The big process that starts it must not show in the command's largest size; a hang has an end."""
+    out = tmp_path / "out"
+    ballast = bytearray(64 * MIB)
+    launch = os.path.join(programs, "launch")
+    assert call(launch, out, 10, "NAME=value", "--", "sh", "-c", 'test "$NAME" = value')[0] == 0
+    line = stats.pairs(out.read_text())
+    assert line["status"] == 0 and 0 < line["peak_kb"] < 16 * 1024 and len(ballast) == 64 * MIB
+    start = time.monotonic()
+    assert call(launch, out, 1, "--", "sh", "-c", "sleep 30 & wait")[0] == 0
+    assert stats.pairs(out.read_text())["status"] == 124 and time.monotonic() - start < 10
+    assert call(launch, out, 1, "--", "/no/such/program")[0] == 2
+
+
+def test_callgrind_counts_the_preloaded_allocator(programs, tmp_path):
+    """Its functions are in the counts, and the patterns alone cost the same whoever is preloaded."""
+    found = host.Allocator("mimalloc", host.library_path("libmimalloc.so.2"), {})
+    bench = host.Host(programs, [found], type("Plan", (), {"live": 1000}), lambda text: None)
+    counts, own = bench.count(found, "count", str(tmp_path)), bench.count(found, "loop", str(tmp_path))
+    assert 20 < counts["pair_32"] - own["pair_32"] < 200
+    bench.count(found, "count", str(tmp_path))
+    assert any("libmimalloc" in path.read_text() for path in tmp_path.glob("callgrind.*"))
+    glibc = host.Allocator("glibc", None, {})
+    assert bench.count(glibc, "loop", str(tmp_path))["pair_32"] == pytest.approx(own["pair_32"], abs=0.01)
+
+
+# ---- the command -------------------------------------------------------------------------------------------------
+
+def bench_command(*words, **variables):
+    return call("/usr/bin/python3", os.path.join(BENCH, "bench.py"), "--build", os.path.join(TOP, "build"), *words,
+                **variables)
+
+
+def test_missing_program_is_named_with_its_package(programs, tmp_path):
+    (tmp_path / "gcc").symlink_to("/usr/bin/gcc")
+    status, out, err = bench_command("--quick", PATH=str(tmp_path))
+    assert (status, out) == (2, "")
+    assert err == "bench: valgrind is missing (Debian package valgrind): run `sh tools/setup.sh`\n"
+
+
+def test_no_traces_and_no_earlier_run_are_told(programs, tmp_path):
+    status, _, err = bench_command("--quick", "--traces", str(tmp_path))
+    assert status == 2 and err.strip().splitlines()[-1].startswith("bench: no traces (*.mtrace, *.mtrace.xz) in ")
+    status, _, err = bench_command("--from", str(tmp_path / "figures.json"))
+    assert status == 2 and "not the figures of an earlier run" in err and "Traceback" not in err
+
+
+def test_quick_run():
+    """The whole of it: every table, every allocator, no failure, the figures and the plots saved."""
+    status, out, err = call("make", "--no-print-directory", "-C", TOP, "bench", "QUICK=1")
+    assert status == 0, err[-2000:] + out[-2000:]
+    for name in ("glibc", "mimalloc", "jemalloc", "tcmalloc", "granary-seed", "granary-fine"):
+        assert name in out
+    for title in ("Time per operation", "Peak resident memory", "Still resident", "Slow calls", "Patterns, ns",
+                  "Patterns, instructions", "Who clears", "Real programs", "In the kernel, 32-bit",
+                  "instructions for a pair of sys_malloc and sys_free", "Figures to reach"):
+        assert title in out, title
+    folder = os.path.join(TOP, "build", "bench")
+    with open(os.path.join(folder, "figures.json"), encoding="utf-8") as file:
+        figures = json.load(file)
+    assert figures["errors"] == [] and len(figures["traces"]) == 2
+    assert all(len(row["granary-fine"]) == figures["rounds"] for row in figures["speed"].values())
+    summary = [line for line in out.splitlines() if line.startswith("bench: ") and " not met, " in line]
+    assert len(summary) == 1 and int(summary[0].split()[1]) >= 10 and summary[0].endswith(" 0 not measured")
+    for name in ("speed", "footprint", "growth", "kernel"):
+        with open(os.path.join(folder, f"bench-{name}.svg"), encoding="utf-8") as file:
+            assert "<svg" in file.read(2000)
+    again = call("make", "--no-print-directory", "-C", TOP, "bench", f"FROM={folder}/figures.json")
+    assert again[0] == 0 and summary[0] in again[1]

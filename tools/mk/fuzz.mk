@@ -1,0 +1,68 @@
+# Fuzzers. Each tests/fuzz/fuzz_NAME.c is one; what it looks at stands in its head.
+#
+#   FUZZ_SRC_NAME     the project's sources that are instrumented
+#   FUZZ_PLAIN_NAME   sources that only have to be quick (an oracle that paints megabytes)
+#   FUZZ_FLAGS_NAME   flags of its own
+#   FUZZ_LEN_NAME     longest input, bytes
+#
+# Inputs that reach something new stay in build/fuzz for the next run; a few good ones are kept in tests/fuzz/corpus.
+# libFuzzer's needs are clang's own (libclang-rt-dev); AFL++ comes with setup.sh --proof.
+
+FUZZ_CC ?= clang
+FUZZ_SECONDS ?= 10
+FUZZ_DIR := $(BUILD)/fuzz
+FUZZ_NAMES := cmdline heap memmap trace
+FUZZ_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -I. -I$(BUILD)/gen
+FUZZ_SANITIZE := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+
+FUZZ_SRC_cmdline  := kernel/cmdline.c kernel/classes.c lib/print.c lib/string.c tests/fuzz/fuzz_cmdline.c
+FUZZ_FLAGS_cmdline := $(HOST_FLAGS_test_string)
+FUZZ_LEN_cmdline  := 600
+FUZZ_SRC_heap     := kernel/memory.c kernel/heapcheck.c tests/fuzz/fuzz_heap.c
+FUZZ_PLAIN_heap   := tests/host/heap_host.c lib/list.c
+FUZZ_FLAGS_heap   := $(HEAP_FLAGS)
+FUZZ_LIBS_heap    := -lcmocka
+FUZZ_LEN_heap     := 4096
+FUZZ_SRC_memmap   := kernel/memmap.c
+FUZZ_PLAIN_memmap := tests/fuzz/fuzz_memmap.c
+FUZZ_LEN_memmap   := 1280
+FUZZ_SRC_trace    := kernel/trace.c lib/print.c lib/string.c tests/fuzz/fuzz_trace.c
+FUZZ_FLAGS_trace  := $(HOST_FLAGS_test_string)
+FUZZ_LEN_trace    := 4096
+
+define FUZZ_PROGRAM
+$(FUZZ_DIR)/$(1).d/%.o: %.c tools/mk/fuzz.mk | $(BUILD)/gen/boot_const.h
+	@mkdir -p $$(@D)
+	@$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_FLAGS_$(1)) $$(if $$(filter $$<,$(FUZZ_SRC_$(1))),-O1 $$(FUZZ_SANITIZE),-O2) -MMD -MP -c $$< -o $$@
+
+$(FUZZ_DIR)/fuzz_$(1): $(patsubst %.c,$(FUZZ_DIR)/$(1).d/%.o,$(FUZZ_SRC_$(1)) $(FUZZ_PLAIN_$(1)))
+	@$(FUZZ_CC) -fsanitize=fuzzer,address,undefined $$^ $(FUZZ_LIBS_$(1)) -o $$@
+
+-include $(patsubst %.c,$(FUZZ_DIR)/$(1).d/%.d,$(FUZZ_SRC_$(1)) $(FUZZ_PLAIN_$(1)))
+
+# AFL++ drives the same function, through the driver that it links where libFuzzer is asked for.
+$(FUZZ_DIR)/afl_$(1): $(FUZZ_SRC_$(1)) $(FUZZ_PLAIN_$(1)) tools/mk/fuzz.mk | $(BUILD)/gen/boot_const.h
+	@mkdir -p $$(@D)
+	@AFL_QUIET=1 afl-clang-fast $(FUZZ_CFLAGS) $(FUZZ_FLAGS_$(1)) -Wno-error -O1 -fsanitize=fuzzer,undefined \
+	    $(FUZZ_SRC_$(1)) $(FUZZ_PLAIN_$(1)) $(FUZZ_LIBS_$(1)) -o $$@
+
+.PHONY: fuzz-$(1) fuzz-afl-$(1)
+fuzz-$(1): $(FUZZ_DIR)/fuzz_$(1)
+	@sh tests/fuzz/run.sh libfuzzer $(1) $(FUZZ_DIR) $(FUZZ_SECONDS) $(FUZZ_LEN_$(1))
+fuzz-afl-$(1): $(FUZZ_DIR)/afl_$(1)
+	@sh tests/fuzz/run.sh afl $(1) $(FUZZ_DIR) $(FUZZ_SECONDS) $(FUZZ_LEN_$(1))
+endef
+$(foreach name,$(FUZZ_NAMES),$(eval $(call FUZZ_PROGRAM,$(name))))
+
+#: make fuzz           libFuzzer on heap, memory map, traces, command line: FUZZ_SECONDS=10 each; fuzz-heap for one
+#: make fuzz-afl       the same by AFL++ (setup.sh --proof)
+.PHONY: fuzz fuzz-afl
+fuzz: $(FUZZ_NAMES:%=$(FUZZ_DIR)/fuzz_%)
+	@sh tests/fuzz/run.sh libfuzzer "$(FUZZ_NAMES)" $(FUZZ_DIR) $(FUZZ_SECONDS) \
+	    "$(foreach name,$(FUZZ_NAMES),$(FUZZ_LEN_$(name)))"
+fuzz-afl:
+	@command -v afl-clang-fast >/dev/null || \
+	    { echo 'fuzz: afl-clang-fast is missing: sh tools/setup.sh --proof installs it' >&2; exit 2; }
+	@$(MAKE) -s $(FUZZ_NAMES:%=$(FUZZ_DIR)/afl_%)
+	@sh tests/fuzz/run.sh afl "$(FUZZ_NAMES)" $(FUZZ_DIR) $(FUZZ_SECONDS) \
+	    "$(foreach name,$(FUZZ_NAMES),$(FUZZ_LEN_$(name)))"
