@@ -147,7 +147,7 @@ static inline bool decrement_is_zero(uint32_t *value) {
 #define BIN_EXACT 31u // bins 0 .. 30 hold runs of exactly 1 .. 31 frames
 #define BIN_LOOK 8u   // runs looked at in a bin whose runs differ in length
 
-static uint32_t bin_floor[POOL_BINS + 1]; // shortest run of each bin; behind the last, no such run
+static uint32_t bin_floor[POOL_BINS]; // shortest run of each bin, frames
 
 static uint32_t floor_log2(uint32_t n) { return 31 - (uint32_t)__builtin_clz(n); }
 
@@ -165,7 +165,6 @@ static void bin_floors_init(void) {
         uint32_t step = bin < BIN_EXACT ? 0 : bin - BIN_EXACT;
         bin_floor[bin] = bin < BIN_EXACT ? bin + 1 : (8 + step % 8) << (step / 8 + 2);
     }
-    bin_floor[POOL_BINS] = UINT32_MAX;
 }
 
 // Puts the free run that ends at `tail` into its bin.

@@ -7,6 +7,7 @@ Assembly is counted as comments per code line, a comment behind an instruction i
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,13 +50,20 @@ def comment_share(paths):
     return comment, total
 
 
+NO_INSTRUCTION = re.compile(r"%|(\w+ +)?(equ|d[bwdq]|res[bwdq]|times)\b|"
+                            r"(align|bits|org|section|global|extern|cpu|default)\b")
+
+
 def assembly_comments(paths):
-    comment = code = 0
+    """(lines with a comment, lines of code, of these instructions)"""
+    comment = code = instructions = 0
     for path in paths:
         for line in read_lines(path):
             comment += ";" in line
+            text = re.sub(r"^[\w.$]+:\s*", "", line.split(";")[0]).strip()
             code += bool(line) and not line.startswith(";")
-    return comment, code
+            instructions += bool(text) and not NO_INSTRUCTION.match(text)
+    return comment, code, instructions
 
 
 def main():
@@ -69,8 +77,9 @@ def main():
           f"max {lines[-1]} ({lengths[-1][1]} in {lengths[-1][2]})")
     comment, total = comment_share(sources + list(files(C_FOLDERS, ".h")))
     print(f"C comments: {100 * comment / total:.0f} % of {total} lines that are not blank")
-    comment, code = assembly_comments(files(("boot",), (".asm", ".inc")))
-    print(f"boot assembly: {code} lines of code, {comment / code:.2f} comments a line")
+    comment, code, instructions = assembly_comments(files(("boot",), (".asm", ".inc")))
+    print(f"boot assembly: {comment} comments, {instructions} instructions, "
+          f"{comment / code:.2f} comments a line of code")
     for part in BUILT:
         path = os.path.join(ROOT, "build", part)
         size = f"{os.path.getsize(path)} bytes" if os.path.exists(path) else "not built: make"

@@ -4,8 +4,9 @@
   mutate.py --build build/mutation [--sample N] [--seed S] [--jobs 2] [--only TEXT]
 
 Each mutant differs from kernel/memory.c in one place: another comparison, operator, constant or condition, or a
-statement less. It is compiled for the host and run through the heap's host tests, quickest first. A test that
-fails, crashes or runs out of time has noticed it: killed. A mutant whose object code is that of the original is no
+statement less. It is compiled for the host and run through the heap's host tests, quickest first; what lives is run
+once more under the sanitizers, as `make host-test` does it. A test that fails, crashes or runs out of time has noticed
+it: killed. A mutant whose object code is that of the original is no
 fault and does not count.
 
 Survivors that no test could kill are named in tests/host/mutants.txt with the reason; any other survivor is printed.
@@ -28,6 +29,7 @@ SOURCE = "kernel/memory.c"
 EXPLAINED = os.path.join(ROOT, "tests", "host", "mutants.txt")
 TESTS = ("test_heap_paths", "test_heapcheck", "test_exhaust", "test_classes", "test_heap", "test_heap_random")
 REACH = 95.0  # per cent
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 TIMEOUT = 60  # seconds for one test program; it takes a few
 
 # What is replaced by what. Longer operators first, so that "<" is not found inside "<<".
@@ -124,13 +126,14 @@ def explained():
 class Bench:
     """Compiles and judges one mutant at a time, in a folder of its own."""
 
-    def __init__(self, build, objects):
-        self.build, self.objects = build, objects
-        self.flags = ["-std=gnu11", "-g0", "-O1", "-w", "-I.", f"-I{build}/gen",
+    def __init__(self, build):
+        self.plain = build_objects(os.path.join(build, "plain"), "-w")
+        self.sanitized = build_objects(os.path.join(build, "sanitized"), " ".join(SANITIZE))
+        self.flags = ["-std=gnu11", "-g0", "-O1", "-w", "-I.", f"-I{build}/plain/gen",
                       '-DGRANARY_PORT="tests/host/host_port.h"']
 
-    def compiled(self, source, output):
-        command = ["gcc", *self.flags, "-c", source, "-o", output]
+    def compiled(self, source, output, more=()):
+        command = ["gcc", *self.flags, *more, "-c", source, "-o", output]
         if subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode != 0:
             return None
         with open(output, "rb") as file:
@@ -145,22 +148,32 @@ class Bench:
         digest = self.compiled(source, output)
         if digest is None or digest == original:
             return ("invalid" if digest is None else "same"), ""
+        killer = self.killer(folder, output, self.plain, ())
+        if not killer:
+            self.compiled(source, output, SANITIZE)
+            killer = self.killer(folder, output, self.sanitized, SANITIZE)
+        return ("killed", killer) if killer else ("alive", "")
+
+    @staticmethod
+    def killer(folder, output, objects, flags):
+        """The first test that notices, or None."""
         for test in TESTS:
             program = os.path.join(folder, test)
-            subprocess.run(["gcc", *self.objects[test], output, "-lcmocka", "-lpthread", "-o", program], cwd=ROOT,
+            subprocess.run(["gcc", *flags, *objects[test], output, "-lcmocka", "-lpthread", "-o", program], cwd=ROOT,
                            check=True, capture_output=True)
             try:
                 done = subprocess.run([program], cwd=ROOT, capture_output=True, timeout=TIMEOUT, check=False)
             except subprocess.TimeoutExpired:
-                return "killed", f"{test}, out of time"
+                return f"{test}, out of time"
             if done.returncode != 0:
-                return "killed", test
-        return "alive", ""
+                return test
+        return None
 
 
-def build_objects(build):
-    """The objects of each test but memory.o, from the host tests' own makefile, without sanitizers."""
-    make = ["make", "-s", f"BUILD={build}", "SANITIZE=-w", *[os.path.join(build, "host", test) for test in TESTS]]
+def build_objects(build, sanitize):
+    """The objects of each test but memory.o, from the host tests' own makefile."""
+    programs = [os.path.join(build, "host", test) for test in TESTS]
+    make = ["make", "-s", f"BUILD={build}", f"SANITIZE={sanitize}", *programs]
     done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         print(f"mutate: the tests do not build: {done.stderr.strip()[-500:]}", file=sys.stderr)
@@ -177,7 +190,7 @@ def run(opt):
     with open(os.path.join(ROOT, SOURCE), encoding="utf-8") as file:
         text = file.read()
     build = os.path.abspath(opt.build)
-    bench = Bench(build, build_objects(build))
+    bench = Bench(build)
     lines = text.splitlines()
     chosen = [mutant for mutant in mutants(text) if opt.only in mutant.before]
     if opt.sample:

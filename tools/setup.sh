@@ -2,7 +2,7 @@
 # setup.sh - installs what Granary needs from Debian's packages, and nothing else.
 #
 #   sh tools/setup.sh            all that `make test` and `make bench` need
-#   sh tools/setup.sh --proof    and what the longer proofs need: make coverage, make formal, make fuzz
+#   sh tools/setup.sh --proof    and what the longer proofs need: make coverage, make formal, make fuzz-afl
 #
 # Looks which packages are missing and installs only these, as root or through sudo; says what it does, and is
 # silent and quick when nothing is missing. Debian 12 is what the project is tested on.
@@ -26,7 +26,7 @@ packages='
 '
 
 proof='
-    clang-19 llvm-19 libclang-rt-19-dev afl++ frama-c-base why3 z3 spin
+    clang-19 llvm-19 libclang-rt-19-dev afl++ frama-c-base why3 z3 spin libpython3.11-testsuite
 '
 case "${1-}" in
     '') ;;

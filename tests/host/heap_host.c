@@ -20,6 +20,7 @@ uintptr_t host_heap_base;
 uint32_t host_total_memory;
 bool host_in_interrupt;
 bool host_irqs_off;
+uint32_t host_fast_entries, host_slow_entries;
 
 // Records: just as many as the pools have frames, from malloc(), so that ASan sees a step outside.
 static struct frame *kernel_frame, *user_frame;
@@ -38,6 +39,7 @@ static size_t printed_length;
 port_state port_lock(void) {
     assert_false(locked);
     locked = true;
+    host_slow_entries++;
     return 0x10c; // any number: it must come back
 }
 

@@ -12,6 +12,9 @@ extern uint32_t host_total_memory;
 extern bool host_in_interrupt; // a test sets it to stand in an interrupt handler
 extern bool host_irqs_off; // or to call with interrupts off, which the fast paths leave to others
 
+extern uint32_t host_fast_entries; // calls of port_enter() that let the fast path in
+extern uint32_t host_slow_entries; // calls of port_lock() beside these
+
 #define PORT_HEAP_BASE host_heap_base
 #define PORT_TOTAL_MEMORY host_total_memory
 
@@ -24,6 +27,8 @@ void port_unlock(port_state state);
 static inline bool port_enter(void) {
     if (host_in_interrupt || host_irqs_off) return false;
     (void)port_lock();
+    host_slow_entries--;
+    host_fast_entries++;
     return true;
 }
 static inline void port_leave(void) { port_unlock(0x10c); } // what port_lock() gives

@@ -89,6 +89,7 @@ TEST(a_frame_behind_a_run_in_use_is_not_in_it) {
     host_heap_start_runs(16, runs, 2);
     void *area = sys_malloc(4 * PAGE); // the first four frames, up to the hole
     assert_int_equal(frame_of(area), 0);
+    assert_refused(PORT_HEAP_BASE + 4 * PAGE, HEAP_NOT_ALLOCATED);
     assert_refused(PORT_HEAP_BASE + 5 * PAGE, HEAP_NOT_ALLOCATED);
     assert_refused(PORT_HEAP_BASE + 3 * PAGE, HEAP_INTERIOR_POINTER);
     sys_free(area);
@@ -118,6 +119,144 @@ TEST(every_length_of_run_is_in_its_bin) {
         sys_free(frame); // and grows by one at its low end
         assert_all_home();
     }
+}
+
+TEST(a_hole_at_the_bottom_is_nobodys) {
+    const struct port_run runs[] = {{3, 8}};
+    host_heap_start_runs(11, runs, 1);
+    assert_refused(PORT_HEAP_BASE + PAGE, HEAP_NOT_ALLOCATED);
+    assert_refused(PORT_HEAP_BASE, HEAP_NOT_ALLOCATED);
+    assert_all_home();
+}
+
+// Eight runs of 33 are looked at and none serves; one of 37 is in a bin of its own.
+TEST(a_long_run_is_found_behind_shorter_ones_of_another_bin) {
+    struct port_run runs[9] = {{0, 37}};
+    for (uint32_t i = 1; i < 9; i++) runs[i] = (struct port_run){40 * i, 33};
+    host_heap_start_runs(40 * 9, runs, 9);
+    assert_int_equal(frame_alloc(POOL_KERNEL, 37), 0);
+    assert_int_equal(heap_check(), 0);
+}
+
+// The bins of the second word of the map are looked for there, not among the short runs.
+TEST(a_long_run_is_not_taken_from_a_short_one) {
+    const struct port_run runs[] = {{0, 2}, {10, 60}};
+    for (uint32_t length = 30; length <= 60; length++) {
+        host_heap_start_runs(70, runs, 2);
+        assert_int_equal(frame_alloc(POOL_KERNEL, length), 10);
+        assert_int_equal(heap_check(), 0);
+    }
+}
+
+// ---- what the fast paths do --------------------------------------------------------------------
+
+// Calls that need nothing new go the short way, each with the lock taken once.
+static void assert_fast(void *(*call)(size_t size), size_t size) {
+    host_fast_entries = host_slow_entries = 0;
+    void *p = call(size);
+    assert_non_null(p);
+    sys_free(p);
+    assert_int_equal(host_fast_entries, 2);
+    assert_int_equal(host_slow_entries, 0);
+}
+
+TEST(warm_pairs_take_the_fast_path) {
+    static const uint32_t sizes[] = {16, 2048, 5120};
+    assert_int_equal(block_desc_init(k_block_descs, sizes, 3), 0);
+    void *keep[] = {sys_malloc(16), sys_malloc(2000), sys_malloc(5000)};
+    assert_fast(sys_malloc, 16);
+    assert_fast(sys_malloc, 2000);
+    assert_fast(sys_malloc, 5000); // in a later frame of its arena
+    assert_fast(sys_malloc, 3 * PAGE);
+    sys_free(keep[0]);
+    sys_free(keep[1]);
+    sys_free(keep[2]);
+    assert_all_home();
+}
+
+TEST(descriptors_are_made_from_nothing) {
+    static const uint32_t sizes[] = {16, 704, 1792, 2048};
+    static const uint32_t frames[] = {1, 1, 1, 1}; // 704: as the seed; 1792: an eighth is left over
+    memset(k_block_descs, 0x5a, sizeof k_block_descs);
+    assert_int_equal(block_desc_init(k_block_descs, sizes, 4), 0);
+    for (int i = 0; i < 4; i++) {
+        const struct mem_block_desc *desc = &k_block_descs[i];
+        assert_int_equal(desc->frames_per_arena, frames[i]);
+        assert_int_equal(desc->edge, desc->blocks_per_arena - 2);
+        assert_int_equal(desc->arenas, 0);
+        assert_null(desc->reserve);
+        assert_true(!desc->end.desc && desc->end.head == 0 && desc->end.room == 0);
+    }
+    sys_free(sys_malloc(700));
+    assert_all_home();
+}
+
+// ---- an arena given back leaves nothing behind -------------------------------------------------
+
+TEST(a_closed_arena_leaves_no_bit) {
+    for (size_t blocks = 1; blocks <= 128; blocks++) {
+        void *p[128];
+        for (size_t i = 0; i < blocks; i++) p[i] = sys_malloc(32);
+        for (size_t i = 0; i < blocks; i++) sys_free(p[i]);
+        assert_all_home();
+    }
+}
+
+// Three arenas side by side; the first is given back while the second is in its list.
+TEST(a_closed_arena_leaves_its_neighbour_alone) {
+    enum { BLOCKS = PG_SIZE / 16 };
+    static void *p[3 * BLOCKS];
+    for (size_t i = 0; i < 3 * BLOCKS; i++) p[i] = sys_malloc(16);
+    assert_int_equal(frame_of(p[BLOCKS]), frame_of(p[0]) + 1);
+    sys_free(p[BLOCKS]);                                             // the second has room
+    for (size_t i = 2 * BLOCKS; i < 3 * BLOCKS; i++) sys_free(p[i]); // the third is kept empty
+    for (size_t i = 0; i < BLOCKS; i++) sys_free(p[i]);              // so the first goes back
+    assert_int_equal(heap.arena[frame_of(p[0])].seal, 0);
+    assert_int_equal(heap_check(), 0);
+    for (size_t i = BLOCKS + 1; i < 2 * BLOCKS; i++) sys_free(p[i]);
+    assert_all_home();
+}
+
+// ---- what is said ------------------------------------------------------------------------------
+
+TEST(classify_says_nothing_of_an_arena_where_there_is_none) {
+    struct arena *arena = &heap.arena[1];
+    uint32_t block = 7;
+    assert_int_equal(heap_classify(PORT_HEAP_BASE - 1, &arena, &block), HEAP_OUTSIDE);
+    assert_null(arena);
+    assert_int_equal(block, 0);
+    void *area = sys_malloc(2 * PAGE);
+    block = 7;
+    assert_int_equal(heap_classify((uintptr_t)area, &arena, &block), HEAP_OK);
+    assert_ptr_equal(arena, &heap.arena[frame_of(area)]);
+    assert_int_equal(block, 0);
+    sys_free(area);
+    assert_all_home();
+}
+
+TEST(a_request_from_an_interrupt_names_no_pointer) {
+    host_in_interrupt = true;
+    assert_null(sys_malloc(16));
+    struct host_report report = host_report_take();
+    assert_int_equal(report.fault, HEAP_FROM_INTERRUPT);
+    assert_int_equal(report.pointer, 0);
+    assert_null(sys_aligned_alloc(2 * PAGE, PAGE));
+    report = host_report_take();
+    assert_int_equal(report.fault, HEAP_FROM_INTERRUPT);
+    assert_int_equal(report.pointer, 0);
+    host_in_interrupt = false;
+    assert_all_home();
+}
+
+TEST(an_area_resized_to_the_largest_block_becomes_one) {
+    void *p = sys_malloc(2 * PAGE);
+    p = sys_realloc(p, 1024);
+    assert_int_equal(sys_usable_size(p), 1024);
+    sys_free(p);
+    p = sys_aligned_alloc(16, 40); // no more than any block has
+    assert_int_equal(sys_usable_size(p), 64);
+    sys_free(p);
+    assert_all_home();
 }
 
 // ---- damaged records ---------------------------------------------------------------------------
@@ -184,6 +323,18 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_frame_behind_a_run_in_use_is_not_in_it, start, end),
         cmocka_unit_test(a_run_that_shrinks_to_32_frames_is_in_its_bin),
         cmocka_unit_test(every_length_of_run_is_in_its_bin),
+        cmocka_unit_test(a_hole_at_the_bottom_is_nobodys),
+        cmocka_unit_test(a_long_run_is_found_behind_shorter_ones_of_another_bin),
+        cmocka_unit_test(a_long_run_is_not_taken_from_a_short_one),
+        cmocka_unit_test_setup_teardown(warm_pairs_take_the_fast_path, start, end),
+        cmocka_unit_test_setup_teardown(descriptors_are_made_from_nothing, start, end),
+        cmocka_unit_test_setup_teardown(a_closed_arena_leaves_no_bit, start, end),
+        cmocka_unit_test_setup_teardown(a_closed_arena_leaves_its_neighbour_alone, start, end),
+        cmocka_unit_test_setup_teardown(classify_says_nothing_of_an_arena_where_there_is_none,
+                                        start, end),
+        cmocka_unit_test_setup_teardown(a_request_from_an_interrupt_names_no_pointer, start, end),
+        cmocka_unit_test_setup_teardown(an_area_resized_to_the_largest_block_becomes_one, start,
+                                        end),
         cmocka_unit_test_setup_teardown(a_wrong_back_is_a_corrupt_arena, start, end),
         cmocka_unit_test_setup_teardown(a_blank_record_with_a_seal_is_corrupt, start, end),
         cmocka_unit_test_setup_teardown(a_large_area_with_one_field_damaged_is_corrupt, start, end),

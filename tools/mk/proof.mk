@@ -29,6 +29,11 @@ exhaust:
 	@$(MAKE) -s BUILD=$(BUILD)/exhaust SANITIZE=-O2 $(BUILD)/exhaust/host/test_exhaust
 	@EXHAUST_DEPTH=$(call quoted,$(DEPTH)) $(BUILD)/exhaust/host/test_exhaust
 
+#: make cpython        CPython's own tests on libgranary.so, beside the system's allocator (setup.sh --proof)
+.PHONY: cpython
+cpython: libgranary
+	@$(PYTHON) tools/libgranary/cpython.py --library $(BUILD)/host/libgranary.so
+
 #: make model          Spin: locking and the arenas under every interleaving of three threads (setup.sh --proof)
 .PHONY: model
 model:
