@@ -226,11 +226,14 @@ def kernel_names(figures):
 
 
 def kernel_micro(figures):
-    sizes = kernel_sizes(figures)
-    rows = [["pattern", *(f"{table} {mem}" for table in TABLES for mem in sizes)]]
-    for name in kernel_names(figures):
-        rows.append([name, *(cell(kernel_insn(figures, table, mem, name), 1) for table in TABLES for mem in sizes)])
-    return titled("In the kernel: instructions for a pair of sys_malloc and sys_free, by MiB of memory", aligned(rows))
+    """A table below the other for each table of block sizes: side by side they are too wide for a page."""
+    sizes, lines = kernel_sizes(figures), []
+    for table in TABLES:
+        rows = [[f"classes={table}", *(f"{mem} MiB" for mem in sizes)]]
+        for name in kernel_names(figures):
+            rows.append([name, *(cell(kernel_insn(figures, table, mem, name), 1) for mem in sizes)])
+        lines += aligned(rows)
+    return titled("In the kernel: instructions for a pair of sys_malloc and sys_free, by memory", lines)
 
 
 def report(figures):

@@ -20,3 +20,8 @@ bench-programs: $(BENCH_PROGRAMS)
 bench: $(BENCH_PROGRAMS) $(BUILD)/host/libgranary.so $(BUILD)/hd.img
 	@$(PYTHON) bench/bench.py --build $(call quoted,$(BUILD)) $(if $(QUICK),--quick) $(if $(DOCS),--docs) \
 	    $(foreach folder,$(TRACES),--traces $(call quoted,$(folder))) $(if $(FROM),--from $(call quoted,$(FROM)))
+
+#: make bench-designs  other ways to write the fast paths, timed beside the one that was taken
+.PHONY: bench-designs
+bench-designs: $(BENCH_PROGRAMS)
+	@$(PYTHON) bench/designs.py --build $(BUILD)/bench --replay $(BENCH_DIR)/replay
