@@ -204,7 +204,18 @@ static const char *exception_name(uint32_t vector) {
     return vector < sizeof names / sizeof names[0] ? names[vector] : "reserved exception";
 }
 
-// A guard page says more than an address: somebody's stack was too small.
+// A guard page says more than an address: the stack was too small. panic_at() names the running
+// thread, so only another one's guard page needs a name: no overflow, but a pointer gone astray.
+static noreturn void guard_panic(const struct interrupt_frame *frame, const struct thread *owner,
+                                 const char *access, uint32_t address) {
+    const char *fault = exception_name(frame->vector);
+    if (owner == thread_current()) {
+        panic_at(frame, "%s: stack overflow: %s %p", fault, access, (void *)address);
+    }
+    panic_at(frame, "%s: %s %p, the guard page of thread %s", fault, access, (void *)address,
+             thread_name(owner));
+}
+
 static noreturn void page_fault_panic(const struct interrupt_frame *frame) {
     uint32_t address = fault_address();
     const struct thread *owner = thread_of_guard(address);
@@ -215,10 +226,7 @@ static noreturn void page_fault_panic(const struct interrupt_frame *frame) {
     const char *why = frame->error & FAULT_PROTECTION ? "which is write-protected"
                       : address < PG_SIZE             ? "which is not mapped (a null pointer?)"
                                                       : "which is not mapped";
-    if (owner) {
-        panic_at(frame, "page fault: stack overflow of thread %s: %s %p", thread_name(owner),
-                 access, (void *)address);
-    }
+    if (owner) guard_panic(frame, owner, access, address);
     panic_at(frame, "page fault: %s %p, %s", access, (void *)address, why);
 }
 
@@ -227,7 +235,7 @@ static noreturn void page_fault_panic(const struct interrupt_frame *frame) {
 static noreturn void double_fault_panic(const struct interrupt_frame *frame) {
     const struct thread *owner = thread_of_guard(frame->esp - FAULT_PUSHED);
     if (!owner) owner = thread_of_guard(frame->esp);
-    if (owner) panic_at(frame, "double fault: stack overflow of thread %s", thread_name(owner));
+    if (owner) guard_panic(frame, owner, "esp is", frame->esp);
     panic_at(frame, "double fault, last page fault at %p", (void *)fault_address());
 }
 

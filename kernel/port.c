@@ -10,10 +10,13 @@
 // Order at boot: paging_init() before port_pool(), since the records lie behind 4 MiB, where the
 // loader has mapped nothing; port_plan_set() before memory_init().
 //
-// Shortcoming: a report ends up on the console and in one struct; there is no list of them.
+// Shortcomings: a report ends up on the console and in one struct; there is no list of them. A
+// wrong frame of the user pool comes here as its physical address; with more than 2.2 GiB of memory
+// that may be an address of the heap's window too, and then the line names both frames.
 #include "kernel/port.h"
 
 #include "kernel/heapcheck.h"
+#include "kernel/layout.h"
 #include "kernel/panic.h"
 #include "kernel/port_kernel.h"
 #include "kernel/report.h"
@@ -71,6 +74,50 @@ void port_pool(enum pool_id id, struct port_pool *out) {
     out->runs = runs_fill(pool);
 }
 
+// The user pool's frame at a physical address; false if none starts there.
+static bool user_frame_at(uintptr_t address, uint32_t *frame) {
+    const struct pool *pool = &mem_pool[POOL_USER];
+    uint64_t off = address - pool->phys; // below the pool: huge
+    *frame = (uint32_t)(off >> PG_SHIFT);
+    return off % PG_SIZE == 0 && off >> PG_SHIFT < pool->frames;
+}
+
+// In the same words as heap_who(). A run has its length at its first frame, the others of a run
+// handed out have nothing (kernel/memory.c, F1).
+static void user_frame_who(char *to, size_t room, uint32_t frame) {
+    const struct pool *pool = &mem_pool[POOL_USER];
+    uint32_t first = frame;
+    while (first > 0 && pool->frame[first].run == 0) first--;
+    uint32_t tag = pool->frame[first].run, length = FRAME_RUN(tag);
+    if ((tag & FRAME_USED) && frame - first < length) {
+        ksnprintf(to, room, "%s frame %u, of the run of %u from frame %u", pool->name, frame,
+                  length, first);
+    } else {
+        ksnprintf(to, room, "%s frame %u, free or no memory", pool->name, frame);
+    }
+}
+
+// What a refused call's pointer belongs to. frame_free() of the user pool gives a physical address,
+// every other call one of the heap's window, and which it was shows in two ways: "outside the heap"
+// is no frame of either, and only frame_free() finds a fault with what is not in the window.
+static char *pointer_who(char *to, size_t room, enum heap_fault fault, uintptr_t pointer) {
+    uint32_t frame;
+    size_t used = 0;
+    if (fault == HEAP_OUTSIDE) {
+        ksnprintf(to, room, "no frame of a pool");
+    } else if (fault == HEAP_NOT_ALLOCATED && user_frame_at(pointer, &frame)) {
+        if ((pointer - HEAP_BASE) >> PG_SHIFT < heap.frames) {
+            heap_who(to, room, pointer);
+            strlcpy(to + strlen(to), " or ", room - strlen(to));
+            used = strlen(to);
+        }
+        user_frame_who(to + used, room - used, frame);
+    } else {
+        heap_who(to, room, pointer);
+    }
+    return to;
+}
+
 // One line: the fault in its fixed words, the pointer, what that belongs to, the caller, the
 // thread. In this order, for tests and users look for the words (kernel/memory.h). The heap is
 // unlocked and as it was before the call, so heap_who() may walk it, and a panic is not needed to
@@ -80,7 +127,7 @@ void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller) {
     heap_last_report = (struct heap_report){fault, pointer, caller};
     heap_report_count++;
     kprintf("heap: %s: %p: %s; called from %s, thread %s\n", heap_fault_text(fault),
-            (void *)pointer, heap_who(who, sizeof who, pointer),
+            (void *)pointer, pointer_who(who, sizeof who, fault, pointer),
             symbol_text(from, sizeof from, caller), thread_name(thread_current()));
     if (report_panics) panic("heap misuse: %s", heap_fault_text(fault));
 }

@@ -1,7 +1,8 @@
 // test_heap_paths.c - the paths of kernel/memory.c that few calls take: with interrupts off, beside
 // holes of the memory map, through records of every kind of damage.
 //
-// `make coverage` says which these are: what the other tests leave open stands here.
+// `make coverage` says which these are: what the other tests leave open stands here. Each runs with
+// the seed's table of block sizes and with the fine one.
 #include "tests/host/heap_host.h"
 
 #include <setjmp.h>
@@ -10,15 +11,24 @@
 
 #include <cmocka.h>
 
+#include "kernel/classes.h"
 #include "kernel/heapcheck.h"
 
 #define FRAMES 256u
 #define PAGE ((size_t)PG_SIZE)
 #define TEST(name) static void name(void **state __attribute__((unused)))
 
+static struct { uint32_t size[DESC_MAX], count; } table; // of the heap under test
+
+static void heap_start_runs(uint32_t frames, const struct port_run *run, size_t runs) {
+    host_heap_start_runs(frames, run, runs);
+    assert_int_equal(block_desc_init(k_block_descs, table.size, table.count), 0);
+}
+
 static int start(void **state) {
+    const struct port_run all = {0, FRAMES};
     (void)state;
-    host_heap_start(FRAMES);
+    heap_start_runs(FRAMES, &all, 1);
     return 0;
 }
 
@@ -86,7 +96,7 @@ TEST(a_wrong_free_with_interrupts_off_is_refused) {
 
 TEST(a_frame_behind_a_run_in_use_is_not_in_it) {
     const struct port_run runs[] = {{0, 4}, {8, 8}};
-    host_heap_start_runs(16, runs, 2);
+    heap_start_runs(16, runs, 2);
     void *area = sys_malloc(4 * PAGE); // the first four frames, up to the hole
     assert_int_equal(frame_of(area), 0);
     assert_refused(PORT_HEAP_BASE + 4 * PAGE, HEAP_NOT_ALLOCATED);
@@ -100,7 +110,7 @@ TEST(a_frame_behind_a_run_in_use_is_not_in_it) {
 // of 33 (found by fuzz_heap).
 TEST(a_run_that_shrinks_to_32_frames_is_in_its_bin) {
     const struct port_run runs[] = {{0, 33}};
-    host_heap_start_runs(33, runs, 1);
+    heap_start_runs(33, runs, 1);
     void *frame = sys_malloc(PAGE);
     assert_int_equal(heap_check(), 0);
     sys_free(frame);
@@ -111,7 +121,7 @@ TEST(a_run_that_shrinks_to_32_frames_is_in_its_bin) {
 TEST(every_length_of_run_is_in_its_bin) {
     for (uint32_t length = 1; length < 200; length++) {
         const struct port_run runs[] = {{0, length + 1}};
-        host_heap_start_runs(length + 1, runs, 1);
+        heap_start_runs(length + 1, runs, 1);
         void *frame = sys_malloc(PAGE), *rest = sys_malloc(length * PAGE);
         assert_non_null(rest);
         sys_free(rest); // its bin is found anew
@@ -123,7 +133,7 @@ TEST(every_length_of_run_is_in_its_bin) {
 
 TEST(a_hole_at_the_bottom_is_nobodys) {
     const struct port_run runs[] = {{3, 8}};
-    host_heap_start_runs(11, runs, 1);
+    heap_start_runs(11, runs, 1);
     assert_refused(PORT_HEAP_BASE + PAGE, HEAP_NOT_ALLOCATED);
     assert_refused(PORT_HEAP_BASE, HEAP_NOT_ALLOCATED);
     assert_all_home();
@@ -133,7 +143,7 @@ TEST(a_hole_at_the_bottom_is_nobodys) {
 TEST(a_long_run_is_found_behind_shorter_ones_of_another_bin) {
     struct port_run runs[9] = {{0, 37}};
     for (uint32_t i = 1; i < 9; i++) runs[i] = (struct port_run){40 * i, 33};
-    host_heap_start_runs(40 * 9, runs, 9);
+    heap_start_runs(40 * 9, runs, 9);
     assert_int_equal(frame_alloc(POOL_KERNEL, 37), 0);
     assert_int_equal(heap_check(), 0);
 }
@@ -142,7 +152,7 @@ TEST(a_long_run_is_found_behind_shorter_ones_of_another_bin) {
 TEST(a_long_run_is_not_taken_from_a_short_one) {
     const struct port_run runs[] = {{0, 2}, {10, 60}};
     for (uint32_t length = 30; length <= 60; length++) {
-        host_heap_start_runs(70, runs, 2);
+        heap_start_runs(70, runs, 2);
         assert_int_equal(frame_alloc(POOL_KERNEL, length), 10);
         assert_int_equal(heap_check(), 0);
     }
@@ -250,12 +260,21 @@ TEST(a_request_from_an_interrupt_names_no_pointer) {
 
 TEST(an_area_resized_to_the_largest_block_becomes_one) {
     void *p = sys_malloc(2 * PAGE);
-    p = sys_realloc(p, 1024);
-    assert_int_equal(sys_usable_size(p), 1024);
+    size_t largest = table.size[table.count - 1];
+    p = sys_realloc(p, largest);
+    assert_int_equal(heap.large_frames, 0);
+    assert_int_equal(sys_usable_size(p), largest);
     sys_free(p);
-    p = sys_aligned_alloc(16, 40); // no more than any block has
-    assert_int_equal(sys_usable_size(p), 64);
-    sys_free(p);
+    assert_all_home();
+}
+
+TEST(an_alignment_that_every_block_has_takes_the_smallest) {
+    for (uint32_t i = 0; i < table.count; i++) {
+        size_t least = i > 0 ? table.size[i - 1] + 1 : 1;
+        void *p = sys_aligned_alloc(BLOCK_ALIGN, least);
+        assert_int_equal(sys_usable_size(p), table.size[i]);
+        sys_free(p);
+    }
     assert_all_home();
 }
 
@@ -316,7 +335,7 @@ TEST(a_large_area_with_one_field_damaged_is_corrupt) {
     assert_all_home();
 }
 
-int main(void) {
+static int run_with(const char *classes) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_call_works_with_interrupts_off, start, end),
         cmocka_unit_test_setup_teardown(a_wrong_free_with_interrupts_off_is_refused, start, end),
@@ -335,9 +354,14 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_request_from_an_interrupt_names_no_pointer, start, end),
         cmocka_unit_test_setup_teardown(an_area_resized_to_the_largest_block_becomes_one, start,
                                         end),
+        cmocka_unit_test_setup_teardown(an_alignment_that_every_block_has_takes_the_smallest, start,
+                                        end),
         cmocka_unit_test_setup_teardown(a_wrong_back_is_a_corrupt_arena, start, end),
         cmocka_unit_test_setup_teardown(a_blank_record_with_a_seal_is_corrupt, start, end),
         cmocka_unit_test_setup_teardown(a_large_area_with_one_field_damaged_is_corrupt, start, end),
     };
-    return cmocka_run_group_tests_name("test_heap_paths", tests, NULL, NULL);
+    if (classes_parse(classes, table.size, &table.count) != NULL) return 1;
+    return cmocka_run_group_tests_name(classes, tests, NULL, NULL);
 }
+
+int main(void) { return run_with("seed") + run_with("fine"); }

@@ -1,14 +1,16 @@
 // test_heap.c - the heap as its users know it: sizes, contents, alignment, and what it refuses with
 // NULL.
 //
-// What a wrong pointer gets is in test_heap_misuse.c, the edge of memory in test_heap_limits.c.
+// Whatever table of block sizes was booted: what a size must come to is asked of ktest_heap.h. What
+// a wrong pointer gets is in test_heap_misuse.c, the edge of memory in test_heap_limits.c.
+#include "kernel/classes.h"
+#include "kernel/cmdline.h"
 #include "kernel/heapcheck.h"
+#include "kernel/layout.h"
 #include "kernel/memory.h"
 #include "lib/string.h"
 #include "tests/kernel/ktest.h"
-
-static const uint32_t sizes[] = {16, 32, 64, 128, 256, 512, 1024}; // the seed's seven
-#define SIZES (sizeof sizes / sizeof sizes[0])
+#include "tests/kernel/ktest_heap.h"
 
 // A pattern that differs from byte to byte and from block to block.
 static void pattern_fill(void *p, size_t bytes, uint32_t seed) {
@@ -29,15 +31,42 @@ static bool all_zero(const void *p, size_t bytes) {
     return true;
 }
 
-// The seed's table is what boots: seven descriptors, and every block of a frame is a block.
+// The table that the command line asks for; the seed's seven where it names none.
+static uint32_t booted_sizes(uint32_t sizes[DESC_MAX]) {
+    static const uint32_t seed[] = {16, 32, 64, 128, 256, 512, 1024};
+    static struct options options; // too long for a stack
+    uint32_t count = 0;
+    cmdline_parse(P2V(CMDLINE_ADDR), &options);
+    KCHECK(classes_parse(options.classes, sizes, &count) == NULL);
+    if (strcmp(options.classes, "seed") == 0) {
+        KCHECK_EQ(count, sizeof seed / sizeof seed[0]);
+        KCHECK_EQ(memcmp(sizes, seed, sizeof seed), 0);
+    }
+    return count;
+}
+
+// A frame, if the block is small enough, or the fewest frames that leave no more than an eighth
+// behind the last block.
+static uint32_t arena_frames(uint32_t size) {
+    uint32_t frames = 1;
+    while (size > 1024 && frames * PG_SIZE - frames * PG_SIZE / size * size > frames * PG_SIZE / 8)
+        frames++;
+    return frames;
+}
+
+// What boots is the table that was asked for, and every block that fits an arena is a block. All
+// other tests believe the descriptors because of this one.
 KTEST(heap_descriptors) {
-    KCHECK_EQ(heap.desc_count, SIZES);
+    uint32_t sizes[DESC_MAX];
+    KCHECK_EQ(heap.desc_count, booted_sizes(sizes));
     for (uint32_t i = 0; i < heap.desc_count; i++) {
         struct desc_state state;
         heap_desc_state(i, &state);
         KCHECK_EQ(state.block_size, sizes[i]);
-        KCHECK_EQ(state.blocks_per_arena, PG_SIZE / sizes[i]);
+        KCHECK_EQ(k_block_descs[i].frames_per_arena, arena_frames(sizes[i]));
+        KCHECK_EQ(state.blocks_per_arena, arena_frames(sizes[i]) * PG_SIZE / sizes[i]);
     }
+    KCHECK_EQ(heap.block_max, sizes[heap.desc_count - 1]);
 }
 
 // Case 1: malloc(0) is NULL in every form, and changes nothing.
@@ -67,33 +96,35 @@ KTEST(heap_sizes_near_the_end) {
     KCHECK_EQ(sys_malloc(0x7fffffffu), NULL);
 }
 
-// Case 3: each size from 1 to 1024 goes to the smallest descriptor that holds it; 1025 goes to
-// frames.
+// Case 3: each size up to the table's largest goes to the smallest descriptor that holds it, and
+// one byte more goes to frames.
 KTEST(heap_size_to_descriptor) {
-    for (uint32_t size = 1; size <= 1025; size++) {
-        size_t i = 0;
-        while (i < SIZES && sizes[i] < size) i++;
+    for (uint32_t size = 1; size <= heap.block_max + 1; size++) {
         void *p = sys_malloc(size);
         KCHECK(p != NULL && (uintptr_t)p % BLOCK_ALIGN == 0);
-        KCHECK_EQ(sys_usable_size(p), i < SIZES ? sizes[i] : PG_SIZE);
+        KCHECK_EQ(sys_usable_size(p), ktest_usable(size));
         sys_free(p);
     }
-    KCHECK_EQ(heap.block_max, 1024);
 }
 
-// Case 4: around each page multiple the exact number of frames.
+static void check_frames(uint32_t size, uint32_t want) {
+    uint32_t free = frames_free(POOL_KERNEL);
+    void *p = sys_malloc(size);
+    KCHECK(p != NULL && (uintptr_t)p % PG_SIZE == 0);
+    KCHECK_EQ(free - frames_free(POOL_KERNEL), want);
+    KCHECK_EQ(sys_usable_size(p), want * PG_SIZE);
+    sys_free(p);
+    KCHECK_EQ(frames_free(POOL_KERNEL), free);
+}
+
+// Case 4: above the table's largest block, around each page multiple, the exact number of frames.
 KTEST(heap_large_sizes_take_exact_frames) {
-    for (uint32_t pages = 1; pages <= 12; pages++) {
+    check_frames(heap.block_max + 1, heap.block_max / PG_SIZE + 1);
+    for (uint32_t pages = heap.block_max / PG_SIZE + 1; pages <= 12; pages++) {
         for (int off = -32; off <= 32; off++) {
             uint32_t size = pages * PG_SIZE + (uint32_t)off;
-            uint32_t want = off > 0 ? pages + 1 : pages;
-            uint32_t free = frames_free(POOL_KERNEL);
-            void *p = sys_malloc(size);
-            KCHECK(p != NULL && (uintptr_t)p % PG_SIZE == 0);
-            KCHECK_EQ(free - frames_free(POOL_KERNEL), want);
-            KCHECK_EQ(sys_usable_size(p), want * PG_SIZE);
-            sys_free(p);
-            KCHECK_EQ(frames_free(POOL_KERNEL), free);
+            if (size <= heap.block_max) continue; // a block, if it is a few bytes below a page
+            check_frames(size, off > 0 ? pages + 1 : pages);
         }
     }
 }
@@ -121,19 +152,19 @@ KTEST(heap_calloc) {
 KTEST(heap_realloc_ends) {
     void *p = sys_realloc(NULL, 100); // malloc
     KNEED(p != NULL);
-    KCHECK_EQ(sys_usable_size(p), 128);
+    KCHECK_EQ(sys_usable_size(p), ktest_usable(100));
     pattern_fill(p, 100, 1);
     KCHECK_EQ(sys_realloc(p, 0xfffff000u), NULL); // fails: p is as it was
     KCHECK_EQ(sys_realloc(p, UINT32_MAX), NULL);
     KCHECK(pattern_holds(p, 100, 1));
-    KCHECK_EQ(sys_usable_size(p), 128);
+    KCHECK_EQ(sys_usable_size(p), ktest_usable(100));
     KCHECK_EQ(sys_realloc(p, 0), NULL); // free
     KREPORT(HEAP_DOUBLE_FREE, p, sys_free(p));
-    void *large = sys_realloc(NULL, 9000);
+    void *large = sys_realloc(NULL, KTEST_LARGE);
     KNEED(large != NULL);
-    pattern_fill(large, 9000, 2);
+    pattern_fill(large, KTEST_LARGE, 2);
     KCHECK_EQ(sys_realloc(large, 0x70000000u), NULL);
-    KCHECK(pattern_holds(large, 9000, 2));
+    KCHECK(pattern_holds(large, KTEST_LARGE, 2));
     KCHECK_EQ(sys_realloc(large, 0), NULL);
     KREPORT(HEAP_NOT_ALLOCATED, large, sys_free(large));
 }
@@ -148,11 +179,28 @@ static void *resize(void *p, uint32_t from, uint32_t to, uint32_t seed) {
     return q;
 }
 
+#define RESIZE_STEPS (2 * DESC_MAX + 6)
+
+// Each descriptor's last byte and one more, then page boundaries.
+static uint32_t resize_steps(uint32_t steps[RESIZE_STEPS]) {
+    uint32_t count = 0;
+    steps[count++] = 1;
+    for (uint32_t i = 0; i < heap.desc_count; i++) {
+        steps[count++] = k_block_descs[i].block_size;
+        steps[count++] = k_block_descs[i].block_size + 1;
+    }
+    steps[count++] = PG_SIZE;
+    steps[count++] = PG_SIZE + 1;
+    steps[count++] = BLOCK_SIZE_MAX + PG_SIZE; // above every table
+    steps[count++] = BLOCK_SIZE_MAX + PG_SIZE + 1;
+    steps[count++] = 40000;
+    return count;
+}
+
 // Case 7: up and down across every descriptor and the page boundaries, in one step and in many.
 KTEST(heap_realloc_keeps_contents) {
-    static const uint32_t steps[] = {1,   15,  16,   17,   33,   64,   65,   129,  256,
-                                     257, 513, 1023, 1024, 1025, 4096, 4097, 8193, 40000};
-    uint32_t count = sizeof steps / sizeof steps[0], seed = 0, size = 10;
+    static uint32_t steps[RESIZE_STEPS];
+    uint32_t count = resize_steps(steps), seed = 0, size = 10;
     void *p = sys_malloc(size);
     KNEED(p != NULL);
     pattern_fill(p, size, seed);
@@ -246,18 +294,26 @@ KTEST(heap_no_frame_serves_two) {
     sys_free(narrow);
 }
 
-// A pair of calls at an arena's edge must not open and close the arena each time.
-KTEST(heap_arena_edge_is_quiet) {
-    void *block[5]; // 1024-byte blocks: four fill an arena
-    for (int i = 0; i < 4; i++) block[i] = sys_malloc(1024);
-    block[4] = sys_malloc(1024); // opens the next
+// A pair of calls at an arena's edge: all others are full, and one more block opens the next.
+static void check_edge(const struct mem_block_desc *desc) {
+    struct chain blocks = {NULL};
+    void *first = ktest_open_arena(desc, &blocks), *next = ktest_open_arena(desc, &blocks);
+    KNEED(first != NULL && next != NULL);
     uint32_t free = frames_free(POOL_KERNEL);
     for (int i = 0; i < 100; i++) {
-        sys_free(block[4]);
+        sys_free(next);
         KCHECK_EQ(frames_free(POOL_KERNEL), free);
-        block[4] = sys_malloc(1024);
+        next = sys_malloc(desc->block_size);
         KCHECK_EQ(frames_free(POOL_KERNEL), free);
     }
-    for (int i = 0; i < 5; i++) sys_free(block[i]);
-    KCHECK_EQ(sys_trim(), 1); // at most one empty arena of a size was kept
+    sys_free(next);
+    sys_free(first);
+    ktest_give_all(&blocks);
+    // Two arenas at least are empty now, and one of them was kept.
+    KCHECK_EQ(sys_trim(), desc->frames_per_arena);
+}
+
+// It must not open and close the arena each time, whatever the block's size.
+KTEST(heap_arena_edge_is_quiet) {
+    for (uint32_t i = 0; i < heap.desc_count; i++) check_edge(&k_block_descs[i]);
 }

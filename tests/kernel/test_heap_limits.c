@@ -1,83 +1,89 @@
 // test_heap_limits.c - the heap at the edge of memory, and under several threads.
+//
+// Whatever table of block sizes was booted (ktest_heap.h). Single frames are taken past the heap,
+// so that "every frame" means that in a table too whose blocks come in arenas of several.
 #include "device/timer.h"
 #include "kernel/heapcheck.h"
+#include "kernel/layout.h"
 #include "kernel/memory.h"
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "tests/kernel/ktest.h"
+#include "tests/kernel/ktest_heap.h"
 #include "thread/thread.h"
 
-// Blocks taken are chained through their first words: no other memory is needed to know them.
-struct link {
-    struct link *next;
+// All of the kernel pool, in every form in which it can be had.
+struct everything {
+    void *block;         // of 100 bytes
+    struct chain areas;  // of the smallest size that is whole frames
+    struct chain blocks; // of every size
+    struct chain rest;   // single frames: where an area or arena of several found no room
+    struct chain row;    // single frames that stand side by side, those given last lowest
 };
 
-static void chain_push(struct link **chain, void *p) {
-    struct link *link = p;
-    link->next = *chain;
-    *chain = link;
+// Takes it, and `row` frames of it as a row. Returns how many frames the single ones are.
+static uint32_t exhaust(struct everything *all, uint32_t row) {
+    uint32_t first = frame_alloc(POOL_KERNEL, row), single = row;
+    KCHECK(first != FRAME_NONE);
+    all->block = sys_malloc(100);
+    ktest_take_all(&all->areas, heap.block_max + 1);
+    for (uint32_t i = 0; i < heap.desc_count; i++)
+        ktest_take_all(&all->blocks, k_block_descs[i].block_size);
+    while (ktest_frame_take(&all->rest)) single++;
+    frame_free(POOL_KERNEL, first, row);
+    while (ktest_frame_take(&all->row)) {}
+    return single;
 }
 
-static void *chain_pop(struct link **chain) {
-    struct link *p = *chain;
-    *chain = p->next;
-    return p;
+static void give_everything(struct everything *all) {
+    sys_free(all->block);
+    ktest_give_all(&all->areas);
+    ktest_give_all(&all->blocks);
+    ktest_frames_give_all(&all->rest);
+    ktest_frames_give_all(&all->row);
 }
 
-// Takes blocks of `size` until none is left. Returns how many.
-static uint32_t take_all(struct link **chain, size_t size) {
-    uint32_t count = 0;
-    for (void *p = sys_malloc(size); p; p = sys_malloc(size)) {
-        chain_push(chain, p);
-        count++;
-    }
-    return count;
-}
-
-static void give_all(struct link **chain) {
-    while (*chain) sys_free(chain_pop(chain));
-}
-
-// Takes every frame, and every block that open arenas still have. Returns how many frames.
-static uint32_t exhaust(struct link **frames, struct link **blocks) {
-    uint32_t count = take_all(frames, PG_SIZE);
-    for (uint32_t i = 0; i < heap.desc_count; i++) take_all(blocks, k_block_descs[i].block_size);
-    return count;
+static void check_refused(uint32_t size) {
+    KCHECK_EQ(sys_malloc(size), NULL);
+    KCHECK_EQ(sys_calloc(1, size), NULL);
+    KCHECK_EQ(sys_aligned_alloc(8192, size), NULL);
 }
 
 // Every call that needs memory fails with NULL and changes nothing.
 static void check_nothing_left(void) {
     static const uint32_t sizes[] = {1, 16, 100, 1024, 1025, PG_SIZE, 20000, 1000000};
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        KCHECK_EQ(sys_malloc(sizes[i]), NULL);
-        KCHECK_EQ(sys_calloc(1, sizes[i]), NULL);
-        KCHECK_EQ(sys_aligned_alloc(8192, sizes[i]), NULL);
-    }
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) check_refused(sizes[i]);
+    for (uint32_t i = 0; i < heap.desc_count; i++) check_refused(k_block_descs[i].block_size);
     KCHECK_EQ(frame_alloc(POOL_KERNEL, 1), FRAME_NONE);
     KCHECK_EQ(frames_free(POOL_KERNEL), 0);
     KCHECK_EQ(heap_check(), 0);
 }
 
-static void check_grow_fails(struct link *chain) {
-    memset(chain + 1, 0x3c, 1000);
-    KCHECK_EQ(sys_realloc(chain, 2 * PG_SIZE), NULL);
-    KCHECK(((const uint8_t *)chain)[sizeof *chain] == 0x3c &&
-           ((const uint8_t *)chain)[1003] == 0x3c);
-    KCHECK_EQ(sys_usable_size(chain), PG_SIZE);
+// One byte more than the block or area holds: refused, and nothing of it touched.
+static void check_grow_fails(uint8_t *p, uint32_t size) {
+    if (!KCHECK(p != NULL)) return;
+    uint32_t usable = ktest_usable(size), from = sizeof(struct chain_link); // the link stays
+    memset(p + from, 0x3c, usable - from);
+    KCHECK_EQ(sys_realloc(p, usable + 1), NULL);
+    KCHECK_EQ(sys_realloc(p, heap.block_max + usable), NULL);
+    KCHECK(p[from] == 0x3c && p[usable - 1] == 0x3c);
+    KCHECK_EQ(sys_usable_size(p), usable);
 }
 
 static int ends_at_once(void *argument) { return 7; }
 
-// A thread is made in several steps, and here the memory ends at each: three frames of stack, one
-// for its record's arena. What was taken before the step that failed must come back.
-static void check_thread_needs_four(struct link **frames) {
-    for (uint32_t have = 0; have <= 4; have++) {
+// A thread is made in several steps, and here the memory ends at each: one frame after the other
+// of the stack, and of an arena for the record. What was taken before the step that failed must
+// come back.
+static void check_thread_needs(uint32_t need, struct chain *row) {
+    KCHECK_EQ(ktest_thread_frames(), need);
+    for (uint32_t have = 0; have <= need; have++) {
         struct thread *thread = thread_create("step", PRIORITY_DEFAULT, ends_at_once, NULL);
-        KCHECK_EQ(thread != NULL, have == 4);
+        KCHECK_EQ(thread != NULL, have == need);
         if (thread) KCHECK_EQ(thread_join(thread), 7);
         sys_trim();
         KCHECK_EQ(frames_free(POOL_KERNEL), have);
-        if (have < 4) sys_free(chain_pop(frames));
+        if (have < need) ktest_frame_give(row);
     }
 }
 
@@ -85,52 +91,89 @@ static void check_thread_needs_four(struct link **frames) {
 // much.
 KTEST(heap_exhaustion_and_recovery) {
     sys_trim();
-    uint32_t free = frames_free(POOL_KERNEL);
+    uint32_t free = frames_free(POOL_KERNEL), held = heap.small_frames + heap.large_frames;
+    // No arena will have room for its record.
+    uint32_t thread = ktest_frames(sizeof(struct thread)) + STACK_SLOT_BYTES / PG_SIZE - 1;
     for (int run = 0; run < 3; run++) {
-        struct link *frames = NULL, *blocks = NULL;
-        KCHECK_EQ(exhaust(&frames, &blocks), free);
+        struct everything all = {NULL, {NULL}, {NULL}, {NULL}, {NULL}};
+        uint32_t single = exhaust(&all, thread);
+        KCHECK_EQ(single + heap.small_frames + heap.large_frames - held, free);
         check_nothing_left();
-        check_grow_fails(frames);
-        check_thread_needs_four(&frames);
-        give_all(&frames);
-        give_all(&blocks);
+        check_grow_fails((uint8_t *)all.areas.first, heap.block_max + 1);
+        check_grow_fails(all.block, 100);
+        check_thread_needs(thread, &all.row);
+        give_everything(&all);
         sys_trim();
         KCHECK_EQ(frames_free(POOL_KERNEL), free);
     }
 }
 
-// The same with blocks of each size: the arenas' frames come back too.
+// Runs of `frames` frames that the kernel pool's free runs can be cut into.
+static uint32_t runs_possible(uint32_t frames) {
+    const struct pool *pool = &mem_pool[POOL_KERNEL];
+    uint32_t count = 0;
+    for (uint32_t at = 0; at < pool->frames;) {
+        uint32_t length = FRAME_RUN(pool->frame[at].run);
+        if (pool->frame[at].run & FRAME_FREE) count += length / frames;
+        at += length > 0 ? length : 1; // 0: a hole of the memory map
+    }
+    return count;
+}
+
+static void exhaust_by_blocks(uint32_t index) {
+    uint32_t free = frames_free(POOL_KERNEL), frames = k_block_descs[index].frames_per_arena;
+    uint32_t arenas = runs_possible(frames);
+    struct desc_state state;
+    heap_desc_state(index, &state); // what open arenas have comes on top
+    struct chain blocks = {NULL};
+    uint32_t count = ktest_take_all(&blocks, state.block_size);
+    KCHECK_EQ(count, arenas * state.blocks_per_arena + state.free_blocks);
+    KCHECK_EQ(frames_free(POOL_KERNEL), free - arenas * frames);
+    ktest_give_all(&blocks);
+    sys_trim();
+    KCHECK_EQ(frames_free(POOL_KERNEL), free);
+}
+
+// The same with blocks of each size: every arena that there is room for, every block of it, and the
+// frames come back too.
 KTEST(heap_exhaustion_by_blocks) {
     sys_trim();
-    uint32_t free = frames_free(POOL_KERNEL);
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
-        const struct mem_block_desc *desc = &k_block_descs[i];
-        struct link *chain = NULL;
-        uint32_t count = take_all(&chain, desc->block_size);
-        KCHECK_EQ(frames_free(POOL_KERNEL), 0);
-        KCHECK(count >= free * desc->blocks_per_arena);
-        give_all(&chain);
-        sys_trim();
-        KCHECK_EQ(frames_free(POOL_KERNEL), free);
-    }
+    for (uint32_t i = 0; i < heap.desc_count; i++) exhaust_by_blocks(i);
 }
 
 // Gives back the single frames that stand at odd numbers. Returns how many; the others stay in the
 // chain.
-static uint32_t give_every_second(struct link **chain) {
-    struct link *keep = NULL;
+static uint32_t give_every_second(struct chain *frames) {
+    struct chain keep = {NULL}, odd = {NULL};
     uint32_t given = 0;
-    while (*chain) {
-        void *p = chain_pop(chain);
-        if ((uintptr_t)p >> PG_SHIFT & 1) {
-            sys_free(p);
-            given++;
-        } else {
-            chain_push(&keep, p);
-        }
+    while (frames->first) {
+        struct chain_link *link = frames->first;
+        struct chain *to = (uintptr_t)link >> PG_SHIFT & 1 ? &odd : &keep;
+        frames->first = link->next;
+        link->next = to->first;
+        to->first = link;
+        given += to == &odd;
     }
-    *chain = keep;
+    *frames = keep;
+    ktest_frames_give_all(&odd);
     return given;
+}
+
+// What needs no two frames in a row can be had, and nothing else can.
+static void check_only_single_frames(void) {
+    for (uint32_t i = 0; i < heap.desc_count; i++) {
+        struct desc_state state;
+        heap_desc_state(i, &state);
+        void *p = sys_malloc(state.block_size);
+        KCHECK_EQ(p != NULL, k_block_descs[i].frames_per_arena == 1 || state.free_blocks > 0);
+        sys_free(p);
+    }
+    void *area = sys_malloc(heap.block_max + 1);
+    KCHECK_EQ(area != NULL, heap.block_max < PG_SIZE);
+    sys_free(area);
+    KCHECK_EQ(sys_malloc(heap.block_max + PG_SIZE + 1), NULL);
+    KCHECK_EQ(sys_malloc(KTEST_LARGE), NULL);
+    sys_trim();
 }
 
 // Case 22, and its limit (docs/caveats.md): with every second frame taken each free frame can be
@@ -142,16 +185,17 @@ KTEST(heap_checkerboard) {
     void *wide = sys_malloc(half);
     KNEED(wide != NULL);
     sys_free(wide);
-    struct link *chain = NULL, *again = NULL;
-    take_all(&chain, PG_SIZE);
-    uint32_t given = give_every_second(&chain);
+    struct chain frames = {NULL}, again = {NULL};
+    while (ktest_frame_take(&frames)) {}
+    uint32_t given = give_every_second(&frames), taken = 0;
     KCHECK(given > half / PG_SIZE / 2);
-    KCHECK_EQ(sys_malloc(PG_SIZE + 1), NULL);
-    KCHECK_EQ(sys_malloc(2 * PG_SIZE), NULL);
+    KCHECK_EQ(frame_alloc(POOL_KERNEL, 2), FRAME_NONE);
+    check_only_single_frames();
     KCHECK_EQ(frames_free(POOL_KERNEL), given);
-    KCHECK_EQ(take_all(&again, PG_SIZE), given);
-    give_all(&again);
-    give_all(&chain);
+    while (ktest_frame_take(&again)) taken++;
+    KCHECK_EQ(taken, given);
+    ktest_frames_give_all(&again);
+    ktest_frames_give_all(&frames);
     KCHECK_EQ(sys_malloc(half), wide);
     sys_free(wide);
 }
@@ -189,14 +233,14 @@ static void *handed_over[3];
 
 static int allocates(void *argument) {
     handed_over[0] = sys_malloc(40);
-    handed_over[1] = sys_malloc(5000);
+    handed_over[1] = sys_malloc(KTEST_LARGE);
     handed_over[2] = sys_aligned_alloc(512, 300);
-    memset(handed_over[1], 0x42, 5000);
+    memset(handed_over[1], 0x42, KTEST_LARGE);
     return 0;
 }
 
 static int frees(void *argument) {
-    KCHECK(((uint8_t *)handed_over[1])[4999] == 0x42);
+    KCHECK(((uint8_t *)handed_over[1])[KTEST_LARGE - 1] == 0x42);
     for (int i = 0; i < 3; i++) sys_free(handed_over[i]);
     return 0;
 }
@@ -243,7 +287,7 @@ static void churn_put(struct churner *churner, uint32_t slot, uint8_t tag) {
 static void churn_round(struct churner *churner, uint8_t tag) {
     uint32_t slot = next_random(churner) % CHURN_BLOCKS;
     if (churner->block[slot]) churn_put(churner, slot, tag);
-    uint32_t bytes = next_random(churner) % (next_random(churner) % 32 == 0 ? 6000 : 60) + 1;
+    uint32_t bytes = next_random(churner) % (next_random(churner) % 32 == 0 ? 9000 : 60) + 1;
     churner->block[slot] = sys_malloc(bytes);
     churner->bytes[slot] = bytes;
     if (churner->block[slot]) memset(churner->block[slot], tag, bytes);

@@ -1,16 +1,19 @@
 // test_heap_misuse.c - wrong calls: each gives its one report, and leaves the heap as it was.
 //
 // KREPORT() sees to the one report, the end of every test to the frames and to heap_check(). What
-// was live stays usable: each test frees it afterwards, and that must give no report.
+// was live stays usable: each test frees it afterwards, and that must give no report. Whatever
+// table of block sizes was booted (ktest_heap.h).
 #include "kernel/heapcheck.h"
 #include "kernel/interrupt.h"
 #include "kernel/layout.h"
 #include "kernel/memory.h"
 #include "kernel/paging.h"
 #include "kernel/report.h"
+#include "lib/print.h"
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "tests/kernel/ktest.h"
+#include "tests/kernel/ktest_heap.h"
 
 // Every call that takes a pointer must refuse `p` for the same reason.
 static void refused(enum heap_fault fault, void *p) {
@@ -36,11 +39,15 @@ KTEST(heap_double_free) {
 
 // Case 10, the arena given back: its page still is in the heap window, and must not be believed.
 KTEST(heap_double_free_of_a_closed_arena) {
-    void *p = sys_malloc(1024);
-    KNEED(p != NULL);
-    sys_free(p);
-    KCHECK_EQ(sys_trim(), 1);
-    refused(HEAP_NOT_ALLOCATED, p);
+    for (uint32_t i = 0; i < heap.desc_count; i++) {
+        struct chain others = {NULL};
+        void *p = ktest_open_arena(&k_block_descs[i], &others);
+        KNEED(p != NULL);
+        sys_free(p);
+        KCHECK_EQ(sys_trim(), k_block_descs[i].frames_per_arena);
+        refused(HEAP_NOT_ALLOCATED, p);
+        ktest_give_all(&others);
+    }
 }
 
 // Case 11.
@@ -51,20 +58,27 @@ KTEST(heap_double_free_of_a_large_area) {
     refused(HEAP_NOT_ALLOCATED, p);
 }
 
-// Case 12, inside blocks. A header that the user's own data fakes where the seed has the arena's
-// means nothing.
-KTEST(heap_interior_pointer) {
-    char *p = sys_malloc(64), *q = sys_malloc(64);
-    KNEED(p != NULL && q != NULL);
+static void check_interior(const struct mem_block_desc *desc) {
+    uint32_t size = desc->block_size, arena = desc->frames_per_arena * PG_SIZE;
+    struct chain others = {NULL};
+    char *p = ktest_open_arena(desc, &others); // block 0 of an arena
+    KNEED(p != NULL);
     static const uint32_t fake[3] = {0, 1, 1}; // the seed's meta data: desc, cnt, large
     memcpy(p, fake, sizeof fake);
-    static const uint32_t offsets[] = {1, 4, 8, 12, 15, 16, 32, 48, 63};
+    // The last is the arena's last byte: of its last block, or of the rest behind that.
+    uint32_t offsets[] = {1, 4, 8, 12, 15, 16, 32, size / 2, size - 1, size + 1, arena - 1};
     for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
-        refused(HEAP_INTERIOR_POINTER, p + offsets[i]);
+        if (offsets[i] % size == 0) continue; // of the smallest sizes: a block
+        if (offsets[i] < arena) refused(HEAP_INTERIOR_POINTER, p + offsets[i]);
     }
-    KREPORT(HEAP_INTERIOR_POINTER, q - 1, sys_free(q - 1));
     sys_free(p);
-    sys_free(q);
+    ktest_give_all(&others);
+}
+
+// Case 12, inside blocks of every size. A header that the user's own data fakes where the seed has
+// the arena's means nothing.
+KTEST(heap_interior_pointer) {
+    for (uint32_t i = 0; i < heap.desc_count; i++) check_interior(&k_block_descs[i]);
 }
 
 // Case 12, inside a large area: in its first page, at a page's start, in its last byte; with faked
@@ -82,23 +96,21 @@ KTEST(heap_interior_pointer_of_a_large_area) {
     sys_free(p);
 }
 
-// Case 13: a block that nobody was ever given, in an arena that is in use.
+// Case 13: a block that nobody was ever given, in an arena that is in use: all but the first of one
+// that was just opened.
 KTEST(heap_never_handed_out) {
-    sys_trim();
-    char *p = sys_malloc(512);
-    KNEED(p != NULL);
-    char *arena = (char *)((uintptr_t)p & ~(uintptr_t)(PG_SIZE - 1));
-    uint32_t refusals = 0;
-    for (uint32_t block = 0; block < PG_SIZE / 512; block++) {
-        struct arena *record;
-        uint32_t number;
-        char *at = arena + block * 512;
-        if (heap_classify((uintptr_t)at, &record, &number) != HEAP_NOT_ALLOCATED) continue;
-        refusals++;
-        KREPORT(HEAP_NOT_ALLOCATED, at, sys_free(at));
+    for (uint32_t i = 0; i < heap.desc_count; i++) {
+        const struct mem_block_desc *desc = &k_block_descs[i];
+        struct chain others = {NULL};
+        char *p = ktest_open_arena(desc, &others);
+        KNEED(p != NULL);
+        for (uint32_t block = 1; block < desc->blocks_per_arena; block++) {
+            char *at = p + block * desc->block_size;
+            KREPORT(HEAP_NOT_ALLOCATED, at, sys_free(at));
+        }
+        sys_free(p);
+        ktest_give_all(&others);
     }
-    KCHECK(refusals >= 1);
-    sys_free(p);
 }
 
 static char data[64] = "not of the heap";
@@ -165,7 +177,7 @@ KTEST(heap_corrupt_arena) {
     arena->cnt ^= 5;
     refused(HEAP_CORRUPT_ARENA, p);
     *arena = saved;
-    arena->desc = &k_block_descs[0];
+    arena->desc = arena->desc == k_block_descs ? k_block_descs + 1 : k_block_descs;
     refused(HEAP_CORRUPT_ARENA, p);
     *arena = saved;
     arena->large = 1;
@@ -178,6 +190,17 @@ KTEST(heap_corrupt_arena) {
     sys_free(p);
 }
 
+// The current test printed these words, in this order.
+static void check_printed(const char *const *words, size_t count) {
+    const char *text = ktest_printed();
+    for (size_t i = 0; i < count; i++) {
+        const char *at = text;
+        while (*at && strncmp(at, words[i], strlen(words[i])) != 0) at++;
+        if (!KCHECK(*at != '\0')) kprintf("not printed: %s\n", words[i]);
+        text = *at ? at + strlen(words[i]) : text;
+    }
+}
+
 // The line itself: fault, pointer, whose it is, who called, which thread.
 KTEST(heap_report_text) {
     void *keep = sys_malloc(24), *p = sys_malloc(24);
@@ -188,16 +211,61 @@ KTEST(heap_report_text) {
     const char *text = ktest_printed();
     KCHECK_EQ(strncmp(text, "heap: double free: 0x8", 22), 0);
     KCHECK_EQ(strncmp(text + 29, ": block ", 8), 0);
-    static const char *const words[] = {"of the 32-byte arena 0x8", "kernel_pool frame ",
-                                        ", free; called from ", "ktest_heap_report_text+0x",
-                                        ", thread main\n"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        const char *at = text;
-        while (*at && strncmp(at, words[i], strlen(words[i])) != 0) at++;
-        KCHECK(*at != '\0');
-        text = *at ? at : text; // in this order
-    }
+    char arena[40];
+    ksnprintf(arena, sizeof arena, " of the %u-byte arena 0x8", ktest_usable(24));
+    const char *const words[] = {arena, "kernel_pool frame ", ", free; called from ",
+                                 "ktest_heap_report_text+0x", ", thread main\n"};
+    check_printed(words, sizeof words / sizeof words[0]);
     sys_free(keep);
+}
+
+// frame_free() of a wrong frame: the line names that frame, by its own pool's count.
+static void check_frame_named(enum pool_id pool, uint32_t frame, uint32_t count,
+                              const char *state) {
+    char name[32];
+    ksnprintf(name, sizeof name, "%s frame %u, ", mem_pool[pool].name, frame);
+    uintptr_t at = pool == POOL_KERNEL ? HEAP_BASE + frame * PG_SIZE
+                                       : (uintptr_t)frame_address(POOL_USER, frame);
+    ktest_printed_clear();
+    KREPORT(HEAP_NOT_ALLOCATED, at, frame_free(pool, frame, count));
+    const char *const words[] = {"heap: not allocated: 0x", name, state, "; called from "};
+    check_printed(words, sizeof words / sizeof words[0]);
+}
+
+KTEST(heap_report_names_the_frame) {
+    char run[48];
+    uint32_t user = frame_alloc(POOL_USER, 4), kernel = frame_alloc(POOL_KERNEL, 4);
+    KNEED(user != FRAME_NONE && kernel != FRAME_NONE);
+    ksnprintf(run, sizeof run, "of the run of 4 from frame %u", user);
+    check_frame_named(POOL_USER, user, 3, run);
+    check_frame_named(POOL_USER, user + 3, 1, run);
+    check_frame_named(POOL_KERNEL, kernel, 3, "held outside the heap");
+    frame_free(POOL_USER, user, 4);
+    frame_free(POOL_KERNEL, kernel, 4);
+    check_frame_named(POOL_USER, user, 4, "free or no memory");
+    check_frame_named(POOL_KERNEL, kernel, 4, "free or no memory");
+    // With enough memory a user frame's physical address is one of the heap's window, too.
+    uint64_t phys = mem_pool[POOL_USER].phys;
+    uint32_t twin = phys <= HEAP_BASE ? (uint32_t)((HEAP_BASE - phys) >> PG_SHIFT) : 0;
+    if (twin > 0 && twin < mem_pool[POOL_USER].frames)
+        check_frame_named(POOL_USER, twin, 1, "free or no memory");
+}
+
+// Past a pool's end there is no frame to name, and none must be: not even where the address, of 32
+// bits, wraps into the pool.
+KTEST(heap_report_names_no_frame) {
+    static const char *const words[] = {"heap: outside the heap: 0x", ": no frame of a pool; "};
+    uint32_t past[] = {mem_pool[POOL_USER].frames, 0x100000, UINT32_MAX};
+    for (size_t i = 0; i < sizeof past / sizeof past[0]; i++) {
+        ktest_printed_clear();
+        KREPORT(HEAP_OUTSIDE, (uintptr_t)frame_address(POOL_USER, past[i]),
+                frame_free(POOL_USER, past[i], 1));
+        check_printed(words, 2);
+        ktest_printed_clear();
+        uint32_t kernel = i > 0 ? past[i] : mem_pool[POOL_KERNEL].frames;
+        KREPORT(HEAP_OUTSIDE, HEAP_BASE + kernel * PG_SIZE, frame_free(POOL_KERNEL, kernel, 1));
+        check_printed(words, 2);
+    }
 }
 
 // ---- interrupts ---------------------------------------------------------------------------------
@@ -253,7 +321,9 @@ static void calls_keep_flag(uint32_t flag) {
     KCHECK_EQ(eflags_read() & EFLAGS_IF, flag);
     p = sys_realloc(p, 5000);
     KCHECK_EQ(eflags_read() & EFLAGS_IF, flag);
-    KCHECK(p != NULL && sys_usable_size(p) == 2 * PG_SIZE);
+    KCHECK(p != NULL && sys_usable_size(p) == ktest_usable(5000));
+    KCHECK_EQ(eflags_read() & EFLAGS_IF, flag);
+    p = sys_realloc(p, KTEST_LARGE);
     KCHECK_EQ(eflags_read() & EFLAGS_IF, flag);
     sys_free(p);
     KCHECK_EQ(eflags_read() & EFLAGS_IF, flag);

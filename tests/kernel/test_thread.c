@@ -8,6 +8,7 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "tests/kernel/ktest.h"
+#include "tests/kernel/ktest_heap.h"
 #include "thread/stack.h"
 #include "thread/sync.h"
 #include "thread/thread.h"
@@ -171,36 +172,25 @@ KTEST(lock_keeps_a_counter_whole) {
 // Every thread's stack and record come back, and what cannot be had leaves nothing taken.
 KTEST(thread_out_of_memory_rolls_back) {
     sys_trim();
-    uint32_t before = frames_free(POOL_KERNEL), total = 0;
-    uint32_t *chain = NULL;
-    for (;;) { // takes every frame, each linked to the one before
-        uint32_t *frame = sys_malloc(PG_SIZE);
-        if (!frame) break;
-        *(uint32_t **)frame = chain;
-        chain = frame;
-        total++;
-    }
+    uint32_t before = frames_free(POOL_KERNEL), need = ktest_thread_frames();
+    // So many in a row to take last: a record may want an arena of several frames.
+    uint32_t row = frame_alloc(POOL_KERNEL, need);
+    KNEED(row != FRAME_NONE);
+    struct chain frames = {NULL};
+    while (ktest_frame_take(&frames)) {}
+    frame_free(POOL_KERNEL, row, need);
+    while (ktest_frame_take(&frames)) {}
     KCHECK_EQ(frames_free(POOL_KERNEL), 0);
-    // With 0, 1, 2 frames free: not enough for a stack of three.
-    for (uint32_t freed = 0; freed < 3; freed++) {
-        uint32_t free = frames_free(POOL_KERNEL);
-        struct thread *thread = thread_create("too much", LOW, give_back, NULL);
-        KCHECK(!thread);
+    for (uint32_t have = 0; have < need; have++) {
+        KCHECK(!thread_create("too much", LOW, give_back, NULL));
         sys_trim();
-        KCHECK_EQ(frames_free(POOL_KERNEL), free);
-        uint32_t *next = *(uint32_t **)chain;
-        sys_free(chain);
-        chain = next;
+        KCHECK_EQ(frames_free(POOL_KERNEL), have);
+        ktest_frame_give(&frames);
     }
     struct thread *thread = thread_create("enough", LOW, give_back, (void *)1);
     KCHECK(thread && thread_join(thread) == 1);
-    while (chain) {
-        uint32_t *next = *(uint32_t **)chain;
-        sys_free(chain);
-        chain = next;
-    }
+    ktest_frames_give_all(&frames);
     sys_trim();
-    KCHECK(total > 0);
     KCHECK_EQ(frames_free(POOL_KERNEL), before);
 }
 
@@ -245,6 +235,6 @@ KTEST(thread_frees_what_a_dead_one_allocated) {
     KNEED(thread);
     thread_join(thread);
     KNEED(p);
-    KCHECK_EQ(sys_usable_size(p), 128);
+    KCHECK_EQ(sys_usable_size(p), ktest_usable(100));
     sys_free(p);
 }

@@ -4,7 +4,7 @@ include tools/mk/lint.mk
 include tools/mk/host.mk
 
 #: make test           everything below; the last line is `N passed, N failed`
-#: make kernel-test    the kernel's own tests, in QEMU and in Bochs
+#: make kernel-test    the kernel's own tests, in QEMU and in Bochs, with the seed's table and with fine
 #: make e2e-test       the commands, the emulators and the debuggers from outside
 .PHONY: test kernel-test e2e-test
 test: all

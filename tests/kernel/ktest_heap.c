@@ -1,0 +1,86 @@
+// ktest_heap.c - see ktest_heap.h.
+#include "tests/kernel/ktest_heap.h"
+
+#include "kernel/heapcheck.h"
+#include "kernel/layout.h"
+#include "tests/kernel/ktest.h"
+#include "thread/thread.h"
+
+// The smallest that is large enough, looked for from the smallest on.
+const struct mem_block_desc *ktest_desc(size_t size) {
+    for (uint32_t i = 0; i < heap.desc_count; i++) {
+        if (k_block_descs[i].block_size >= size) return &k_block_descs[i];
+    }
+    return NULL;
+}
+
+uint32_t ktest_frames(size_t size) {
+    const struct mem_block_desc *desc = ktest_desc(size);
+    return desc ? desc->frames_per_arena : (size + PG_SIZE - 1) / PG_SIZE;
+}
+
+uint32_t ktest_usable(size_t size) {
+    const struct mem_block_desc *desc = ktest_desc(size);
+    return desc ? desc->block_size : ktest_frames(size) * PG_SIZE;
+}
+
+static void chain_push(struct chain *chain, void *p) {
+    struct chain_link *link = p;
+    link->next = chain->first;
+    chain->first = link;
+}
+
+static void *chain_pop(struct chain *chain) {
+    struct chain_link *link = chain->first;
+    chain->first = link->next;
+    return link;
+}
+
+uint32_t ktest_take_all(struct chain *chain, size_t size) {
+    uint32_t count = 0;
+    for (void *p = sys_malloc(size); p; p = sys_malloc(size)) {
+        chain_push(chain, p);
+        count++;
+    }
+    return count;
+}
+
+void ktest_give_all(struct chain *chain) {
+    while (chain->first) sys_free(chain_pop(chain));
+}
+
+// A frame of the kernel pool can be written to in the heap's window, whoever holds it.
+bool ktest_frame_take(struct chain *frames) {
+    uint32_t frame = frame_alloc(POOL_KERNEL, 1);
+    if (frame == FRAME_NONE) return false;
+    chain_push(frames, (void *)(HEAP_BASE + frame * PG_SIZE));
+    return true;
+}
+
+void ktest_frame_give(struct chain *frames) {
+    uintptr_t at = (uintptr_t)chain_pop(frames);
+    frame_free(POOL_KERNEL, (uint32_t)((at - HEAP_BASE) >> PG_SHIFT), 1);
+}
+
+void ktest_frames_give_all(struct chain *frames) {
+    while (frames->first) ktest_frame_give(frames);
+}
+
+// Ends: an arena that is open has room for so many blocks, and then one must be opened.
+void *ktest_open_arena(const struct mem_block_desc *desc, struct chain *others) {
+    uint32_t arenas = desc->arenas;
+    for (;;) {
+        void *p = sys_malloc(desc->block_size);
+        if (!KCHECK(p != NULL) || desc->arenas != arenas) return p;
+        chain_push(others, p);
+    }
+}
+
+uint32_t ktest_thread_frames(void) {
+    uint32_t stack = STACK_SLOT_BYTES / PG_SIZE - 1; // the slot's first page is never mapped
+    const struct mem_block_desc *desc = ktest_desc(sizeof(struct thread));
+    if (!desc) return stack + ktest_frames(sizeof(struct thread));
+    struct desc_state state;
+    heap_desc_state((uint32_t)(desc - k_block_descs), &state);
+    return state.free_blocks > 0 ? stack : stack + desc->frames_per_arena;
+}
