@@ -104,6 +104,36 @@ static bool read_bench(struct options *out, const char *value) {
     return true;
 }
 
+// A number at *at, which then stands behind it; false if there is none, or it is above `max`. As
+// read_hz(), the bound comes before the next digit.
+static bool read_number(const char **at, uint32_t max, uint32_t *out) {
+    uint32_t number = 0;
+    const char *from = *at;
+    for (; **at >= '0' && **at <= '9'; ++*at) {
+        uint32_t digit = (uint32_t)(**at - '0');
+        if (number > (max - digit) / 10) return false;
+        number = number * 10 + digit;
+    }
+    *out = number;
+    return *at != from;
+}
+
+#define SOAK_OPS_MAX 4000000000u // the sum of all threads' rounded shares must fit in 32 bits
+#define SOAK_THREADS_MAX 64u     // as kernel/soakrun.h, which needs more than a pure file may
+
+// Nothing is kept of a value that is wrong at its end.
+static bool read_soak(struct options *out, const char *value) {
+    uint32_t ops, threads = 0, seed = 1;
+    if (!read_number(&value, SOAK_OPS_MAX, &ops) || ops == 0) return false;
+    if (*value == ',' && (value++, !read_number(&value, SOAK_THREADS_MAX, &threads))) return false;
+    if (*value == ',' && (value++, !read_number(&value, UINT32_MAX, &seed))) return false;
+    if (*value != '\0') return false;
+    out->soak = ops;
+    out->soak_crowd = threads;
+    out->soak_seed = seed;
+    return true;
+}
+
 // The bound is checked before the next digit is added, so that no number can wrap into range.
 static bool read_hz(struct options *out, const char *value) {
     uint32_t hz = 0;
@@ -142,6 +172,7 @@ static const struct option {
     {"replay", read_replay, false, "replay[=NAME]"},
     {"progress", read_progress, false, "progress"},
     {"bench", read_bench, false, "bench"},
+    {"soak", read_soak, true, "soak=OPS[,THREADS[,SEED]]"},
     {"hz", read_hz, true, "hz=19..10000"},
     {"selftest", read_selftest, true, "selftest=panic|hang|lie|silent|stack|fault"},
 };
@@ -151,7 +182,8 @@ static const struct option {
 static void unknown_option(struct options *out, const char *word) {
     char text[CMDLINE_PROBLEM_BYTES], name[SHOWN_MAX + 1];
     int length = ksnprintf(text, sizeof text, "unknown option '%s' (known: ", shown(name, word));
-    for (size_t i = 0; i < KNOWN_COUNT; i++) {
+    // A table that outgrows the line is cut, not written behind its end.
+    for (size_t i = 0; i < KNOWN_COUNT && (size_t)length < sizeof text; i++) {
         length += ksnprintf(text + length, sizeof text - (size_t)length, "%s%s", known[i].form,
                             i + 1 < KNOWN_COUNT ? ", " : ")");
     }

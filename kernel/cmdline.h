@@ -21,7 +21,7 @@ enum selftest {
 };
 
 #define CMDLINE_PROBLEMS_MAX 8    // lines kept of what was wrong
-#define CMDLINE_PROBLEM_BYTES 288 // of one line, NUL included
+#define CMDLINE_PROBLEM_BYTES 384 // of one line, NUL included
 
 struct options {
     bool batch;          // power off instead of a prompt
@@ -33,7 +33,10 @@ struct options {
     const char *replay;  // replay the trace on the second disk, under this name; NULL: none
     bool progress;       // show how far a replay is, also in a batch run
     bool bench;          // count the instructions of patterns of allocation
-    uint32_t hz;         // timer ticks a second; 0: the default
+    uint32_t soak;       // random heap calls to make; 0: none
+    uint32_t soak_crowd; // by so many threads; 0: by one that is alone
+    uint32_t soak_seed;
+    uint32_t hz; // timer ticks a second; 0: the default
     enum selftest selftest;
     uint32_t problem_count; // lines in `problem`
     uint32_t problem_more;  // problems there was no line for

@@ -22,6 +22,7 @@
 #include "kernel/report.h"
 #include "kernel/selftest.h"
 #include "kernel/shell.h"
+#include "kernel/soakrun.h"
 #include "device/ata.h"
 #include "device/console.h"
 #include "device/timer.h"
@@ -163,6 +164,9 @@ noreturn void kmain(void) {
     if (options.test) power_off(ktest_run(options.test) == 0 ? EXIT_PASSED : EXIT_FAILED);
     if (options.demo) good = demo_run();
     if (options.bench) good = bench_run() && good;
+    uint32_t hash; // in the line that soak_run() prints, too
+    if (options.soak)
+        good = soak_run(options.soak, options.soak_crowd, options.soak_seed, &hash) && good;
     if (options.batch) power_off(good ? EXIT_PASSED : EXIT_FAILED);
     shell_run();
 }

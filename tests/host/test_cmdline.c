@@ -108,10 +108,62 @@ TEST(an_open_quote_is_named) {
     assert_int_equal(options.problem_count, 2); // and the empty word behind it is no option
 }
 
+static void expect_soak(const char *text, uint32_t ops, uint32_t threads, uint32_t seed) {
+    parse(text);
+    assert_int_equal(options.problem_count, 0);
+    assert_true(options.soak == ops && options.soak_crowd == threads);
+    assert_true(options.soak_seed == seed);
+}
+
+TEST(soak_has_up_to_three_numbers) {
+    expect_soak("", 0, 0, 0);
+    expect_soak("soak=1", 1, 0, 1);
+    expect_soak("soak=4000000000", 4000000000u, 0, 1);
+    expect_soak("soak=100,64", 100, 64, 1);
+    expect_soak("soak=100,0,4294967295", 100, 0, 4294967295u);
+}
+
+TEST(soak_refuses_other_numbers) {
+    static const char *const values[] = {"",
+                                         "0",
+                                         ",",
+                                         "x",
+                                         "-1",
+                                         "1,",
+                                         "1,,",
+                                         "1,65",
+                                         "1,2,",
+                                         "1,2,3,",
+                                         "1,2,3x",
+                                         "1,2,3,4",
+                                         "1,2,4294967296",
+                                         "4000000001",
+                                         "1x",
+                                         "1,64x",
+                                         "99999999999"};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        char line[40], expected[CMDLINE_PROBLEM_BYTES];
+        snprintf(line, sizeof line, "soak=%s", values[i]);
+        snprintf(expected, sizeof expected, "bad value '%s' for 'soak' (soak=OPS[,THREADS[,SEED]])",
+                 values[i]);
+        expect_problem(line, expected);
+        assert_int_equal(options.soak, 0);
+    }
+}
+
+// The longest message there is, whole: its last character is the list's.
+TEST(the_list_of_the_known_fits) {
+    parse("12345678901234567890123456789012345");
+    assert_int_equal(options.problem_count, 1);
+    size_t length = strlen(options.problem[0]);
+    assert_true(length < CMDLINE_PROBLEM_BYTES - 1);
+    assert_int_equal(options.problem[0][length - 1], ')');
+}
+
 TEST(an_unknown_option_is_named_with_the_known) {
     static const char known[] = "(known: batch, demo=yes|no, test[=NAME,NAME*], heap=report|panic, "
                                 "classes=seed|fine|16,32,48,..., replay[=NAME], progress, bench, "
-                                "hz=19..10000, "
+                                "soak=OPS[,THREADS[,SEED]], hz=19..10000, "
                                 "selftest=panic|hang|lie|silent|stack|fault)";
     char expected[CMDLINE_PROBLEM_BYTES];
     snprintf(expected, sizeof expected, "unknown option 'tset' %s", known);
@@ -276,6 +328,9 @@ int main(void) {
         cmocka_unit_test(the_last_of_two_wins),
         cmocka_unit_test(quotes_keep_blanks),
         cmocka_unit_test(an_open_quote_is_named),
+        cmocka_unit_test(soak_has_up_to_three_numbers),
+        cmocka_unit_test(soak_refuses_other_numbers),
+        cmocka_unit_test(the_list_of_the_known_fits),
         cmocka_unit_test(an_unknown_option_is_named_with_the_known),
         cmocka_unit_test(names_are_compared_whole),
         cmocka_unit_test(bad_values_are_named),

@@ -38,3 +38,12 @@ cpython: libgranary
 .PHONY: model
 model:
 	@sh tests/model/run.sh $(BUILD)/model
+
+SOAK_OPS ?= 100000000
+SOAK_THREADS ?= 64
+
+#: make soak           SOAK_OPS=100000000 random calls by SOAK_THREADS=64 threads in QEMU, checked all the time
+.PHONY: soak
+soak: $(BUILD)/hd.img
+	@$(PYTHON) tools/run.py --emulator qemu --image $(BUILD)/hd.img --mem 256 --timeout 36000 \
+	    --args "batch demo=no hz=1000 soak=$(SOAK_OPS),$(SOAK_THREADS)"
