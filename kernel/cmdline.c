@@ -147,6 +147,30 @@ static bool read_hz(struct options *out, const char *value) {
     return true;
 }
 
+// What numbers there are is kernel/bugs.c's business: this file is pure.
+static bool read_bugs(struct options *out, const char *value) {
+    uint32_t number = BUGS_ALL;
+    if (strncmp(value, "all", 3) == 0) value += 3;
+    else if (!read_number(&value, BUGS_ALL - 1, &number) || number == 0) return false;
+    bool fixed = strcmp(value, ",fixed") == 0;
+    if (*value != '\0' && !fixed) return false;
+    out->bugs = number;
+    out->bugs_fixed = fixed;
+    return true;
+}
+
+static bool read_guard(struct options *out, const char *value) {
+    if (value) return false;
+    out->guard = true;
+    return true;
+}
+
+static bool read_magic_break(struct options *out, const char *value) {
+    if (value) return false;
+    out->magic_break = true;
+    return true;
+}
+
 // In the order of enum selftest.
 static bool read_selftest(struct options *out, const char *value) {
     static const char *const names[] = {"panic", "hang", "lie", "silent", "stack", "fault"};
@@ -174,6 +198,9 @@ static const struct option {
     {"bench", read_bench, false, "bench"},
     {"soak", read_soak, true, "soak=OPS[,THREADS[,SEED]]"},
     {"hz", read_hz, true, "hz=19..10000"},
+    {"bugs", read_bugs, true, "bugs=N|all[,fixed]"},
+    {"guard", read_guard, false, "guard"},
+    {"magic_break", read_magic_break, false, "magic_break"},
     {"selftest", read_selftest, true, "selftest=panic|hang|lie|silent|stack|fault"},
 };
 #define KNOWN_COUNT (sizeof known / sizeof known[0])

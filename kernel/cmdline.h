@@ -20,8 +20,10 @@ enum selftest {
     SELFTEST_FAULT,  // reads the null page
 };
 
+#define BUGS_ALL UINT32_MAX
+
 #define CMDLINE_PROBLEMS_MAX 8    // lines kept of what was wrong
-#define CMDLINE_PROBLEM_BYTES 384 // of one line, NUL included
+#define CMDLINE_PROBLEM_BYTES 448 // of one line, NUL included
 
 struct options {
     bool batch;          // power off instead of a prompt
@@ -36,7 +38,11 @@ struct options {
     uint32_t soak;       // random heap calls to make; 0: none
     uint32_t soak_crowd; // by so many threads; 0: by one that is alone
     uint32_t soak_seed;
-    uint32_t hz; // timer ticks a second; 0: the default
+    uint32_t hz;      // timer ticks a second; 0: the default
+    uint32_t bugs;    // a bug of the museum to commit, BUGS_ALL: each that can be survived; 0: none
+    bool bugs_fixed;  // its twin without the fault
+    bool guard;       // checked build: frames of its own for each block, nothing mapped behind
+    bool magic_break; // stop in Bochs's debugger at the places that x86.h's magic_break() marks
     enum selftest selftest;
     uint32_t problem_count; // lines in `problem`
     uint32_t problem_more;  // problems there was no line for

@@ -30,6 +30,7 @@
 #include <stdint.h>
 
 #include "kernel/heapcheck.h"
+#include "kernel/heapwalk.h"
 #include "kernel/memory.h"
 #include "lib/print.h"
 #include "thread/sync.h"
@@ -114,9 +115,11 @@ static void block_give(struct worker *worker, struct block *block) {
 
 // The seed's way to see malloc at work. What the block really holds comes from the heap itself.
 static void address_print(const struct worker *worker, const struct block *block) {
-    uint32_t room = (uint32_t)sys_usable_size(block->at);
     char holder[24];
-    if (room <= heap.block_max) ksnprintf(holder, sizeof holder, "a block of %u", room);
+    struct heap_block holds;
+    if (!heap_block_at((uintptr_t)block->at, &holds)) return; // allocated: there is one
+    uint32_t room = (uint32_t)holds.bytes;
+    if (!holds.arena->large) ksnprintf(holder, sizeof holder, "a block of %u", room);
     else ksnprintf(holder, sizeof holder, "whole frames: %u", room / PG_SIZE);
     kprintf("%s (priority %2u) malloc addr: %p, %5u bytes in %s\n", worker->name, worker->priority,
             (void *)block->at, block->bytes, holder);

@@ -1,6 +1,7 @@
 // heapcheck.c - see heapcheck.h. One function for each group of invariants, in memory.c's order.
 #include "kernel/heapcheck.h"
 
+#include "kernel/checked.h"
 #include "kernel/port.h"
 #include "lib/print.h"
 #include "lib/string.h"
@@ -18,7 +19,7 @@ static void complain(const char *invariant, const char *what, uint32_t at) {
         if (!(condition)) complain((invariant), (what), (at)); \
     } while (0)
 
-// ---- F1 .. F4: the pools' runs ------------------------------------------------------------------
+// ---- F1 .. F4: the pools' runs -----------------------------------------------------------------
 
 // F1 for the run that starts at `at`: its length, or 1 to go on with the next record where there is
 // no run.
@@ -93,7 +94,7 @@ static void check_pool(const struct pool *pool) {
     REQUIRE(check_bins(pool) == free, "F3", "a free run is in no bin; free frames", free);
 }
 
-// ---- A1 .. A6: arenas ---------------------------------------------------------------------------
+// ---- A1 .. A6: arenas --------------------------------------------------------------------------
 
 static uint32_t map_count(const struct arena *arena) {
     uint32_t count = 0;
@@ -205,77 +206,21 @@ static void check_arenas(void) {
 }
 
 uint32_t heap_check(void) {
+#ifdef HEAP_CHECKED
+    uint32_t damaged = checked_check();
+#else
+    uint32_t damaged = 0;
+#endif
     port_state state = port_lock();
     broken = 0;
     for (int id = 0; id < POOL_COUNT; id++) check_pool(&mem_pool[id]);
     check_arenas();
-    uint32_t result = broken;
+    uint32_t result = broken + damaged;
     port_unlock(state);
     return result;
 }
 
-// ---- who owns an address ------------------------------------------------------------------------
-
-// The frame of the run handed out that holds `frame`, or FRAME_NONE.
-static uint32_t run_start(uint32_t frame) {
-    const struct frame *record = mem_pool[POOL_KERNEL].frame;
-    uint32_t at = frame;
-    while (at > 0 && record[at].run == 0) at--;
-    bool inside = (record[at].run & FRAME_USED) && frame - at < FRAME_RUN(record[at].run);
-    return inside ? at : FRAME_NONE;
-}
-
-static void who_small(char *to, size_t room, const struct arena *arena, uintptr_t address) {
-    const struct mem_block_desc *desc = arena->desc;
-    uint32_t frame = (uint32_t)(arena - heap.arena), off = (uint32_t)(address - arena->base);
-    uint32_t block = off / desc->block_size, into = off % desc->block_size;
-    char offset[24] = "";
-    if (into != 0) ksnprintf(offset, sizeof offset, "byte %u of ", into);
-    if (block >= desc->blocks_per_arena) {
-        ksnprintf(to, room, "behind the last block of the %u-byte arena, kernel_pool frame %u",
-                  desc->block_size, frame);
-        return;
-    }
-    const char *state = block >= arena->carved     ? "never handed out"
-                        : block_free(arena, block) ? "free"
-                                                   : "live";
-    ksnprintf(to, room, "%sblock %u of the %u-byte arena %p, kernel_pool frame %u, %s", offset,
-              block, desc->block_size, (void *)arena->base, frame, state);
-}
-
-// A frame whose record starts nothing.
-static void who_frame(char *to, size_t room, uint32_t frame, uintptr_t address) {
-    uint32_t start = run_start(frame);
-    if (start == FRAME_NONE) {
-        ksnprintf(to, room, "kernel_pool frame %u, free or no memory", frame);
-    } else if (heap.arena[start].large) {
-        const struct arena *arena = &heap.arena[start];
-        ksnprintf(to, room, "byte %u of the large area %p of %u frames, kernel_pool frame %u, live",
-                  (uint32_t)(address - arena->base), (void *)arena->base, arena->cnt, frame);
-    } else {
-        ksnprintf(to, room, "kernel_pool frame %u, held outside the heap", frame);
-    }
-}
-
-char *heap_who(char *to, size_t room, uintptr_t address) {
-    uintptr_t off = address - PORT_HEAP_BASE;
-    if (off >= (uintptr_t)heap.frames << PG_SHIFT) {
-        ksnprintf(to, room, "no frame of kernel_pool");
-        return to;
-    }
-    uint32_t frame = (uint32_t)(off >> PG_SHIFT);
-    const struct arena *arena = &heap.arena[frame];
-    if (arena->back / sizeof *arena <= frame) arena -= arena->back / sizeof *arena;
-    bool blank = !arena->desc && arena->head == 0 && arena->seal == 0;
-    if (!blank && !arena_sealed(arena)) {
-        ksnprintf(to, room, "an arena whose record was overwritten, kernel_pool frame %u", frame);
-    } else if (blank || arena->large) {
-        who_frame(to, room, frame, address);
-    } else {
-        who_small(to, room, arena, address);
-    }
-    return to;
-}
+// ---- one descriptor, counted -------------------------------------------------------------------
 
 void heap_desc_state(uint32_t index, struct desc_state *out) {
     const struct mem_block_desc *desc = &k_block_descs[index];

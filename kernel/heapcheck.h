@@ -1,4 +1,4 @@
-// heapcheck.h - every invariant of memory.c walked, and who owns an address.
+// heapcheck.h - every invariant of memory.c walked, and in the checked build checked.c's.
 //
 // Reads the heap's structures and nothing else: works when they are broken (each walk is bounded),
 // and on the host as in the kernel. Context: any; interrupts are off for the whole walk, so not for
@@ -14,11 +14,6 @@
 // Walks every invariant numbered at the head of memory.c; prints a line "heap check: A3 broken:
 // ..." for each of the first few that do not hold. Returns how many do not: 0 is a sound heap.
 uint32_t heap_check(void);
-
-// What an address belongs to, in words, e.g. "block 3 of 128 (32 bytes) in the arena at 0x88012000,
-// kernel_pool frame 18, live" or "outside the heap window". Returns `to`.
-char *heap_who(char *to, size_t room, uintptr_t address);
-#define HEAP_WHO_MAX 160
 
 // The blocks and frames of one descriptor, for `mem`, the demonstration and tests.
 struct desc_state {

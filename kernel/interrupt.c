@@ -70,8 +70,9 @@ _Static_assert(sizeof(struct gate) == 8, "the CPU's format");
 
 // Written at boot and by interrupt_register(), a word at a time; read by the CPU and in handlers.
 static struct gate idt[VECTOR_COUNT];
-static interrupt_handler *handlers[VECTOR_COUNT]; // NULL: none
-static void (*exit_hook)(void);                   // interrupt_set_exit_hook()
+static interrupt_handler *handlers[VECTOR_COUNT];               // NULL: none
+static void (*exit_hook)(void);                                 // interrupt_set_exit_hook()
+static bool (*fault_hook)(const struct interrupt_frame *frame); // interrupt_set_fault_hook()
 volatile uint32_t interrupt_depth;
 
 // An interrupt gate turns interrupts off on the way in; a trap gate would not, and a tick could
@@ -122,6 +123,10 @@ void interrupt_register(unsigned vector, interrupt_handler *handler) {
 
 void interrupt_set_exit_hook(void (*hook)(void)) { exit_hook = hook; }
 
+void interrupt_set_fault_hook(bool (*hook)(const struct interrupt_frame *frame)) {
+    fault_hook = hook;
+}
+
 // A set bit of the mask keeps a line quiet.
 void irq_unmask(unsigned irq) {
     uint16_t port = irq < 8 ? PIC1_DATA : PIC2_DATA;
@@ -164,7 +169,7 @@ void interrupt_dispatch(struct interrupt_frame *frame) {
         irq_dispatch(frame);
     } else if (handlers[frame->vector]) {
         handlers[frame->vector](frame);
-    } else {
+    } else if (!fault_hook || !fault_hook(frame)) {
         exception_panic(frame);
     }
 }

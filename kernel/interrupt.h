@@ -47,6 +47,11 @@ void irq_unmask(unsigned irq);
 // interrupted thread is chosen again. One hook; NULL: none.
 void interrupt_set_exit_hook(void (*hook)(void));
 
+// Asked about every exception that has no handler, before it becomes a panic: true if the hook has
+// mended what was wrong, and the instruction can be tried again. Runs as the thread that caused it,
+// interrupts off. One hook; NULL: none.
+void interrupt_set_fault_hook(bool (*hook)(const struct interrupt_frame *frame));
+
 // How many interrupt handlers are running, one inside the other: 0 in a thread. Exceptions do not
 // count. Written by interrupt.c alone. Whoever may only be called by threads asks here: the
 // interrupt flag does not tell, since a thread may have interrupts off as well.

@@ -4,6 +4,7 @@
 // an argument. Interrupts stay off until the last line of start_up().
 #include "kernel/bench.h"
 #include "kernel/bootinfo.h"
+#include "kernel/checked_port.h"
 #include "kernel/classes.h"
 #include "kernel/cmdline.h"
 #include "kernel/demo.h"
@@ -137,6 +138,15 @@ static void replay_first(void) {
     if (options.batch) power_off(good ? EXIT_PASSED : EXIT_FAILED);
 }
 
+// Before the first allocation. An option that this build cannot obey is not passed over in silence.
+static void checks_start(void) {
+#ifdef HEAP_CHECKED
+    checked_start(options.guard);
+#else
+    if (options.guard) kprintf("cmdline: 'guard' needs the checked build: make run CHECK=1\n");
+#endif
+}
+
 static void start_up(void) {
     console_init(); // first: whatever goes wrong from here on can be read
     kprintf("Granary\n");
@@ -146,6 +156,7 @@ static void start_up(void) {
     options_read();
     memory_start();
     classes_use();
+    checks_start();
     if (options.replay) replay_first(); // a measurement wants the heap to itself
     thread_init();                      // needs sys_malloc; this code becomes thread "main"
     timer_init(options.hz ? options.hz : TIMER_HZ_DEFAULT, thread_tick);

@@ -178,8 +178,9 @@ void paging_init(const struct memory_plan *plan) {
 
 uint32_t paging_directory(void) { return directory_pa; }
 
-// The other two windows never change (P4 says so of the directory, and nothing writes their
-// tables), so nobody has a reason to come here with another address.
+// The low map never changes (P4 says so of the directory, and nothing writes its tables), and the
+// heap window's pages only become absent and present again, below: nobody has a reason to come here
+// with an address of theirs.
 static uint32_t *stack_entry(uintptr_t va) {
     ASSERT(va >= STACK_BASE && va < STACK_END && va % PG_SIZE == 0);
     return entry_of(directory_pa, va);
@@ -203,6 +204,19 @@ uint32_t paging_unmap(uintptr_t va) {
     *entry = 0;
     translation_flush(va);
     return pa;
+}
+
+// The frame's number stays in the entry, where the CPU ignores it while the page is absent (SDM
+// volume 3, 4.3, figure 4-4).
+void paging_heap_protect(uintptr_t va, uint32_t pages, bool absent) {
+    ASSERT(va >= HEAP_BASE && va < STACK_BASE && va % PG_SIZE == 0);
+    for (; pages > 0; pages--, va += PG_SIZE) {
+        uint32_t *entry = entry_of(directory_pa, va);
+        ASSERT(va < STACK_BASE);
+        if (!entry || *entry == 0) continue; // behind the pool's end, or a hole
+        *entry = absent ? *entry & ~PAGE_PRESENT : *entry | PAGE_PRESENT;
+        if (absent) translation_flush(va);
+    }
 }
 
 bool paging_lookup(uintptr_t va, uint32_t *entry) {

@@ -32,6 +32,11 @@ uint32_t paging_directory(void); // physical address of the page directory, as i
 void paging_map(uintptr_t va, uint32_t pa, uint32_t flags);
 uint32_t paging_unmap(uintptr_t va);
 
+// Makes `pages` pages of the heap window from `va` on absent, or present again: the frames stay
+// theirs. For the checked build, which lets late accesses fault; a page that has no frame (a hole
+// of the memory map) stays absent. Panic on a page outside the window. Any context.
+void paging_heap_protect(uintptr_t va, uint32_t pages, bool absent);
+
 // True and the page table entry if va is mapped, false otherwise. Never faults: a panic asks here
 // before it follows a pointer. The entry is as the CPU has it, with the bits "accessed" and "dirty"
 // that it sets by itself. Any context.

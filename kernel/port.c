@@ -15,12 +15,13 @@
 // that may be an address of the heap's window too, and then the line names both frames.
 #include "kernel/port.h"
 
-#include "kernel/heapcheck.h"
+#include "kernel/checked.h"
 #include "kernel/layout.h"
 #include "kernel/panic.h"
 #include "kernel/port_kernel.h"
 #include "kernel/report.h"
 #include "kernel/symbol.h"
+#include "kernel/who.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "thread/thread.h"
@@ -118,16 +119,24 @@ static char *pointer_who(char *to, size_t room, enum heap_fault fault, uintptr_t
     return to;
 }
 
-// One line: the fault in its fixed words, the pointer, what that belongs to, the caller, the
+// One line: the fault in its fixed words, the pointer, what that belongs to, the instruction, the
 // thread. In this order, for tests and users look for the words (kernel/memory.h). The heap is
 // unlocked and as it was before the call, so heap_who() may walk it, and a panic is not needed to
 // go on safely: the call has changed nothing.
-void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller) {
-    char who[HEAP_WHO_MAX], from[SYMBOL_TEXT_MAX];
-    heap_last_report = (struct heap_report){fault, pointer, caller};
+static void report(enum heap_fault fault, uintptr_t pointer, const char *verb, uintptr_t from) {
+    char who[HEAP_WHO_MAX], place[SYMBOL_TEXT_MAX];
+    heap_last_report = (struct heap_report){fault, pointer, from};
     heap_report_count++;
-    kprintf("heap: %s: %p: %s; called from %s, thread %s\n", heap_fault_text(fault),
-            (void *)pointer, pointer_who(who, sizeof who, fault, pointer),
-            symbol_text(from, sizeof from, caller), thread_name(thread_current()));
+    kprintf("heap: %s: %p: %s; %s from %s, thread %s\n", heap_fault_text(fault), (void *)pointer,
+            pointer_who(who, sizeof who, fault, pointer), verb,
+            symbol_text(place, sizeof place, from), thread_name(thread_current()));
     if (report_panics) panic("heap misuse: %s", heap_fault_text(fault));
+}
+
+void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller) {
+    report(fault, pointer, "called", caller);
+}
+
+void port_report_access(enum heap_fault fault, uintptr_t pointer, uintptr_t eip) {
+    report(fault, pointer, "accessed", eip);
 }

@@ -78,3 +78,7 @@ IRQ_INLINE void irq_restore(uint32_t flags) {
 
 // Waits for the next interrupt with interrupts on; `sti` shields the `hlt` behind it.
 static inline void cpu_idle(void) { __asm__ volatile("sti\n\thlt" : : : "memory"); }
+
+// `xchg %bx, %bx` does nothing, and Bochs's debugger stops at it if it was told to (magic_break in
+// its configuration; Bochs user manual, "Magic Breakpoint").
+static inline void magic_break(void) { __asm__ volatile("xchgw %%bx, %%bx" : : : "memory"); }

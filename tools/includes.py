@@ -28,6 +28,7 @@ EXTRA = {
     # They name the running thread in a report.
     "kernel/port.c": ("thread/thread.h",),
     "kernel/panic.c": ("thread/thread.h",),
+    "kernel/checked_port.c": ("thread/thread.h",),
     "kernel/interrupt.c": ("thread/thread.h",),
     # They make threads: what they prove is that threads do not disturb each other.
     "kernel/soakrun.c": ("thread/thread.h",),
@@ -37,7 +38,7 @@ EXTRA = {
 ONLY = {
     "kernel/memory.c": ("kernel/memory.h", "kernel/port.h", "lib"),
     "kernel/memory.h": ("lib",),
-    "kernel/heapcheck.c": ("kernel/heapcheck.h", "kernel/memory.h", "kernel/port.h", "lib"),
+    "kernel/heapcheck.c": ("kernel/heapcheck.h", "kernel/checked.h", "kernel/memory.h", "kernel/port.h", "lib"),
     "kernel/memmap.c": ("kernel/memmap.h", "lib"),
     "kernel/memmap.h": ("kernel/bootinfo.h", "lib"),
     "kernel/classes.c": ("kernel/classes.h", "lib"),

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """testall.py - runs the kinds of tests and adds them up.
 
-  testall.py kernel   the kernel's own tests, in QEMU and in Bochs, with both built-in tables of block sizes
+  testall.py kernel   the kernel's own tests, in QEMU and in Bochs: the fast build and the checked one
   testall.py all      every kind (make test); the last line is `N passed, N failed`
 
 Each kind is a command whose last line of the form `[NAME: ]N passed, N failed` counts. A kind that ends
@@ -20,6 +20,9 @@ COUNT = re.compile(r"^(?:[^:]+: )?(\d+) passed, (\d+) failed$")
 KERNEL_TIMEOUT = {"qemu": 120, "bochs": 300}  # seconds
 # The first as it boots by default, with nothing said: the tests hold what they find against the command line.
 KERNEL_ARGS = ("batch test", "batch test classes=fine")
+# The checked build: what differs from the fast one in both emulators, the rest, unchanged C code, in the quicker one.
+CHECKED_ARGS = {"qemu": ("batch test", "batch guard test=checked_*"),
+                "bochs": ("batch test=checked_*", "batch guard test=checked_*")}
 KINDS = ("lint", "host-test", "fuzz", "kernel-test", "e2e-test")
 
 
@@ -43,8 +46,8 @@ def kernel_counts(lines):
     return passed, failed
 
 
-def run_kernel_tests(emulator, args, image):
-    """The in-kernel tests in one emulator, with one command line. Returns (passed, failed)."""
+def run_kernel_tests(emulator, args, image, build):
+    """The in-kernel tests of one image (`build` says which) in one emulator. Returns (passed, failed)."""
     with tempfile.TemporaryDirectory(prefix="granary-test-") as folder:
         transcript = os.path.join(folder, "transcript.txt")
         status = subprocess.call(
@@ -60,12 +63,15 @@ def run_kernel_tests(emulator, args, image):
         failed = 1
     if failed:
         print("\n".join(lines[-60:]))
-    print(f"kernel tests in {emulator}, {args}: {passed} passed, {failed} failed", flush=True)
+    print(f"kernel tests in {emulator}, {build}, {args}: {passed} passed, {failed} failed", flush=True)
     return passed, failed
 
 
-def kernel_main(image):
-    results = [run_kernel_tests(emulator, args, image) for emulator in KERNEL_TIMEOUT for args in KERNEL_ARGS]
+def kernel_main(fast, checked):
+    runs = [(emulator, args, fast, "fast build") for emulator in KERNEL_TIMEOUT for args in KERNEL_ARGS]
+    runs += [(emulator, args, checked, "checked build")
+             for emulator, lines in CHECKED_ARGS.items() for args in lines]
+    results = [run_kernel_tests(*each) for each in runs]
     passed, failed = (sum(column) for column in zip(*results))
     print(f"kernel tests: {passed} passed, {failed} failed")
     return 1 if failed else 0
@@ -109,11 +115,11 @@ def all_main(make):
 
 
 def main(argv):
-    if len(argv) == 2 and argv[0] == "kernel":
-        return kernel_main(argv[1])
+    if len(argv) == 3 and argv[0] == "kernel":
+        return kernel_main(argv[1], argv[2])
     if argv == ["all"]:
         return all_main(os.environ.get("MAKE", "make"))
-    print("usage: testall.py kernel IMAGE | testall.py all", file=sys.stderr)
+    print("usage: testall.py kernel IMAGE CHECKED-IMAGE | testall.py all", file=sys.stderr)
     return 2
 
 

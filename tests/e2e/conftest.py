@@ -34,9 +34,12 @@ def pytest_configure(config):
         return  # the process that started the workers has done it
     if subprocess.call(["make", "--no-print-directory", "-s", "all", "libgranary", "bench-programs"], cwd=ROOT) != 0:
         pytest.exit("the image does not build: nothing to test", 1)
-    os.makedirs(E2E, exist_ok=True)
-    for name in ("hd.img", "kernel.elf", "kernel.sym"):
-        shutil.copyfile(os.path.join(ROOT, "build", name), os.path.join(E2E, name))
+    if subprocess.call(["make", "--no-print-directory", "-s", "all", "CHECK=1", "BUILD=build/check"], cwd=ROOT) != 0:
+        pytest.exit("the checked build's image does not build", 1)
+    for build, to in (("build", E2E), ("build/check", os.path.join(E2E, "check"))):
+        os.makedirs(to, exist_ok=True)
+        for name in ("hd.img", "kernel.elf", "kernel.sym"):
+            shutil.copyfile(os.path.join(ROOT, build, name), os.path.join(to, name))
 
 
 def pytest_runtest_logreport(report):
@@ -63,6 +66,12 @@ def root():
 def image():
     """The image under test. Not to be written to."""
     return os.path.join(E2E, "hd.img")
+
+
+@pytest.fixture
+def checked_image():
+    """The checked build's image (CHECK=1). Not to be written to."""
+    return os.path.join(E2E, "check", "hd.img")
 
 
 @pytest.fixture

@@ -55,15 +55,17 @@ def program(tmp_path_factory):
 
 @pytest.fixture
 def run(library, tmp_path):
-    """run(COMMAND, granary=True, input=, **settings): a Done. A setting NAME=x is GRANARY_NAME=x."""
-    def run_one(command, granary=True, text=None, cwd=None, limit=None, **settings):
+    """run(COMMAND, granary=True, checked=False, input=, **settings): a Done. A setting NAME=x is GRANARY_NAME=x;
+    `checked`: libgranary-checked.so."""
+    def run_one(command, granary=True, text=None, cwd=None, limit=None, checked=False, **settings):
         stats = tmp_path / "stats"
         stats.unlink(missing_ok=True)
         env = {name: value for name, value in os.environ.items() if not name.startswith("GRANARY_")}
         env |= {"LC_ALL": "C", "PYTHONHASHSEED": "0", "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}
         if granary:
             # A window of 1 GiB: the check looks at every frame of it.
-            env |= {"LD_PRELOAD": library, "GRANARY_STATS": str(stats), "GRANARY_CHECK": "1", "GRANARY_WINDOW": "1G"}
+            env |= {"LD_PRELOAD": library.replace(".so", "-checked.so") if checked else library,
+                    "GRANARY_STATS": str(stats), "GRANARY_CHECK": "1", "GRANARY_WINDOW": "1G"}
             env |= {f"GRANARY_{name.upper()}": value for name, value in settings.items()}
         done = subprocess.run(command, input=text, capture_output=True, text=True, env=env, cwd=cwd, timeout=TIMEOUT,
                               check=False, preexec_fn=limit)
@@ -83,16 +85,19 @@ def assert_sound(done, name, reports=0):
         assert stats.peak >= stats.held > 0, stats
 
 
-@pytest.fixture(params=["fine", "seed"])
+@pytest.fixture(params=["fine", "seed", "checked"])
 def same(run, request):
-    """same(NAME, COMMAND): runs it without and with the library; both must succeed and say the same."""
+    """same(NAME, COMMAND): runs it without and with the library; both must succeed and say the same. "checked" is the
+    library with the checks of kernel/checked.c: a fault of the program or of the checks would be a report."""
     def run_both(name, command, **more):
         plain = run(command, granary=False, **more)
         assert plain.code == 0, plain
-        done = run(command, classes=request.param, **more)
+        checked = request.param == "checked"
+        classes = "fine" if checked else request.param
+        done = run(command, classes=classes, checked=checked, **more)
         assert (done.code, done.out, done.err) == (plain.code, plain.out, plain.err)
         assert_sound(done, name)
-        assert {stats.classes for stats in done.stats} == {request.param}
+        assert {stats.classes for stats in done.stats} == {classes}
         return done
     return run_both
 
@@ -299,6 +304,37 @@ def test_wrong_call_is_reported_and_refused(run, program, case):
     assert (line[1], int(line[2], 16)) == (WRONG[case], pointer)
     assert "wrong+" in line[4]
     assert_sound(done, "wrong", reports=1)
+
+
+FAULTS = {
+    "overflow": "overflow",
+    "overflow-six": "overflow",
+    "write-after-free": "use after free",
+    "read-after-free": "use after free",
+    "after-realloc": "use after free",
+}
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_checked_library_finds_the_fault(run, program, case):
+    """Found to the byte, with the place that allocated; the program goes on. Its twin without the fault is silent."""
+    done = run([program("faults"), case], checked=True)
+    assert done.code == 0, done
+    line = re.fullmatch(r"heap: ([a-z ]+): (0x[0-9a-f]+): (.+); (called|accessed) from (\S+), thread \d+\n", done.err)
+    assert line, done
+    assert (line[1], int(line[2], 16)) == (FAULTS[case], int(done.out, 16))
+    assert re.search(r", \d+ bytes for thread \d+ at \S*faults\+0x", line[3])
+    assert ("freed by thread" in line[3]) == (FAULTS[case] == "use after free")
+    assert_sound(done, "faults", reports=1)
+    twin = run([program("faults"), case, "fixed"], checked=True)
+    assert (twin.code, twin.err) == (0, "")
+    assert_sound(twin, "faults")
+
+
+def test_fast_library_does_not_see_them(run, program):
+    """What the checks are for: without them the same program runs on in silence."""
+    done = run([program("faults"), "overflow"])
+    assert (done.code, done.err) == (0, "")
 
 
 def test_panic_ends_the_program(run, program):

@@ -151,6 +151,40 @@ TEST(soak_refuses_other_numbers) {
     }
 }
 
+TEST(bugs_are_a_number_or_all) {
+    parse("bugs=7");
+    assert_true(options.bugs == 7 && !options.bugs_fixed);
+    parse("bugs=7,fixed");
+    assert_true(options.bugs == 7 && options.bugs_fixed);
+    parse("bugs=all,fixed");
+    assert_true(options.bugs == BUGS_ALL && options.bugs_fixed);
+    parse("bugs=all");
+    assert_true(options.bugs == BUGS_ALL && !options.bugs_fixed);
+    assert_int_equal(options.problem_count, 0);
+}
+
+TEST(bugs_refuse_other_values) {
+    static const char *const values[] = {"",         "0",      "-1",      "x",
+                                         "alle",     "7,",     "7fix",    "7,fixedx",
+                                         "7,fixed,", ",fixed", "all,fix", "4294967295"};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        char line[40], expected[CMDLINE_PROBLEM_BYTES];
+        snprintf(line, sizeof line, "bugs=%s", values[i]);
+        snprintf(expected, sizeof expected, "bad value '%s' for 'bugs' (bugs=N|all[,fixed])",
+                 values[i]);
+        expect_problem(line, expected);
+        assert_int_equal(options.bugs, 0);
+    }
+}
+
+TEST(flags_take_no_value) {
+    parse("guard magic_break");
+    assert_true(options.guard && options.magic_break);
+    parse("guard=1 magic_break=yes");
+    assert_false(options.guard || options.magic_break);
+    assert_int_equal(options.problem_count, 2);
+}
+
 // The longest message there is, whole: its last character is the list's.
 TEST(the_list_of_the_known_fits) {
     parse("12345678901234567890123456789012345");
@@ -163,7 +197,8 @@ TEST(the_list_of_the_known_fits) {
 TEST(an_unknown_option_is_named_with_the_known) {
     static const char known[] = "(known: batch, demo=yes|no, test[=NAME,NAME*], heap=report|panic, "
                                 "classes=seed|fine|16,32,48,..., replay[=NAME], progress, bench, "
-                                "soak=OPS[,THREADS[,SEED]], hz=19..10000, "
+                                "soak=OPS[,THREADS[,SEED]], hz=19..10000, bugs=N|all[,fixed], "
+                                "guard, magic_break, "
                                 "selftest=panic|hang|lie|silent|stack|fault)";
     char expected[CMDLINE_PROBLEM_BYTES];
     snprintf(expected, sizeof expected, "unknown option 'tset' %s", known);
@@ -330,6 +365,9 @@ int main(void) {
         cmocka_unit_test(an_open_quote_is_named),
         cmocka_unit_test(soak_has_up_to_three_numbers),
         cmocka_unit_test(soak_refuses_other_numbers),
+        cmocka_unit_test(bugs_are_a_number_or_all),
+        cmocka_unit_test(bugs_refuse_other_values),
+        cmocka_unit_test(flags_take_no_value),
         cmocka_unit_test(the_list_of_the_known_fits),
         cmocka_unit_test(an_unknown_option_is_named_with_the_known),
         cmocka_unit_test(names_are_compared_whole),

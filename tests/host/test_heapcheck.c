@@ -15,6 +15,7 @@
 
 #include "kernel/classes.h"
 #include "kernel/heapcheck.h"
+#include "kernel/who.h"
 
 #define FRAMES 128u
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

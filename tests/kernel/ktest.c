@@ -58,6 +58,14 @@ void ktest_printed_clear(void) {
     printed[0] = '\0';
 }
 
+bool ktest_contains(const char *text, const char *part) {
+    size_t length = strlen(part);
+    for (; *text; text++) {
+        if (strncmp(text, part, length) == 0) return true;
+    }
+    return length == 0;
+}
+
 // May be called from any thread that the test started.
 bool ktest_check(bool good, const char *file, int line, const char *text) {
     if (good) return true;

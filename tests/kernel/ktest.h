@@ -77,6 +77,7 @@ int ktest_run(const char *list);
 #define KTEST_PRINTED_MAX 2048
 const char *ktest_printed(void);
 void ktest_printed_clear(void);
+bool ktest_contains(const char *text, const char *part); // as strstr(), yes or no
 
 // For the macros.
 bool ktest_check(bool good, const char *file, int line, const char *text);

@@ -21,7 +21,22 @@
 #include <stdlib.h>
 
 // NOLINTBEGIN(bugprone-suspicious-include): one translation unit, see above
+#ifdef HEAP_CHECKED
+#include "kernel/checked_names.h" // what memory.c's calls are called there
+#endif
 #include "kernel/memory.c"
+#ifdef HEAP_CHECKED
+// From here on the public names are checked.c's.
+#undef sys_malloc
+#undef sys_free
+#undef sys_aligned_alloc
+#undef sys_trim
+#undef sys_calloc
+#undef sys_realloc
+#undef sys_usable_size
+#undef CALLER
+#include "kernel/checked.c"
+#endif
 #include "lib/list.c"
 // NOLINTEND(bugprone-suspicious-include)
 
@@ -35,6 +50,29 @@ static void *no_memory(void) {
     errno = ENOMEM;
     return NULL;
 }
+
+ENTRANCE void free(void *p) { sys_free(p); }
+
+#ifdef HEAP_CHECKED
+
+// The sites that are recorded are the program's own: nothing may stand between its call and CALLER.
+static __attribute__((always_inline)) inline void *checked_malloc(size_t size, uintptr_t caller) {
+    if (!granary_ready) granary_start();
+    void *p = take_fresh(BLOCK_ALIGN, size > 0 ? size : 1, caller);
+    return p ? p : no_memory();
+}
+
+PUBLIC void *malloc(size_t size) { return checked_malloc(size, CALLER); }
+
+PUBLIC void *calloc(size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) return no_memory();
+    void *p = checked_malloc(bytes, CALLER);
+    if (p) memset(p, 0, bytes);
+    return p;
+}
+
+#else
 
 // All but the fast path: that may have been missing only because nothing is initialised, or because
 // the size is 0, for which the kernel's call gives NULL.
@@ -51,8 +89,6 @@ ENTRANCE void *malloc(size_t size) {
     return LIKELY(take_fast(size, &p)) ? p : malloc_slow(size);
 }
 
-ENTRANCE void free(void *p) { sys_free(p); }
-
 // Frames that no one has written to since the process got them are zero: a large area is cleared
 // only where it is not.
 ENTRANCE void *calloc(size_t count, size_t size) {
@@ -64,6 +100,8 @@ ENTRANCE void *calloc(size_t count, size_t size) {
     else granary_clear(p, bytes);
     return p;
 }
+
+#endif
 
 // A size of 0 frees, as in glibc; so NULL says "no memory" only for other sizes.
 ENTRANCE void *realloc(void *p, size_t size) {

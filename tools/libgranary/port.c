@@ -42,9 +42,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kernel/checked.h"
 #include "kernel/classes.h"
 #include "kernel/heapcheck.h"
 #include "kernel/port.h"
+#include "kernel/who.h"
 #include "lib/print.h"
 #include "lib/string.h"
 
@@ -97,7 +99,7 @@ static void say(int fd, const char *text, size_t bytes) {
 // One line by one write(): lines of several processes do not mix. vsnprintf() allocates nothing for
 // the conversions used here.
 static __attribute__((format(printf, 2, 3))) void say_line(int fd, const char *format, ...) {
-    char line[512];
+    char line[1024];
     int saved = errno;
     va_list args;
     va_start(args, format);
@@ -162,9 +164,20 @@ void granary_wait(void) {
 }
 
 // fork() copies the heap as it is at that moment: nobody may be in the middle of it.
-static void fork_prepare(void) { port_lock(); }
-static void fork_parent(void) { port_unlock(0); }
-static void fork_child(void) { port_unlock(0); }
+static void fork_prepare(void) {
+#ifdef HEAP_CHECKED
+    port_checked_lock();
+#endif
+    port_lock();
+}
+
+// In the parent and in the child.
+static void fork_done(void) {
+    port_unlock(0);
+#ifdef HEAP_CHECKED
+    port_checked_unlock(0);
+#endif
+}
 
 // ---- settings -----------------------------------------------------------------------------------
 
@@ -276,7 +289,7 @@ __attribute__((constructor)) void granary_start(void) {
         say_line(STDERR_FILENO, "libgranary: memory.c does not tell which frames come back\n");
         _exit(2);
     }
-    pthread_atfork(fork_prepare, fork_parent, fork_child);
+    pthread_atfork(fork_prepare, fork_done, fork_done);
     granary_ready = true;
 }
 
@@ -411,8 +424,7 @@ void granary_clear(void *area, size_t bytes) {
 
 // ---- reports ------------------------------------------------------------------------------------
 
-// Function and offset, or file and offset where the function has no public name.
-static char *caller_text(char *to, size_t room, uintptr_t caller) {
+char *granary_caller_text(char *to, size_t room, uintptr_t caller) {
     Dl_info info;
     if (!dladdr((void *)caller, &info)) ksnprintf(to, room, "%p", (void *)caller);
     else if (info.dli_sname) {
@@ -426,14 +438,24 @@ static char *caller_text(char *to, size_t room, uintptr_t caller) {
 }
 
 // dladdr() allocates nothing, and its lock may be held by this thread already (recursive).
-void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller) {
+static void report(enum heap_fault fault, uintptr_t pointer, const char *verb, uintptr_t caller) {
     char who[HEAP_WHO_MAX], from[256];
     __atomic_add_fetch(&reports, 1, __ATOMIC_RELAXED);
-    say_line(STDERR_FILENO, "heap: %s: %p: %s; called from %s, thread %d\n", heap_fault_text(fault),
-             (void *)pointer, heap_who(who, sizeof who, pointer),
-             caller_text(from, sizeof from, caller), (int)gettid());
+    say_line(STDERR_FILENO, "heap: %s: %p: %s; %s from %s, thread %d\n", heap_fault_text(fault),
+             (void *)pointer, heap_who(who, sizeof who, pointer), verb,
+             granary_caller_text(from, sizeof from, caller), (int)gettid());
     if (panics) abort();
 }
+
+void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller) {
+    report(fault, pointer, "called", caller);
+}
+
+#ifdef HEAP_CHECKED
+void port_report_access(enum heap_fault fault, uintptr_t pointer, uintptr_t eip) {
+    report(fault, pointer, "accessed", eip);
+}
+#endif
 
 // ---- at exit ------------------------------------------------------------------------------------
 

@@ -56,6 +56,9 @@ static inline bool port_in_interrupt(void) { return false; }
 void granary_frames_back(uint32_t first, uint32_t count);
 #define port_frames_back granary_frames_back
 
+// "function+0x12", or file and offset where the function has no public name. Returns `to`.
+char *granary_caller_text(char *to, size_t room, uintptr_t caller);
+
 // ---- for malloc.c ------------------------------------------------------------------------------
 
 void granary_start(void); // once: window, settings, memory_init(). Before any second thread

@@ -25,3 +25,9 @@ bench: $(BENCH_PROGRAMS) $(BUILD)/host/libgranary.so $(BUILD)/hd.img
 .PHONY: bench-designs
 bench-designs: $(BENCH_PROGRAMS)
 	@$(PYTHON) bench/designs.py --build $(BUILD)/bench --replay $(BENCH_DIR)/replay
+
+#: make bench-checked  instructions of a pair in the fast build and in the checked one
+.PHONY: bench-checked
+bench-checked: $(BUILD)/hd.img
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/check CHECK=1 >/dev/null
+	@$(PYTHON) bench/checks.py $(BUILD)/hd.img $(BUILD)/check/hd.img

@@ -18,7 +18,7 @@ FUZZ_SANITIZE := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recov
 FUZZ_SRC_cmdline  := kernel/cmdline.c kernel/classes.c lib/print.c lib/string.c tests/fuzz/fuzz_cmdline.c
 FUZZ_FLAGS_cmdline := $(HOST_FLAGS_test_string)
 FUZZ_LEN_cmdline  := 600
-FUZZ_SRC_heap     := kernel/memory.c kernel/heapcheck.c tests/fuzz/fuzz_heap.c
+FUZZ_SRC_heap     := kernel/memory.c kernel/heapcheck.c kernel/heapwalk.c kernel/who.c tests/fuzz/fuzz_heap.c
 FUZZ_PLAIN_heap   := tests/host/heap_host.c lib/list.c
 FUZZ_FLAGS_heap   := $(HEAP_FLAGS)
 FUZZ_LIBS_heap    := -lcmocka

@@ -14,7 +14,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 HOST_CFLAGS := -std=gnu11 -g -O1 -Wall -Wextra -Werror $(SANITIZE) -I. -I$(BUILD)/gen
 
 # The heap over stand-in frames (tests/host/heap_host.h).
-HEAP_SRC   := kernel/memory.c kernel/heapcheck.c lib/list.c tests/host/heap_host.c
+HEAP_SRC   := kernel/memory.c kernel/heapcheck.c kernel/heapwalk.c kernel/who.c lib/list.c tests/host/heap_host.c
 HEAP_FLAGS := -DGRANARY_PORT='"tests/host/host_port.h"'
 
 HOST_SRC_test_bitmap        := lib/bitmap.c

@@ -2,7 +2,8 @@
 # translation unit; malloc.c includes the heap itself.
 
 GRANARY_DIR := $(BUILD)/host/libgranary.d
-GRANARY_SRC := tools/libgranary/malloc.c tools/libgranary/port.c kernel/heapcheck.c kernel/classes.c
+GRANARY_SRC := tools/libgranary/malloc.c tools/libgranary/port.c kernel/heapcheck.c kernel/heapwalk.c kernel/who.c \
+               kernel/classes.c
 GRANARY_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -fno-plt -fno-strict-aliasing -fno-common \
                   -fomit-frame-pointer -fno-stack-protector -fcf-protection=none \
                   -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free \
@@ -21,7 +22,20 @@ $(BUILD)/host/libgranary.so: $(GRANARY_OBJ)
 
 -include $(GRANARY_OBJ:.o=.d)
 
+# The same with the checks of kernel/checked.c between the heap and the program.
+CHECKED_SRC := $(GRANARY_SRC) tools/libgranary/checked_port.c
+CHECKED_OBJ := $(CHECKED_SRC:%.c=$(GRANARY_DIR)/checked/%.o)
+$(CHECKED_OBJ): $(GRANARY_DIR)/checked/%.o: %.c tools/mk/libgranary.mk | $(BUILD)/gen/boot_const.h
+	@mkdir -p $(@D)
+	@$(HOST_CC) $(GRANARY_CFLAGS) -DHEAP_CHECKED -MMD -MP -c $< -o $@
+
+$(BUILD)/host/libgranary-checked.so: $(CHECKED_OBJ)
+	@echo '  LD    $@'
+	@$(HOST_CC) $(GRANARY_LDFLAGS) -o $@ $(CHECKED_OBJ)
+
+-include $(CHECKED_OBJ:.o=.d)
+
 #: make libgranary     build/host/libgranary.so: the kernel's heap as malloc of a program (LD_PRELOAD)
 .PHONY: libgranary
-libgranary: $(BUILD)/host/libgranary.so
+libgranary: $(BUILD)/host/libgranary.so $(BUILD)/host/libgranary-checked.so
 e2e-test: libgranary

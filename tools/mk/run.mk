@@ -28,4 +28,4 @@ bochs-debug: $(BUILD)/hd.img $(BUILD)/kernel.sym
 
 help:
 	@sed -n 's/^#: //p' $(filter tools/mk/%,$(MAKEFILE_LIST))
-	@echo 'Variables: ARGS="..." the kernel command line, MEM=32 (MiB), ACCEL=tcg, CROSS=prefix-, CC=clang, OPT=-O0, BUILD=build'
+	@echo 'Variables: ARGS="..." the kernel command line, CHECK=1 the checked build, MEM=32 (MiB), ACCEL=tcg, CROSS=prefix-, CC=clang, OPT=-O0, BUILD=build'

@@ -1,0 +1,23 @@
+// heapwalk.h - every block that the heap has handed out, one after the other.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernel/memory.h"
+
+struct heap_block {
+    const struct arena *arena;
+    uint32_t block;  // number in its arena; 0 for a large area
+    uintptr_t start; // address of the first byte
+    size_t bytes;    // of the block, or of the area's frames
+};
+
+// Calls `visit` for each live block and large area, in the order of addresses. Records that are not
+// sound are passed over: heap_check() tells of them. The heap must stand still meanwhile: the
+// caller has locked it, or is alone; `visit` must not call the heap.
+void heap_for_each(void (*visit)(const struct heap_block *block, void *argument), void *argument);
+
+// The block or large area, live or not, that `address` lies in; false if none does, or if the
+// record that should tell is not sound. Reads records only, a bounded number.
+bool heap_block_at(uintptr_t address, struct heap_block *out);

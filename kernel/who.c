@@ -1,0 +1,133 @@
+// who.c - see who.h.
+//
+// A sentence is put together from left to right: which byte of what, in which frame, in what state;
+// in the checked build then what is known of its history. Everything comes from records beside the
+// frames, and a record that is not sound is not believed: the sentence says so.
+//
+// Shortcoming: in the fast build nobody writes down what size was asked for, and by whom.
+#include "kernel/who.h"
+
+#include <stdbool.h>
+
+#include "kernel/checked.h"
+#include "kernel/heapwalk.h"
+#include "kernel/memory.h"
+#include "kernel/port.h"
+#include "lib/print.h"
+#include "lib/string.h"
+
+// ---- the history of a block, in the checked build ----------------------------------------------
+
+#ifdef HEAP_CHECKED
+
+// Adds to a sentence; what does not fit is cut.
+static void add(char *to, size_t room, const char *text) {
+    size_t used = strlen(to);
+    ksnprintf(to + used, room - used, "%s", text);
+}
+
+// ", 24 bytes for thread main at demo_run+0x12, freed by thread b at worker+0x33"
+static void add_history(char *to, size_t room, const struct checked_tail *tail) {
+    char text[PORT_TEXT_MAX * 2 + 32], site[PORT_TEXT_MAX], thread[PORT_TEXT_MAX];
+    ksnprintf(text, sizeof text, ", %u bytes for %s at %s", (uint32_t)tail->size,
+              port_thread_text(thread, sizeof thread, tail->allocator),
+              port_caller_text(site, sizeof site, tail->allocated));
+    add(to, room, text);
+    if (!tail->freed) return;
+    ksnprintf(text, sizeof text, ", freed by %s at %s",
+              port_thread_text(thread, sizeof thread, tail->freer),
+              port_caller_text(site, sizeof site, tail->freed));
+    add(to, room, text);
+}
+
+static bool history_of(uintptr_t address, struct checked_tail *tail) {
+    return checked_facts(address, tail);
+}
+
+#else
+
+// Nobody has written it down.
+static void add_history(char *to, size_t room, const struct checked_tail *tail) {
+    (void)to, (void)room, (void)tail;
+}
+
+static bool history_of(uintptr_t address, struct checked_tail *tail) {
+    (void)address;
+    tail->freed = 0;
+    return false;
+}
+
+#endif
+
+// What memory.c holds for live, and somebody has freed, waits in the checked build's quarantine.
+static const char *live_text(bool known, const struct checked_tail *tail) {
+    return known && tail->freed ? "in quarantine" : "live";
+}
+
+// ---- which byte of what ------------------------------------------------------------------------
+
+static void who_small(char *to, size_t room, const struct heap_block *at, uintptr_t address) {
+    const struct arena *arena = at->arena;
+    const struct mem_block_desc *desc = arena->desc;
+    uint32_t frame = (uint32_t)(arena - heap.arena), into = (uint32_t)(address - at->start);
+    char offset[24] = "";
+    struct checked_tail tail;
+    bool known = history_of(address, &tail);
+    if (into != 0) ksnprintf(offset, sizeof offset, "byte %u of ", into);
+    bool free = at->block < arena->carved && (arena->map[at->block / 32] >> at->block % 32 & 1);
+    const char *state = at->block >= arena->carved ? "never handed out"
+                        : free                     ? "free"
+                                                   : live_text(known, &tail);
+    ksnprintf(to, room, "%sblock %u of the %u-byte arena %p, kernel_pool frame %u, %s", offset,
+              at->block, desc->block_size, (void *)arena->base, frame, state);
+    if (known && at->block < arena->carved) add_history(to, room, &tail);
+}
+
+static void who_large(char *to, size_t room, const struct heap_block *at, uintptr_t address) {
+    struct checked_tail tail;
+    bool known = history_of(address, &tail);
+    uint32_t frame = (uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT);
+    ksnprintf(to, room, "byte %u of the large area %p of %u frames, kernel_pool frame %u, %s",
+              (uint32_t)(address - at->start), (void *)at->start, at->arena->cnt, frame,
+              live_text(known, &tail));
+    if (known) add_history(to, room, &tail);
+}
+
+// The run handed out that holds `frame`, and is no arena: true if there is one.
+static bool held(uint32_t frame) {
+    const struct frame *record = mem_pool[POOL_KERNEL].frame;
+    uint32_t at = frame;
+    while (at > 0 && record[at].run == 0) at--;
+    return (record[at].run & FRAME_USED) && frame - at < FRAME_RUN(record[at].run);
+}
+
+// A frame in which no sound record has a block.
+static void who_frame(char *to, size_t room, uint32_t frame) {
+    const struct arena *arena = &heap.arena[frame];
+    if (arena->back / sizeof *arena <= frame) arena -= arena->back / sizeof *arena;
+    bool blank = !arena->desc && arena->head == 0 && arena->seal == 0;
+    if (!blank && !arena_sealed(arena)) {
+        ksnprintf(to, room, "an arena whose record was overwritten, kernel_pool frame %u", frame);
+    } else if (!blank && !arena->large) {
+        ksnprintf(to, room, "behind the last block of the %u-byte arena, kernel_pool frame %u",
+                  arena->desc->block_size, (uint32_t)(arena - heap.arena));
+    } else {
+        ksnprintf(to, room, "kernel_pool frame %u, %s", frame,
+                  held(frame) ? "held outside the heap" : "free or no memory");
+    }
+}
+
+char *heap_who(char *to, size_t room, uintptr_t address) {
+    struct heap_block at;
+    uintptr_t off = address - PORT_HEAP_BASE;
+    if (off >= (uintptr_t)heap.frames << PG_SHIFT) {
+        ksnprintf(to, room, "no frame of kernel_pool");
+    } else if (!heap_block_at(address, &at)) {
+        who_frame(to, room, (uint32_t)(off >> PG_SHIFT));
+    } else if (at.arena->large) {
+        who_large(to, room, &at, address);
+    } else {
+        who_small(to, room, &at, address);
+    }
+    return to;
+}

@@ -1,0 +1,19 @@
+// who.h - what an address belongs to, in one sentence; and what is still held, by whom.
+//
+// The same sentence stands in a `heap:` report, in a panic, at the prompt and in GDB.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Writes what `address` belongs to, e.g. "byte 5 of block 3 of the 32-byte arena 0x88012000,
+// kernel_pool frame 18, live" or "no frame of kernel_pool"; in the checked build also the size
+// asked for, by which thread and where, and who freed it. Returns `to`. Reads records only, never
+// what the address leads to. Any context; the heap unlocked.
+char *heap_who(char *to, size_t room, uintptr_t address);
+#define HEAP_WHO_MAX 320
+
+// Prints what is not freed: in the checked build a line for each place that allocated it, in the
+// fast build, which does not know places, one for each block size. Returns the number of blocks and
+// large areas. Any context but an interrupt handler; interrupts are off while it counts.
+uint32_t heap_leaks(void);
