@@ -418,6 +418,7 @@ static void complain(const char *invariant, const char *what, uintptr_t at) {
 
 // C1 and C2 for one block that is live to memory.c.
 static void check_block(const struct heap_block *block, void *argument) {
+    (void)argument;
     if (quarantined(block)) {
         uintptr_t at = freed_damage(block);
         if (at) complain("C2", "a freed block was written to", at);

@@ -36,7 +36,9 @@
 #include <stddef.h>
 
 #include "kernel/gdt.h"
+#include "kernel/layout.h"
 #include "kernel/panic.h"
+#include "kernel/who.h"
 #include "lib/page.h"
 #include "lib/x86.h"
 #include "thread/thread.h"
@@ -232,6 +234,11 @@ static noreturn void page_fault_panic(const struct interrupt_frame *frame) {
                       : address < PG_SIZE             ? "which is not mapped (a null pointer?)"
                                                       : "which is not mapped";
     if (owner) guard_panic(frame, owner, access, address);
+    if (address - HEAP_BASE < HEAP_WINDOW_BYTES) { // what it belongs to, as everywhere
+        char who[HEAP_WHO_MAX];
+        panic_at(frame, "page fault: %s %p, %s: %s", access, (void *)address, why,
+                 heap_who(who, sizeof who, address));
+    }
     panic_at(frame, "page fault: %s %p, %s", access, (void *)address, why);
 }
 

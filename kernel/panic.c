@@ -88,7 +88,7 @@ static void enter(void) {
 
 // The line that a runner looks for. In one piece, so that nothing comes between.
 static void headline(const char *format, va_list args) {
-    char text[256];
+    char text[512];
     kvsnprintf(text, sizeof text, format, args);
     kprintf("panic: %s (thread %s)\n", text, thread_name(thread_current()));
 }

@@ -18,6 +18,7 @@ HEAP_SRC   := kernel/memory.c kernel/heapcheck.c kernel/heapwalk.c kernel/who.c 
 HEAP_FLAGS := -DGRANARY_PORT='"tests/host/host_port.h"'
 
 HOST_SRC_test_bitmap        := lib/bitmap.c
+HOST_SRC_test_checked_random := kernel/checked.c $(HEAP_SRC)
 HOST_SRC_test_classes       := kernel/classes.c $(HEAP_SRC)
 HOST_SRC_test_cmdline       := kernel/cmdline.c kernel/classes.c lib/print.c lib/string.c
 HOST_SRC_test_exhaust       := $(HEAP_SRC)
@@ -37,6 +38,7 @@ HOST_SRC_test_plan          := kernel/plan.c kernel/memmap.c
 HOST_FLAGS_test_string := -fno-builtin $(foreach f,memcpy memmove memset memcmp strlen strnlen strcmp strncmp \
                           strchr strlcpy,-D$f=k_$f)
 
+HOST_FLAGS_test_checked_random := $(HEAP_FLAGS) -DHEAP_CHECKED
 HOST_FLAGS_test_classes     := $(HEAP_FLAGS)
 HOST_FLAGS_test_cmdline     := $(HOST_FLAGS_test_string)
 HOST_FLAGS_test_trace       := $(HOST_FLAGS_test_string)
@@ -58,11 +60,14 @@ $(BUILD)/host/$(1): $(call host_objects,$(1))
 
 $(BUILD)/host/$(1).d/%.o: %.c tools/mk/host.mk | $(BUILD)/gen/boot_const.h
 	@mkdir -p $$(@D)
-	@$(HOST_CC) $(HOST_CFLAGS) $(HOST_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+	@$(HOST_CC) $(HOST_CFLAGS) $$(HOST_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
 
 -include $(patsubst %.o,%.d,$(call host_objects,$(1)))
 endef
 $(foreach test,$(HOST_TESTS),$(eval $(call HOST_PROGRAM,$(test))))
+
+# In the checked build memory.c's calls have other names (kernel/checked.c has theirs).
+$(BUILD)/host/test_checked_random.d/kernel/memory.o: HOST_FLAGS_test_checked_random += -include kernel/checked_names.h
 
 #: make host-test      unit tests on this machine, under ASan and UBSan
 .PHONY: host-test
