@@ -1,28 +1,29 @@
 // checked.c - see checked.h: the sys_ calls of the checked build, over memory.c's.
 //
 // Theory. The heap itself finds every wrong pointer, in both builds. What it cannot find is a right
-// pointer used wrongly: written behind what was asked for, or after the free. So the checked build
-// gives every block a margin, and every freed block some time in which nobody may have it.
+// pointer used wrongly: written before or behind what was asked for, or after the free. So the
+// checked build gives every block a margin, and every freed block some time in which nobody may
+// have it.
 //
-//      p                    p + size                              end of the block
-//      +--------------------+-----------------+-------------------+
-//      | the caller's bytes | canary (1 .. )  | struct checked_tail |
-//      +--------------------+-----------------+-------------------+
+//      the heap's block         p                    p + size           its end
+//      +-----------------------+--------+--------------------+-----------------+
+//      | struct checked_record | canary | the caller's bytes | canary (1 .. )  |
+//      +-----------------------+--------+--------------------+-----------------+
 //
-//   - The canary starts at the byte behind the last one asked for, so that an overflow by one byte
-//     changes it, whatever size the block has.
+//   - The canary begins at the byte behind the last one asked for, and ends at the byte before the
+//     first: a write to either is seen, whatever size the block has.
 //   - The record says who asked and who freed. Its sum tells if it was written over.
 //   - A freed block is filled with poison and waits in a ring, the quarantine. When it leaves, all
 //     of it must still be poison. A freed large area is unmapped while it waits: a late access, to
 //     read or to write, faults at the very instruction.
 //   - With `guard` on the command line every block is a large area of its own, and ends where its
-//     last frame ends; the frame behind is not mapped. Thus every overflow that is longer than the
+//     last frame but one ends; the last is not mapped. Thus every overflow that is longer than the
 //     gap an alignment leaves, and every late access, faults at the instruction:
 //
-//      +---------------------+--------+--------------------+--------+- - - - - - - -+
-//      | struct checked_tail | canary | the caller's bytes | canary |  not mapped   |
-//      +---------------------+--------+--------------------+--------+- - - - - - - -+
-//      frame 0                        p                    0 .. 15   last frame
+//      +-----------------------+--------+--------------------+---------+- - - - - - - -+
+//      | struct checked_record | canary | the caller's bytes | canary  |  not mapped   |
+//      +-----------------------+--------+--------------------+---------+- - - - - - - -+
+//      frame 0                          p                    0 .. 15    the last frame
 //
 // How the two halves divide the work: memory.c knows which addresses are blocks and is asked first
 // (heap_classify); this file knows which of its blocks are the callers'. A block in quarantine is
@@ -39,8 +40,8 @@
 //
 // Shortcomings:
 //   - Reading past the end, and reading a freed small block, need `guard`.
-//   - A write that jumps over the canary and the record hits a neighbour and is found there, or
-//     not at all if it puts there what was there before.
+//   - A write that jumps over the canary hits a neighbour and is found there, or not at all if it
+//     hits the neighbour's bytes and not its margin.
 //   - After 256 further frees, or when memory is short, a freed block is anybody's again.
 //   - frame_alloc() has no margin: whole frames have nothing that could be one.
 #include "kernel/checked.h"
@@ -54,7 +55,6 @@
 // memory.c's, under the names that checked_names.h gives them there.
 void *heap_malloc(size_t size);
 void heap_free(void *p);
-void *heap_aligned_alloc(size_t alignment, size_t size);
 uint32_t heap_trim(void);
 
 #define CALLER ((uintptr_t)__builtin_return_address(0))
@@ -71,24 +71,24 @@ bool checked_guarded(void) { return guard; }
 
 // ---- a block's parts ----------------------------------------------------------------------------
 
-static struct checked_tail *tail_of(const struct heap_block *block) {
-    uintptr_t end = block->start + block->bytes - sizeof(struct checked_tail);
-    return (struct checked_tail *)(guard ? block->start : end);
+static struct checked_record *record_of(const struct heap_block *block) {
+    return (struct checked_record *)block->start;
 }
 
-// What lies between the record and the block's other end: the caller's bytes are somewhere in it.
+// The caller's bytes and both canaries lie between these.
 static uintptr_t room_start(const struct heap_block *block) {
-    return guard ? block->start + sizeof(struct checked_tail) : block->start;
+    return block->start + sizeof(struct checked_record);
 }
 static uintptr_t room_end(const struct heap_block *block) {
-    return block->start + block->bytes - (guard ? PG_SIZE : sizeof(struct checked_tail));
+    return block->start + block->bytes - (guard ? PG_SIZE : 0);
 }
 
 // Of every field and of the record's own address, so that no copy of a record is one. Multiplying
 // by an odd number loses nothing: any change of one field changes the sum.
-static uint32_t tail_sum(const struct checked_tail *tail, uintptr_t at) {
-    const uintptr_t field[] = {at,          tail->p,         tail->size, tail->allocated,
-                               tail->freed, tail->allocator, tail->freer};
+static uint32_t record_sum(const struct checked_record *record, uintptr_t at) {
+    const uintptr_t field[] = {
+        at,           record->p, record->size, record->allocated, record->freed, record->allocator,
+        record->freer};
     uint32_t sum = 0x811c9dc5;
     for (size_t i = 0; i < sizeof field / sizeof field[0]; i++) {
         sum = (sum ^ (uint32_t)field[i] ^ (uint32_t)((uint64_t)field[i] >> 32)) * 0x01000193;
@@ -97,16 +97,16 @@ static uint32_t tail_sum(const struct checked_tail *tail, uintptr_t at) {
 }
 
 // The record is as it was written, and this block's.
-static bool tail_sound(const struct heap_block *block) {
-    const struct checked_tail *tail = tail_of(block);
-    return tail->sum == tail_sum(tail, (uintptr_t)tail) && tail->p >= room_start(block) &&
-           tail->p < room_end(block) && tail->size < room_end(block) - tail->p + guard;
+static bool record_sound(const struct heap_block *block) {
+    const struct checked_record *record = record_of(block);
+    return record->sum == record_sum(record, (uintptr_t)record) && record->p >= room_start(block) &&
+           record->p < room_end(block) && record->size < room_end(block) - record->p + guard;
 }
 
-static void tail_write(const struct heap_block *block, struct checked_tail tail) {
-    struct checked_tail *to = tail_of(block);
-    tail.sum = tail_sum(&tail, (uintptr_t)to);
-    *to = tail;
+static void record_write(const struct heap_block *block, struct checked_record record) {
+    struct checked_record *to = record_of(block);
+    record.sum = record_sum(&record, (uintptr_t)to);
+    *to = record;
 }
 
 // The first byte of [from, to) that is not `value`; `to` if all are.
@@ -118,11 +118,11 @@ static uintptr_t first_other(uintptr_t from, uintptr_t to, uint8_t value) {
 // The first byte outside the caller's that was written to; 0 if none was. With an unsound record
 // that is the record.
 static uintptr_t margin_damage(const struct heap_block *block) {
-    const struct checked_tail *tail = tail_of(block);
-    if (!tail_sound(block)) return (uintptr_t)tail;
-    uintptr_t at = first_other(room_start(block), tail->p, CHECKED_CANARY);
-    if (at < tail->p) return at;
-    at = first_other(tail->p + tail->size, room_end(block), CHECKED_CANARY);
+    const struct checked_record *record = record_of(block);
+    if (!record_sound(block)) return (uintptr_t)record;
+    uintptr_t at = first_other(room_start(block), record->p, CHECKED_CANARY);
+    if (at < record->p) return at;
+    at = first_other(record->p + record->size, room_end(block), CHECKED_CANARY);
     return at < room_end(block) ? at : 0;
 }
 
@@ -131,9 +131,9 @@ static uintptr_t freed_damage(const struct heap_block *block) {
     if (block->arena->large) return 0; // unmapped: it would have faulted
     uintptr_t at = margin_damage(block);
     if (at) return at;
-    const struct checked_tail *tail = tail_of(block);
-    at = first_other(tail->p, tail->p + tail->size, CHECKED_POISON);
-    return at < tail->p + tail->size ? at : 0;
+    const struct checked_record *record = record_of(block);
+    at = first_other(record->p, record->p + record->size, CHECKED_POISON);
+    return at < record->p + record->size ? at : 0;
 }
 
 static void block_protect(const struct heap_block *block, bool absent) {
@@ -164,12 +164,12 @@ static bool has_room(const struct heap_block *block) {
     return waiting < CHECKED_QUARANTINE && frames_waiting + frames_of_area(block) <= share;
 }
 
-static bool enter(const struct heap_block *block, const struct checked_tail *tail) {
+static bool enter(const struct heap_block *block, const struct checked_record *record) {
     checked_state state = port_checked_lock();
     bool room = has_room(block);
     if (room) {
         uint32_t place = (oldest + waiting++) % CHECKED_QUARANTINE;
-        checked_quarantine[place] = (struct checked_freed){tail->p, *tail};
+        checked_quarantine[place] = (struct checked_freed){record->p, *record};
         frames_waiting += frames_of_area(block);
         if (block->arena->large) block_protect(block, true);
     }
@@ -207,18 +207,18 @@ static bool leave(uintptr_t caller) {
 
 // ---- allocation ---------------------------------------------------------------------------------
 
-// Where the caller's bytes go: as far back as they can under guard, so that what is behind them
-// faults; at the block's start else.
+// Where the caller's bytes go: right behind the record; under guard as far back as they can, so
+// that what is behind them faults.
 static uintptr_t place_bytes(const struct heap_block *block, size_t alignment, size_t size) {
-    if (!guard) return block->start;
-    return (room_end(block) - size) & ~(uintptr_t)(alignment - 1);
+    uintptr_t mask = ~(uintptr_t)(alignment - 1);
+    return guard ? (room_end(block) - size) & mask : (room_start(block) + alignment - 1) & mask;
 }
 
 // Bytes that the heap is asked for. Under guard more than any block has, so that it gives frames.
 static size_t gross(size_t alignment, size_t size) {
-    size_t bytes = size + sizeof(struct checked_tail) + 1;
+    size_t bytes = CHECKED_MARGIN + alignment - BLOCK_ALIGN + size;
     if (!guard) return bytes;
-    bytes += alignment + PG_SIZE;
+    bytes += PG_SIZE;
     return bytes > heap.block_max ? bytes : heap.block_max + 1;
 }
 
@@ -229,11 +229,10 @@ static void *take_once(size_t alignment, size_t size, uintptr_t caller) {
     struct heap_block block;
     uintptr_t p = 0;
     checked_state state = port_checked_lock();
-    void *start = guard || alignment <= BLOCK_ALIGN ? heap_malloc(bytes)
-                                                    : heap_aligned_alloc(alignment, bytes);
+    void *start = heap_malloc(bytes);
     if (start && heap_block_at((uintptr_t)start, &block)) {
         p = place_bytes(&block, alignment, size);
-        tail_write(&block, (struct checked_tail){p, size, caller, 0, port_thread(), 0, 0});
+        record_write(&block, (struct checked_record){p, size, caller, 0, port_thread(), 0, 0});
         memset((void *)room_start(&block), CHECKED_CANARY, p - room_start(&block));
         memset((void *)(p + size), CHECKED_CANARY, room_end(&block) - (p + size));
         uint32_t last = (uint32_t)((room_end(&block) - PORT_HEAP_BASE) >> PG_SHIFT);
@@ -249,8 +248,7 @@ static void *take(size_t alignment, size_t size, uintptr_t caller) {
         port_report(HEAP_FROM_INTERRUPT, 0, caller);
         return NULL;
     }
-    size_t more = gross(alignment, 0);
-    if (size == 0 || size > SIZE_MAX - more) return NULL;
+    if (size == 0 || size > SIZE_MAX - gross(alignment, 0)) return NULL;
     void *p = take_once(alignment, size, caller);
     while (!p && leave(caller)) p = take_once(alignment, size, caller);
     return p;
@@ -264,22 +262,33 @@ static void *take_fresh(size_t alignment, size_t size, uintptr_t caller) {
 
 // ---- free ---------------------------------------------------------------------------------------
 
+// What is wrong with p, in a block that is not live to memory.c: `fault` if p is what the block's
+// last owner had, or what its first would get.
+static enum heap_fault find_dead(uintptr_t p, const struct heap_block *block,
+                                 enum heap_fault fault) {
+    bool known = fault == HEAP_DOUBLE_FREE && record_sound(block);
+    uintptr_t right = known ? record_of(block)->p : place_bytes(block, BLOCK_ALIGN, 1);
+    return p == right ? fault : HEAP_INTERIOR_POINTER;
+}
+
 // What is wrong with p as the pointer of a living block; *block for HEAP_OK. Locked by its caller.
 static enum heap_fault find_live(uintptr_t p, struct heap_block *block) {
     struct arena *arena;
     uint32_t number;
-    enum heap_fault fault = heap_classify(p, &arena, &number);
-    bool area = guard && (fault == HEAP_OK || fault == HEAP_INTERIOR_POINTER);
-    if (fault != HEAP_OK && !area) return fault;
-    if (!heap_block_at(p, block)) return HEAP_INTERIOR_POINTER;
-    if (block->arena->large || !tail_sound(block)) {
+    if (!heap_block_at(p, block)) {
+        enum heap_fault fault = heap_classify(p, &arena, &number);
+        return fault == HEAP_OK ? HEAP_CORRUPT_ARENA : fault; // never HEAP_OK: no block is there
+    }
+    enum heap_fault fault = heap_classify(block->start, &arena, &number);
+    if (fault != HEAP_OK) return find_dead(p, block, fault);
+    if (block->arena->large || !record_sound(block)) {
         const struct checked_freed *freed = quarantined(block);
         if (freed) return freed->p == p ? HEAP_DOUBLE_FREE : HEAP_INTERIOR_POINTER;
     }
-    const struct checked_tail *tail = tail_of(block);
-    if (!tail_sound(block)) return HEAP_OK; // written over: what it was says nothing
-    if (tail->p != p) return HEAP_INTERIOR_POINTER;
-    return tail->freed ? HEAP_DOUBLE_FREE : HEAP_OK;
+    const struct checked_record *record = record_of(block);
+    if (!record_sound(block)) return HEAP_OK; // written over: what it was says nothing
+    if (record->p != p) return HEAP_INTERIOR_POINTER;
+    return record->freed ? HEAP_DOUBLE_FREE : HEAP_OK;
 }
 
 // What sys_free(p) finds: a fault, or in *damage the first byte of the margin that was written to.
@@ -293,7 +302,7 @@ static enum heap_fault examine(uintptr_t p, uintptr_t *damage, size_t *size) {
     enum heap_fault fault = find_live(p, &block);
     if (fault == HEAP_OK) {
         *damage = margin_damage(&block);
-        *size = tail_sound(&block) ? tail_of(&block)->size : room_end(&block) - p - !guard;
+        *size = record_sound(&block) ? record_of(&block)->size : room_end(&block) - p - !guard;
     }
     port_checked_unlock(state);
     return fault;
@@ -311,16 +320,16 @@ static bool accept(uintptr_t p, uintptr_t caller, size_t *size) {
 // Marks a living block as freed, by one thread of all that try. What was damaged is made good: it
 // has been reported.
 static enum heap_fault claim(uintptr_t p, size_t size, uintptr_t caller, struct heap_block *block,
-                             struct checked_tail *tail) {
+                             struct checked_record *record) {
     checked_state state = port_checked_lock();
     enum heap_fault fault = find_live(p, block);
     if (fault == HEAP_OK) {
-        bool sound = tail_sound(block);
-        *tail = (struct checked_tail){.p = p, .size = size};
-        if (sound) *tail = *tail_of(block);
-        tail->freed = caller;
-        tail->freer = port_thread();
-        tail_write(block, *tail);
+        bool sound = record_sound(block);
+        *record = (struct checked_record){.p = p, .size = size};
+        if (sound) *record = *record_of(block);
+        record->freed = caller;
+        record->freer = port_thread();
+        record_write(block, *record);
         memset((void *)room_start(block), CHECKED_CANARY, p - room_start(block));
         memset((void *)(p + size), CHECKED_CANARY, room_end(block) - (p + size));
     }
@@ -331,14 +340,14 @@ static enum heap_fault claim(uintptr_t p, size_t size, uintptr_t caller, struct 
 // Frees what accept() has let pass.
 static void give(uintptr_t p, size_t size, uintptr_t caller) {
     struct heap_block block;
-    struct checked_tail tail;
-    enum heap_fault fault = claim(p, size, caller, &block, &tail);
+    struct checked_record record;
+    enum heap_fault fault = claim(p, size, caller, &block, &record);
     if (fault != HEAP_OK) { // another thread was faster
         port_report(fault, p, caller);
         return;
     }
     if (!block.arena->large) memset((void *)p, CHECKED_POISON, size);
-    while (!enter(&block, &tail)) leave(caller);
+    while (!enter(&block, &record)) leave(caller);
 }
 
 // ---- the calls, with the promises of memory.h ---------------------------------------------------
@@ -394,14 +403,14 @@ uint32_t sys_trim(void) {
 
 // ---- what others ask ----------------------------------------------------------------------------
 
-bool checked_facts(uintptr_t address, struct checked_tail *out) {
+bool checked_facts(uintptr_t address, struct checked_record *out) {
     struct heap_block block;
     checked_state state = port_checked_lock();
     bool known = heap_block_at(address, &block);
     if (known) {
         const struct checked_freed *freed = quarantined(&block);
-        if (freed) *out = freed->tail;
-        else if ((known = tail_sound(&block))) *out = *tail_of(&block);
+        if (freed) *out = freed->record;
+        else if ((known = record_sound(&block))) *out = *record_of(&block);
     }
     port_checked_unlock(state);
     return known;
@@ -422,9 +431,9 @@ static void check_block(const struct heap_block *block, void *argument) {
     if (quarantined(block)) {
         uintptr_t at = freed_damage(block);
         if (at) complain("C2", "a freed block was written to", at);
-    } else if (!tail_sound(block) || !tail_of(block)->freed) { // freed: on its way in or out
+    } else if (!record_sound(block) || !record_of(block)->freed) { // freed: on its way in or out
         uintptr_t at = margin_damage(block);
-        if (at) complain("C1", "written past the end of a block", at);
+        if (at) complain("C1", "written before or behind a block", at);
     }
 }
 

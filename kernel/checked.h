@@ -1,4 +1,4 @@
-// checked.h - the checked build's heap: who asked for each block, what lies behind it, what became
+// checked.h - the checked build's heap: who asked for each block, what lies around it, what became
 // of it.
 //
 // `make CHECK=1` puts checked.c between memory.c and everybody else: the sys_ calls of memory.h are
@@ -13,26 +13,31 @@
 
 #include "kernel/memory.h"
 
-#define CHECKED_CANARY 0xca // what lies behind the bytes asked for
+#define CHECKED_CANARY 0xca // what lies before and behind the bytes asked for
 #define CHECKED_POISON 0xdf // what a freed block is filled with
 #define CHECKED_FRESH 0xf5  // what a new one is filled with, unless it is to be cleared
 
-// A block's record.
-struct checked_tail {
+// A block's record: its first bytes.
+struct checked_record {
     uintptr_t p;         // what the call returned
     size_t size;         // bytes asked for
     uintptr_t allocated; // address that the allocating call returned to
     uintptr_t freed;     // the freeing one; 0 while the block lives
     uint32_t allocator;  // numbers of the two threads
     uint32_t freer;
-    uint32_t sum; // of all the above: see tail_sum()
+    uint32_t sum; // of all the above: see record_sum()
 };
+
+// Bytes that the heap is asked for beside those that the caller wants: the record, up to the next
+// multiple of BLOCK_ALIGN, and the shortest canary. Larger alignments and `guard` take more.
+#define CHECKED_MARGIN \
+    ((sizeof(struct checked_record) + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN + 1)
 
 // Freed blocks that are kept from being handed out again, as a ring: the oldest leaves first.
 #define CHECKED_QUARANTINE 256u
 struct checked_freed {
-    uintptr_t p;              // 0: an unused place
-    struct checked_tail tail; // as it was at the free
+    uintptr_t p;                  // 0: an unused place
+    struct checked_record record; // as it was at the free
 };
 extern struct checked_freed checked_quarantine[CHECKED_QUARANTINE];
 
@@ -43,7 +48,7 @@ bool checked_guarded(void);
 
 // What is known of the block that `address` lies in: a copy of its record, while it lives or waits
 // in quarantine, and behind that until the block is handed out again. False: nothing. Any context.
-bool checked_facts(uintptr_t address, struct checked_tail *out);
+bool checked_facts(uintptr_t address, struct checked_record *out);
 
 // Walks all blocks: canaries of the living, poison of those in quarantine. Prints a line for each
 // of the first few that are damaged; returns how many are. Locks by itself.

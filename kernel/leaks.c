@@ -39,11 +39,11 @@ static void count(const struct heap_block *block, void *argument) {
     uintptr_t key = block->arena->large ? 0 : block->bytes;
     size_t bytes = block->bytes;
 #ifdef HEAP_CHECKED
-    struct checked_tail tail;
-    if (!checked_facts(block->start, &tail)) return; // being handed out, or written over
-    if (tail.freed) return;                          // in quarantine
-    key = tail.allocated;
-    bytes = tail.size;
+    struct checked_record record;
+    if (!checked_facts(block->start, &record)) return; // being handed out, or written over
+    if (record.freed) return;                          // in quarantine
+    key = record.allocated;
+    bytes = record.size;
 #endif
     struct held *row = row_of(key);
     row->blocks++;

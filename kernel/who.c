@@ -26,42 +26,42 @@ static void add(char *to, size_t room, const char *text) {
     ksnprintf(to + used, room - used, "%s", text);
 }
 
-// ", 24 bytes for thread main at demo_run+0x12, freed by thread b at worker+0x33"
-static void add_history(char *to, size_t room, const struct checked_tail *tail) {
-    char text[PORT_TEXT_MAX * 2 + 32], site[PORT_TEXT_MAX], thread[PORT_TEXT_MAX];
-    ksnprintf(text, sizeof text, ", %u bytes for %s at %s", (uint32_t)tail->size,
-              port_thread_text(thread, sizeof thread, tail->allocator),
-              port_caller_text(site, sizeof site, tail->allocated));
+// ", 24 bytes from 0x88000020 for thread main at demo_run+0x12, freed by thread b at worker+0x33"
+static void add_history(char *to, size_t room, const struct checked_record *record) {
+    char text[PORT_TEXT_MAX * 2 + 64], site[PORT_TEXT_MAX], thread[PORT_TEXT_MAX];
+    ksnprintf(text, sizeof text, ", %u bytes from %p for %s at %s", (uint32_t)record->size,
+              (void *)record->p, port_thread_text(thread, sizeof thread, record->allocator),
+              port_caller_text(site, sizeof site, record->allocated));
     add(to, room, text);
-    if (!tail->freed) return;
+    if (!record->freed) return;
     ksnprintf(text, sizeof text, ", freed by %s at %s",
-              port_thread_text(thread, sizeof thread, tail->freer),
-              port_caller_text(site, sizeof site, tail->freed));
+              port_thread_text(thread, sizeof thread, record->freer),
+              port_caller_text(site, sizeof site, record->freed));
     add(to, room, text);
 }
 
-static bool history_of(uintptr_t address, struct checked_tail *tail) {
-    return checked_facts(address, tail);
+static bool history_of(uintptr_t address, struct checked_record *record) {
+    return checked_facts(address, record);
 }
 
 #else
 
 // Nobody has written it down.
-static void add_history(char *to, size_t room, const struct checked_tail *tail) {
-    (void)to, (void)room, (void)tail;
+static void add_history(char *to, size_t room, const struct checked_record *record) {
+    (void)to, (void)room, (void)record;
 }
 
-static bool history_of(uintptr_t address, struct checked_tail *tail) {
+static bool history_of(uintptr_t address, struct checked_record *record) {
     (void)address;
-    tail->freed = 0;
+    record->freed = 0;
     return false;
 }
 
 #endif
 
 // What memory.c holds for live, and somebody has freed, waits in the checked build's quarantine.
-static const char *live_text(bool known, const struct checked_tail *tail) {
-    return known && tail->freed ? "in quarantine" : "live";
+static const char *live_text(bool known, const struct checked_record *record) {
+    return known && record->freed ? "in quarantine" : "live";
 }
 
 // ---- which byte of what ------------------------------------------------------------------------
@@ -71,26 +71,26 @@ static void who_small(char *to, size_t room, const struct heap_block *at, uintpt
     const struct mem_block_desc *desc = arena->desc;
     uint32_t frame = (uint32_t)(arena - heap.arena), into = (uint32_t)(address - at->start);
     char offset[24] = "";
-    struct checked_tail tail;
-    bool known = history_of(address, &tail);
+    struct checked_record record;
+    bool known = history_of(address, &record);
     if (into != 0) ksnprintf(offset, sizeof offset, "byte %u of ", into);
     bool free = at->block < arena->carved && (arena->map[at->block / 32] >> at->block % 32 & 1);
     const char *state = at->block >= arena->carved ? "never handed out"
                         : free                     ? "free"
-                                                   : live_text(known, &tail);
+                                                   : live_text(known, &record);
     ksnprintf(to, room, "%sblock %u of the %u-byte arena %p, kernel_pool frame %u, %s", offset,
               at->block, desc->block_size, (void *)arena->base, frame, state);
-    if (known && at->block < arena->carved) add_history(to, room, &tail);
+    if (known && at->block < arena->carved) add_history(to, room, &record);
 }
 
 static void who_large(char *to, size_t room, const struct heap_block *at, uintptr_t address) {
-    struct checked_tail tail;
-    bool known = history_of(address, &tail);
+    struct checked_record record;
+    bool known = history_of(address, &record);
     uint32_t frame = (uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT);
     ksnprintf(to, room, "byte %u of the large area %p of %u frames, kernel_pool frame %u, %s",
               (uint32_t)(address - at->start), (void *)at->start, at->arena->cnt, frame,
-              live_text(known, &tail));
-    if (known) add_history(to, room, &tail);
+              live_text(known, &record));
+    if (known) add_history(to, room, &record);
 }
 
 // The run handed out that holds `frame`, and is no arena: true if there is one.

@@ -323,7 +323,7 @@ def test_checked_library_finds_the_fault(run, program, case):
     line = re.fullmatch(r"heap: ([a-z ]+): (0x[0-9a-f]+): (.+); (called|accessed) from (\S+), thread \d+\n", done.err)
     assert line, done
     assert (line[1], int(line[2], 16)) == (FAULTS[case], int(done.out, 16))
-    assert re.search(r", \d+ bytes for thread \d+ at \S*faults\+0x", line[3])
+    assert re.search(r", \d+ bytes from 0x[0-9a-f]+ for thread \d+ at \S*faults\+0x", line[3])
     assert ("freed by thread" in line[3]) == (FAULTS[case] == "use after free")
     assert_sound(done, "faults", reports=1)
     twin = run([program("faults"), case, "fixed"], checked=True)

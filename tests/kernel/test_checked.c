@@ -61,14 +61,24 @@ KTEST(checked_overflow_twin) {
     }
 }
 
-// So much that the record behind the canary is gone, too: still one report, and the block is freed.
-KTEST(checked_overflow_over_the_record) {
-    if (checked_guarded()) return; // the record is before the block there
+// The byte before the first.
+KTEST(checked_underflow_by_one) {
+    for (size_t i = 0; i < SIZES; i++) {
+        char *p = sys_malloc(sizes[i]);
+        KNEED(p != NULL);
+        poke(p - 1, 1);
+        KREPORT(HEAP_OVERFLOW, p - 1, sys_free(p));
+    }
+}
+
+// So much that the record before the canary is gone, too: still one report, and the block is freed.
+KTEST(checked_underflow_over_the_record) {
     char *p = sys_malloc(100);
     KNEED(p != NULL);
-    memset(p, 0x11, 100);
-    for (size_t i = 100; i < 128; i++) poke(p + i, 0x11);
-    KREPORT(HEAP_OVERFLOW, p + 128 - sizeof(struct checked_tail), sys_free(p));
+    uintptr_t frame = (uintptr_t)p & ~(uintptr_t)(PG_SIZE - 1);
+    char *start = checked_guarded() ? (char *)frame : p - 32; // where the record is
+    for (char *at = start; at < p; at++) poke(at, 0x11);
+    KREPORT(HEAP_OVERFLOW, start, sys_free(p));
     KREPORT(HEAP_DOUBLE_FREE, p, sys_free(p));
 }
 
@@ -311,15 +321,16 @@ KTEST(checked_who_names_both_sites) {
     void *keep = sys_malloc(24), *p = allocate_here(); // `keep`: the arena stays open
     KNEED(keep != NULL && p != NULL);
     heap_who(who, sizeof who, (uintptr_t)p);
-    KCHECK(ktest_contains(who, ", live, 24 bytes for thread main at allocate_here+"));
+    KCHECK(ktest_contains(who, ", live, 24 bytes from 0x"));
+    KCHECK(ktest_contains(who, " for thread main at allocate_here+"));
     KCHECK(!ktest_contains(who, "freed by"));
     free_there(p);
     heap_who(who, sizeof who, (uintptr_t)p);
-    KCHECK(ktest_contains(who, ", in quarantine, 24 bytes for thread main at allocate_here+"));
+    KCHECK(ktest_contains(who, ", in quarantine, 24 bytes from 0x"));
     KCHECK(ktest_contains(who, ", freed by thread main at free_there+"));
     sys_trim();
     heap_who(who, sizeof who, (uintptr_t)p);
-    KCHECK(checked_guarded() || ktest_contains(who, ", free, 24 bytes for thread main at "));
+    KCHECK(checked_guarded() || ktest_contains(who, ", free, 24 bytes from 0x"));
     KCHECK(checked_guarded() || ktest_contains(who, ", freed by thread main at free_there+"));
     sys_free(keep);
 }
