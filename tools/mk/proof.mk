@@ -47,3 +47,15 @@ SOAK_THREADS ?= 64
 soak: $(BUILD)/hd.img
 	@$(PYTHON) tools/run.py --emulator qemu --image $(BUILD)/hd.img --mem 256 --timeout 36000 \
 	    --args "batch demo=no hz=1000 soak=$(SOAK_OPS),$(SOAK_THREADS)"
+
+#: make soak-host      SOAK_HOST_OPS=1000000000 of them on this machine, two times: the hashes must agree
+SOAK_HOST_OPS ?= 1000000000
+SOAK_HOST := $(BUILD)/host/soak_heap
+SOAK_HOST_SRC := tests/host/soak_heap.c kernel/soak.c $(HEAP_SRC)
+$(SOAK_HOST): $(SOAK_HOST_SRC) $(wildcard kernel/*.h) tools/mk/proof.mk | $(BUILD)/gen/boot_const.h
+	@mkdir -p $(@D)
+	@$(HOST_CC) -std=gnu11 -g -O2 -Wall -Wextra -Werror -I. -I$(BUILD)/gen $(HEAP_FLAGS) $(SOAK_HOST_SRC) -lcmocka -o $@
+.PHONY: soak-host
+soak-host: $(SOAK_HOST)
+	@first=$$($(SOAK_HOST) $(SOAK_HOST_OPS)) && echo "$$first" && again=$$($(SOAK_HOST) $(SOAK_HOST_OPS)) && echo "$$again" && \
+	    test "$$first" = "$$again" || { echo 'soak-host: FAILED'; exit 1; }
