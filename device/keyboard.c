@@ -50,13 +50,17 @@ static void (*receiver)(char c);
 // was the last code, which belongs to the next one.
 static bool shift, ctrl, caps, extended;
 
-// The keys that terminals have a sequence for: up, down, right, left, Home, End (ECMA-48, 8.3: CUU
-// and its kin; the last two as xterm sends them). Others are dropped, the numeric pad's Enter too.
+// The keys that terminals have a sequence for: up, down, right, left, Home, End, Delete (ECMA-48,
+// 8.3: CUU and its kin; Home and End as xterm sends them). Others are dropped, the numeric pad's
+// Enter too.
 static void extended_key(uint8_t code) {
     static const struct {
         uint8_t code;
         char final;
     } keys[] = {{0x48, 'A'}, {0x50, 'B'}, {0x4d, 'C'}, {0x4b, 'D'}, {0x47, 'H'}, {0x4f, 'F'}};
+    if (code == 0x53) { // Delete, as the VT220 has it
+        for (const char *c = "\033[3~"; *c; c++) receiver(*c);
+    }
     for (unsigned i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (keys[i].code != code) continue;
         receiver('\033');

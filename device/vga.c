@@ -96,6 +96,18 @@ static void colour_select(unsigned number) {
         colour = (uint8_t)((colour & 0xf0) | 8 | vga_colour[number - 90]);
 }
 
+static void clear(unsigned from, unsigned to) {
+    for (unsigned i = from; i < to; i++) cells[i] = cell_of(' ');
+}
+
+// CUP without numbers, ED and EL (ECMA-48, 8.3.21, 8.3.39, 8.3.41): what a line editor and a live
+// picture need.
+static void move_or_clear(char c) {
+    if (c == 'H') cursor = 0;
+    else if (c == 'J') clear(parameter == 2 ? 0 : cursor, CELLS);
+    else if (c == 'K') clear(cursor, cursor - cursor % COLUMNS + COLUMNS);
+}
+
 // A sequence ends with its final byte, '@' and above (ECMA-48, 5.4), whatever it was: an unknown
 // one must not leave its rest on the screen. The modulus only keeps the number from growing for
 // ever: no number of four digits means anything.
@@ -107,6 +119,7 @@ static void put_sequence(char c) {
         parameter = 0;
         if (c == 'm') state = TEXT;
     } else if (c >= '@') { // any other sequence ends here
+        move_or_clear(c);
         state = TEXT;
     }
 }

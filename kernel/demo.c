@@ -31,6 +31,7 @@
 
 #include "kernel/heapcheck.h"
 #include "kernel/heapwalk.h"
+#include "kernel/magic.h"
 #include "kernel/memory.h"
 #include "lib/print.h"
 #include "thread/sync.h"
@@ -259,6 +260,7 @@ bool demo_run(void) {
     sema_init(&go_on, 0);
     sys_trim(); // empty arenas of earlier work would count as frames that are missing
     look(&before);
+    magic_stop(); // the first allocations, step by step
     uint32_t started = workers_start();
     for (uint32_t i = 0; i < started; i++) sema_down(&holding);
     look(&at_work);

@@ -4,6 +4,7 @@
 // an argument. Interrupts stay off until the last line of start_up().
 #include "kernel/bench.h"
 #include "kernel/bootinfo.h"
+#include "kernel/bugs.h"
 #include "kernel/checked_port.h"
 #include "kernel/classes.h"
 #include "kernel/cmdline.h"
@@ -12,9 +13,11 @@
 #include "kernel/heapcheck.h"
 #include "kernel/interrupt.h"
 #include "kernel/layout.h"
+#include "kernel/magic.h"
 #include "kernel/memmap.h"
 #include "kernel/memory.h"
 #include "kernel/paging.h"
+#include "kernel/nextboot.h"
 #include "kernel/panic.h"
 #include "kernel/plan.h"
 #include "kernel/port_kernel.h"
@@ -28,6 +31,7 @@
 #include "device/console.h"
 #include "device/timer.h"
 #include "lib/print.h"
+#include "lib/string.h"
 #include "lib/x86.h"
 #include "tests/kernel/ktest.h"
 #include "thread/thread.h"
@@ -52,13 +56,21 @@ static void boot_info_check(void) {
 }
 
 static void options_read(void) {
-    const char *text = P2V(CMDLINE_ADDR);
+    static char text[CMDLINE_BYTES + NEXTBOOT_MAX + 2]; // what does not fit, cmdline_parse() names
+    char once[NEXTBOOT_MAX + 1];
+    strlcpy(text, P2V(CMDLINE_ADDR), CMDLINE_BYTES);
+    if (nextboot_take(once, sizeof once)) {
+        kprintf("for this boot only: %s\n", once);
+        strlcpy(text + strlen(text), " ", 2);
+        strlcpy(text + strlen(text), once, sizeof once);
+    }
     kprintf("command line: %s\n", text[0] ? text : "(empty)");
     cmdline_parse(text, &options);
     for (uint32_t i = 0; i < options.problem_count; i++)
         kprintf("cmdline: %s\n", options.problem[i]);
     if (options.problem_more) kprintf("cmdline: %u more\n", options.problem_more);
     heap_report_panics(options.heap_panic);
+    magic_breaks = options.magic_break;
 }
 
 // The firmware's entries as they are, then what they come to.
@@ -174,6 +186,7 @@ noreturn void kmain(void) {
     bool good = true;
     if (options.test) power_off(ktest_run(options.test) == 0 ? EXIT_PASSED : EXIT_FAILED);
     if (options.demo) good = demo_run();
+    if (options.bugs) good = bugs_boot(options.bugs, options.bugs_fixed) && good;
     if (options.bench) good = bench_run() && good;
     uint32_t hash; // in the line that soak_run() prints, too
     if (options.soak)

@@ -23,6 +23,7 @@
 #include <stddef.h>
 
 #include "kernel/interrupt.h"
+#include "kernel/magic.h"
 #include "kernel/paging.h"
 #include "kernel/power.h"
 #include "kernel/symbol.h"
@@ -91,6 +92,7 @@ static void headline(const char *format, va_list args) {
     char text[512];
     kvsnprintf(text, sizeof text, format, args);
     kprintf("panic: %s (thread %s)\n", text, thread_name(thread_current()));
+    magic_stop(); // what is wrong is known by now, and the machine still as it was
 }
 
 // The trace starts in panic() itself, at its caller's address.

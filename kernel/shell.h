@@ -1,7 +1,29 @@
-// shell.h - the prompt: a line at a time from the console, looked up in a table of commands.
+// shell.h - the prompt: reads a line, runs a command, for ever.
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdnoreturn.h>
 
-// Reads and obeys in the calling thread; other threads go on meanwhile.
-noreturn void shell_run(void); // until `halt` or `reboot`. Threads only
+// Prints a prompt, reads a line from the console (screen or serial line), runs it. Threads only.
+noreturn void shell_run(void);
+
+// ---- for shell.c and commands.c -----------------------------------------------------------------
+
+// A row of the table of commands. All of it is text of the image: nothing is owned.
+struct command {
+    const char *name;
+    const char *arguments;    // for the usage line, "" if it takes none
+    int words_min, words_max; // with the name
+    // False: a wrong word, and the usage line is to be shown. word[0] is the name; the words are on
+    // the shell's stack.
+    bool (*run)(int words, char **word);
+    const char *help; // for the list that `help` prints
+    const char *const
+        *values; // what its first argument may be, for completion; NULL-ended, or NULL
+};
+extern const struct command shell_commands[];
+extern const uint32_t shell_command_count;
+
+// "granary> " for the one who wants to print it: a command that took the screen.
+#define SHELL_PROMPT "granary> "

@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 // Writes what `address` belongs to, e.g. "byte 5 of block 3 of the 32-byte arena 0x88012000,
-// kernel_pool frame 18, live" or "no frame of kernel_pool"; in the checked build also the size
-// asked for and the pointer it was given for, by which thread and where, and who freed it. Returns `to`. Reads records only, never
-// what the address leads to. Any context; the heap unlocked.
+// kernel_pool frame 18, live" or "no frame of kernel_pool"; in the checked build also what was
+// asked for and the pointer it was given for, by which thread and where, and who freed it. Returns
+// `to`. Reads records only, never what the address leads to. Any context; the heap unlocked.
 char *heap_who(char *to, size_t room, uintptr_t address);
 #define HEAP_WHO_MAX 320
 

@@ -81,13 +81,14 @@ def qemu_option_path(path):
     return path.replace(",", ",,")
 
 
-def qemu_command(image, mem, accel="tcg", icount=False, disk2=None):
-    """QEMU's command line without a console; the caller adds -serial or -chardev."""
+def qemu_command(image, mem, accel="tcg", icount=False, disk2=None, reboots=False):
+    """QEMU's command line without a console; the caller adds -serial or -chardev. `reboots`: a restart of the machine
+    is one, and not the end of the run (where nobody watches, a triple fault must not start it again for ever)."""
     drive = "format=raw,if=ide,snapshot=on,index=%d,file=%s"
     command = [find_program(PROGRAM["qemu"]), "-accel", accel, "-m", str(mem),
                "-drive", drive % (0, qemu_option_path(image)),
                "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
-               "-display", "none", "-nic", "none", "-no-reboot"]
+               "-display", "none", "-nic", "none"] + ([] if reboots else ["-no-reboot"])
     if disk2:
         command += ["-drive", drive % (1, qemu_option_path(disk2))]
     if icount:

@@ -226,7 +226,7 @@ def run_on_terminal(opt, command, console_path, errors_path, master):
 def build_command(opt, folder, image, console_path):
     """The emulator's command line, and for an interactive Bochs the master end of its serial line."""
     if opt.emulator == "qemu":
-        command = emu.qemu_command(image, opt.mem, opt.accel, opt.icount, opt.disk2)
+        command = emu.qemu_command(image, opt.mem, opt.accel, opt.icount, opt.disk2, reboots=opt.interactive)
         path = emu.qemu_option_path(console_path)
         if opt.interactive:
             return command + ["-chardev", f"stdio,id=console,mux=on,signal=off,logfile={path}",

@@ -11,7 +11,7 @@
 FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 10
 FUZZ_DIR := $(BUILD)/fuzz
-FUZZ_NAMES := cmdline heap memmap trace
+FUZZ_NAMES := cmdline heap memmap shell trace
 FUZZ_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -I. -I$(BUILD)/gen
 FUZZ_SANITIZE := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
@@ -26,6 +26,9 @@ FUZZ_LEN_heap     := 4096
 FUZZ_SRC_memmap   := kernel/memmap.c
 FUZZ_PLAIN_memmap := tests/fuzz/fuzz_memmap.c
 FUZZ_LEN_memmap   := 1280
+FUZZ_SRC_shell    := kernel/lineedit.c kernel/words.c lib/string.c tests/fuzz/fuzz_shell.c
+FUZZ_FLAGS_shell  := $(HOST_FLAGS_test_string)
+FUZZ_LEN_shell    := 512
 FUZZ_SRC_trace    := kernel/trace.c lib/print.c lib/string.c tests/fuzz/fuzz_trace.c
 FUZZ_FLAGS_trace  := $(HOST_FLAGS_test_string)
 FUZZ_LEN_trace    := 4096
@@ -54,7 +57,7 @@ fuzz-afl-$(1): $(FUZZ_DIR)/afl_$(1)
 endef
 $(foreach name,$(FUZZ_NAMES),$(eval $(call FUZZ_PROGRAM,$(name))))
 
-#: make fuzz           libFuzzer on heap, memory map, traces, command line: FUZZ_SECONDS=10 each; fuzz-heap for one
+#: make fuzz           libFuzzer on heap, memory map, traces, command line, prompt: FUZZ_SECONDS=10 each; fuzz-heap for one
 #: make fuzz-afl       the same by AFL++ (setup.sh --proof)
 .PHONY: fuzz fuzz-afl
 fuzz: $(FUZZ_NAMES:%=$(FUZZ_DIR)/fuzz_%)

@@ -1,0 +1,45 @@
+// bugs.h - the bug museum: faults that real kernels had, each committed for real on request.
+//
+// `bugs N` at the prompt, or bugs=N on the command line. Each ends in its own report; behind the
+// ones that can be survived the kernel is as it was before. `fixed` runs the same code without the
+// fault, which must stay silent. docs/bugs/ has a page for each.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/memory.h"
+
+uint32_t bugs_count(void);
+void bugs_list(void); // a line for each
+
+// Commits bug `n`, 1 .. bugs_count(). Prints what comes of it, then "bugs: N NAME: as planned" if
+// that is what the page promises, else "bugs: N NAME: NOT SEEN"; with `fixed` "silent, as it should
+// be" if there was nothing to report. True for the first and the third. Does not return from those
+// that end in a panic. Threads only; nobody else should use the heap meanwhile.
+bool bugs_run(uint32_t n, bool fixed);
+// bugs=N or BUGS_ALL (kernel/cmdline.h): one of them, or all that can be survived. A number that is
+// none is said to be, and false.
+bool bugs_boot(uint32_t n, bool fixed);
+
+// ---- for bugs.c and its rooms, bugs_heap.c, bugs_use.c, bugs_kernel.c ---------------------------
+
+// The three builds that see different things: index of bug.report.
+enum bug_build { BUG_FAST, BUG_CHECKED, BUG_GUARD, BUG_BUILDS };
+
+struct bug {
+    const char *name;
+    const char *what; // for the list
+    // The fault, or its twin. Prints a line "bug: ..." for what only it can see. True: what it saw
+    // is what was to be expected; false: not.
+    bool (*commit)(bool fixed);
+    enum heap_fault report[BUG_BUILDS]; // the heap's, one and no more; HEAP_OK: none
+    bool panics;                        // ends in a panic
+};
+
+extern const struct bug heap_bugs[], use_bugs[], kernel_bugs[];
+extern const uint32_t heap_bug_count, use_bug_count, kernel_bug_count;
+
+enum bug_build bugs_build(void); // which of the three runs
+// What an exhibit saw, in a line "bug: WHAT" if it was there; returns `there`, for the verdict.
+bool bugs_saw(bool there, const char *what);

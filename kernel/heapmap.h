@@ -1,0 +1,34 @@
+// heapmap.h - the pools as a picture of coloured cells, for `map` and `watch`.
+#pragma once
+
+#include <stdint.h>
+
+#include "kernel/memory.h"
+
+enum map_kind {
+    MAP_HOLE,    // no memory: a hole of the memory map
+    MAP_FREE,    // nobody's
+    MAP_SMALL,   // an arena of blocks
+    MAP_LARGE,   // a large area
+    MAP_OTHER,   // handed out by frame_alloc(): stacks, and whoever else asked
+    MAP_CORRUPT, // a record that is not sound
+    MAP_KINDS
+};
+
+// What some frames in a row are used for. Where several kinds share a cell it shows the one with
+// the most frames of those that are in use, so that nothing in use is hidden by what is free.
+struct map_cell {
+    uint8_t kind;    // enum map_kind
+    uint8_t eighths; // 1 .. 8: of its blocks that live (small arenas), or of its frames in use
+};
+
+// Fills cells[0 .. count - 1], each for *frames_per_cell frames (the last one for the rest), from
+// the pool's first frame on; returns how many cells that takes, at most `count` (count > 0). Reads
+// records only, each once: works when they are broken. Interrupts are off meanwhile. Any context.
+uint32_t heapmap_fill(enum pool_id pool, struct map_cell *cells, uint32_t count,
+                      uint32_t *frames_per_cell);
+
+// Prints both pools, at most 20 lines of 64 cells and text, in colours of ANSI (ECMA-48, 8.3.117):
+// a terminal and the screen show the same. Threads only: it uses 2 KiB that are not on the stack,
+// one caller at a time.
+void heapmap_print(void);

@@ -1,0 +1,4 @@
+// magic.c - see magic.h.
+#include "kernel/magic.h"
+
+bool magic_breaks;

@@ -1,0 +1,374 @@
+"""The prompt: every command, its usage line, editing, history, completion; on the serial line and by the keyboard."""
+
+import re
+import subprocess
+import time
+
+import pexpect
+import pytest
+
+PROMPT = "granary> "
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+@pytest.fixture(scope="module")
+def _console(request):
+    """One machine for most tests; the demonstration would only take time."""
+    import conftest  # pylint: disable=import-outside-toplevel
+    console = pexpect.spawn(conftest.PYTHON, [
+        f"{conftest.ROOT}/tools/run.py", "--interactive", "--image", f"{conftest.E2E}/hd.img", "--args=demo=no"],
+        cwd=conftest.ROOT, timeout=30, encoding="utf-8")
+    console.expect_exact(PROMPT)
+    yield console
+    console.send("\x15halt\r")
+    console.expect_exact("granary: halt passed")
+    console.expect(pexpect.EOF)
+    console.close()
+    assert console.exitstatus == 0
+
+
+@pytest.fixture
+def ask(_console):
+    """ask(LINE): what the command printed, as lines, without the echo."""
+    def run(line):
+        _console.send(line + "\r")
+        _console.expect_exact("\n")  # the end of the echo
+        _console.expect_exact(PROMPT)
+        return ANSI.sub("", _console.before).replace("\r", "").split("\n")[:-1]
+    return run
+
+
+# ---- commands -------------------------------------------------------------------------------------------------------
+
+COMMANDS = ("help mem pools descs arenas map watch who peek malloc free realloc check leaks trace test bugs classes "
+            "replay ps halt reboot").split()
+
+
+def test_help_lists_every_command(ask):
+    assert [line.split()[0] for line in ask("help")] == COMMANDS
+
+
+WRONG = ["who", "who x", "who 0x", "who 0x123456789", "who 1 2", "peek", "peek x", "peek 1 0", "peek 1 513", "malloc",
+         "malloc -1", "malloc 4294967296", "malloc 1k", "free", "free p", "free 0x80000000 2", "realloc", "realloc 1",
+         "realloc 1 x", "mem 1", "pools x", "descs 16", "arenas x", "arenas 16 32", "map 1", "watch x", "watch 1 2",
+         "watch 99999", "check 1", "leaks 1", "trace yes", "trace on off", "test a b", "bugs 0", "bugs 99", "bugs x",
+         "bugs 1 broken", "classes 17", "classes 16 32", "replay x", "ps -a", "halt now", "reboot 1",
+         "mem a b c d e f g h i"]
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_wrong_words_are_a_usage_line(ask, line):
+    """Nothing is half obeyed."""
+    assert ask(line)[-1].startswith(f"usage: {line.split()[0]}")
+
+
+def test_an_unknown_command_is_named(ask):
+    assert ask("allocate 12") == ["unknown command 'allocate': try help"]
+    assert ask("") == [] and ask("   ") == []
+
+
+def test_malloc_who_free(ask):
+    answer = ask("malloc 24")
+    assert len(answer) == 1
+    match = re.fullmatch(
+        r"(0x[0-9a-f]{8}): (block \d+ of the 32-byte arena 0x[0-9a-f]{8}, kernel_pool frame \d+, live)", answer[0])
+    assert match, answer
+    pointer, sentence = match.groups()
+    assert ask(f"who {pointer}") == [f"{pointer}: {sentence}"]
+    assert ask(f"who {int(pointer, 16)}") == [f"{pointer}: {sentence}"]
+    assert ask(f"who {int(pointer, 16) + 5:#x}")[0].endswith(": byte 5 of " + sentence)
+    assert ask(f"free {pointer}") == []
+    assert ask(f"who {pointer}") == [f"{pointer}: {sentence[:-4]}free"]
+    report = ask(f"free {pointer}")
+    assert len(report) == 1
+    assert report[0].startswith(f"heap: double free: {pointer}: {sentence[:-4]}free; called from run_free+0x")
+    assert report[0].endswith(", thread main")
+
+
+def test_large_and_impossible_sizes(ask):
+    pointer = ask("malloc 5000")[0].split(":")[0]
+    assert ask(f"who {pointer}")[0].startswith(f"{pointer}: byte 0 of the large area {pointer} of 2 frames, ")
+    other = ask(f"realloc {pointer} 20")[0].split(":")[0]
+    assert "block" in ask(f"who {other}")[0]
+    assert ask(f"realloc {other} 0") == ["null: no memory, or nothing asked for"]
+    assert ask("malloc 0xffffffff") == ask("malloc 0") == ["null: no memory, or nothing asked for"]
+    assert ask("free 0") == []
+
+
+def test_pools_descs_arenas_mem(ask):
+    pointer = ask("malloc 100")[0].split(":")[0]
+    assert [line.split()[0] for line in ask("pools")] == ["kernel_pool", "user_pool"]
+    assert [line.split()[0] for line in ask("descs")] == ["block", "16", "32", "64", "128", "256", "512", "1024"]
+    assert any("128-byte blocks" in line for line in ask("arenas"))
+    assert all("128-byte blocks" in line for line in ask("arenas 128")[1:])
+    assert ask("arenas 48")[1:] == ["none"]
+    assert ask("mem") == ask("pools") + [line for line in ask("mem") if line.startswith("heap ")] + ask("descs")
+    ask(f"free {pointer}")
+
+
+def test_check_and_leaks(ask):
+    assert ask("check") == ["heap check: every invariant holds"]
+    before = ask("leaks")
+    pointers = [ask("malloc 500")[0].split(":")[0] for _ in range(3)]
+    assert "leaks: 3 blocks, 1536 bytes in blocks of 512" in ask("leaks")
+    for pointer in pointers:
+        ask(f"free {pointer}")
+    assert ask("leaks") == before
+    assert before[-1] == "leaks: call sites: make run CHECK=1"
+
+
+def test_peek(ask):
+    pointer = ask("malloc 64")[0].split(":")[0]
+    lines = ask(f"peek {pointer}")
+    assert len(lines) == 4
+    assert all(re.fullmatch(r"0x[0-9a-f]{8}:( [0-9a-f]{2}){16}  .{16}", line) for line in lines)
+    assert len(ask(f"peek {int(pointer, 16) + 3} 1")) == 1
+    assert ask("peek 0") == ["0x00000000: not mapped"]
+    assert ask("peek 0xffffffff 16") == ["0xffffffff: not mapped"]
+    assert ask("peek 0xf8000000") == ["0xf8000000: not mapped"]  # the first stack's guard page
+    ask(f"free {pointer}")
+
+
+def test_trace(ask):
+    assert ask("trace")[0] == "trace is off; the last calls:"
+    assert ask("trace on") == []
+    assert ask("trace on") == ["trace is on already"]
+    answer = ask("malloc 24")
+    pointer = answer[-1].split(":")[0]
+    line = rf"trace: \d+: malloc\(24\) = {pointer} by run_malloc\+0x[0-9a-f]+, thread 1"
+    assert re.fullmatch(line, answer[0]), answer
+    moved = ask(f"realloc {pointer} 900")
+    assert f"realloc({pointer}, 900) = {moved[-1].split(':')[0]} by run_realloc+0x" in moved[0]
+    freed = ask(f"free {moved[-1].split(':')[0]}")
+    assert len(freed) == 1 and f"free({moved[-1].split(':')[0]}) by run_free+0x" in freed[0]
+    assert ask("trace off") == []
+    assert len(ask("malloc 16")) == 1  # quiet again
+    assert len(ask("trace")) == 4
+
+
+def test_trace_while_threads_allocate(ask):
+    """Calls of several threads overlap; each is written down once, with its result."""
+    ask("trace on")
+    ask("test soak*,heap_storm*,thread_create*")  # stops the trace: a test may need the debug exception
+    assert ask("trace")[0].startswith("trace is off")
+    assert ask("check") == ["heap check: every invariant holds"]
+
+
+def test_tests_run_at_the_prompt(ask):
+    assert ask("test lib_print")[-1] == "tests: 1 passed, 0 failed"
+    assert ask("test no_such_test")[-1] == "tests: 0 passed, 1 failed"
+
+
+def test_classes(ask):
+    assert ask("classes") == ["classes: seed"]
+    assert ask("classes 16,48,32") == ["classes: sizes that do not rise", "usage: classes [TABLE]"]
+    assert ask("classes 16,32,48,64,80,96,112,128")[-1].startswith("classes: too long for the prompt; make run ARGS=")
+
+
+def test_bugs(ask):
+    museum = ask("bugs")
+    assert len(museum) >= 15
+    assert [int(line.split()[0]) for line in museum] == list(range(1, len(museum) + 1))
+    assert ask("bugs 1")[-1] == "bugs: 1 double-free: as planned"
+    assert ask("bugs 1 fixed")[-1] == "bugs: 1 double-free: silent, as it should be"
+
+
+def test_ps(ask):
+    lines = ask("ps")
+    assert lines[0].split() == ["tid", "name", "state", "priority", "ticks", "stack", "used"]
+    assert [line.split()[1] for line in lines[1:]] == ["main", "idle"]
+
+
+# ---- pictures -------------------------------------------------------------------------------------------------------
+
+def test_map(ask):
+    lines = ask("map")
+    assert lines[0].startswith("kernel_pool: ") and "a cell is" in lines[0]
+    assert any(line.startswith("user_pool: ") for line in lines)
+    rows = [line[9:] for line in lines if re.match(r" +\d+ ", line)]
+    assert len(rows) <= 14 and all(len(row) <= 64 for row in rows)
+    assert set("".join(rows)) <= set("12345678#+.! ") and "!" not in "".join(rows)
+    pointer = ask("malloc 4000000")[0].split(":")[0]  # many cells of a large area
+    assert "".join(ask("map")).count("#") > "".join(rows).count("#") + 100
+    ask(f"free {pointer}")
+
+
+def test_map_has_colours(_console):
+    _console.send("map\r")
+    _console.expect_exact("\n")
+    _console.expect_exact(PROMPT)
+    assert "\x1b[0;30;46m" in _console.before and _console.before.count("\x1b[0m") > 10
+
+
+def test_watch_ends_by_itself_and_by_a_key(ask, _console):
+    lines = ask("watch 1 load")
+    assert sum(line.startswith("kernel_pool: ") for line in lines) == 2
+    _console.send("watch load\r")
+    _console.expect_exact("any key ends")
+    _console.send("x")
+    _console.expect_exact(PROMPT)
+    assert ask("check") == ["heap check: every invariant holds"]
+    assert [line.split()[1] for line in ask("ps")[1:]] == ["main", "idle"]
+
+
+# ---- the line -------------------------------------------------------------------------------------------------------
+
+KEYS = [
+    ("wo\x1b[Dh\x1b[C 1", "who 1"),  # left, right
+    ("o 1\x1b[Hwh", "who 1"),        # Home
+    ("xwho 1\x1b[1~\x1b[3~", "who 1"),
+    ("who 12\b", "who 1"),
+    ("who 12\x7f", "who 1"),
+    ("free 3\x15who 1", "who 1"),
+    ("who 1 2\x1b[D\x1b[D\x0b", "who 1"),
+    ("who free\x17" + "1", "who 1"),
+    ("\x1bwho 1", "who 1"),          # a lone Escape costs no key
+    ("who \x1b[24~1", "who 1"),      # a key that means nothing here
+    ("wh\t1", "who 1"),              # Tab
+]
+
+
+@pytest.mark.parametrize("keys, line", KEYS)
+def test_editing(ask, keys, line):
+    assert ask(keys) == ask(line) == ["0x00000001: no frame of kernel_pool"]
+
+
+def test_history(ask):
+    ask("who 1")
+    ask("who 2")
+    assert ask("\x1b[A") == ["0x00000002: no frame of kernel_pool"]
+    assert ask("\x1b[A\x1b[A") == ["0x00000001: no frame of kernel_pool"]
+    assert ask("\x10\x10\x0e") == ["0x00000001: no frame of kernel_pool"]
+
+
+def test_completion_lists(ask, _console):
+    _console.send("re\t\t")
+    _console.expect_exact("realloc  replay  reboot  ")
+    _console.expect_exact(PROMPT + "re")
+    _console.send("\x15")
+    ask("")
+    assert ask("trace of\t") == []
+    assert ask("trace")[0].startswith("trace is off")
+
+
+def test_control_c_gives_a_line_up(_console, ask):
+    _console.send("free 0x88000000\x03")
+    _console.expect_exact("^C")
+    _console.expect_exact(PROMPT)
+    assert ask("who 1") == ["0x00000001: no frame of kernel_pool"]
+
+
+# ---- machines that start again --------------------------------------------------------------------------------------
+
+@pytest.fixture
+def machine(root, image):
+    """machine(ARGS, *MORE): an interactive run of its own."""
+    started = []
+
+    def start(args, *more):
+        console = pexpect.spawn("/usr/bin/python3", [f"{root}/tools/run.py", "--interactive", "--image", image,
+                                                     f"--args={args}", *more], cwd=root, timeout=40, encoding="utf-8")
+        started.append(console)
+        console.expect_exact(PROMPT)
+        return console
+    yield start
+    for console in started:
+        console.close(force=True)
+
+
+@pytest.mark.parametrize("emulator", ["qemu", "bochs"])
+def test_classes_starts_again_with_another_table(machine, emulator):
+    console = machine("demo=no", "--emulator", emulator)
+    console.send("classes fine\r")
+    console.expect_exact("for this boot only: classes=fine")
+    console.expect_exact("classes: fine, 26 sizes up to 5120 bytes")
+    console.expect_exact(PROMPT)
+    console.send("reboot\r")  # once means once
+    console.expect_exact("classes: seed, 7 sizes")
+    console.expect_exact(PROMPT)
+    console.send("halt\r")
+    console.expect_exact("granary: halt passed")
+
+
+def test_replay_says_that_there_is_no_second_disk(machine):
+    console = machine("demo=no")
+    console.send("replay\r")
+    console.expect_exact("replay: failed: second disk: ")
+    console.expect_exact(PROMPT)
+
+
+def test_replay_replays_the_second_disk(machine, root, tmp_path):
+    trace = tmp_path / "perl.mtrace"
+    with open(trace, "wb") as raw:
+        subprocess.run(["xz", "-dc", f"{root}/tests/traces/nasm.mtrace.xz"], stdout=raw, check=True)
+    console = machine("demo=no", "--mem", "64", "--disk2", str(trace))
+    console.send("replay\r")
+    console.expect(r"replay: name=trace classes=seed ops=\d+ failed=0 ")
+    console.expect_exact(PROMPT)
+
+
+def test_bochs_prompt(machine):
+    """Commands and the cursor keys in Bochs; the map too."""
+    console = machine("demo=no", "--emulator", "bochs")
+    console.send("malloc 2\x1b[D1\r")
+    console.expect(r"(0x[0-9a-f]{8}): block \d+ of the 16-byte arena")
+    console.expect_exact(PROMPT)
+    console.send("map\r")
+    console.expect_exact("user_pool: ")
+    console.expect_exact(PROMPT)
+    console.send("trace on\r")
+    console.expect_exact(PROMPT)
+    console.send("malloc 24\r")
+    console.expect(r"trace: 1: malloc\(24\) = (0x[0-9a-f]{8}) by run_malloc\+0x")
+    console.expect_exact(PROMPT)
+    console.send("halt\r")
+    console.expect_exact("granary: halt passed")
+
+
+# ---- the keyboard ---------------------------------------------------------------------------------------------------
+
+def keys_of(text):
+    """QEMU's names of the keys that make a text."""
+    names = {" ": "spc", "\r": "ret", "_": "shift-minus", "\t": "tab"}
+    return [names.get(c, c) for c in text]
+
+
+def test_the_keyboard_edits_too(root, image, tmp_path):
+    """Typed on the PS/2 keyboard, with cursor keys, Delete and Home; the answer comes on the serial line."""
+    import emulator  # pylint: disable=import-outside-toplevel
+    log, monitor = tmp_path / "log", tmp_path / "monitor"
+    command = emulator.qemu_command(emulator.image_with_args(image, "demo=no", str(tmp_path)), 32) + [
+        "-serial", f"file:{log}", "-monitor", f"unix:{monitor},server=on,wait=off"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as qemu:
+        try:
+            wait(lambda: log.exists() and PROMPT in log.read_text(errors="replace"))
+            keys = keys_of("ho 12") + ["home", "w", "end", "left", "delete", "ret"]
+            type_keys(monitor, keys)
+            wait(lambda: "0x00000001: no frame of kernel_pool" in log.read_text(errors="replace"))
+            type_keys(monitor, ["up", "ret"])
+            wait(lambda: log.read_text(errors="replace").count("0x00000001: no frame") == 2)
+        finally:
+            qemu.kill()
+
+
+def wait(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def type_keys(monitor, keys):
+    """One key at a time: the keyboard keeps 16 codes at most."""
+    import socket  # pylint: disable=import-outside-toplevel
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(monitor))
+        for key in keys:
+            line.sendall(f"sendkey {key} 20\n".encode())
+            time.sleep(0.08)
+        line.settimeout(0.2)
+        try:
+            while line.recv(4096):
+                pass
+        except TimeoutError:
+            pass
