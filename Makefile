@@ -9,6 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 include tools/mk/toolchain.mk
 include tools/mk/kernel.mk
 include tools/mk/run.mk
+include tools/mk/rewind.mk
 include tools/mk/replay.mk
 include tools/mk/v86.mk
 include tools/mk/test.mk
@@ -17,7 +18,9 @@ include tools/mk/trace.mk
 include tools/mk/libgranary.mk
 include tools/mk/proof.mk
 include tools/mk/bench.mk
+include tools/mk/tours.mk
 include tools/mk/docs.mk
+include tools/mk/pictures.mk
 
 .PHONY: all clean help
 all: $(BUILD)/hd.img $(BUILD)/kernel.sym

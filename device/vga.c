@@ -114,7 +114,7 @@ static void move_or_clear(char c) {
 static void put_sequence(char c) {
     if (c >= '0' && c <= '9') {
         parameter = (parameter * 10 + (unsigned)(c - '0')) % 1000;
-    } else if (c == ';' || c == 'm') {
+    } else if (c == ';' || c == 'm') { // `;`: all sequences with several numbers here are colours
         colour_select(parameter);
         parameter = 0;
         if (c == 'm') state = TEXT;

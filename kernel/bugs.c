@@ -70,6 +70,8 @@ static struct books books_take(void) {
     return books;
 }
 
+// One report: a second one would be a false alarm behind the right one, or the exhibit's mending
+// gone wrong.
 static bool reported(const struct books *before, const struct books *after, enum heap_fault fault) {
     uint32_t reports = after->reports - before->reports;
     if (fault == HEAP_OK) return reports == 0;
@@ -101,6 +103,7 @@ bool bugs_run(uint32_t n, bool fixed) {
     return good;
 }
 
+// With all of them the last line sums up: who reads the end of a transcript sees enough.
 bool bugs_boot(uint32_t n, bool fixed) {
     if (n != BUGS_ALL) {
         if (n <= bugs_count()) return bugs_run(n, fixed);
@@ -109,7 +112,7 @@ bool bugs_boot(uint32_t n, bool fixed) {
     }
     uint32_t good = 0, bad = 0;
     for (n = 1; n <= bugs_count(); n++) {
-        if (bug_at(n)->panics && !fixed) continue;
+        if (bug_at(n)->panics && !fixed) continue; // each of those wants a boot of its own
         if (bugs_run(n, fixed)) good++;
         else bad++;
     }

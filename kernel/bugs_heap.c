@@ -12,7 +12,8 @@
 #include "lib/page.h"
 #include "lib/string.h"
 
-// Two owners of one pointer, each of which cleans up.
+// Two owners of one pointer, each of which cleans up. A heap that links free blocks through their
+// own bytes has the block on its list twice now, and hands it to two owners.
 static bool double_free(bool fixed) {
     void *name = sys_malloc(24), *alias = name;
     sys_free(name);
@@ -20,7 +21,8 @@ static bool double_free(bool fixed) {
     return true;
 }
 
-// A cursor into a buffer was moved, and is freed in the buffer's place.
+// A cursor into a buffer was moved, and is freed in the buffer's place. 16 bytes: so that the
+// pointer is aligned like a block and only the arena's block size tells.
 static bool interior_free(bool fixed) {
     char *buffer = sys_malloc(100), *cursor = buffer;
     if (!buffer) return false;
@@ -36,6 +38,7 @@ static bool forged_header(bool fixed) {
     static const uint32_t header[3] = {0, 1, 1};
     char *data = sys_malloc(3 * PG_SIZE);
     if (!data) return false;
+    // Of a whole page inside the area: the checked build's pointer is no page's start.
     char *page = (char *)(((uintptr_t)data + PG_SIZE) & ~(uintptr_t)(PG_SIZE - 1));
     memcpy(page, header, sizeof header);
     if (!fixed) sys_free(page + sizeof header);
@@ -43,7 +46,8 @@ static bool forged_header(bool fixed) {
     return true;
 }
 
-// A structure that is on the stack this time.
+// A structure that is on the stack this time. Of the boot stack, where "main" runs: an address of
+// the kernel's image, below the heap's window.
 static bool free_of_a_variable(bool fixed) {
     char local[32], *p = local;
     if (fixed) p = sys_malloc(sizeof local);
@@ -51,7 +55,8 @@ static bool free_of_a_variable(bool fixed) {
     return true;
 }
 
-// What frame_alloc() gave is given to sys_free().
+// What frame_alloc() gave is given to sys_free(). The frame is in the heap's window, like every
+// frame of the kernel pool, so the address alone does not tell: the records do.
 static bool wrong_allocator(bool fixed) {
     uint32_t frame = frame_alloc(POOL_KERNEL, 1);
     if (frame == FRAME_NONE) return false;
@@ -60,7 +65,8 @@ static bool wrong_allocator(bool fixed) {
     return true;
 }
 
-// A frame goes back to the pool that it did not come from.
+// A frame goes back to the pool that it did not come from, where its number is another frame's.
+// Refused, the frame is still its owner's: it goes back to the right pool.
 static bool wrong_pool(bool fixed) {
     uint32_t frame = frame_alloc(POOL_KERNEL, 1);
     if (frame == FRAME_NONE) return false;
@@ -75,6 +81,7 @@ static bool large_free_twice(bool fixed) {
     if (!p) return false;
     sys_free(p);
     sys_trim(); // out of quarantine, in the checked build
+    // Two owners of a frame each, so that no run of three is left to be taken for the area's.
     uint32_t frame = frame_alloc(POOL_KERNEL, 1), next = frame_alloc(POOL_KERNEL, 1);
     if (!fixed) sys_free(p);
     frame_free(POOL_KERNEL, frame, 1);
@@ -82,7 +89,9 @@ static bool large_free_twice(bool fixed) {
     return true;
 }
 
-// A wild write hit an arena's record, which is the only place the heap believes.
+// A wild write hit an arena's record, which is the only place the heap believes. One bit of one
+// field is enough for the seal. The record is mended by the same exclusive or, and the block freed,
+// or the rest of this boot would have a heap that is not sound.
 static bool corrupt_record(bool fixed) {
     struct arena *arena;
     uint32_t block;
@@ -98,6 +107,7 @@ static bool corrupt_record(bool fixed) {
     return true;
 }
 
+// These are refused by memory.c itself: no build makes a difference.
 #define EVERYWHERE(fault) \
     { (fault), (fault), (fault) }
 

@@ -33,6 +33,7 @@ static bool free_in_interrupt(bool fixed) {
     if (!shared_block) return false;
     block_done = false;
     interrupt_register(IRQ_BASE + SPARE_IRQ, fixed ? handler_marks : handler_frees);
+    // As if the device had raised it: through the same gate, with interrupt_depth counted up.
     __asm__ volatile("int %0" : : "i"(IRQ_BASE + SPARE_IRQ) : "memory");
     interrupt_register(IRQ_BASE + SPARE_IRQ, NULL);
     sys_free(shared_block); // the thread may: the handler's call was refused, or never made
@@ -51,6 +52,7 @@ static int locked_look(int value, bool fixed) {
 }
 
 static bool interrupts_left_off(bool fixed) {
+    // No call of a thread function before the flag is looked at: those restore what they find.
     locked_look(-1, fixed);
     bool off = !irq_enabled();
     irq_enable();
@@ -66,7 +68,8 @@ static struct lock counter_lock;
 static bool counter_locked; // the twin
 static volatile int counter;
 
-// Read, be interrupted, write: thread_yield() stands for the tick that comes just there.
+// Read, be interrupted, write: thread_yield() stands for the tick that comes just there. Volatile
+// alone is no cure: each access is made, and they come in the wrong order all the same.
 static int count_up(void *argument) {
     for (int i = 0; i < ROUNDS; i++) {
         if (counter_locked) lock_acquire(&counter_lock);
@@ -91,16 +94,16 @@ static bool lost_update(bool fixed) {
     return fixed ? counter == 2 * ROUNDS : counter < 2 * ROUNDS;
 }
 
-// Each takes one, then wants the other's. Semaphores, so that the museum can let them go again.
+// Each takes one, then wants the other's. Semaphores and not locks: a lock is released by its
+// holder only, and here somebody else must let the two go again.
 static struct semaphore fork_left, fork_right;
 static volatile int ate;
 static bool same_order; // the twin
 
-// cppcheck-suppress constParameter
 static int eat(void *argument) {
     bool second = (uintptr_t)argument == 2 && !same_order;
     sema_down(second ? &fork_right : &fork_left);
-    thread_sleep(2);
+    thread_sleep(2); // until the other has its first
     sema_down(second ? &fork_left : &fork_right);
     ate++;
     sema_up(&fork_left);
@@ -116,6 +119,7 @@ static bool deadlock(bool fixed) {
     struct thread *one = thread_create("philosopher1", PRIORITY_DEFAULT, eat, (void *)1);
     struct thread *two = thread_create("philosopher2", PRIORITY_DEFAULT, eat, (void *)2);
     thread_sleep(10);
+    // Long after both could have eaten: who is blocked now stays so.
     bool stuck = one && two && one->state == THREAD_BLOCKED && two->state == THREAD_BLOCKED;
     if (stuck) {
         kprintf("bug: %s and %s wait for each other, for ever: deadlock\n", thread_name(one),
@@ -183,7 +187,8 @@ static bool wrong_invlpg(bool fixed) {
 
 // ---- ends in a panic ----------------------------------------------------------------------------
 
-// Nobody asked whether there was memory.
+// Nobody asked whether there was memory. More is asked for than 32 bits can address beside the
+// kernel, so it fails on every machine.
 static bool null_write(bool fixed) {
     volatile char *p = sys_malloc(0xf0000000u);
     if (fixed && !p) return true;
@@ -191,7 +196,8 @@ static bool null_write(bool fixed) {
     return false;
 }
 
-// A buffer that is too large for a stack, a few calls deep.
+// A buffer that is too large for a stack, a few calls deep. 100 of them are 50 KiB, four times a
+// stack. Volatile, or the compiler would leave the buffer out.
 // NOLINTNEXTLINE(misc-no-recursion): what this is for
 static __attribute__((noinline)) int dive(int depth) {
     volatile char buffer[512];
@@ -199,9 +205,9 @@ static __attribute__((noinline)) int dive(int depth) {
     return depth == 0 ? 0 : dive(depth - 1) + buffer[0];
 }
 
-// cppcheck-suppress constParameter
 static int diver(void *argument) { return dive((int)(uintptr_t)argument); }
 
+// In a thread of its own, which the report must name.
 static bool stack_overflow(bool fixed) {
     uintptr_t depth = fixed ? 4 : 100;
     struct thread *thread = thread_create("diver", PRIORITY_DEFAULT, diver, (void *)depth);
@@ -229,7 +235,7 @@ static bool lock_twice(bool fixed) {
     return entries == 3;
 }
 
-// Of these the heap reports one only: they are no calls of it.
+// The heap reports the first and none of the others: they are no calls of it.
 #define NOWHERE \
     { HEAP_OK, HEAP_OK, HEAP_OK }
 

@@ -22,6 +22,15 @@ static char peek(const volatile char *at) { return *at; }
 
 static bool fast(void) { return bugs_build() == BUG_FAST; }
 
+// As bugs_saw(), with the address to ask the tools about.
+static bool saw_at(bool there, const void *at, const char *what) {
+    if (there) kprintf("bug: %p: %s\n", at, what);
+    return there;
+}
+
+// Part of the exhibit that calls it: reports shall name that one.
+#define EXHIBIT_INLINE static inline __attribute__((always_inline))
+
 // ---- neighbours ---------------------------------------------------------------------------------
 
 // Two live blocks, one behind the other with nothing between.
@@ -31,7 +40,7 @@ struct pair {
     void *spare; // blocks that were taken on the way; each holds the next one's address
 };
 
-static void pair_give(struct pair *pair) {
+EXHIBIT_INLINE void pair_give(struct pair *pair) {
     sys_free(pair->first);
     sys_free(pair->second);
     while (pair->spare) {
@@ -43,7 +52,7 @@ static void pair_give(struct pair *pair) {
 
 // Holes are filled one after the other until two blocks touch: in a new arena at the latest.
 // In the checked build one block, in both places.
-static bool pair_take(struct pair *pair, size_t size) {
+EXHIBIT_INLINE bool pair_take(struct pair *pair, size_t size) {
     *pair = (struct pair){.size = size};
     char *block = sys_malloc(size);
     if (!fast()) {
@@ -66,16 +75,17 @@ static bool pair_take(struct pair *pair, size_t size) {
     return false;
 }
 
-// Frees the pair of a write exhibit, whose neighbour had an 'N' at `neighbour`. The verdict: in the
-// fast build the damage, or with a table of other sizes a rest behind the block that took it; in
-// the checked build the report alone.
-static bool pair_end(struct pair *pair, const char *neighbour, bool fixed, const char *damage) {
+// The end of an exhibit that writes over the edge. Frees its pair, whose neighbour had an 'N' at
+// `neighbour`. The verdict: in the fast build the damage, or with a table of other sizes a rest
+// behind the block that took it; in the checked build the report alone.
+EXHIBIT_INLINE bool pair_end(struct pair *pair, const char *neighbour, bool fixed,
+                             const char *damage) {
     bool damaged = fast() && peek(neighbour) != 'N';
     if (!fast()) pair->second = NULL; // it is the first
     pair_give(pair);
     if (fixed || !fast()) return !damaged;
     if (!damaged) damage = "the byte fell into the rest of a larger block: no harm, this time";
-    return bugs_saw(true, damage);
+    return saw_at(true, neighbour, damage);
 }
 
 // ---- over the edge ------------------------------------------------------------------------------
@@ -92,7 +102,8 @@ static bool off_by_one(bool fixed) {
                     "the neighbour's first byte is 0 now, and nobody noticed");
 }
 
-// An index that starts at -1.
+// An index that starts at -1. Heaps with a header before each block lose that header; here it is
+// the neighbour's data again, on the other side.
 static bool underflow(bool fixed) {
     struct pair pair;
     if (!pair_take(&pair, 32)) return false;
@@ -122,7 +133,8 @@ static bool unterminated(bool fixed) {
     pair_give(&pair);
     if (fixed) return n == 31;
     if (fast()) kprintf("bug: the name reads \"%s\"\n", line);
-    return bugs_saw(n >= 32, "the reader went on behind the 32 letters of the block");
+    return saw_at(n >= 32, pair.first + 32,
+                  "the reader went on behind the 32 letters of the block");
 }
 
 // A length in 16 bits: 65552 becomes 16, and the block is that small. (The real thing would copy
@@ -142,6 +154,8 @@ static bool truncated_size(bool fixed) {
 
 // A pointer outlives its block, and writes. In the fast build the block is somebody else's by then.
 static bool write_after_free(bool fixed) {
+    // The lowest free block is handed out first, so the next request gets the same one: what
+    // elsewhere takes a busy system happens here at once.
     char *session = sys_malloc(200), *user = session;
     sys_free(session);
     char *other = sys_malloc(200);
@@ -151,10 +165,11 @@ static bool write_after_free(bool fixed) {
     bool damaged = other[5] != 'N';
     sys_free(other);
     if (fixed || !fast()) return !damaged;
-    return bugs_saw(damaged, "a block that was just allocated has changed by itself");
+    return saw_at(damaged, other + 5, "a block that was just allocated has changed by itself");
 }
 
-// The same, and reads: in the fast build what the next owner keeps there.
+// The same, and reads: in the fast build what the next owner keeps there. A large area, since the
+// checked build unmaps those while they wait, and so sees reads, too.
 static bool read_after_free(bool fixed) {
     char *old = sys_malloc(5000);
     sys_free(old);
@@ -164,13 +179,13 @@ static bool read_after_free(bool fixed) {
     char read = peek((fixed ? secret : old) + 100);
     sys_free(secret);
     if (fixed || !fast()) return (read == '!') == fixed;
-    return bugs_saw(read == '!', "a freed pointer reads what its next owner has written");
+    return saw_at(read == '!', old + 100, "a freed pointer reads what its next owner has written");
 }
 
 // realloc() moved the block, and one copy of the pointer was forgotten.
 static bool old_pointer_after_realloc(bool fixed) {
     char *list = sys_malloc(5000), *first = list;
-    void *wall = sys_malloc(5000); // behind it, so that it must move
+    void *wall = sys_malloc(5000); // behind it, so that it must move: else it grows in place
     char *longer = list ? sys_realloc(list, 20000) : NULL;
     if (!longer || !wall) {
         sys_free(longer ? longer : list);
@@ -185,7 +200,7 @@ static bool old_pointer_after_realloc(bool fixed) {
     sys_free(longer);
     sys_free(wall);
     if (fixed || !fast()) return lost != fixed;
-    return bugs_saw(moved && lost, "what was written through the old pointer is not there");
+    return saw_at(moved && lost, first, "what was written through the old pointer is not there");
 }
 
 // Walks as list_next() does, but looks before it leaps: false at the first element that does not
@@ -211,6 +226,8 @@ static bool freed_in_list(bool fixed) {
     }
     if (fixed) list_remove(node[1]);
     sys_free(node[1]);
+    // The next owner of the same block. In the checked build it is another block, and the node
+    // holds poison.
     char *other = sys_malloc(sizeof *node[1]);
     if (other) memset(other, 'x', sizeof *node[1]);
     bool sound = list_sound(&list);
@@ -219,10 +236,11 @@ static bool freed_in_list(bool fixed) {
     sys_free(node[2]);
     if (fixed) return sound;
     if (bugs_build() == BUG_GUARD) return true; // the report is all: the area is mapped again
-    return bugs_saw(!sound, "the list's second element does not point back to the first");
+    return saw_at(!sound, node[1], "the list's second element does not point back to the first");
 }
 
-// What is in a new block is what was in it before: here a password.
+// What is in a new block is what was in it before: here a password. sys_malloc() promises nothing
+// else (kernel/memory.h), and clearing every block would cost those who fill it anyway.
 static bool uninitialised(bool fixed) {
     static const char password[] = "correct horse";
     char *before = sys_malloc(100);
@@ -237,12 +255,13 @@ static bool uninitialised(bool fixed) {
     if (fixed) return !leaked;
     if (!fast())
         return bugs_saw(filled, "a new block holds 0xf5, so that nobody takes it for data");
-    return bugs_saw(leaked, "a new block holds the password of the one before");
+    return saw_at(leaked, fresh, "a new block holds the password of the one before");
 }
 
 // ---- sizes and books ----------------------------------------------------------------------------
 
-// count * size passes 2^32 and becomes small. sys_calloc() would have noticed.
+// count * size passes 2^32 and becomes small. sys_calloc() would have noticed. The exhibit does not
+// fill the array: four gigabytes of writes end in the first page that is not mapped.
 static bool size_wraps(bool fixed) {
     uint32_t count = 0x10000001u, size = 16;
     char *array = fixed ? sys_calloc(count, size) : sys_malloc(count * size);
@@ -253,13 +272,17 @@ static bool size_wraps(bool fixed) {
                     "asked for 4294967312 bytes, got a block of a few, and no error");
 }
 
+// Where the exhibit's memory is better than the fault's: it must clean up.
 static void *forgotten[3];
+
+// Not inlined: the checked build's `leaks` names the function that allocated.
 
 static __attribute__((noinline)) void remember_nothing(void) {
     for (int i = 0; i < 3; i++) forgotten[i] = sys_malloc(500);
 }
 
-// Three blocks whose pointers nobody keeps (the museum does, to clean up).
+// Three blocks whose pointers nobody keeps. Other blocks may live as well, and do: what counts is
+// how many more there are than before.
 static bool leak(bool fixed) {
     uint32_t before = heap_leaks();
     remember_nothing();
@@ -270,7 +293,8 @@ static bool leak(bool fixed) {
     return bugs_saw(after == before + 3, "three blocks more than before, and nobody frees them");
 }
 
-// Two things are needed; the second is not to be had, and the first is forgotten.
+// Two things are needed; the second is not to be had, and the first is forgotten. It returns what
+// its caller would never learn, so that the exhibit can give it back.
 static uint32_t open_both(bool fixed) {
     uint32_t buffer = frame_alloc(POOL_USER, 4);
     void *record = sys_malloc(0x70000000); // more than the heap's window has
@@ -286,6 +310,7 @@ static bool no_rollback(bool fixed) {
     return bugs_saw(lost == 4, "four frames are gone with every call that fails");
 }
 
+// What each build sees. NOWHERE: the exhibit alone tells.
 #define NOWHERE \
     { HEAP_OK, HEAP_OK, HEAP_OK }
 #define CHECKED(fault) \

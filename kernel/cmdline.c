@@ -159,6 +159,13 @@ static bool read_bugs(struct options *out, const char *value) {
     return true;
 }
 
+// Whether there is such a scene is kernel/scenes.c's business.
+static bool read_scene(struct options *out, const char *value) {
+    if (!*value) return false;
+    out->scene = value;
+    return true;
+}
+
 static bool read_guard(struct options *out, const char *value) {
     if (value) return false;
     out->guard = true;
@@ -199,6 +206,7 @@ static const struct option {
     {"soak", read_soak, true, "soak=OPS[,THREADS[,SEED]]"},
     {"hz", read_hz, true, "hz=19..10000"},
     {"bugs", read_bugs, true, "bugs=N|all[,fixed]"},
+    {"scene", read_scene, true, "scene=NAME"},
     {"guard", read_guard, false, "guard"},
     {"magic_break", read_magic_break, false, "magic_break"},
     {"selftest", read_selftest, true, "selftest=panic|hang|lie|silent|stack|fault"},

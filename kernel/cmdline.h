@@ -38,11 +38,12 @@ struct options {
     uint32_t soak;       // random heap calls to make; 0: none
     uint32_t soak_crowd; // by so many threads; 0: by one that is alone
     uint32_t soak_seed;
-    uint32_t hz;      // timer ticks a second; 0: the default
-    uint32_t bugs;    // a bug of the museum to commit, BUGS_ALL: each that can be survived; 0: none
-    bool bugs_fixed;  // its twin without the fault
-    bool guard;       // checked build: frames of its own for each block, nothing mapped behind
-    bool magic_break; // stop in Bochs's debugger at the places that x86.h's magic_break() marks
+    uint32_t hz;     // timer ticks a second; 0: the default
+    uint32_t bugs;   // a bug of the museum to commit, BUGS_ALL: each that can be survived; 0: none
+    bool bugs_fixed; // its twin without the fault
+    const char *scene; // a scene of kernel/scenes.c, for the guided tours; NULL: none
+    bool guard;        // checked build: frames of its own for each block, nothing mapped behind
+    bool magic_break;  // stop in Bochs's debugger at the places that x86.h's magic_break() marks
     enum selftest selftest;
     uint32_t problem_count; // lines in `problem`
     uint32_t problem_more;  // problems there was no line for

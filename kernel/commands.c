@@ -42,6 +42,25 @@ static void print_who(uintptr_t address) {
     kprintf("%p: %s\n", (void *)address, heap_who(who, sizeof who, address));
 }
 
+// ---- words -------------------------------------------------------------------------------------
+
+// Says what is wrong with a word; the shell's usage line follows.
+static bool wrong(const char *word, const char *why) {
+    kprintf("'%s': %s\n", word, why);
+    return false;
+}
+
+static bool number(const char *word, uint32_t *out) {
+    return words_number(word, out) || wrong(word, "not a number of 32 bits");
+}
+
+static bool number_within(const char *word, uint32_t least, uint32_t most, uint32_t *out) {
+    if (!number(word, out)) return false;
+    if (*out >= least && *out <= most) return true;
+    kprintf("'%s': not within %u .. %u\n", word, least, most);
+    return false;
+}
+
 // ---- what there is ------------------------------------------------------------------------------
 
 // Frames in one line, in the seed's unit and in KiB. The product fits 32 bits: 4 GiB are 2^22 KiB.
@@ -91,7 +110,7 @@ static void arena_line(const struct arena *arena, uint32_t frame) {
 // Of one block size, or all. Records that are not sound are `check`'s business.
 static bool run_arenas(int words, char **word) {
     uint32_t size = 0, shown = 0, more = 0;
-    if (words > 1 && !words_number(word[1], &size)) return false;
+    if (words > 1 && !number(word[1], &size)) return false;
     kprintf("frame  base        holds\n");
     for (uint32_t frame = 0; frame < heap.frames; frame++) {
         struct arena arena = heap.arena[frame]; // it may change while it is printed
@@ -122,7 +141,7 @@ static bool run_ps(int words, char **word) {
 
 static bool run_who(int words, char **word) {
     uint32_t address;
-    if (!words_number(word[1], &address)) return false;
+    if (!number(word[1], &address)) return false;
     print_who(address);
     return true;
 }
@@ -162,9 +181,8 @@ static bool peek_line(uintptr_t address, uint32_t bytes) {
 // No line crosses a page: each is checked by one look.
 static bool run_peek(int words, char **word) {
     uint32_t address, bytes = PEEK_DEFAULT;
-    if (!words_number(word[1], &address)) return false;
-    if (words > 2 && (!words_number(word[2], &bytes) || bytes == 0 || bytes > PEEK_MAX))
-        return false;
+    if (!number(word[1], &address)) return false;
+    if (words > 2 && !number_within(word[2], 1, PEEK_MAX, &bytes)) return false;
     if (bytes - 1 > UINT32_MAX - address) bytes = UINT32_MAX - address + 1; // to the very end
     while (bytes > 0) {
         uint32_t now = 16 - address % 16;
@@ -185,21 +203,21 @@ static void print_result(const void *p) {
 
 static bool run_malloc(int words, char **word) {
     uint32_t size;
-    if (!words_number(word[1], &size)) return false;
+    if (!number(word[1], &size)) return false;
     print_result(sys_malloc(size));
     return true;
 }
 
 static bool run_free(int words, char **word) {
     uint32_t address;
-    if (!words_number(word[1], &address)) return false;
+    if (!number(word[1], &address)) return false;
     sys_free((void *)(uintptr_t)address);
     return true;
 }
 
 static bool run_realloc(int words, char **word) {
     uint32_t address, size;
-    if (!words_number(word[1], &address) || !words_number(word[2], &size)) return false;
+    if (!number(word[1], &address) || !number(word[2], &size)) return false;
     print_result(sys_realloc((void *)(uintptr_t)address, size));
     return true;
 }
@@ -238,15 +256,18 @@ static void watch(uint32_t seconds) {
         kprintf("%u ticks; any key ends\033[K\n", timer_ticks() - start);
         thread_sleep(WATCH_TICKS);
     }
+    // The key may have been more than one character: the rest must not be typed at the prompt.
+    int c;
+    do c = console_try_getc();
+    while (c >= 0);
 }
 
 static bool run_watch(int words, char **word) {
     bool with_load = words > 1 && strcmp(word[words - 1], "load") == 0;
     uint32_t seconds = 0;
     int numbers = words - 1 - with_load;
-    if (numbers > 1) return false;
-    if (numbers == 1 && (!words_number(word[1], &seconds) || seconds > WATCH_SECONDS_MAX))
-        return false;
+    if (numbers > 1) return wrong(word[2], "not load");
+    if (numbers == 1 && !number_within(word[1], 0, WATCH_SECONDS_MAX, &seconds)) return false;
     struct thread *thread[2] = {NULL, NULL};
     load_ends = false;
     for (uintptr_t i = 0; with_load && i < 2; i++) {
@@ -272,7 +293,7 @@ static bool run_trace(int words, char **word) {
     } else if (strcmp(word[1], "off") == 0) {
         calltrace_stop();
     } else {
-        return false;
+        return wrong(word[1], "neither on nor off");
     }
     return true;
 }
@@ -291,8 +312,8 @@ static bool run_bugs(int words, char **word) {
         return true;
     }
     bool fixed = words > 2;
-    if (fixed && strcmp(word[2], "fixed") != 0) return false;
-    if (!words_number(word[1], &which) || which == 0 || which > bugs_count()) return false;
+    if (fixed && strcmp(word[2], "fixed") != 0) return wrong(word[2], "not fixed");
+    if (!number_within(word[1], 1, bugs_count(), &which)) return false;
     bugs_run(which, fixed);
     return true;
 }

@@ -30,7 +30,9 @@ struct use {
 static struct use arena_use(const struct arena *arena, uint32_t length) {
     struct use use = {MAP_OTHER, length, 0, 0};
     if (!arena->desc && arena->head == 0 && arena->seal == 0) return use;
-    if (!arena_sealed(arena)) use.kind = MAP_CORRUPT;
+    // Even of a record that is sealed, by chance, a wild descriptor must not be followed.
+    bool known = arena->desc >= k_block_descs && arena->desc < k_block_descs + DESC_MAX;
+    if (!arena_sealed(arena) || (!arena->large && !known)) use.kind = MAP_CORRUPT;
     else if (arena->large) use.kind = MAP_LARGE;
     else {
         use.kind = MAP_SMALL;
@@ -60,8 +62,9 @@ static struct map_cell cell_of(const struct tally *tally, uint32_t frames) {
     enum map_kind most = MAP_HOLE;
     uint32_t used = 0;
     for (int kind = MAP_SMALL; kind < MAP_KINDS; kind++) {
+        uint32_t more_than = most == MAP_HOLE ? 0 : tally->frames[most];
         used += tally->frames[kind];
-        if (tally->frames[kind] > (used ? tally->frames[most] : 0)) most = (enum map_kind)kind;
+        if (tally->frames[kind] > more_than) most = (enum map_kind)kind;
     }
     if (tally->frames[MAP_CORRUPT]) most = MAP_CORRUPT; // however few: it is what one looks for
     if (used == 0) most = tally->frames[MAP_FREE] ? MAP_FREE : MAP_HOLE;
@@ -140,9 +143,10 @@ static void print_pool(enum pool_id id, uint32_t rows) {
 void heapmap_print(void) {
     print_pool(POOL_KERNEL, KERNEL_ROWS);
     print_pool(POOL_USER, USER_ROWS);
-    kprintf("%s1%s8%s blocks, 1/8 .. all of them live  %s#%s large area  %s+%s other owner  "
-            "%s.%s free  %s!%s corrupt\033[K\n",
-            colour[MAP_SMALL], colour[MAP_SMALL], colour[MAP_HOLE], colour[MAP_LARGE],
-            colour[MAP_HOLE], colour[MAP_OTHER], colour[MAP_HOLE], colour[MAP_FREE],
-            colour[MAP_HOLE], colour[MAP_CORRUPT], colour[MAP_HOLE]);
+    // 78 columns: a line that wrapped would shift the picture that `watch` draws over.
+    kprintf("%s18%s blocks, live/8  %s#%s large area  %s+%s other owner  %s.%s free  blank: hole  "
+            "%s!%s corrupt\033[K\n",
+            colour[MAP_SMALL], colour[MAP_HOLE], colour[MAP_LARGE], colour[MAP_HOLE],
+            colour[MAP_OTHER], colour[MAP_HOLE], colour[MAP_FREE], colour[MAP_HOLE],
+            colour[MAP_CORRUPT], colour[MAP_HOLE]);
 }

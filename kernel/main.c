@@ -24,6 +24,7 @@
 #include "kernel/power.h"
 #include "kernel/replay.h"
 #include "kernel/report.h"
+#include "kernel/scenes.h"
 #include "kernel/selftest.h"
 #include "kernel/shell.h"
 #include "kernel/soakrun.h"
@@ -186,6 +187,7 @@ noreturn void kmain(void) {
     bool good = true;
     if (options.test) power_off(ktest_run(options.test) == 0 ? EXIT_PASSED : EXIT_FAILED);
     if (options.demo) good = demo_run();
+    if (options.scene) good = scene_run(options.scene) && good;
     if (options.bugs) good = bugs_boot(options.bugs, options.bugs_fixed) && good;
     if (options.bench) good = bench_run() && good;
     uint32_t hash; // in the line that soak_run() prints, too

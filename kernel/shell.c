@@ -28,8 +28,14 @@ static const struct command *command_find(const char *name, size_t length) {
     return NULL;
 }
 
-// Looks the first word up; the command gets all of them. Too few, too many, or a wrong one are a
-// usage line, so that a slip of the finger is never half obeyed.
+static bool count_right(const struct command *command, int words) {
+    if (words >= command->words_min && words <= command->words_max) return true;
+    kprintf("%s: too %s words\n", command->name, words < command->words_min ? "few" : "many");
+    return false;
+}
+
+// Looks the first word up; the command gets all of them. Too few, too many, or a wrong one are
+// named, and a usage line follows, so that a slip of the finger is never half obeyed.
 static void line_run(char *line) {
     char *word[WORDS_MAX];
     int words = words_split(line, word, WORDS_MAX);
@@ -37,8 +43,7 @@ static void line_run(char *line) {
     const struct command *command = command_find(word[0], strlen(word[0]));
     if (!command) {
         kprintf("unknown command '%s': try help\n", word[0]);
-    } else if (words < command->words_min || words > command->words_max ||
-               !command->run(words, word)) {
+    } else if (!count_right(command, words) || !command->run(words, word)) {
         kprintf("usage: %s%s%s\n", command->name, *command->arguments ? " " : "",
                 command->arguments);
     }

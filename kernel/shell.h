@@ -15,8 +15,8 @@ struct command {
     const char *name;
     const char *arguments;    // for the usage line, "" if it takes none
     int words_min, words_max; // with the name
-    // False: a wrong word, and the usage line is to be shown. word[0] is the name; the words are on
-    // the shell's stack.
+    // False: a wrong word, which it has named; the usage line is to be shown. word[0] is the
+    // command's name; the words are on the shell's stack.
     bool (*run)(int words, char **word);
     const char *help; // for the list that `help` prints
     const char *const

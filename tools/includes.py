@@ -34,6 +34,7 @@ EXTRA = {
     "kernel/soakrun.c": ("thread/thread.h",),
     "kernel/step.c": ("thread/thread.h",),
     "kernel/bugs_kernel.c": ("thread/thread.h", "thread/sync.h"),
+    "kernel/scenes.c": ("thread/thread.h", "thread/sync.h"),
     # Who called.
     "kernel/calltrace.c": ("thread/thread.h",),
 }

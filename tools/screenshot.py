@@ -2,8 +2,10 @@
 """screenshot.py - boots the image in QEMU, waits for a line on the console, and saves the VGA screen as a PNG.
 
   screenshot.py --image build/hd.img --until "granary> " --out docs/img/demo.png
+  screenshot.py --image build/hd.img --type "map" --out docs/img/map.png
 
-The screen is QEMU's own picture of it (QMP's screendump), not a drawing of what ought to be there.
+The screen is QEMU's own picture of it (QMP's screendump), not a drawing of what ought to be there; what is to be
+typed comes from QEMU's keyboard. The clock counts instructions (-icount), so the same image gives the same picture.
 """
 
 import argparse
@@ -45,22 +47,50 @@ class Monitor:
                 return answer["return"]
 
 
-def wait_for(path, text, deadline):
-    """True as soon as the console's log holds `text`."""
+def log_read(path):
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8", errors="replace") as log:
+        return log.read()
+
+
+def wait_for(path, text, deadline, times=1):
+    """True as soon as the console's log holds `text` so many times."""
     while time.monotonic() < deadline:
-        if os.path.exists(path):
-            with open(path, encoding="utf-8", errors="replace") as log:
-                if text in log.read():
-                    return True
+        if log_read(path).count(text) >= times:
+            return True
         time.sleep(0.1)
     return False
+
+
+# QEMU's names of the keys that no letter or digit names.
+KEYS = {" ": "spc", "-": "minus", ".": "dot", ",": "comma", "/": "slash", "=": "equal", "\n": "ret"}
+
+
+def type_line(monitor, text):
+    """One key after the other, each held for a time of the machine's own; then Enter."""
+    for character in text + "\n":
+        key = {"type": "qcode", "data": KEYS.get(character, character)}
+        monitor.command("send-key", keys=[key], **{"hold-time": 20})
+        time.sleep(0.05)
+
+
+def typed(monitor, log, options, deadline):
+    """Types the lines, each when the prompt is back. What is wrong, in words, or None."""
+    for line in options.type:
+        times = log_read(log).count(options.until)
+        type_line(monitor, line)
+        if not wait_for(log, options.until, deadline, times + 1):
+            return f"{options.until!r} did not come back within {options.timeout} s after {line!r}"
+    unknown = [line for line in log_read(log).splitlines() if line.startswith("unknown command")]
+    return f"the kernel says: {unknown[0]}" if unknown else None
 
 
 def take(options, folder):
     log, monitor = os.path.join(folder, "console"), os.path.join(folder, "qmp")
     deadline = time.monotonic() + options.timeout
     command = ["qemu-system-i386", "-m", str(options.mem), "-display", "none", "-vga", "std", "-no-reboot",
-               "-drive", f"file={options.image},format=raw,if=ide,snapshot=on",
+               "-icount", "shift=0,sleep=off", "-drive", f"file={options.image},format=raw,if=ide,snapshot=on",
                "-serial", f"file:{log}", "-qmp", f"unix:{monitor},server=on,wait=off",
                "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as qemu:
@@ -68,8 +98,13 @@ def take(options, folder):
             if not wait_for(log, options.until, deadline):
                 print(f"screenshot: {options.until!r} did not come within {options.timeout} s", file=sys.stderr)
                 return 1
+            keyboard = Monitor(monitor, deadline)
+            wrong = typed(keyboard, log, options, deadline)
+            if wrong:
+                print(f"screenshot: {wrong}", file=sys.stderr)
+                return 1
             time.sleep(0.5)  # the same text on its way to the screen
-            Monitor(monitor, deadline).command("screendump", filename=os.path.abspath(options.out), format="png")
+            keyboard.command("screendump", filename=os.path.abspath(options.out), format="png")
         finally:
             qemu.kill()
     print(f"{options.out}: {os.path.getsize(options.out)} bytes")
@@ -81,6 +116,8 @@ def main():
     parser.add_argument("--image", required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--until", default="granary> ", help="text on the console to wait for")
+    parser.add_argument("--type", metavar="TEXT", action="append", default=[],
+                        help="a line to type at the prompt first; any number of them")
     parser.add_argument("--mem", type=int, default=32, help="MiB")
     parser.add_argument("--timeout", type=int, default=60, help="seconds")
     options = parser.parse_args()

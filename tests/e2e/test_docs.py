@@ -18,7 +18,8 @@ import includes
 
 ROOT = includes.ROOT
 READMES = ("README.md", "README.zh-CN.md")
-DOCUMENTS = READMES + tuple(sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/docs/*.md")))
+DOCUMENTS = READMES + tuple(sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/docs/*.md")
+                                           + glob.glob(f"{ROOT}/docs/*/*.md")))
 TRAPS = "docs/traps.md"
 COLUMNS = 120
 

@@ -62,6 +62,16 @@ def test_wrong_words_are_a_usage_line(ask, line):
     assert ask(line)[-1].startswith(f"usage: {line.split()[0]}")
 
 
+@pytest.mark.parametrize("line, why", [
+    ("who", "who: too few words"), ("who 1 2", "who: too many words"), ("who x", "'x': not a number of 32 bits"),
+    ("malloc 4294967296", "'4294967296': not a number of 32 bits"), ("peek 1 513", "'513': not within 1 .. 512"),
+    ("watch 99999", "'99999': not within 0 .. 3600"), ("watch 1 2", "'2': not load"),
+    ("trace yes", "'yes': neither on nor off"), ("bugs 1 broken", "'broken': not fixed")])
+def test_what_is_wrong_is_said(ask, line, why):
+    answer = ask(line)
+    assert answer[0] == why and len(answer) == 2
+
+
 def test_an_unknown_command_is_named(ask):
     assert ask("allocate 12") == ["unknown command 'allocate': try help"]
     assert ask("") == [] and ask("   ") == []
@@ -193,6 +203,13 @@ def test_map(ask):
     ask(f"free {pointer}")
 
 
+@pytest.mark.parametrize("line", ["help", "mem", "arenas", "ps", "map", "peek 0x80100000"])
+def test_lines_fit_the_screen(ask, line):
+    """80 columns, of which the last one is left to the cursor: what wraps is hard to read, and spoils `watch`."""
+    answer = ask(line)
+    assert answer and [text for text in answer if len(text) > 79] == []
+
+
 def test_map_has_colours(_console):
     _console.send("map\r")
     _console.expect_exact("\n")
@@ -205,8 +222,9 @@ def test_watch_ends_by_itself_and_by_a_key(ask, _console):
     assert sum(line.startswith("kernel_pool: ") for line in lines) == 2
     _console.send("watch load\r")
     _console.expect_exact("any key ends")
-    _console.send("x")
+    _console.send("\x1b[A")  # the rest of its sequence is not typed at the prompt
     _console.expect_exact(PROMPT)
+    assert ask("who 1") == ["0x00000001: no frame of kernel_pool"]
     assert ask("check") == ["heap check: every invariant holds"]
     assert [line.split()[1] for line in ask("ps")[1:]] == ["main", "idle"]
 

@@ -198,7 +198,7 @@ TEST(an_unknown_option_is_named_with_the_known) {
     static const char known[] = "(known: batch, demo=yes|no, test[=NAME,NAME*], heap=report|panic, "
                                 "classes=seed|fine|16,32,48,..., replay[=NAME], progress, bench, "
                                 "soak=OPS[,THREADS[,SEED]], hz=19..10000, bugs=N|all[,fixed], "
-                                "guard, magic_break, "
+                                "scene=NAME, guard, magic_break, "
                                 "selftest=panic|hang|lie|silent|stack|fault)";
     char expected[CMDLINE_PROBLEM_BYTES];
     snprintf(expected, sizeof expected, "unknown option 'tset' %s", known);

@@ -8,6 +8,7 @@
 #   finish          out of the call, with the address it returned
 #   bt              who calls             info locals
 #   continue        to the next sys_malloc (Ctrl-C stops the machine)
+#   heap            what the heap holds, and the list of the heap commands (docs/gdb.md)
 set confirm off
 set disassembly-flavor intel
 set print pretty on

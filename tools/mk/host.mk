@@ -26,6 +26,7 @@ HOST_SRC_test_heap          := kernel/classes.c $(HEAP_SRC)
 HOST_SRC_test_heap_paths    := kernel/classes.c $(HEAP_SRC)
 HOST_SRC_test_heap_random   := kernel/classes.c $(HEAP_SRC)
 HOST_SRC_test_heapcheck     := kernel/classes.c $(HEAP_SRC)
+HOST_SRC_test_heapmap       := kernel/heapmap.c kernel/classes.c $(HEAP_SRC)
 HOST_SRC_test_lineedit      := kernel/lineedit.c lib/string.c
 HOST_SRC_test_list          := lib/list.c
 HOST_SRC_test_print         := lib/print.c
@@ -33,6 +34,7 @@ HOST_SRC_test_string        := lib/string.c
 HOST_SRC_test_trace         := kernel/trace.c lib/print.c lib/string.c
 HOST_SRC_test_memmap        := kernel/memmap.c
 HOST_SRC_test_memmap_random := kernel/memmap.c tests/fuzz/fuzz_memmap.c
+HOST_SRC_test_words         := kernel/words.c
 HOST_SRC_test_plan          := kernel/plan.c kernel/memmap.c
 
 # lib/string.c defines names that the host's C library has too: here ours get a k_ in front.
@@ -42,6 +44,7 @@ HOST_FLAGS_test_string := -fno-builtin $(foreach f,memcpy memmove memset memcmp 
 HOST_FLAGS_test_checked_random := $(HEAP_FLAGS) -DHEAP_CHECKED
 HOST_FLAGS_test_classes     := $(HEAP_FLAGS)
 HOST_FLAGS_test_cmdline     := $(HOST_FLAGS_test_string)
+HOST_FLAGS_test_heapmap     := $(HEAP_FLAGS)
 HOST_FLAGS_test_lineedit    := $(HOST_FLAGS_test_string)
 HOST_FLAGS_test_trace       := $(HOST_FLAGS_test_string)
 HOST_FLAGS_test_exhaust     := $(HEAP_FLAGS)

@@ -54,9 +54,9 @@ $(BUILD)/kernel.elf: $(BUILD)/kernel.pass1.elf tools/symtab.py
 	@$(LD) -m elf_i386 -nostdlib -z noexecstack -z max-page-size=4096 -T kernel/kernel.ld -Map $(BUILD)/kernel.map -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab.o $(LIBGCC)
 	@$(NM) -n $@ | $(PYTHON) tools/symtab.py --check $(BUILD)/gen/symtab.c
 
-# Bochs's symbol file: "address name" a line (Bochs user manual, "ldsym").
-$(BUILD)/kernel.sym: $(BUILD)/kernel.elf
-	@$(NM) -n $< | awk '$$2 ~ /^[TtWw]$$/ { print $$1, $$3 }' > $@
+# Bochs's symbol file: the kernel's functions, and the lines of the heap.
+$(BUILD)/kernel.sym: $(BUILD)/kernel.elf tools/linesym.py
+	@$(NM) -n $< | $(PYTHON) tools/linesym.py --objdump $(OBJCOPY:%objcopy=%objdump) $< > $@
 
 $(BUILD)/kernel.stripped.elf: $(BUILD)/kernel.elf
 	@$(OBJCOPY) --strip-all $< $@

@@ -2,6 +2,8 @@
 
 MEM ?= 32
 ACCEL ?= tcg
+# Where `make bochs-debug` stops: a script of tools/bochs.
+STOP ?= sys_malloc
 
 # A value as one word for the shell, whatever quotes it has.
 quoted = '$(subst ','\'',$(1))'
@@ -12,7 +14,7 @@ RUN_OPTIONS = --mem $(call quoted,$(MEM)) --args=$(call quoted,$(ARGS))
 #: make run            QEMU, the console on the terminal, Ctrl-A X leaves; without a terminal: the demonstration
 #: make bochs          the same image in Bochs; in a window if there is a display
 #: make debug          GDB on QEMU, stopped at the first sys_malloc
-#: make bochs-debug    Bochs's debugger with the kernel's symbols, stopped at the first sys_malloc
+#: make bochs-debug    Bochs's debugger with the heap's lines; STOP=sys_malloc, sys_free, arena-open, arena-close, magic_break
 .PHONY: run bochs debug bochs-debug
 run: $(BUILD)/hd.img
 	@$(PYTHON) tools/run.py --auto --image $(BUILD)/hd.img --accel $(call quoted,$(ACCEL)) $(RUN_OPTIONS)
@@ -24,7 +26,7 @@ debug: $(BUILD)/hd.img $(BUILD)/kernel.elf
 	@$(PYTHON) tools/debug/start.py gdb --build $(BUILD) --accel $(call quoted,$(ACCEL)) $(RUN_OPTIONS)
 
 bochs-debug: $(BUILD)/hd.img $(BUILD)/kernel.sym
-	@$(PYTHON) tools/debug/start.py bochs --build $(BUILD) $(RUN_OPTIONS)
+	@$(PYTHON) tools/debug/start.py bochs --build $(BUILD) --stop=$(call quoted,$(STOP)) $(RUN_OPTIONS)
 
 help:
 	@sed -n 's/^#: //p' $(filter tools/mk/%,$(MAKEFILE_LIST))

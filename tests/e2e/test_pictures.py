@@ -1,0 +1,306 @@
+"""The pictures of the documentation and the book: made by the tool, used by the text, and every answer typed.
+
+What a picture says is checked against what the kernel itself says: the figures that `make replay` prints, the console
+of the same run.
+"""
+
+import glob
+import hashlib
+import os
+import re
+import subprocess
+import sys
+
+import pexpect
+import pytest
+
+import test_docs
+
+ROOT = test_docs.ROOT
+TOOL = os.path.join(ROOT, "tools", "pictures", "pictures.py")
+BUILD = os.path.join(ROOT, "build")
+PYTHON = "/usr/bin/python3"
+BOOK = sorted(os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/docs/book/*.md"))
+IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
+
+sys.path.insert(0, os.path.dirname(TOOL))
+
+# Runs of `make` follow each other, and build/hd.img is what the last one left.
+pytestmark = pytest.mark.xdist_group("make")
+
+
+def pictures(*options, **how):
+    return subprocess.run([PYTHON, TOOL, *options], capture_output=True, text=True, timeout=300, check=False, **how)
+
+
+def listed():
+    return [line.split()[0] for line in pictures("--list").stdout.splitlines()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built():
+    """The image with an empty command line, and the sampler."""
+    make("all", "build/host/pictures/sample")
+
+
+@pytest.fixture(scope="module")
+def demo(built):
+    """What tools/pictures/look.py finds in a run of the demonstration."""
+    import booted
+    return booted.look("demo", BUILD, "batch")
+
+
+def make(*targets):
+    done = subprocess.run(["make", "--no-print-directory", "-s", *targets], cwd=ROOT, capture_output=True, text=True,
+                          timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+# ---- the tool -----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", ["arena", "fragmentation", "demo"])
+def test_the_same_kernel_gives_the_same_bytes(name, tmp_path):
+    """One of each kind: memory of a run, a trace on the host, a screenshot."""
+    made = []
+    for turn in ("first", "second"):
+        done = pictures("--build", BUILD, "--out", str(tmp_path / turn), name)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        path = done.stdout.split(":")[0]
+        assert os.path.getsize(path) > 5000
+        made.append(digest(path))
+    assert made[0] == made[1]
+
+
+def test_another_trace_gives_another_picture(tmp_path):
+    made = set()
+    for trace in ("perl", f"{ROOT}/tests/traces/nasm.mtrace.xz"):
+        done = pictures("--build", BUILD, "--out", str(tmp_path / os.path.basename(trace)), "--trace", trace, "classes")
+        assert done.returncode == 0, done.stderr
+        made.add(digest(done.stdout.split(":")[0]))
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("options, code, words", [
+    (["no-such-picture"], 2, "no picture no-such-picture: there are memory-map, "),
+    (["--no-such-option"], 2, "unrecognized arguments: --no-such-option"),
+    (["--build", "/nowhere", "arena"], 1, "arena: no /nowhere/hd.img: make builds it"),
+    (["--build", "/nowhere", "classes"], 1, "/nowhere/host/pictures/sample: No such file"),
+    (["--trace", "/nowhere.mtrace", "latency"], 1, "latency: /nowhere.mtrace: No such file"),
+    (["--out", "/proc/nowhere", "classes"], 2, "/proc/nowhere"),
+])
+def test_wrong_use_is_one_clear_line(options, code, words, tmp_path):
+    done = pictures(*(["--out", str(tmp_path)] if "--out" not in options else []), *options)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(("usage:", " "))]
+    assert done.returncode == code
+    assert len(lines) == 1 and words in lines[0], done.stderr
+
+
+def test_without_matplotlib_one_line_says_what_to_install(tmp_path):
+    """A module of that name that cannot be imported stands before the real one."""
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('no matplotlib')\n")
+    done = pictures("--out", str(tmp_path), "classes", env=dict(os.environ, PYTHONPATH=str(tmp_path)))
+    assert done.returncode == 2
+    assert done.stderr == ("pictures: matplotlib is missing (Debian package python3-matplotlib): "
+                           "run `sh tools/setup.sh`\n")
+
+
+def test_a_scene_that_does_not_come_is_one_clear_line(built):
+    """No demonstration, so nobody asks for the descriptors' state: the machine goes off before."""
+    import booted
+    import style
+    with pytest.raises(style.Problem, match="^the scene demo: the machine ended before it came to heap_desc_state$"):
+        booted.look("demo", BUILD, "batch demo=no")
+
+
+# ---- what they say ------------------------------------------------------------------------------
+
+def test_the_histogram_is_what_the_replay_counts():
+    """The kernel's memory, read by GDB, against the line that the kernel prints of the same calls."""
+    import booted
+    import replay
+    import traces
+    trace = traces.read("perl")
+    found = booted.look("replay", BUILD, "batch replay=perl classes=seed", replay.default_mem(trace), trace.data)
+    said = dict(re.findall(r"(\w+)=(\S+)", make("replay", "TRACE=tests/traces/perl.mtrace.xz").splitlines()[-1]))
+    calls = found["calls"]
+    number = sum(count for _, count in calls)
+    assert number == int(said["ops"]) == trace.operations
+    assert f"{sum(cost * count for cost, count in calls) / number:.2f}" == said["insn_per_op"]
+    assert traces.rank(calls, 0.5) == int(said["insn_p50"])
+    assert traces.rank(calls, 0.9999) == int(said["insn_p9999"])
+    assert calls[-1][0] == int(said["insn_max"])
+
+
+def test_the_frames_are_what_the_replay_holds():
+    """The host's peak, with the records of as many frames at least, against the kernel's: chapter 9 says so."""
+    import traces
+    said = make("replay", "TRACE=tests/traces/perl.mtrace.xz")
+    for table in ("seed", "fine"):
+        peak = traces.sample(f"{BUILD}/host/pictures/sample", "perl", table)["peak"][0][0]
+        kernel = int(re.search(rf"classes={table} frames_peak=(\d+)", said)[1])
+        assert peak + peak * 80 // 4096 <= kernel <= peak + peak * 80 // 4096 + 8
+
+
+def test_the_memory_is_what_the_run_says(demo):
+    """The demonstration's table "at work", and its pools, against the memory that is drawn."""
+    found = demo
+    console = make("run", "ARGS=batch")
+    live = {int(size): int(count) for size, count in
+            re.findall(r"^ *(\d+) +\d+ \|[ \d]+\| +\d+ +(\d+) +\d+ \|", console, re.MULTILINE)}
+    drawn = dict.fromkeys(live, 0)
+    for arena in found["arenas"]:
+        if not arena["large"]:
+            drawn[arena["block_size"]] += arena["blocks_per_arena"] - arena["cnt"]
+    assert drawn == live and sum(live.values()) > 10
+    at_work = int(re.search(r"^kernel_pool:.*at work (\d+)", console, re.MULTILINE)[1])
+    free = sum(length for _, length, is_free in found["pools"][0]["runs"] if is_free)
+    assert free == found["pools"][0]["free"] == at_work
+    before, after = found["call"]["before"], found["call"]["after"]
+    assert (after["cnt"], after["seal"]) == (before["cnt"] + 1, before["seal"] - 1)
+    block = (found["call"]["pointer"] - before["base"]) // before["block_size"]
+    assert after["map"][0] ^ before["map"][0] == 1 << block
+
+
+def test_an_address_leads_to_its_frame(demo):
+    """The walk by hand against the plan: page i of the heap's window is frame i of the pool."""
+    walk = demo["walk"]
+    frame = walk["address"] - 0x88000000 >> 12
+    assert walk["table_entry"] & 0xfffff000 == demo["plan"]["pool"][0]["start"] + (frame << 12)
+    assert walk["directory_entry"] & 1 and walk["table_entry"] & 3 == 3
+
+
+# ---- the text -----------------------------------------------------------------------------------
+
+def documents():
+    return [os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/*.md") + glob.glob(f"{ROOT}/docs/**/*.md",
+                                                                                       recursive=True)]
+
+
+def test_every_picture_is_shown_and_every_shown_one_exists():
+    shown = {}
+    for document in documents():
+        for words, target in IMAGE.findall(test_docs.read(document)):
+            path = os.path.normpath(os.path.join(os.path.dirname(document), target))
+            assert words, f"{document}: {target} has no words for who cannot see it"
+            shown.setdefault(path, document)
+    there = {os.path.relpath(path, ROOT) for path in glob.glob(f"{ROOT}/docs/img/*")}
+    assert set(shown) - there == set()
+    assert there - set(shown) == set()
+    assert {os.path.splitext(os.path.basename(path))[0] for path in there
+            if not os.path.basename(path).startswith("bench-")} == set(listed())
+
+
+@pytest.mark.parametrize("document", BOOK)
+def test_what_the_book_names_exists(document, tmp_path):
+    test_docs.test_every_test_that_is_named_exists(document)
+    test_docs.test_every_link_leads_somewhere(document)
+    test_docs.test_every_file_that_is_named_exists(document)
+    test_docs.test_every_function_that_is_named_exists(document)
+    test_docs.test_every_target_that_is_named_exists(document, tmp_path)
+    test_docs.test_no_line_is_too_long(document)
+
+
+def test_every_chapter_has_its_parts():
+    """A walk, a picture, three exercises or four, and an answer to each."""
+    answers = test_docs.read("docs/book/answers.md").split("\n## ")
+    chapters = [path for path in BOOK if re.match(r"\d\d-", os.path.basename(path))]
+    assert len(chapters) == len(answers) - 1 == 9
+    index = test_docs.read("docs/book/README.md")
+    for path, answer in zip(chapters, answers[1:]):
+        text = test_docs.read(path)
+        assert text.startswith("# " + answer.splitlines()[0]), path
+        assert f"]({os.path.basename(path)})" in index, path
+        assert "\n**Walk" in text and IMAGE.search(text), path
+        exercises = re.findall(r"^(\d)\. ", text.split("## Exercises")[1].split("[Answers]")[0], re.MULTILINE)
+        assert exercises == re.findall(r"^(\d)\. ", answer, re.MULTILINE), path
+        assert 3 <= len(exercises) <= 4, path
+
+
+def test_every_word_is_a_word_of_the_code():
+    """The third column of words.md, names of fields and constants too, in the file that stands beside it."""
+    for row in test_docs.rows("docs/book/words.md"):
+        files = re.findall(r"`((?:kernel|lib|boot)/[\w.]+)`", row[-1])
+        text = "".join(test_docs.read(path) for path in files)
+        for name in re.findall(r"`(?:struct )?(\w+)[\[\]()]*`", row[2] if files else ""):
+            assert re.search(rf"\b{name}\b", text), f"{name} is not in {files}"
+
+
+def typed():
+    """[(section and command, [lines that must come out])] of answers.md."""
+    found, section = [], ""
+    for line in test_docs.read("docs/book/answers.md").splitlines():
+        if line.startswith("## "):
+            section = line[3:5].strip()
+        code = re.match(r" {8}(.*)", line)
+        if code and code[1].startswith("$ "):
+            found.append([section, code[1][2:], []])
+        elif code and code[1].startswith("> "):
+            found[-1][1] += "\n" + code[1][2:]
+        elif code:
+            found[-1][2].append(code[1])
+    return found
+
+
+def comes_out(line, text):
+    """True if a line of the text has the words of `line`, in any spacing; "..." is anything."""
+    pattern = r"[ \t]+".join(r"\S*".join(map(re.escape, word.split("..."))) if word != "..." else r"(?:.*\S)?"
+                          for word in line.split())
+    return re.search(pattern, text)
+
+
+@pytest.mark.parametrize("section, command, lines", typed(), ids=lambda value: str(value)[:40])
+def test_every_answer_comes_out(section, command, lines):
+    assert lines, command
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=300, check=False)
+    for line in lines:
+        assert comes_out(line, done.stdout), f"chapter {section}: {command}\n{done.stdout[-2000:]}{done.stderr[-500:]}"
+
+
+def sessions():
+    """[(document, [(command at the prompt, [lines that must come out])])]: each block starts with a fresh boot."""
+    found = []
+    for document in BOOK:
+        block = None
+        for line in test_docs.read(document).splitlines():
+            code = re.match(r" {4}(?! )(.*)", line)
+            if not code:
+                block = None
+            elif code[1].startswith("granary> "):
+                if block is None:
+                    block = []
+                    found.append((document, block))
+                block.append((code[1].partition("> ")[2], []))
+            elif block is not None:
+                block[-1][1].append(code[1])
+    return found
+
+
+@pytest.mark.parametrize("document, session", sessions(), ids=lambda value: str(value)[:40])
+def test_every_session_goes_as_the_book_says(document, session):
+    shell = pexpect.spawn("make", ["--no-print-directory", "-s", "run"], cwd=ROOT, timeout=60, encoding="utf-8",
+                          dimensions=(50, 200))
+    shell.expect_exact("granary> ")
+    for command, lines in session:
+        shell.sendline(command)
+        shell.expect_exact("granary> ")
+        said = shell.before.replace("\r", "").partition("\n")[2]
+        for line in lines:
+            assert comes_out(line, said), f"{document}: {command}\n{said}"
+        assert lines or not said.strip(), f"{document}: {command} says more than the book\n{said}"
+    shell.sendline("halt")
+    shell.expect(pexpect.EOF)
+    shell.close()
+    assert shell.exitstatus == 0
+
+
+def test_an_answer_that_is_wrong_is_noticed():
+    assert comes_out("a ... c", "a b\nc") is None
+    assert comes_out("128   in frames_peak=... 7", "x 128 in frames_peak=12 7")
+    assert not comes_out("128 in", "1281 in")

@@ -1,0 +1,24 @@
+// sample_port.h - kernel/port.h's answers for tools/pictures/sample.c: one thread, memory of this
+// process.
+//
+// Compiled in with -DGRANARY_PORT='"tools/pictures/sample_port.h"'; the functions stand in
+// sample.c.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+extern uintptr_t sample_heap_base; // where the window of stand-in frames begins
+
+#define PORT_HEAP_BASE sample_heap_base
+#define PORT_TOTAL_MEMORY 0u // memory_init() only prints it
+
+typedef unsigned port_state;
+
+// Nobody else is there, so there is nothing to keep out.
+static inline port_state port_lock(void) { return 0; }
+static inline void port_unlock(port_state state) { (void)state; }
+static inline bool port_enter(void) { return true; }
+static inline void port_leave(void) {}
+static inline bool port_in_interrupt(void) { return false; }
+static inline void port_frames_back(uint32_t first, uint32_t count) { (void)first, (void)count; }

@@ -1,0 +1,149 @@
+"""claims.py - what a tour says of the machine, looked up in the machine.
+
+A claim is an expression of Python over a few names, evaluated at a stop:
+
+    arg1 arg2 arg3     the call's arguments, at a function's first instruction
+    eax                what a call returned, behind it
+    heap, pool("kernel"), desc(SIZE), arena(P)
+                       structures of kernel/memory.h: the heap, a pool (or "user"), the descriptor of a block size, the
+                       record of the arena that P lies in; their fields by a dot; at(RECORD) its address
+    bit(P), live(P)    the block at P was handed out and is free again; is handed out
+    report, reported   the heap's last report and its pointer; reports: how many there were
+    thread             the running thread
+    mapped(P)          True if the page of P is mapped; entry(P): its page table entry
+    mine, others       what the threads of the scene `switch-inside` got
+    and every value that the tour has remembered
+
+The machine is anything with read(address, bytes) and register(name).
+"""
+
+PAGE = 4096
+KERNEL_BASE = 0x80000000
+HEAP_BASE = 0x88000000
+FAULTS = ("no fault", "double free", "not allocated", "interior pointer", "outside the heap", "corrupt arena",
+          "overflow", "use after free", "from interrupt")
+
+
+class Record:
+    """A structure in the machine's memory; a field is read when it is asked for."""
+
+    def __init__(self, world, kind, address):
+        self._world, self._kind, self._address = world, kind, address
+
+    def __getattr__(self, name):
+        fields = self._world.layout["structs"][self._kind]["fields"]
+        if name not in fields:
+            raise AttributeError(f"struct {self._kind} has no field {name}")
+        offset, bit, width, count, kind = fields[name]
+        at = self._address + offset
+        if kind == "struct":
+            return at
+        if kind == "text":
+            return self._world.machine.read(at, count).split(b"\0")[0].decode("ascii", "replace")
+        values = [self._world.number(at + i * (width // 8), bit, width) for i in range(count)]
+        return values[0] if count == 1 else values
+
+    def __eq__(self, other):
+        return isinstance(other, Record) and self._address == other._address
+
+    def __hash__(self):
+        return hash(self._address)
+
+
+class World:
+    """The names that claims use, over one machine and one kernel's layout."""
+
+    def __init__(self, machine, layout):
+        self.machine, self.layout, self.remembered = machine, layout, {}
+
+    def number(self, address, bit=0, width=32):
+        raw = int.from_bytes(self.machine.read(address, (bit + width + 7) // 8), "little")
+        return raw >> bit & (1 << width) - 1
+
+    def symbol(self, kind, name, index=0):
+        return Record(self, kind, self.layout["symbols"][name] + index * self.layout["structs"][kind]["size"])
+
+    def desc(self, size):
+        for i in range(self.symbol("heap", "heap").desc_count):
+            found = self.symbol("mem_block_desc", "k_block_descs", i)
+            if found.block_size == size:
+                return found
+        raise ValueError(f"no descriptor has blocks of {size} bytes")
+
+    def arena(self, p):
+        size = self.layout["structs"]["arena"]["size"]
+        at = self.symbol("heap", "heap").arena + (p - HEAP_BASE) // PAGE * size
+        return Record(self, "arena", at - Record(self, "arena", at).back)
+
+    def block(self, p):
+        """(the arena's record, the block's number in it)"""
+        arena = self.arena(p)
+        size = self.number(arena.desc)  # its first field
+        return arena, (p - arena.base) // size
+
+    def bit(self, p):
+        arena, number = self.block(p)
+        return bool(arena.map[number // 32] >> number % 32 & 1)
+
+    def live(self, p):
+        arena, number = self.block(p)
+        return number < arena.carved and not self.bit(p)
+
+    def entry(self, p):
+        directory = self.machine.register("cr3") & ~0xfff
+        table = self.number(KERNEL_BASE + directory + (p >> 22) * 4)
+        return self.number(KERNEL_BASE + (table & ~0xfff) + (p >> 12 & 0x3ff) * 4) if table & 1 else 0
+
+    def names(self):
+        esp = self.machine.register("esp")
+        found = {"heap": self.symbol("heap", "heap"), "desc": self.desc, "arena": self.arena, "bit": self.bit,
+                 "live": self.live, "at": lambda record: record._address,
+                 "eax": self.machine.register("eax"), "thread": self.thread(),
+                 "pool": lambda name: self.symbol("pool", "mem_pool", ("kernel", "user").index(name)),
+                 "report": FAULTS[self.symbol("heap_report", "heap_last_report").fault],
+                 "reported": self.symbol("heap_report", "heap_last_report").pointer,
+                 "reports": self.number(self.layout["symbols"]["heap_report_count"]),
+                 "entry": self.entry, "mapped": lambda p: bool(self.entry(p) & 1),
+                 "mine": self.number(self.layout["symbols"]["scene_mine"]),
+                 "others": self.number(self.layout["symbols"]["scene_others"]),
+                 "PAGE": PAGE, "HEAP_BASE": HEAP_BASE}
+        found |= {f"arg{i}": self.number(esp + 4 * i) for i in (1, 2, 3)}
+        return found | self.remembered
+
+    def thread(self):
+        return Record(self, "thread", self.number(self.layout["symbols"]["current"]))
+
+    def evaluate(self, expression):
+        return eval(expression, {"__builtins__": {}}, self.names())  # pylint: disable=eval-used
+
+    def check(self, stop):
+        """Evaluates the stop's claims in their order: [(expression, value or the error, holds)]."""
+        results = []
+        for name, expression in stop.claims:
+            try:
+                value = self.evaluate(expression)
+            except (ValueError, AttributeError, NameError, TypeError, IndexError, SyntaxError) as error:
+                results.append((expression, str(error), False))
+                continue
+            if name:
+                self.remembered[name] = value
+            results.append((f"{name} = {expression}" if name else expression, value, bool(name) or value is True))
+        return results
+
+
+def show(value):
+    return f"{value:#x}" if isinstance(value, int) and not isinstance(value, bool) and value > 9999 else str(value)
+
+
+def report(stop, results, out):
+    """Shows a stop: its text, each claim marked with what was found there. Returns how many do not hold."""
+    marks = {expression: (value, holds) for expression, value, holds in results}
+    print("", file=out)
+    for line in stop.lines:
+        found = line[3:].split("`")[0] if line.startswith("- `") else None
+        if found in marks:
+            value, holds = marks[found]
+            line = f"  {'ok ' if holds else 'NO '} {found}{line[3 + len(found) + 1:]}" + \
+                   (f"   [{show(value)}]" if not isinstance(value, bool) or not holds else "")
+        print(line, file=out)
+    return sum(not holds for _, _, holds in results)
