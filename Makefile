@@ -17,6 +17,9 @@ include tools/mk/fuzz.mk
 include tools/mk/trace.mk
 include tools/mk/libgranary.mk
 include tools/mk/proof.mk
+include tools/mk/formal.mk
+include tools/mk/planted.mk
+include tools/mk/bootfuzz.mk
 include tools/mk/bench.mk
 include tools/mk/tours.mk
 include tools/mk/docs.mk

@@ -10,6 +10,10 @@
 void bitmap_init(struct bitmap *map, uint32_t *words, size_t bits) {
     map->words = words;
     map->bits = bits;
+    /*@ loop invariant 0 <= i <= (bits + 31) / 32;
+        loop invariant \forall integer k; 0 <= k < i ==> words[k] == 0;
+        loop assigns i, words[0 .. (bits + 31) / 32 - 1];
+        loop variant (bits + 31) / 32 - i; */
     for (size_t i = 0; i < BITMAP_WORDS(bits); i++) words[i] = 0;
 }
 
@@ -25,11 +29,17 @@ void bitmap_set(struct bitmap *map, size_t bit, bool value) {
 }
 
 void bitmap_set_range(struct bitmap *map, size_t first, size_t count, bool value) {
+    /*@ loop invariant 0 <= i <= count;
+        loop assigns i, map->words[0 .. (map->bits + 31) / 32 - 1];
+        loop variant count - i; */
     for (size_t i = 0; i < count; i++) bitmap_set(map, first + i, value);
 }
 
 size_t bitmap_count(const struct bitmap *map) {
     size_t count = 0;
+    /*@ loop invariant count <= bit <= map->bits;
+        loop assigns bit, count;
+        loop variant map->bits - bit; */
     for (size_t bit = 0; bit < map->bits; bit++) count += bitmap_test(map, bit);
     return count;
 }
@@ -40,10 +50,18 @@ size_t bitmap_count(const struct bitmap *map) {
 size_t bitmap_scan(const struct bitmap *map, size_t count) {
     size_t run = 0; // clear bits that end just before `bit`
     if (count == 0 || count > map->bits) return BITMAP_NONE;
+    /*@ loop invariant run <= bit <= map->bits && run < count;
+        loop invariant bitmap_run(map, bit - run, bit);
+        loop invariant run < bit ==> bitmap_bit(map, bit - run - 1);
+        loop invariant \forall integer f; 0 <= f && f + count <= bit ==>
+          !bitmap_run(map, f, f + count);
+        loop assigns bit, run;
+        loop variant map->bits - bit; */
     for (size_t bit = 0; bit < map->bits; bit++) {
         // A word that is all set holds no clear bit: step over it. Only a whole one: in the last
         // word this would look at bits behind `bits`.
         if (bit % 32 == 0 && map->bits - bit >= 32 && map->words[bit / 32] == UINT32_MAX) {
+            //@ assert full: \forall integer i; bit <= i <= bit + 31 ==> bitmap_bit(map, i);
             run = 0;
             bit += 31;
             continue;

@@ -24,14 +24,48 @@ struct bitmap {
 #define BITMAP_WORDS(bits) (((bits) + 31) / 32)
 #define BITMAP_NONE SIZE_MAX // bitmap_scan(): no such run
 
+// Contracts, for `make formal`: Frama-C reads what starts with @, a compiler does not.
+/*@ predicate bitmap_good(struct bitmap *m) =
+      \valid_read(m) && m->bits <= 0x7fffffff &&
+      \valid_read(m->words + (0 .. (m->bits + 31) / 32 - 1));
+    predicate bitmap_bit(struct bitmap *m, integer i) = ((m->words[i / 32] >> (i % 32)) & 1) != 0;
+    predicate bitmap_run(struct bitmap *m, integer from, integer to) =
+      \forall integer i; from <= i < to ==> !bitmap_bit(m, i); */
+
 // `words` stays the caller's and must live as long as the map. A map that is all clear already can
 // be had without a call, by an initialiser (thread/stack.c).
+/*@ requires \valid(map) && bits <= 0x7fffffff && \valid(words + (0 .. (bits + 31) / 32 - 1));
+    requires \separated(map, words + (0 .. (bits + 31) / 32 - 1));
+    assigns *map, words[0 .. (bits + 31) / 32 - 1];
+    ensures bitmap_good(map) && map->bits == bits && bitmap_run(map, 0, bits); */
 void bitmap_init(struct bitmap *map, uint32_t *words, size_t bits); // all clear
 // A bit at or behind `bits` is not caught: it would be read from, or written to, whatever lies
 // behind the words.
+/*@ requires bitmap_good(map) && bit < map->bits;
+    assigns \nothing;
+    ensures \result <==> bitmap_bit(map, bit); */
 bool bitmap_test(const struct bitmap *map, size_t bit); // bit < bits
+/*@ requires bitmap_good(map) && bit < map->bits && \valid(map->words + bit / 32);
+    requires \separated(map, map->words + bit / 32);
+    assigns map->words[bit / 32];
+    ensures bitmap_bit(map, bit) <==> value;
+    ensures \forall integer i; 0 <= i < map->bits && i != bit ==>
+      (bitmap_bit(map, i) <==> \at(bitmap_bit(map, i), Pre)); */
 void bitmap_set(struct bitmap *map, size_t bit, bool value);
+/*@ requires bitmap_good(map) && first + count <= map->bits;
+    requires \valid(map->words + (0 .. (map->bits + 31) / 32 - 1));
+    requires \separated(map, map->words + (0 .. (map->bits + 31) / 32 - 1));
+    assigns map->words[0 .. (map->bits + 31) / 32 - 1]; */
 void bitmap_set_range(struct bitmap *map, size_t first, size_t count, bool value);
+/*@ requires bitmap_good(map);
+    assigns \nothing;
+    ensures \result <= map->bits; */
 size_t bitmap_count(const struct bitmap *map); // bits that are set
 // First bit of the lowest run of `count` clear bits (count >= 1), or BITMAP_NONE.
+/*@ requires bitmap_good(map);
+    assigns \nothing;
+    ensures \result == BITMAP_NONE ||
+      (\result + count <= map->bits && bitmap_run(map, \result, \result + count));
+    ensures \forall integer f; 0 <= f && f + count <= map->bits && 1 <= count && f < \result ==>
+      !bitmap_run(map, f, f + count); */
 size_t bitmap_scan(const struct bitmap *map, size_t count);

@@ -65,13 +65,18 @@ def image_with_args(image, args, folder):
 
 
 def bochs_disk(position, disk, folder):
-    """The option for one of Bochs's disks. One of an odd size is copied and made up to whole cylinders."""
+    """The option for one of Bochs's disks. One of an odd size is copied and made up to whole cylinders. Any other gets
+    a second name in the folder: a lock that some other Bochs has left beside the first one would keep ours out."""
     size = os.path.getsize(disk)
+    alias = os.path.join(folder, position + ".img")
+    if os.path.lexists(alias):
+        os.remove(alias)
     if size % CYLINDER_BYTES:
-        copy = os.path.join(folder, position + ".img")
-        shutil.copyfile(disk, copy)
-        os.truncate(copy, -(-size // CYLINDER_BYTES) * CYLINDER_BYTES)
-        disk = copy
+        shutil.copyfile(disk, alias)
+        os.truncate(alias, -(-size // CYLINDER_BYTES) * CYLINDER_BYTES)
+    else:
+        os.symlink(os.path.abspath(disk), alias)
+    disk = alias
     journal = os.path.join(folder, position + ".journal")
     return f'{position}: type=disk, path="{disk}", mode=volatile, journal="{journal}"'
 

@@ -26,7 +26,7 @@ packages='
 '
 
 proof='
-    clang-19 llvm-19 libclang-rt-19-dev afl++ frama-c-base why3 z3 spin libpython3.11-testsuite
+    clang-19 llvm-19 libclang-rt-19-dev afl++ frama-c-base why3 z3 cvc4 spin libpython3.11-testsuite
 '
 case "${1-}" in
     '') ;;

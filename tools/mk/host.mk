@@ -29,6 +29,7 @@ HOST_SRC_test_heapcheck     := kernel/classes.c $(HEAP_SRC)
 HOST_SRC_test_heapmap       := kernel/heapmap.c kernel/classes.c $(HEAP_SRC)
 HOST_SRC_test_lineedit      := kernel/lineedit.c lib/string.c
 HOST_SRC_test_list          := lib/list.c
+HOST_SRC_test_oom           := kernel/classes.c $(HEAP_SRC)
 HOST_SRC_test_print         := lib/print.c
 HOST_SRC_test_string        := lib/string.c
 HOST_SRC_test_trace         := kernel/trace.c lib/print.c lib/string.c
@@ -46,6 +47,7 @@ HOST_FLAGS_test_classes     := $(HEAP_FLAGS)
 HOST_FLAGS_test_cmdline     := $(HOST_FLAGS_test_string)
 HOST_FLAGS_test_heapmap     := $(HEAP_FLAGS)
 HOST_FLAGS_test_lineedit    := $(HOST_FLAGS_test_string)
+HOST_FLAGS_test_oom         := $(HEAP_FLAGS)
 HOST_FLAGS_test_trace       := $(HOST_FLAGS_test_string)
 HOST_FLAGS_test_exhaust     := $(HEAP_FLAGS)
 HOST_FLAGS_test_heap        := $(HEAP_FLAGS)
@@ -73,6 +75,9 @@ $(foreach test,$(HOST_TESTS),$(eval $(call HOST_PROGRAM,$(test))))
 
 # In the checked build memory.c's calls have other names (kernel/checked.c has theirs).
 $(BUILD)/host/test_checked_random.d/kernel/memory.o: HOST_FLAGS_test_checked_random += -include kernel/checked_names.h
+
+# Its test takes everything before a call of memory.c's gets the lock.
+$(BUILD)/host/test_oom.d/kernel/memory.o: HOST_FLAGS_test_oom += -Dport_lock=oom_port_lock
 
 #: make host-test      unit tests on this machine, under ASan and UBSan
 .PHONY: host-test
