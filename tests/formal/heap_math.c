@@ -1,4 +1,4 @@
-// heap_math.c - the arithmetic of kernel/memory.c, for Eva: every size of block, all lengths of run.
+// heap_math.c - the arithmetic of kernel/memory.c, for Eva: all block sizes, all lengths of run.
 //
 // Theory. Eva runs C on sets of values and warns wherever one of them could do harm or break an
 // assertion. Where the sets are single numbers that is plain execution: so are the loops over all
