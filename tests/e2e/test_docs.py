@@ -22,6 +22,7 @@ DOCUMENTS = READMES + tuple(sorted(os.path.relpath(path, ROOT) for path in glob.
                                            + glob.glob(f"{ROOT}/docs/*/*.md")))
 TRAPS = "docs/traps.md"
 COLUMNS = 120
+RECORDED = "docs/bochs.md"  # its code is what a debugger printed, lines as long as they were
 
 HOST_TEST = re.compile(r"(tests/host/\w+\.c): (\w+)")
 KERNEL_TEST = re.compile(r"\btest=(\w+)(\*?)")
@@ -118,7 +119,7 @@ def missing_tests(text):
     """The tests that a text names and the tree has not."""
     for path, name in HOST_TEST.findall(text):
         source = read(path) if is_there(path) else ""
-        defined = re.search(rf"^static void {name}\(void \*\*state\)", source, re.MULTILINE)
+        defined = re.search(rf"^(static void {name}\(void \*\*state\)|TEST\({name}\))", source, re.MULTILINE)
         if not defined or len(re.findall(rf"\b{name}\b", source)) < 2:  # and in the list that runs
             yield f"{path}: {name}"
     known = kernel_tests()
@@ -265,4 +266,5 @@ def test_sizes_of_records(kernel_elf):
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_no_line_is_too_long(document):
-    assert [line for line in lines_of(document, "prose", "code") if len(line) > COLUMNS and "](" not in line] == []
+    kinds = ("prose",) if document == RECORDED else ("prose", "code")
+    assert [line for line in lines_of(document, *kinds) if len(line) > COLUMNS and "](" not in line] == []

@@ -7,6 +7,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -335,6 +336,91 @@ TEST(a_large_area_with_one_field_damaged_is_corrupt) {
     assert_all_home();
 }
 
+// ---- exact answers -----------------------------------------------------------------------------
+
+// The size of the block that an aligned request gets, 0 if it gets frames of its own.
+static size_t aligned_block(size_t alignment, size_t size) {
+    for (uint32_t i = 0; i < table.count && alignment <= PAGE; i++) {
+        if (table.size[i] >= size && table.size[i] % alignment == 0) return table.size[i];
+    }
+    return 0;
+}
+
+static void assert_aligned_requests(void) {
+    static const size_t sizes[] = {1, 32, 33, 64, 65, 512, 1000, 1024, 1025, 4095, 4096, 4097};
+    for (size_t alignment = 32; alignment <= 4 * PAGE; alignment *= 2) {
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            size_t block = aligned_block(alignment, sizes[i]);
+            size_t pages = (sizes[i] + PAGE - 1) / PAGE * PAGE;
+            void *p = sys_aligned_alloc(alignment, sizes[i]);
+            assert_int_equal((uintptr_t)p % alignment, 0);
+            assert_int_equal(sys_usable_size(p), block ? block : pages);
+            sys_free(p);
+        }
+    }
+    assert_all_home();
+}
+
+TEST(an_aligned_request_takes_the_smallest_block_that_serves) { assert_aligned_requests(); }
+
+// A table that begins and ends with sizes which are alignments themselves.
+static int start_powers(void **state) {
+    static const uint32_t sizes[] = {32, 64, 4096};
+    memcpy(table.size, sizes, sizeof sizes);
+    table.count = 3;
+    return start(state);
+}
+
+TEST(an_alignment_may_be_the_first_or_the_largest_size) { assert_aligned_requests(); }
+
+// One frame of its own, and no arena for that size: the area is large enough, so it stays.
+TEST(without_memory_an_area_as_large_as_the_block_stays) {
+    static void *held[FRAMES];
+    uint32_t count = 0;
+    void *area = sys_aligned_alloc(2 * PAGE, PAGE);
+    while ((held[count] = sys_malloc(PAGE + 1))) count++;
+    while (frames_free(POOL_KERNEL) > 0)
+        assert_int_not_equal(frame_alloc(POOL_KERNEL, 1), FRAME_NONE);
+    assert_ptr_equal(sys_realloc(area, PAGE), area);
+    assert_int_equal(heap_check(), 0);
+}
+
+TEST(an_aligned_area_may_be_the_whole_pool_but_its_slack) {
+    void *area = sys_aligned_alloc(2 * PAGE, (FRAMES - 1) * PAGE);
+    assert_non_null(area);
+    sys_free(area);
+    assert_null(sys_aligned_alloc(2 * PAGE, FRAMES * PAGE));
+    assert_all_home();
+}
+
+TEST(trim_counts_the_frames_of_every_size) {
+    uint32_t frames = 0;
+    for (uint32_t i = 0; i < table.count; i++) {
+        sys_free(sys_malloc(table.size[i]));
+        frames += k_block_descs[i].frames_per_arena;
+    }
+    assert_int_equal(sys_trim(), frames);
+    assert_int_equal(sys_trim(), 0);
+}
+
+TEST(an_arena_carved_to_its_end_closes) {
+    static void *block[2 * ARENA_BLOCKS_MAX];
+    uint32_t blocks = k_block_descs[0].blocks_per_arena;
+    for (uint32_t i = 0; i < 2 * blocks; i++) block[i] = sys_malloc(table.size[0]);
+    assert_int_equal(k_block_descs[0].arenas, 2);
+    for (uint32_t i = 0; i < 2 * blocks; i++) sys_free(block[i]);
+    assert_int_equal(k_block_descs[0].arenas, 1);
+    assert_all_home();
+}
+
+TEST(the_pools_say_what_they_are) {
+    char total[64];
+    snprintf(total, sizeof total, "of them %u KiB in the pools\n", (FRAMES + HOST_USER_FRAMES) * 4);
+    assert_non_null(strstr(host_printed(), total));
+    assert_string_equal(mem_pool[POOL_KERNEL].name, "kernel_pool");
+    assert_string_equal(mem_pool[POOL_USER].name, "user_pool");
+}
+
 static int run_with(const char *classes) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_call_works_with_interrupts_off, start, end),
@@ -356,12 +442,26 @@ static int run_with(const char *classes) {
                                         end),
         cmocka_unit_test_setup_teardown(an_alignment_that_every_block_has_takes_the_smallest, start,
                                         end),
+        cmocka_unit_test_setup_teardown(an_aligned_request_takes_the_smallest_block_that_serves,
+                                        start, end),
+        cmocka_unit_test_setup_teardown(an_aligned_area_may_be_the_whole_pool_but_its_slack, start,
+                                        end),
+        cmocka_unit_test_setup_teardown(trim_counts_the_frames_of_every_size, start, end),
+        cmocka_unit_test_setup_teardown(an_arena_carved_to_its_end_closes, start, end),
+        cmocka_unit_test_setup_teardown(the_pools_say_what_they_are, start, end),
         cmocka_unit_test_setup_teardown(a_wrong_back_is_a_corrupt_arena, start, end),
         cmocka_unit_test_setup_teardown(a_blank_record_with_a_seal_is_corrupt, start, end),
         cmocka_unit_test_setup_teardown(a_large_area_with_one_field_damaged_is_corrupt, start, end),
     };
+    const struct CMUnitTest powers[] = {
+        cmocka_unit_test_setup_teardown(an_alignment_may_be_the_first_or_the_largest_size,
+                                        start_powers, end),
+        cmocka_unit_test_setup_teardown(without_memory_an_area_as_large_as_the_block_stays,
+                                        start_powers, end),
+    };
     if (classes_parse(classes, table.size, &table.count) != NULL) return 1;
-    return cmocka_run_group_tests_name(classes, tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name(classes, tests, NULL, NULL);
+    return failed + cmocka_run_group_tests_name("32,64,4096", powers, NULL, NULL);
 }
 
 int main(void) { return run_with("seed") + run_with("fine"); }

@@ -75,8 +75,9 @@ def answer(lines):
     if not stops:
         return lines
     at = stops[-1]
-    reasons = [line for line in lines[:at] if REASON.match(line)]
-    stop = lines[at][STOP.search(lines[at]).start():]  # the console may be in the middle of a line
+    cut = STOP.search(lines[at]).start()  # the console may be in the middle of a line
+    reasons = [line for line in lines[:at] + [lines[at][:cut].rstrip()] if REASON.match(line)]
+    stop = lines[at][cut:]
     return ["..."] + reasons + [stop] + lines[at + 1:]
 
 
