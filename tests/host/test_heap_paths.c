@@ -355,6 +355,7 @@ static void assert_aligned_requests(void) {
             void *p = sys_aligned_alloc(alignment, sizes[i]);
             assert_int_equal((uintptr_t)p % alignment, 0);
             assert_int_equal(sys_usable_size(p), block ? block : pages);
+            assert_int_equal(heap.large_frames, block ? 0 : pages / PAGE);
             sys_free(p);
         }
     }
@@ -408,8 +409,12 @@ TEST(an_arena_carved_to_its_end_closes) {
     uint32_t blocks = k_block_descs[0].blocks_per_arena;
     for (uint32_t i = 0; i < 2 * blocks; i++) block[i] = sys_malloc(table.size[0]);
     assert_int_equal(k_block_descs[0].arenas, 2);
+    void *behind = sys_malloc(table.size[1]); // its record follows the second arena's
+    assert_int_equal(frame_of(behind), frame_of(block[2 * blocks - 1]) + 1);
     for (uint32_t i = 0; i < 2 * blocks; i++) sys_free(block[i]);
     assert_int_equal(k_block_descs[0].arenas, 1);
+    assert_int_equal(heap_check(), 0);
+    sys_free(behind);
     assert_all_home();
 }
 
