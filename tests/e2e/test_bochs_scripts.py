@@ -24,7 +24,7 @@ def bochs(root, commands, *arguments):
     return done.returncode, done.stdout.replace("\r", ""), done.stderr
 
 
-# ---- the recorded sessions ---------------------------------------------------------------------------------------
+# ---- the recorded sessions -----------------------------------------------------------------------------------------
 
 def test_the_documents_sessions_are_what_bochs_shows(root):
     done = session(root)
@@ -52,7 +52,7 @@ def test_a_session_that_cannot_be_played_is_one_clear_line(root, tmp_path):
     assert done.returncode == 2 and done.stderr.startswith("session.py: ") and done.stderr.count("\n") == 1
 
 
-# ---- the scripts --------------------------------------------------------------------------------------------------
+# ---- the scripts ---------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("arguments, stop", [
     ((), r"\(sys_malloc\+0\)"),
@@ -79,7 +79,7 @@ def test_every_script_is_tested_and_offered(root):
         assert name in complaint
 
 
-# ---- the sheet ------------------------------------------------------------------------------------------------------
+# ---- the sheet -----------------------------------------------------------------------------------------------------
 
 def test_the_sheet_is_shown_and_its_commands_are_bochss(root):
     with open(os.path.join(root, "tools", "bochs", "cheatsheet.txt"), encoding="utf-8") as file:
@@ -94,7 +94,7 @@ def test_the_sheet_is_shown_and_its_commands_are_bochss(root):
     assert answers.count("<bochs:") >= len(commands)
 
 
-# ---- the names of lines -----------------------------------------------------------------------------------------------
+# ---- the names of lines --------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("arguments, names, message", [
     (["/nowhere/kernel.elf"], "80100000 T f\n", "nowhere"),
