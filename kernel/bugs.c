@@ -30,7 +30,7 @@ static const struct bug *bug_at(uint32_t n) {
 void bugs_list(void) {
     for (uint32_t n = 1; n <= bugs_count(); n++) {
         kprintf("%2u %-20s %s%s\n", n, bug_at(n)->name, bug_at(n)->what,
-                bug_at(n)->panics ? " (ends in a panic)" : "");
+                bug_at(n)->panics ? ", and panics" : "");
     }
 }
 

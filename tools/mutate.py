@@ -232,7 +232,7 @@ def report(results):
     for mutant in stale:
         print(f"mutants.txt: this one is killed after all: {mutant}")
     judged = count["killed"] + len(unexplained)
-    score = 100.0 * count["killed"] / judged if judged else 0.0
+    score = 100.0 * count["killed"] / judged if judged else 100.0 if count["alive"] else 0.0
     print(f"mutate: {len(results)} mutants: {count['killed']} killed, {len(unexplained)} survived, "
           f"{count['alive'] - len(unexplained)} explained, {count['same']} same code, {count['invalid']} invalid")
     good = score >= REACH and not stale

@@ -203,7 +203,7 @@ def test_map(ask):
     ask(f"free {pointer}")
 
 
-@pytest.mark.parametrize("line", ["help", "mem", "arenas", "ps", "map", "peek 0x80100000"])
+@pytest.mark.parametrize("line", ["help", "mem", "arenas", "ps", "map", "peek 0x80100000", "bugs"])
 def test_lines_fit_the_screen(ask, line):
     """80 columns, of which the last one is left to the cursor: what wraps is hard to read, and spoils `watch`."""
     answer = ask(line)
