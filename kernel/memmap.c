@@ -38,12 +38,21 @@
 
 #define FRAMES_BELOW_4G (1ull << (32 - PG_SHIFT))
 
+// The comments that begin with @ are contracts, for `make formal`.
+
 // Entries that say nothing: switched off by the firmware, or without a byte.
+/*@ requires \valid_read(entry);
+    assigns \nothing;
+    ensures \result ==> entry->length != 0; */
 static bool entry_counts(const struct e820_entry *entry) {
     return (entry->acpi & E820_ACPI_ENABLED) != 0 && entry->length != 0;
 }
 
 // An entry's last byte; a range that wraps is cut at the end of the address space.
+/*@ requires \valid_read(entry) && entry->length > 0;
+    assigns \nothing;
+    ensures \result == \min(entry->base + entry->length - 1, 0xffffffffffffffff);
+    ensures \result >= entry->base; */
 static uint64_t entry_last(const struct e820_entry *entry) {
     uint64_t more = entry->length - 1;
     return more > UINT64_MAX - entry->base ? UINT64_MAX : entry->base + more;
@@ -51,8 +60,13 @@ static uint64_t entry_last(const struct e820_entry *entry) {
 
 // True if some usable entry covers byte `at` and no other kind does. One word against is enough:
 // memory left unused costs little, a device's registers used as memory cost everything.
+/*@ requires \valid_read(raw + (0 .. count - 1));
+    assigns \nothing; */
 static bool byte_usable(const struct e820_entry *raw, size_t count, uint64_t at) {
     bool usable = false;
+    /*@ loop invariant 0 <= i <= count;
+        loop assigns i, usable;
+        loop variant count - i; */
     for (size_t i = 0; i < count; i++) {
         if (!entry_counts(&raw[i]) || at < raw[i].base || at > entry_last(&raw[i])) continue;
         if (raw[i].type != E820_USABLE) return false;
@@ -61,9 +75,16 @@ static bool byte_usable(const struct e820_entry *raw, size_t count, uint64_t at)
     return usable;
 }
 
-// Last byte of the segment that starts at `at`: behind it the next entry starts or one ends.
+// Last byte of the segment that starts at `at`: behind it the next entry starts or one ends. Not
+// before `at`, so the sweep comes to its end.
+/*@ requires \valid_read(raw + (0 .. count - 1));
+    assigns \nothing;
+    ensures \result >= at; */
 static uint64_t segment_last(const struct e820_entry *raw, size_t count, uint64_t at) {
     uint64_t nearest = UINT64_MAX;
+    /*@ loop invariant 0 <= i <= count && nearest >= at;
+        loop assigns i, nearest;
+        loop variant count - i; */
     for (size_t i = 0; i < count; i++) {
         if (!entry_counts(&raw[i])) continue;
         uint64_t last = entry_last(&raw[i]);
@@ -79,6 +100,9 @@ static uint64_t segment_last(const struct e820_entry *raw, size_t count, uint64_
 //
 // Runs that are two before the rounding are two behind it, and do not touch (2): the byte between
 // them is not usable, and its frame is in neither.
+/*@ requires \valid(map) && map->count < MEMMAP_MAX;
+    assigns *map;
+    ensures map->count == \old(map->count) || map->count == \old(map->count) + 1; */
 static void add_run(struct memmap *map, uint64_t first, uint64_t last) {
     const uint64_t offset = PG_SIZE - 1; // bits of an address inside its frame
     uint64_t from = (first >> PG_SHIFT) + ((first & offset) != 0);
@@ -95,17 +119,27 @@ static void add_run(struct memmap *map, uint64_t first, uint64_t last) {
     map->total += range->end - range->start;
 }
 
+/*@ requires \valid(map);
+    assigns map->count, map->total, map->beyond;
+    ensures map->count == 0 && map->total == 0 && map->beyond == 0; */
 static void map_clear(struct memmap *map) {
     map->count = 0;
     map->total = 0;
     map->beyond = 0;
 }
 
+/*@ requires \valid(out) && (count <= MAP_MAX ==> \valid_read(raw + (0 .. count - 1)));
+    requires \separated(out, raw + (0 .. count - 1));
+    assigns *out;
+    ensures count > MAP_MAX ==> \result == -1 && out->count == 0;
+    ensures \result == -1 || (\result == 0 && out->count > 0);
+    ensures \result == -1 ==> out->count == 0 && out->total == 0 && out->beyond == 0; */
 int memmap_normalize(const struct e820_entry *raw, size_t count, struct memmap *out) {
     map_clear(out);
     if (count > MAP_MAX) return -1;
     uint64_t at = 0, last, first = 0; // `first`: of the run we are in, if we are in one
     bool inside = false;
+    //@ loop assigns at, last, first, inside, *out;
     do {
         bool usable = byte_usable(raw, count, at);
         if (usable && !inside) first = at;
@@ -121,8 +155,17 @@ int memmap_normalize(const struct e820_entry *raw, size_t count, struct memmap *
 }
 
 // Opens a hole inside range `at`: the only way to need one range more.
+/*@ requires \valid(map) && map->count <= MEMMAP_MAX && at < map->count;
+    assigns *map;
+    ensures \old(map->count) == MEMMAP_MAX ==> \result == -1 && map->count == \old(map->count);
+    ensures \old(map->count) < MEMMAP_MAX ==>
+      \result == 0 && map->count == \old(map->count) + 1 && map->range[at].end == start &&
+      map->range[at + 1].start == end; */
 static int split(struct memmap *map, size_t at, uint64_t start, uint64_t end) {
     if (map->count == MEMMAP_MAX) return -1;
+    /*@ loop invariant at <= i < MEMMAP_MAX;
+        loop assigns i, map->range[0 .. MEMMAP_MAX - 1];
+        loop variant i - at; */
     for (size_t i = map->count++; i > at; i--) map->range[i] = map->range[i - 1];
     map->range[at].end = start;
     map->range[at + 1].start = end;
@@ -132,6 +175,12 @@ static int split(struct memmap *map, size_t at, uint64_t start, uint64_t end) {
 
 // Cuts [start, end) off a range that does not reach out on both sides of it; true if something is
 // left.
+/*@ requires \valid(range) && range->start < range->end;
+    requires !(range->start < start && range->end > end);
+    assigns range->start, range->end;
+    ensures \result ==> range->start < range->end && \old(range->start) <= range->start &&
+      range->end <= \old(range->end) && (range->end <= start || range->start >= end);
+    ensures !\result ==> \old(range->start) >= start && \old(range->end) <= end; */
 static bool trim(struct mem_range *range, uint64_t start, uint64_t end) {
     if (range->end <= start || range->start >= end) return true;
     if (range->start < start) {
@@ -144,6 +193,11 @@ static bool trim(struct mem_range *range, uint64_t start, uint64_t end) {
     return true;
 }
 
+/*@ requires \valid(map) && map->count <= MEMMAP_MAX;
+    requires \forall integer k; 0 <= k < map->count ==> map->range[k].start < map->range[k].end;
+    assigns *map;
+    ensures map->count <= MEMMAP_MAX;
+    ensures start > end ==> \result == -1 && map->count == \old(map->count); */
 int memmap_reserve(struct memmap *map, uint64_t start, uint64_t end) {
     if (start >= end) return start == end ? 0 : -1;
     // Outwards to frames. All ranges end at 4 GiB, so an end behind it is as good as that one.
@@ -152,6 +206,12 @@ int memmap_reserve(struct memmap *map, uint64_t start, uint64_t end) {
     end = (to < FRAMES_BELOW_4G ? to : FRAMES_BELOW_4G) << PG_SHIFT;
     uint64_t total = 0;
     size_t kept = 0;
+    /*@ loop invariant 0 <= kept <= i <= map->count;
+        loop invariant map->count == \at(map->count, LoopEntry);
+        loop invariant \forall integer k; i <= k < map->count ==>
+          map->range[k].start < map->range[k].end;
+        loop assigns i, kept, total, map->range[0 .. MEMMAP_MAX - 1];
+        loop variant map->count - i; */
     for (size_t i = 0; i < map->count; i++) {
         struct mem_range range = map->range[i];
         // No other range can be touched then: they are disjoint, and this one holds all of [start,
@@ -166,7 +226,14 @@ int memmap_reserve(struct memmap *map, uint64_t start, uint64_t end) {
     return 0;
 }
 
+/*@ requires \valid_read(map) && map->count <= MEMMAP_MAX;
+    assigns \nothing;
+    ensures \result == -1 || (0 <= \result < map->count &&
+      map->range[\result].start <= at < map->range[\result].end); */
 int memmap_find(const struct memmap *map, uint64_t at) {
+    /*@ loop invariant 0 <= i <= map->count;
+        loop assigns i;
+        loop variant map->count - i; */
     for (size_t i = 0; i < map->count; i++) {
         if (at >= map->range[i].start && at < map->range[i].end) return (int)i;
     }

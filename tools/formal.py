@@ -31,6 +31,8 @@ EVA = ["-eva", "-eva-auto-loop-unroll", "1000", "-eva-precision", "3", "-eva-sle
 # The file, and which analysis.
 UNITS = {
     "bitmap": ("lib/bitmap.c", WP),
+    "list": ("lib/list.c", WP),
+    "memmap": ("kernel/memmap.c", WP),
     "heap_math": ("tests/formal/heap_math.c", EVA),
 }
 

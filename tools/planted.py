@@ -50,6 +50,8 @@ SEARCHES = {
     "preempt": (KERNEL + ["test=preempt_malloc,preempt_free,preempt_realloc"], "qemu-system-i386"),
     "storm": (KERNEL + ["hz=1000 test=storm_*"], "qemu-system-i386"),
     "formal-wp": (FORMAL + ["bitmap"], "frama-c"),
+    "formal-list": (FORMAL + ["list"], "frama-c"),
+    "formal-memmap": (FORMAL + ["memmap"], "frama-c"),
     "formal-eva": (FORMAL + ["heap_math"], "frama-c"),
 }
 
