@@ -144,7 +144,7 @@ void heapmap_print(void) {
     print_pool(POOL_KERNEL, KERNEL_ROWS);
     print_pool(POOL_USER, USER_ROWS);
     // 78 columns: a line that wrapped would shift the picture that `watch` draws over.
-    kprintf("%s18%s blocks, live/8  %s#%s large area  %s+%s other owner  %s.%s free  blank: hole  "
+    kprintf("%s1-8%s eighths live  %s#%s large area  %s+%s other owner  %s.%s free  blank: hole  "
             "%s!%s corrupt\033[K\n",
             colour[MAP_SMALL], colour[MAP_HOLE], colour[MAP_LARGE], colour[MAP_HOLE],
             colour[MAP_OTHER], colour[MAP_HOLE], colour[MAP_FREE], colour[MAP_HOLE],
