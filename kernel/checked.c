@@ -35,8 +35,9 @@
 //       canary is whole.
 //   C3  An unmapped frame belongs to an area in quarantine, or is the last frame of a guarded one.
 //
-// Who protects what: all of it by port_checked_lock(), under which a block gets its record. Filling
-// and comparing whole blocks happens outside, while nobody else can have the block.
+// Who protects what: all of it by port_checked_lock(), under which a block gets its record, and
+// under which alone memory.c is called: so whoever holds it may read memory.c's records, too.
+// Filling and comparing whole blocks happens outside, while nobody else can have the block.
 //
 // Shortcomings:
 //   - Reading past the end, and reading a freed small block, need `guard`.
@@ -70,6 +71,9 @@ void checked_guard(bool on) { guard = on; }
 bool checked_guarded(void) { return guard; }
 
 // ---- a block's parts ----------------------------------------------------------------------------
+
+// By `desc`: `large` shares a word with the count of free blocks, which others may be changing.
+static bool is_large(const struct heap_block *block) { return !block->arena->desc; }
 
 static struct checked_record *record_of(const struct heap_block *block) {
     return (struct checked_record *)block->start;
@@ -128,7 +132,7 @@ static uintptr_t margin_damage(const struct heap_block *block) {
 
 // Likewise for a block in quarantine, whose bytes are poison.
 static uintptr_t freed_damage(const struct heap_block *block) {
-    if (block->arena->large) return 0; // unmapped: it would have faulted
+    if (is_large(block)) return 0; // unmapped: it would have faulted
     uintptr_t at = margin_damage(block);
     if (at) return at;
     const struct checked_record *record = record_of(block);
@@ -154,7 +158,7 @@ static const struct checked_freed *quarantined(const struct heap_block *block) {
 }
 
 static uint32_t frames_of_area(const struct heap_block *block) {
-    return block->arena->large ? (uint32_t)(block->bytes >> PG_SHIFT) : 0;
+    return is_large(block) ? (uint32_t)(block->bytes >> PG_SHIFT) : 0;
 }
 
 // Room for a block? One that is larger than the share may wait alone.
@@ -171,7 +175,7 @@ static bool enter(const struct heap_block *block, const struct checked_record *r
         uint32_t place = (oldest + waiting++) % CHECKED_QUARANTINE;
         checked_quarantine[place] = (struct checked_freed){record->p, *record};
         frames_waiting += frames_of_area(block);
-        if (block->arena->large) block_protect(block, true);
+        if (is_large(block)) block_protect(block, true);
     }
     port_checked_unlock(state);
     return room;
@@ -188,11 +192,22 @@ static bool take_oldest(struct heap_block *block) {
         waiting--;
         if (any) {
             frames_waiting -= frames_of_area(block);
-            if (block->arena->large) block_protect(block, false);
+            if (is_large(block)) block_protect(block, false);
         }
     }
     port_checked_unlock(state);
     return any;
+}
+
+// A fault is reported here and not by heap_free(), which nobody may hear under the lock.
+static void give_to_heap(uintptr_t start, uintptr_t caller) {
+    struct arena *arena;
+    uint32_t number;
+    checked_state state = port_checked_lock();
+    enum heap_fault fault = heap_classify(start, &arena, &number);
+    if (fault == HEAP_OK) heap_free((void *)start);
+    port_checked_unlock(state);
+    if (fault != HEAP_OK) port_report(fault, start, caller);
 }
 
 // The oldest block's time is up: looks whether it is as it was left, and gives it to the heap.
@@ -201,7 +216,7 @@ static bool leave(uintptr_t caller) {
     if (!take_oldest(&block)) return false;
     uintptr_t at = freed_damage(&block);
     if (at) port_report(HEAP_USE_AFTER_FREE, at, caller);
-    heap_free((void *)block.start);
+    give_to_heap(block.start, caller);
     return true;
 }
 
@@ -281,7 +296,7 @@ static enum heap_fault find_live(uintptr_t p, struct heap_block *block) {
     }
     enum heap_fault fault = heap_classify(block->start, &arena, &number);
     if (fault != HEAP_OK) return find_dead(p, block, fault);
-    if (block->arena->large || !record_sound(block)) {
+    if (is_large(block) || !record_sound(block)) {
         const struct checked_freed *freed = quarantined(block);
         if (freed) return freed->p == p ? HEAP_DOUBLE_FREE : HEAP_INTERIOR_POINTER;
     }
@@ -346,7 +361,7 @@ static void give(uintptr_t p, size_t size, uintptr_t caller) {
         port_report(fault, p, caller);
         return;
     }
-    if (!block.arena->large) memset((void *)p, CHECKED_POISON, size);
+    if (!is_large(&block)) memset((void *)p, CHECKED_POISON, size);
     while (!enter(&block, &record)) leave(caller);
 }
 
@@ -398,7 +413,10 @@ uint32_t sys_trim(void) {
     bool more;
     do more = leave(CALLER);
     while (more);
-    return heap_trim();
+    checked_state state = port_checked_lock();
+    uint32_t frames = heap_trim();
+    port_checked_unlock(state);
+    return frames;
 }
 
 // ---- what others ask ----------------------------------------------------------------------------
@@ -456,7 +474,7 @@ uint32_t checked_check(void) {
 bool checked_late_access(uintptr_t address, uintptr_t eip) {
     struct heap_block block;
     checked_state state = port_checked_lock();
-    bool known = heap_block_at(address, &block) && block.arena->large;
+    bool known = heap_block_at(address, &block) && is_large(&block);
     bool freed = known && quarantined(&block);
     port_checked_unlock(state);
     if (!known) return false;

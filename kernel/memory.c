@@ -753,8 +753,9 @@ void *sys_realloc(void *p, size_t size) {
         heap_give((uintptr_t)p, caller);
         return NULL;
     }
-    if (arena->large ? large_resize(arena, size)
-                     : size <= room && desc_of[(size - 1) / BLOCK_ALIGN] == arena->desc) {
+    // By `desc`: `large` shares a word with the count of free blocks, which others may be changing.
+    if (arena->desc ? size <= room && desc_of[(size - 1) / BLOCK_ALIGN] == arena->desc
+                    : large_resize(arena, size)) {
         return p;
     }
     void *to = heap_take(size, caller);

@@ -4,6 +4,10 @@
 // in the checked build then what is known of its history. Everything comes from records beside the
 // frames, and a record that is not sound is not believed: the sentence says so.
 //
+// The records are read under the heap's locks, so that no sentence is made of two states. The names
+// of threads and places are added behind that: where they come from (a dynamic loader, in
+// libgranary) somebody may be waiting for the heap.
+//
 // Shortcoming: in the fast build nobody writes down what size was asked for, and by whom.
 #include "kernel/who.h"
 
@@ -44,6 +48,10 @@ static bool history_of(uintptr_t address, struct checked_record *record) {
     return checked_facts(address, record);
 }
 
+// Before the heap's own lock, as everywhere.
+static uint32_t history_lock(void) { return port_checked_lock(); }
+static void history_unlock(uint32_t state) { port_checked_unlock(state); }
+
 #else
 
 // Nobody has written it down.
@@ -57,6 +65,9 @@ static bool history_of(uintptr_t address, struct checked_record *record) {
     return false;
 }
 
+static uint32_t history_lock(void) { return 0; }
+static void history_unlock(uint32_t state) { (void)state; }
+
 #endif
 
 // What memory.c holds for live, and somebody has freed, waits in the checked build's quarantine.
@@ -65,32 +76,34 @@ static const char *live_text(bool known, const struct checked_record *record) {
 }
 
 // ---- which byte of what ------------------------------------------------------------------------
+//
+// True: *record is the history that belongs behind the sentence.
 
-static void who_small(char *to, size_t room, const struct heap_block *at, uintptr_t address) {
+static bool who_small(char *to, size_t room, const struct heap_block *at, uintptr_t address,
+                      struct checked_record *record) {
     const struct arena *arena = at->arena;
     const struct mem_block_desc *desc = arena->desc;
     uint32_t frame = (uint32_t)(arena - heap.arena), into = (uint32_t)(address - at->start);
     char offset[24] = "";
-    struct checked_record record;
-    bool known = history_of(address, &record);
+    bool known = history_of(address, record);
     if (into != 0) ksnprintf(offset, sizeof offset, "byte %u of ", into);
     bool free = at->block < arena->carved && (arena->map[at->block / 32] >> at->block % 32 & 1);
     const char *state = at->block >= arena->carved ? "never handed out"
                         : free                     ? "free"
-                                                   : live_text(known, &record);
+                                                   : live_text(known, record);
     ksnprintf(to, room, "%sblock %u of the %u-byte arena %p, kernel_pool frame %u, %s", offset,
               at->block, desc->block_size, (void *)arena->base, frame, state);
-    if (known && at->block < arena->carved) add_history(to, room, &record);
+    return known && at->block < arena->carved;
 }
 
-static void who_large(char *to, size_t room, const struct heap_block *at, uintptr_t address) {
-    struct checked_record record;
-    bool known = history_of(address, &record);
+static bool who_large(char *to, size_t room, const struct heap_block *at, uintptr_t address,
+                      struct checked_record *record) {
+    bool known = history_of(address, record);
     uint32_t frame = (uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT);
     ksnprintf(to, room, "byte %u of the large area %p of %u frames, kernel_pool frame %u, %s",
               (uint32_t)(address - at->start), (void *)at->start, at->arena->cnt, frame,
-              live_text(known, &record));
-    if (known) add_history(to, room, &record);
+              live_text(known, record));
+    return known;
 }
 
 // The run handed out that holds `frame`, and is no arena: true if there is one.
@@ -102,7 +115,7 @@ static bool held(uint32_t frame) {
 }
 
 // A frame in which no sound record has a block.
-static void who_frame(char *to, size_t room, uint32_t frame) {
+static bool who_frame(char *to, size_t room, uint32_t frame) {
     const struct arena *arena = &heap.arena[frame];
     if (arena->back / sizeof *arena <= frame) arena -= arena->back / sizeof *arena;
     bool blank = !arena->desc && arena->head == 0 && arena->seal == 0;
@@ -115,19 +128,28 @@ static void who_frame(char *to, size_t room, uint32_t frame) {
         ksnprintf(to, room, "kernel_pool frame %u, %s", frame,
                   held(frame) ? "held outside the heap" : "free or no memory");
     }
+    return false;
+}
+
+static bool who_locked(char *to, size_t room, uintptr_t address, struct checked_record *record) {
+    struct heap_block at;
+    uint32_t frame = (uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT);
+    if (!heap_block_at(address, &at)) return who_frame(to, room, frame);
+    return at.arena->large ? who_large(to, room, &at, address, record)
+                           : who_small(to, room, &at, address, record);
 }
 
 char *heap_who(char *to, size_t room, uintptr_t address) {
-    struct heap_block at;
-    uintptr_t off = address - PORT_HEAP_BASE;
-    if (off >= (uintptr_t)heap.frames << PG_SHIFT) {
+    struct checked_record record;
+    if (address - PORT_HEAP_BASE >= (uintptr_t)heap.frames << PG_SHIFT) {
         ksnprintf(to, room, "no frame of kernel_pool");
-    } else if (!heap_block_at(address, &at)) {
-        who_frame(to, room, (uint32_t)(off >> PG_SHIFT));
-    } else if (at.arena->large) {
-        who_large(to, room, &at, address);
-    } else {
-        who_small(to, room, &at, address);
+        return to;
     }
+    uint32_t outer = history_lock();
+    port_state state = port_lock();
+    bool known = who_locked(to, room, address, &record);
+    port_unlock(state);
+    history_unlock(outer);
+    if (known) add_history(to, room, &record);
     return to;
 }

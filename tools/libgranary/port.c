@@ -314,8 +314,8 @@ static void mark(uint32_t first, uint32_t count, bool on) {
         uint32_t bits = 32 - at % 32;
         if (bits > end - at) bits = end - at;
         uint32_t mask = (UINT32_MAX >> (32 - bits)) << at % 32;
-        if (on) stale[at / 32] |= mask;
-        else stale[at / 32] &= ~mask;
+        uint32_t word = on ? stale[at / 32] | mask : stale[at / 32] & ~mask;
+        __atomic_store_n(&stale[at / 32], word, __ATOMIC_RELAXED); // granary_clear() has no lock
         at += bits;
     }
 }

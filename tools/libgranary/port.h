@@ -39,7 +39,8 @@ static inline port_state port_lock(void) {
 }
 static inline void port_unlock(port_state state) {
     (void)state;
-    if (__builtin_expect(granary_held, 0)) __atomic_store_n(&granary_held, 0, __ATOMIC_RELEASE);
+    uint32_t held = __atomic_load_n(&granary_held, __ATOMIC_RELAXED);
+    if (__builtin_expect(held, 0)) __atomic_store_n(&granary_held, 0, __ATOMIC_RELEASE);
 }
 
 // A lock that is taken sends a fast path to the slow one, which waits: a call here would make both

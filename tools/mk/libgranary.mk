@@ -35,6 +35,25 @@ $(BUILD)/host/libgranary-checked.so: $(CHECKED_OBJ)
 
 -include $(CHECKED_OBJ:.o=.d)
 
+# All of it under ThreadSanitizer, with a test's threads on it (tests/host/race_heap.c), which `make host-test` runs.
+# malloc() and its kin have other names there: the sanitizer needs those of C for itself.
+RACE_NAMES := malloc calloc realloc free reallocarray malloc_usable_size posix_memalign aligned_alloc memalign valloc \
+              pvalloc malloc_trim
+RACE_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fsanitize=thread -fno-strict-aliasing \
+               -Wall -Wextra -Werror -Wno-unused-parameter -I. -I$(BUILD)/gen -DGRANARY_PORT='"tools/libgranary/port.h"' \
+               $(foreach name,$(RACE_NAMES),-D$(name)=granary_$(name))
+RACE_PROGRAMS := $(BUILD)/host/race_heap $(BUILD)/host/race_checked
+
+RACE_DEPENDS := tests/host/race_heap.c $(wildcard kernel/*.[ch] lib/*.[ch] tools/libgranary/*.[ch]) tools/mk/libgranary.mk
+
+$(BUILD)/host/race_heap: RACE_SRC := $(GRANARY_SRC)
+$(BUILD)/host/race_checked: RACE_SRC := $(CHECKED_SRC) -DHEAP_CHECKED
+$(RACE_PROGRAMS): $(RACE_DEPENDS) | $(BUILD)/gen/boot_const.h
+	@mkdir -p $(@D)
+	@$(HOST_CC) $(RACE_CFLAGS) tests/host/race_heap.c $(RACE_SRC) -lcmocka -lpthread -o $@
+
+host-test: $(RACE_PROGRAMS)
+
 #: make libgranary     build/host/libgranary.so: the kernel's heap as malloc of a program (LD_PRELOAD)
 .PHONY: libgranary
 libgranary: $(BUILD)/host/libgranary.so $(BUILD)/host/libgranary-checked.so

@@ -11,7 +11,7 @@ coverage:
 	    { echo 'coverage: $(COVERAGE_CC) is missing: sh tools/setup.sh --proof installs it' >&2; exit 2; }
 	@rm -rf $(COVERAGE_DIR)/profiles
 	@LLVM_PROFILE_FILE=$(abspath $(COVERAGE_DIR))/profiles/%p.profraw $(MAKE) -s BUILD=$(COVERAGE_DIR) \
-	    HOST_CC=$(COVERAGE_CC) SANITIZE='$(COVERAGE_FLAGS)' host-test | tail -1
+	    HOST_CC=$(COVERAGE_CC) SANITIZE='$(COVERAGE_FLAGS)' RACE_PROGRAMS= host-test | tail -1
 	@$(PYTHON) tools/coverage.py --build $(COVERAGE_DIR)
 
 SAMPLE ?= 0
