@@ -34,7 +34,7 @@ STOP = re.compile(r"\(0\) (?:Breakpoint|Magic breakpoint)")
 REASON = re.compile(r"(heap|panic|bug): ")  # lines of the console that say why the kernel stops
 
 # An address of the kernel's image or of what lies behind it: linear (80100000 ...), or physical.
-ADDRESS = re.compile(r"(?<![0-9a-f])(?:0x)?(?:0{8})?(?:80[1-3]|0{2,5}[1-3])[0-9a-f]{5}(?![0-9a-f])|-214[0-9]{7}")
+ADDRESS = re.compile(r"(?<![0-9a-f])(?:0x)?(?:0{8})?(?:80[1-3]|0{2,6}[1-3])[0-9a-f]{5}(?![0-9a-f])|-214[0-9]{7}")
 
 
 class SessionError(Exception):
