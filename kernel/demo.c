@@ -29,6 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/checked.h"
 #include "kernel/heapcheck.h"
 #include "kernel/heapwalk.h"
 #include "kernel/magic.h"
@@ -198,6 +199,11 @@ static void descriptors_print(void) {
         cells_print(&after.desc[i]);
         put_str("\n");
     }
+#ifdef HEAP_CHECKED
+    uint32_t waiting = 0;
+    for (uint32_t i = 0; i < CHECKED_QUARANTINE; i++) waiting += checked_quarantine[i].p != 0;
+    kprintf("quarantine: %u blocks and large areas, freed; above they count as live\n", waiting);
+#endif
 }
 
 // Starts the workers. Returns how many there are. One that could not be made must not be waited

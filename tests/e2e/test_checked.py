@@ -21,6 +21,9 @@ def test_the_demonstration_has_no_fault(boot, checked_image, emulator, args):
     assert "heap: checked build: canaries, poison, quarantine of 256 blocks" + (", guard frames" * ("guard" in args)) \
         in run.lines
     assert "demo: passed" in run.lines
+    said = [re.fullmatch(r"quarantine: (\d+) blocks and large areas, freed; above they count as live", line)
+            for line in run.lines]
+    assert [0 < int(match[1]) <= 256 for match in said if match] == [True]
     assert len([line for line in run.lines if line.startswith("heap: ")]) == 1
 
 
