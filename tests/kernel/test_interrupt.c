@@ -275,6 +275,7 @@ static void count_thread(struct thread *thread, void *count) {
 KTEST(thread_snapshot_shows_every_thread) {
     struct thread_info info[16];
     unsigned count = 0;
+    thread_sleep(1); // idle has run, and used its stack
     size_t shown = thread_snapshot(info, 16);
     thread_for_each(count_thread, &count);
     KCHECK_EQ(shown, count);
