@@ -38,7 +38,7 @@ $(BUILD)/obj/kernel/memory.o: KERNEL_CFLAGS += $(HEAP_CFLAGS)
 $(BUILD)/obj/%.asm.o: %.asm boot/boot.inc
 	@mkdir -p $(@D)
 	@echo '  NASM  $<'
-	@$(NASM) -f elf32 -g -F dwarf -Iboot/ -w+all -Werror -MD $(@:.o=.d) $< -o $@
+	@$(NASM) -f elf32 -g -F dwarf -Iboot/ $(NASM_WARNINGS) -MD $(@:.o=.d) $< -o $@
 
 # Two links: the first gives the functions' addresses, the second has the table of their names
 # (kernel/symbol.h). The table lies behind .text, so the addresses stay; tools/symtab.py --check sees that they did.
@@ -64,7 +64,7 @@ $(BUILD)/kernel.stripped.elf: $(BUILD)/kernel.elf
 $(BUILD)/boot/%.bin: boot/%.asm $(wildcard boot/*.inc)
 	@mkdir -p $(@D)
 	@echo '  NASM  $<'
-	@$(NASM) -f bin -Iboot/ -w+all -Werror $< -o $@
+	@$(NASM) -f bin -Iboot/ $(NASM_WARNINGS) $< -o $@
 
 # ARGS is part of the image: a change of ARGS makes a new one.
 ARGS ?=

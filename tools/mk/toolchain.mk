@@ -22,6 +22,10 @@ LD := $(CROSS)ld
 NM := $(CROSS)nm
 OBJCOPY := $(CROSS)objcopy
 NASM ?= nasm
+# Every warning but one kind. NASM 2.16.03 knows the reloc-* warnings and its `all` has them on: they tell of each address
+# that only the section's place makes known. That place is an org below 64 KiB in the boot code and the linker's choice in
+# the kernel, so every use of a label would warn. An older NASM does not know their names, hence -w-unknown-warning first.
+NASM_WARNINGS := -w+all -w-unknown-warning -w-reloc-abs-word -w-reloc-abs-dword -w-reloc-rel-word -w-reloc-rel-dword -Werror
 
 COMPILER := $(if $(findstring clang,$(notdir $(CC))),clang,gcc)
 TARGET_FLAGS := -m32 -march=i686
