@@ -27,6 +27,7 @@
 // read in one step, so no thread sees half of an increment.
 static volatile uint32_t ticks; // written by on_tick() alone
 static timer_callback *tick_callback;
+static unsigned rate; // ticks a second
 
 // The PIC has had its end-of-interrupt already (kernel/interrupt.h), and the callback switches
 // nothing by itself: both are needed if the way out of this interrupt is another thread.
@@ -41,6 +42,7 @@ static void on_tick(struct interrupt_frame *frame) {
 void timer_init(unsigned hz, timer_callback *callback) {
     if (hz < HZ_MIN) hz = HZ_MIN;
     if (hz > HZ_MAX) hz = HZ_MAX;
+    rate = hz;
     unsigned divisor = (PIT_HZ + hz / 2) / hz;
     tick_callback = callback;
     interrupt_register(IRQ_BASE + IRQ_TIMER, on_tick);
@@ -49,5 +51,7 @@ void timer_init(unsigned hz, timer_callback *callback) {
     outb(PIT_CHANNEL0, (uint8_t)(divisor >> 8));
     irq_unmask(IRQ_TIMER);
 }
+
+unsigned timer_hz(void) { return rate; }
 
 uint32_t timer_ticks(void) { return ticks; }

@@ -13,6 +13,7 @@ typedef void timer_callback(void);
 // Starts the tick at `hz` (19 .. 10000; else clamped) and calls `callback` from the interrupt at
 // each. Boot only, after interrupt_init(); the first tick comes when interrupts go on.
 void timer_init(unsigned hz, timer_callback *callback);
+unsigned timer_hz(void); // ticks a second, as clamped: 0 before timer_init(). Any context
 // Ticks since timer_init(). Wraps (after 497 days at 100 Hz), so use differences: now - then is
 // right across the wrap, now > then is not. Stands still while interrupts are off. Any context.
 uint32_t timer_ticks(void);

@@ -33,7 +33,7 @@
 #define ARENAS_MAX 40    // lines of `arenas`
 #define PEEK_DEFAULT 64u // bytes
 #define PEEK_MAX 512u
-#define WATCH_TICKS 50u // between two pictures: half a second at 100 Hz
+#define WATCH_PER_SECOND 2u // pictures
 #define WATCH_SECONDS_MAX 3600u
 
 // "0x88012000: byte 5 of block 3 of ..."
@@ -94,17 +94,20 @@ static bool run_mem(int words, char **word) {
     return run_descs(words, word);
 }
 
-// One line; `cut` counts those that are not shown.
+// One line. `arena` is a copy of the record at `frame`. The empty arena that is kept is the reserve.
 static void arena_line(const struct arena *arena, uint32_t frame) {
+    const struct mem_block_desc *desc = arena->desc;
     if (arena->large) {
         kprintf("%5u  %p  large area of %u frames\n", frame, (void *)arena->base, arena->cnt);
-    } else {
-        const struct mem_block_desc *desc = arena->desc;
-        kprintf("%5u  %p  %4u-byte blocks: %u live, %u free, %u never handed out%s\n", frame,
-                (void *)arena->base, desc->block_size, desc->blocks_per_arena - arena->cnt,
-                arena->cnt - (desc->blocks_per_arena - arena->carved),
-                desc->blocks_per_arena - arena->carved, desc->reserve == arena ? ", reserve" : "");
+        return;
     }
+    uint32_t fresh = desc->blocks_per_arena - arena->carved,
+             live = desc->blocks_per_arena - arena->cnt;
+    char used[24] = "reserve";
+    bool reserve = live == 0 && desc->reserve == &heap.arena[frame];
+    if (!reserve) ksnprintf(used, sizeof used, "%u live", live);
+    kprintf("%5u  %p  %4u-byte blocks: %s, %u free, %u never handed out\n", frame,
+            (void *)arena->base, desc->block_size, used, arena->cnt - fresh, fresh);
 }
 
 // Of one block size, or all. Records that are not sound are `check`'s business.
@@ -248,13 +251,13 @@ static int load(void *argument) {
 
 // Draws over the picture before; until a key is pressed, or `seconds` are over (0: never).
 static void watch(uint32_t seconds) {
-    uint32_t start = timer_ticks(), pictures = seconds * 2;
+    uint32_t start = timer_ticks(), pictures = seconds * WATCH_PER_SECOND;
     put_str("\033[2J");
     for (uint32_t i = 0; (pictures == 0 || i < pictures) && console_try_getc() < 0; i++) {
         put_str("\033[H");
         heapmap_print();
         kprintf("%u ticks; any key ends\033[K\n", timer_ticks() - start);
-        thread_sleep(WATCH_TICKS);
+        thread_sleep(timer_hz() / WATCH_PER_SECOND);
     }
     // The key may have been more than one character: the rest must not be typed at the prompt.
     int c;

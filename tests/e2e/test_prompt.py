@@ -11,14 +11,20 @@ PROMPT = "granary> "
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-@pytest.fixture(scope="module")
-def _console(request):
-    """One machine for most tests; the demonstration would only take time."""
+def prompt_of(args):
+    """A machine of its own with these options, at its prompt."""
     import conftest  # pylint: disable=import-outside-toplevel
     console = pexpect.spawn(conftest.PYTHON, [
-        f"{conftest.ROOT}/tools/run.py", "--interactive", "--image", f"{conftest.E2E}/hd.img", "--args=demo=no"],
+        f"{conftest.ROOT}/tools/run.py", "--interactive", "--image", f"{conftest.E2E}/hd.img", f"--args={args}"],
         cwd=conftest.ROOT, timeout=30, encoding="utf-8")
     console.expect_exact(PROMPT)
+    return console
+
+
+@pytest.fixture(scope="module")
+def _console():
+    """One machine for most tests; the demonstration would only take time."""
+    console = prompt_of("demo=no")
     yield console
     console.send("\x15halt\r")
     console.expect_exact("granary: halt passed")
@@ -114,6 +120,13 @@ def test_pools_descs_arenas_mem(ask):
     assert ask("arenas 48")[1:] == ["none"]
     assert ask("mem") == ask("pools") + [line for line in ask("mem") if line.startswith("heap ")] + ask("descs")
     ask(f"free {pointer}")
+
+
+def test_arenas_names_the_empty_arena_that_is_kept(ask):
+    pointer = ask("malloc 1000")[0].split(":")[0]
+    assert ask("arenas 1024")[1].endswith(" 1 live, 0 free, 3 never handed out")
+    ask(f"free {pointer}")
+    assert ask("arenas 1024")[1].endswith(" reserve, 1 free, 3 never handed out")
 
 
 def test_check_and_leaks(ask):
@@ -227,6 +240,19 @@ def test_watch_ends_by_itself_and_by_a_key(ask, _console):
     assert ask("who 1") == ["0x00000001: no frame of kernel_pool"]
     assert ask("check") == ["heap check: every invariant holds"]
     assert [line.split()[1] for line in ask("ps")[1:]] == ["main", "idle"]
+
+
+@pytest.mark.parametrize("rate", [19, 1000])
+def test_watch_counts_seconds_whatever_the_rate_of_ticks(rate):
+    """Two pictures, the second half a second after the first."""
+    console = prompt_of(f"demo=no hz={rate}")
+    console.send("watch 1\r")
+    console.expect_exact("\n")
+    console.expect_exact(PROMPT)
+    ticks = [int(count) for count in re.findall(r"(\d+) ticks; any key ends", console.before)]
+    assert len(ticks) == 2 and rate // 2 - 1 <= ticks[1] - ticks[0] <= rate // 2 + rate // 20 + 1
+    console.send("halt\r")
+    console.expect(pexpect.EOF)
 
 
 # ---- the line -------------------------------------------------------------------------------------------------------
