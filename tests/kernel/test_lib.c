@@ -120,6 +120,22 @@ KTEST(lib_list) {
     KCHECK(list_pop(&list) == &a && list_pop(&list) == &b && list_empty(&list));
 }
 
+// lib/divide.c: quotient and remainder multiply back to what was divided.
+KTEST(lib_divide) {
+    static const uint64_t values[] = {
+        1, 3, 10, 0x80000001, 0xffffffff, 0x100000000, 0x123456789abcdef0, UINT64_MAX};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        for (size_t j = 0; j < sizeof values / sizeof values[0]; j++) {
+            volatile uint64_t a = values[i], b = values[j];
+            uint64_t quotient = a / b, rest = a % b;
+            KCHECK(rest < b && quotient * b + rest == a);
+        }
+    }
+    volatile int64_t minus = -7000000000, plus = 3000000000;
+    KCHECK_EQ((uint32_t)(minus / plus), (uint32_t)-2);
+    KCHECK_EQ((uint32_t)(minus % plus), (uint32_t)-1000000000);
+}
+
 KTEST(lib_print) {
     char text[32];
     KCHECK_EQ(

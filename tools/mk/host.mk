@@ -21,6 +21,7 @@ HOST_SRC_test_bitmap        := lib/bitmap.c
 HOST_SRC_test_checked_random := kernel/checked.c $(HEAP_SRC)
 HOST_SRC_test_classes       := kernel/classes.c $(HEAP_SRC)
 HOST_SRC_test_cmdline       := kernel/cmdline.c kernel/classes.c lib/print.c lib/string.c
+HOST_SRC_test_divide        := lib/divide.c
 HOST_SRC_test_exhaust       := $(HEAP_SRC)
 HOST_SRC_test_heap          := kernel/classes.c $(HEAP_SRC)
 HOST_SRC_test_heap_paths    := kernel/classes.c $(HEAP_SRC)
@@ -41,6 +42,9 @@ HOST_SRC_test_plan          := kernel/plan.c kernel/memmap.c
 # lib/string.c defines names that the host's C library has too: here ours get a k_ in front.
 HOST_FLAGS_test_string := -fno-builtin $(foreach f,memcpy memmove memset memcmp strlen strnlen strcmp strncmp \
                           strchr strlcpy,-D$f=k_$f)
+
+# The host's compiler has the functions of lib/divide.c itself.
+HOST_FLAGS_test_divide := $(foreach f,udivmoddi4 udivdi3 umoddi3 divdi3 moddi3,-D__$f=k_$f)
 
 HOST_FLAGS_test_checked_random := $(HEAP_FLAGS) -DHEAP_CHECKED
 HOST_FLAGS_test_classes     := $(HEAP_FLAGS)

@@ -45,13 +45,13 @@ $(BUILD)/obj/%.asm.o: %.asm boot/boot.inc
 $(BUILD)/kernel.pass1.elf: $(KERNEL_OBJ) kernel/kernel.ld
 	@printf '#include "kernel/symbol_table.h"\nconst struct symbol symbol_table[] = {{0, 0}};\nconst unsigned symbol_count = 0;\n' > $(BUILD)/gen/symtab0.c
 	@$(CC) $(KERNEL_CFLAGS) -c $(BUILD)/gen/symtab0.c -o $(BUILD)/gen/symtab0.o
-	@$(LD) -m elf_i386 -nostdlib -z noexecstack -z max-page-size=4096 -T kernel/kernel.ld -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab0.o $(LIBGCC)
+	@$(LD) -m elf_i386 -nostdlib -z noexecstack -z max-page-size=4096 -T kernel/kernel.ld -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab0.o
 
 $(BUILD)/kernel.elf: $(BUILD)/kernel.pass1.elf tools/symtab.py
 	@$(NM) -n $< | $(PYTHON) tools/symtab.py > $(BUILD)/gen/symtab.c
 	@$(CC) $(KERNEL_CFLAGS) -c $(BUILD)/gen/symtab.c -o $(BUILD)/gen/symtab.o
 	@echo '  LD    $@'
-	@$(LD) -m elf_i386 -nostdlib -z noexecstack -z max-page-size=4096 -T kernel/kernel.ld -Map $(BUILD)/kernel.map -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab.o $(LIBGCC)
+	@$(LD) -m elf_i386 -nostdlib -z noexecstack -z max-page-size=4096 -T kernel/kernel.ld -Map $(BUILD)/kernel.map -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab.o
 	@$(NM) -n $@ | $(PYTHON) tools/symtab.py --check $(BUILD)/gen/symtab.c
 
 # Bochs's symbol file: the kernel's functions, and the lines of the heap.

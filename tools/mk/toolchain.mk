@@ -55,4 +55,3 @@ else
   KERNEL_CFLAGS += -mstack-alignment=4
   HEAP_CFLAGS := -fomit-frame-pointer -foptimize-sibling-calls
 endif
-LIBGCC = $(shell $(CROSS)gcc -m32 -print-libgcc-file-name 2>/dev/null)
