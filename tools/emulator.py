@@ -111,12 +111,26 @@ def bochs_display():
     return 'display_library: rfb, options="timeout=0"'
 
 
-def bochs_command(folder, image, mem, com1, rc, disk2=None, window=False):
-    """Bochs's command line: bochsrc.disk, with what differs in this run behind it."""
+def bochs_debugger():
+    """The option that starts Bochs's debugger, as a list. Bochs 2.7 built with the debugger always starts it and knows
+    no such option; 3.0 has to be told. Which of the two this is, Bochs itself says in its help."""
+    bochs = find_program(PROGRAM["bochs"])
+    told = subprocess.run([bochs, "--help"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          errors="replace", check=False)
+    usage = told.stdout + told.stderr
+    if " -rc " not in usage:
+        raise RunError(f"{bochs} was built without its debugger: install the package bochs of Debian")
+    return ["-debugger"] if " -debugger " in usage else []
+
+
+def bochs_command(folder, image, mem, com1, rc, disk2=None, window=False, debugger=False):
+    """Bochs's command line: bochsrc.disk, followed by what differs in this run. `rc`: a file of the debugger's
+    commands. `debugger`: stop for them; else Bochs may run at its full speed, and `rc` must say `c`."""
     display = bochs_display() if window else 'display_library: rfb, options="timeout=0"'
     options = [display, f"megs: {mem}", f"com1: enabled=1, {com1}",
                bochs_disk("ata0-master", image, folder),
                f"log: {os.path.join(folder, 'bochs.log')}"]
     if disk2:
         options.append(bochs_disk("ata0-slave", disk2, folder))
-    return [find_program(PROGRAM["bochs"]), "-q", "-f", os.path.join(ROOT, "bochsrc.disk"), "-rc", rc] + options
+    stop = bochs_debugger() if debugger else []
+    return [find_program(PROGRAM["bochs"]), "-q", "-f", os.path.join(ROOT, "bochsrc.disk"), *stop, "-rc", rc] + options

@@ -3,6 +3,7 @@
 import os
 import re
 
+import emulator as emu
 import pexpect
 import pytest
 
@@ -56,3 +57,38 @@ def test_bochs_stops_and_steps_instructions_with_symbols(root):
     bochs.expect(pexpect.EOF)
     bochs.close()
     assert bochs.signalstatus is None
+
+
+# ---- which Bochs, and does it have a debugger? ---------------------------------------------------------------------
+
+@pytest.fixture
+def bochs_that_says(tmp_path, monkeypatch):
+    """A bochs whose --help is the given text, before any other in PATH."""
+    def put(usage):
+        fake = tmp_path / "bochs"
+        fake.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{usage}\nEND\n", encoding="utf-8")
+        fake.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        return str(fake)
+    return put
+
+
+RC = "  -rc filename     execute debugger commands stored in file"
+
+
+@pytest.mark.parametrize("usage, options", [
+    (RC, []),  # 2.7: always
+    ("  -debugger        start Bochs internal debugger on startup\n" + RC, ["-debugger"]),  # 3.0: when told
+])
+def test_bochss_debugger_is_started_in_every_version(bochs_that_says, image, tmp_path, usage, options):
+    bochs_that_says(usage)
+    command = emu.bochs_command(str(tmp_path), image, 32, "mode=file, dev=/dev/null", "rc", debugger=True)
+    assert [word for word in command if word == "-debugger"] == options
+    running = emu.bochs_command(str(tmp_path), image, 32, "mode=file, dev=/dev/null", "rc")
+    assert "-debugger" not in running
+
+
+def test_a_bochs_without_its_debugger_is_one_sentence(bochs_that_says):
+    fake = bochs_that_says("  -q               quick start")
+    with pytest.raises(emu.RunError, match=f"^{fake} was built without its debugger: install the package bochs"):
+        emu.bochs_debugger()

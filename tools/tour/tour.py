@@ -171,7 +171,8 @@ def with_bochs(tour, opt, folder, image, layout):
     with open(rc, "w", encoding="utf-8") as commands:
         commands.write(f'ldsym global "{os.path.abspath(os.path.join(opt.build, "kernel.sym"))}"\n')
     console = os.path.join(folder, "console.txt")
-    machine = BochsMachine(emu.bochs_command(folder, image, 32, f"mode=file, dev={console}", rc))
+    machine = BochsMachine(emu.bochs_command(folder, image, 32, f"mode=file, dev={console}", rc,
+                                             debugger=True))
     try:
         show_intro(tour, "" if opt.auto else "(Bochs's debugger)")
         return walk_bochs(tour, opt, machine, layout)
