@@ -59,7 +59,7 @@ def patterns(image, mem, table):
     status, text, said = call([sys.executable, tool, "--image", image, "--icount", "--mem", str(mem),
                                f"--args=batch bench classes={table}", "--timeout", str(TIMEOUT)])
     found = lines_with("bench: ", text)
-    for line in found:  # a pattern that comes with several numbers of live blocks, see kernel/bench.h
+    for line in found:  # a pattern that comes with several numbers of live blocks, see kernel/measure/bench.h
         if line.get("name") in ("live", "fragmented") and "live" in line:
             line["name"] += f"_{line['live']}"
     return found if status == 0 and found else [{"error": said if status else "the kernel printed no `bench:` line"}]

@@ -15,7 +15,7 @@
 // one stretch, being the same every time. Callgrind runs the program's own malloc: unlike memcheck
 // it puts nothing in its place, so the preloaded allocator's instructions are what is counted.
 //
-// The names are those of the kernel's own patterns (kernel/bench.h), which do the same.
+// The names are those of the kernel's own patterns (kernel/measure/bench.h), which do the same.
 //
 // Shortcoming: "one block in an empty heap" has the blocks in it that the C library took before
 // main.

@@ -13,7 +13,7 @@
 //   C2  The semaphore's value, and the readers it has let through that have not taken theirs yet,
 //       make that number; so whoever comes back from "down" finds a character.
 //
-// Shortcomings: no line discipline here: echo and editing are the reader's (kernel/shell.c).
+// Shortcomings: no line discipline here: echo and editing are the reader's (kernel/prompt/shell.c).
 #include "device/console.h"
 
 #include "device/keyboard.h"

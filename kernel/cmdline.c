@@ -10,7 +10,7 @@
 
 #include <stddef.h>
 
-#include "kernel/classes.h"
+#include "kernel/size_tables.h"
 #include "lib/print.h"
 #include "lib/string.h"
 
@@ -119,7 +119,7 @@ static bool read_number(const char **at, uint32_t max, uint32_t *out) {
 }
 
 #define SOAK_OPS_MAX 4000000000u // the sum of all threads' rounded shares must fit in 32 bits
-#define SOAK_THREADS_MAX 64u     // as kernel/soakrun.h, which needs more than a pure file may
+#define SOAK_THREADS_MAX 64u     // as kernel/measure/soak.h, which needs more than a pure file may
 
 // Nothing is kept of a value that is wrong at its end.
 static bool read_soak(struct options *out, const char *value) {
@@ -147,7 +147,7 @@ static bool read_hz(struct options *out, const char *value) {
     return true;
 }
 
-// What numbers there are is kernel/bugs.c's business: this file is pure.
+// What numbers there are is kernel/museum/bugs.c's business: this file is pure.
 static bool read_bugs(struct options *out, const char *value) {
     uint32_t number = BUGS_ALL;
     if (strncmp(value, "all", 3) == 0) value += 3;
@@ -159,7 +159,7 @@ static bool read_bugs(struct options *out, const char *value) {
     return true;
 }
 
-// Whether there is such a scene is kernel/scenes.c's business.
+// Whether there is such a scene is kernel/museum/tour_scenes.c's business.
 static bool read_scene(struct options *out, const char *value) {
     if (!*value) return false;
     out->scene = value;

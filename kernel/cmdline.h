@@ -41,7 +41,7 @@ struct options {
     uint32_t hz;     // timer ticks a second; 0: the default
     uint32_t bugs;   // a bug of the museum to commit, BUGS_ALL: each that can be survived; 0: none
     bool bugs_fixed; // its twin without the fault
-    const char *scene; // a scene of kernel/scenes.c, for the guided tours; NULL: none
+    const char *scene; // a scene of kernel/museum/tour_scenes.c, for the guided tours; NULL: none
     bool guard;        // checked build: frames of its own for each block, nothing mapped behind
     bool magic_break;  // stop in Bochs's debugger at the places that x86.h's magic_break() marks
     enum selftest selftest;

@@ -38,7 +38,7 @@
 #include "kernel/gdt.h"
 #include "kernel/layout.h"
 #include "kernel/panic.h"
-#include "kernel/who.h"
+#include "kernel/inspect/who.h"
 #include "lib/page.h"
 #include "lib/x86.h"
 #include "thread/thread.h"

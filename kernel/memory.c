@@ -23,7 +23,7 @@
 // Montgomery, "Division by Invariant Integers using Multiplication", 1994, section 9). One
 // multiplication thus finds the block's number and proves that the pointer is at a block's start.
 //
-// Invariants (kernel/heapcheck.c walks them by these numbers):
+// Invariants (kernel/inspect/heapcheck.c walks them by these numbers):
 //   F1  The first and last record of a free run hold FRAME_FREE | length, the first record of a run
 //       handed out holds FRAME_USED | length, all other records hold 0 in `run`.
 //   F2  No two free runs touch.

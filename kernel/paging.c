@@ -37,7 +37,7 @@
 
 #include "kernel/layout.h"
 #include "kernel/panic.h"
-#include "kernel/plan.h"
+#include "kernel/memory_plan.h"
 #include "lib/string.h"
 
 #define TABLE_ENTRIES 1024u     // of 4 bytes: a page
@@ -77,9 +77,9 @@ void paging_drop_identity(void) {
     cr3_load(directory_pa); // flushes every translation: there are no global pages
 }
 
-// The plan has counted the tables (kernel/plan.c); taking one more would write over the frame
-// records behind them. Cleared, for an entry of rubbish may be present. Reached by the loader's
-// mapping, of physical 0 to 4 MiB: the plan sees to it that the tables lie there.
+// The plan has counted the tables (kernel/memory_plan.c); taking one more would write over the
+// frame records behind them. Cleared, for an entry of rubbish may be present. Reached by the
+// loader's mapping, of physical 0 to 4 MiB: the plan sees to it that the tables lie there.
 static uint32_t table_make(void) {
     ASSERT(next_table < tables_end);
     uint32_t pa = next_table;

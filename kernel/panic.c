@@ -23,7 +23,7 @@
 #include <stddef.h>
 
 #include "kernel/interrupt.h"
-#include "kernel/magic.h"
+#include "kernel/bochs_break.h"
 #include "kernel/paging.h"
 #include "kernel/power.h"
 #include "kernel/symbol.h"

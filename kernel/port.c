@@ -15,14 +15,14 @@
 // that may be an address of the heap's window too, and then the line names both frames.
 #include "kernel/port.h"
 
-#include "kernel/checked.h"
+#include "kernel/checked/checked.h"
 #include "kernel/layout.h"
-#include "kernel/magic.h"
+#include "kernel/bochs_break.h"
 #include "kernel/panic.h"
 #include "kernel/port_kernel.h"
-#include "kernel/report.h"
+#include "kernel/inspect/report.h"
 #include "kernel/symbol.h"
-#include "kernel/who.h"
+#include "kernel/inspect/who.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "thread/thread.h"

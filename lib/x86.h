@@ -44,9 +44,9 @@ static inline uint32_t rdtsc_low(void) {
 #define EFLAGS_IF 0x200u // interrupts enabled
 
 // Every cli and sti below leaves its address in the section .irq_sites, at no cost where it runs:
-// kernel/irqwatch.c finds them there. The label 1 is the instruction; `inline` keeps the compiler
-// from taking these lines for many instructions. Inlined also where nothing is optimised: a site
-// belongs to the function that wants interrupts off.
+// kernel/measure/irqwatch.c finds them there. The label 1 is the instruction; `inline` keeps the
+// compiler from taking these lines for many instructions. Inlined also where nothing is optimised:
+// a site belongs to the function that wants interrupts off.
 #define IRQ_INLINE static inline __attribute__((always_inline))
 #define IRQ_SITE "\n\t.pushsection .irq_sites, \"a\"\n\t.long 1b\n\t.popsection"
 

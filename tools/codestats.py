@@ -19,9 +19,10 @@ BUILT = ("boot/mbr.bin", "boot/loader.bin", "kernel.stripped.elf", "hd.img")
 
 def files(folders, ending):
     for folder in folders:
-        for name in sorted(os.listdir(os.path.join(ROOT, folder))):
-            if name.endswith(ending):
-                yield os.path.join(folder, name)
+        for inside, _, names in sorted(os.walk(os.path.join(ROOT, folder))):
+            for name in sorted(names):
+                if name.endswith(ending):
+                    yield os.path.relpath(os.path.join(inside, name), ROOT)
 
 
 def read_lines(path):

@@ -22,7 +22,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SOURCES = ("kernel/memory.c", "kernel/memmap.c", "lib/bitmap.c", "lib/list.c", "lib/list.h")
 EXPLAINED = os.path.join(ROOT, "tests", "host", "unreachable.txt")
-# memory.c's calls have other names there, some of which nobody calls (kernel/checked_names.h).
+# memory.c's calls have other names there, some of which nobody calls (kernel/checked/checked_names.h).
 RENAMED = "test_checked_random"
 LLVM = ("19", "18")  # MC/DC is measured from 18 on
 

@@ -23,41 +23,44 @@ ALLOWED = {
     "kernel": ("kernel", "lib"),
     "tests/kernel": FOLDERS,
 }
-SEES_ALL = {"kernel/main.c", "kernel/shell.c", "kernel/commands.c", "kernel/demo.c", "kernel/selftest.c"}
+SEES_ALL = {"kernel/main.c", "kernel/prompt/shell.c", "kernel/prompt/commands.c", "kernel/museum/demo.c",
+            "kernel/museum/misbehave.c"}
 EXTRA = {
     # They name the running thread in a report.
     "kernel/port.c": ("thread/thread.h",),
     "kernel/panic.c": ("thread/thread.h",),
-    "kernel/checked_port.c": ("thread/thread.h",),
+    "kernel/checked/checked_port.c": ("thread/thread.h",),
     "kernel/interrupt.c": ("thread/thread.h",),
     # They make threads: what they prove is that threads do not disturb each other.
-    "kernel/soakrun.c": ("thread/thread.h",),
-    "kernel/step.c": ("thread/thread.h",),
-    "kernel/bugs_kernel.c": ("thread/thread.h", "thread/sync.h"),
-    "kernel/scenes.c": ("thread/thread.h", "thread/sync.h"),
+    "kernel/measure/soak.c": ("thread/thread.h",),
+    "kernel/measure/step.c": ("thread/thread.h",),
+    "kernel/museum/bugs_kernel.c": ("thread/thread.h", "thread/sync.h"),
+    "kernel/museum/tour_scenes.c": ("thread/thread.h", "thread/sync.h"),
     # Who called.
-    "kernel/calltrace.c": ("thread/thread.h",),
+    "kernel/measure/heaplog.c": ("thread/thread.h",),
 }
 # The heap and what is pure: exactly these.
 ONLY = {
     "kernel/memory.c": ("kernel/memory.h", "kernel/port.h", "lib"),
     "kernel/memory.h": ("lib",),
-    "kernel/heapcheck.c": ("kernel/heapcheck.h", "kernel/checked.h", "kernel/memory.h", "kernel/port.h", "lib"),
+    "kernel/inspect/heapcheck.c": ("kernel/inspect/heapcheck.h", "kernel/checked/checked.h", "kernel/memory.h",
+                                   "kernel/port.h", "lib"),
     "kernel/memmap.c": ("kernel/memmap.h", "lib"),
     "kernel/memmap.h": ("kernel/bootinfo.h", "lib"),
-    "kernel/classes.c": ("kernel/classes.h", "lib"),
-    "kernel/classes.h": ("kernel/memory.h", "lib"),
-    "kernel/trace.c": ("kernel/trace.h", "lib"),
-    "kernel/trace.h": ("lib",),
-    "kernel/plan.c": ("kernel/plan.h", "kernel/layout.h", "lib"),
+    "kernel/size_tables.c": ("kernel/size_tables.h", "lib"),
+    "kernel/size_tables.h": ("kernel/memory.h", "lib"),
+    "kernel/measure/trace_format.c": ("kernel/measure/trace_format.h", "lib"),
+    "kernel/measure/trace_format.h": ("lib",),
+    "kernel/memory_plan.c": ("kernel/memory_plan.h", "kernel/layout.h", "lib"),
 }
 
 
 def sources():
     for folder in FOLDERS:
-        for name in sorted(os.listdir(os.path.join(ROOT, folder))):
-            if name.endswith((".c", ".h")):
-                yield f"{folder}/{name}"
+        for inside, _, names in os.walk(os.path.join(ROOT, folder)):
+            for name in sorted(names):
+                if name.endswith((".c", ".h")):
+                    yield os.path.relpath(os.path.join(inside, name), ROOT)
 
 
 def includes(path):
@@ -74,7 +77,7 @@ def wrong_ways(path, targets):
         return []
     if path in ONLY:
         return [target for target in targets if not matches(target, ONLY[path])]
-    allowed = ALLOWED[os.path.dirname(path)] + EXTRA.get(path, ())
+    allowed = ALLOWED["tests/kernel" if path.startswith("tests/") else path.split("/")[0]] + EXTRA.get(path, ())
     return [target for target in targets if not matches(target, allowed)]
 
 

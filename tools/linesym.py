@@ -37,7 +37,7 @@ import subprocess
 import sys
 from collections import namedtuple
 
-HEAP = ("kernel/memory.c", "kernel/checked.c")  # the second is in the checked build only
+HEAP = ("kernel/memory.c", "kernel/checked/checked.c")  # the second is in the checked build only
 
 # A row of the line table: "memory.c  221  0x80100020  1  x"; the last column marks the start of a statement. A row
 # whose line is "-" ends a stretch of code.

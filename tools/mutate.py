@@ -27,7 +27,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SOURCE = "kernel/memory.c"
 EXPLAINED = os.path.join(ROOT, "tests", "host", "mutants.txt")
-TESTS = ("test_heap_paths", "test_heapcheck", "test_exhaust", "test_classes", "test_heap", "test_heap_random")
+TESTS = ("test_heap_paths", "test_heapcheck", "test_exhaust", "test_size_tables", "test_heap", "test_heap_random")
 REACH = 95.0  # per cent
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 ENVIRONMENT = dict(os.environ, EXHAUST_DEPTH="5")  # 12,281 states in a blink; deeper finds no more of these

@@ -3,9 +3,9 @@
 
     replay.py TRACE [--classes "16 32 48"] [--mem MIB] [--emulator qemu|bochs] [--image FILE]
 
-TRACE is a trace as kernel/trace.h describes it, packed with xz or not. It is written, padded to whole sectors,
-to a file that the emulator takes as its second disk. The header is looked at here, so that a wrong file costs
-no boot; every operation is checked by the kernel. QEMU runs with -icount shift=0, so that what the kernel counts
+TRACE is a trace as kernel/measure/trace_format.h describes it, packed with xz or not. It is written, padded to whole
+sectors, to a file that the emulator takes as its second disk. The header is looked at here, so that a wrong file
+costs no boot; every operation is checked by the kernel. QEMU runs with -icount shift=0, so that what the kernel counts
 is instructions, and the same in each run; in Bochs they are its own ticks.
 
 The exit status is 0 if the kernel passed, 2 for a wrong trace or wrong use, else what run.py says.
@@ -36,7 +36,7 @@ NAME_MAX = 64  # characters of a name: it goes over the kernel command line
 # Lines of the kernel's console that a user of this command wants to see.
 SHOWN = re.compile(r"(replay|table|panic|heap|heap check|cmdline|memory: refused|    at)\b")
 
-# The kernel's own needs beside the trace, see kernel/replay.c: bytes for a slot, for the histogram.
+# The kernel's own needs beside the trace, see kernel/measure/replay.c: bytes for a slot, for the histogram.
 SLOT_BYTES = 8
 HISTOGRAM_BYTES = 65536 * 4
 MEM_LEAST = 32  # MiB
@@ -67,7 +67,7 @@ def read_file(path):
 
 
 def read_trace(path):
-    """The trace in a file, its header checked as kernel/trace.c does."""
+    """The trace in a file, its header checked as kernel/measure/trace_format.c does."""
     data = read_file(path)
     if not data.startswith(MAGIC[:len(data)]) or not data:
         raise TraceError(f"{path}: not a trace: it does not start with MTRACE1")

@@ -1,6 +1,6 @@
-"""The bug museum (kernel/bugs.h): each fault is committed, and what is printed is what its page in docs/bugs/ shows.
+"""The bug museum (kernel/museum/bugs.h): each fault is committed, and what is printed is what its page shows.
 
-The pages are the expectation: their blocks of code under "What you see" are compared with real runs, line by line.
+The pages, docs/bugs/, are the expectation: their blocks of code under "What you see" are compared with real runs, line by line.
 Only what differs from build to build is left out: addresses, and numbers of frames, blocks and bytes. A twin without
 the fault follows each: no report, so that a heap that always complains would not pass.
 

@@ -137,7 +137,7 @@ def test_threads_shows_where_each_one_sleeps(demo):
     assert "running" in main and re.search(r"at kmain\+0x[0-9a-f]+ \[0x[0-9a-f]{8}\]  kernel/main.c:\d+", main)
     for name in names[2:]:
         own = re.search(rf"{name} .*?(?=\n +\d+ \w|\Z)", text, re.DOTALL)[0]
-        assert re.search(r"at schedule\+0x", own) and re.search(r"at work\+0x\w+ .*kernel/demo\.c:\d+", own), own
+        assert re.search(r"at schedule\+0x", own) and re.search(r"at work\+0x\w+ .*kernel/museum/demo\.c:\d+", own), own
         assert re.search(r"at thread_begin\+0x", own)  # down to the stack's end
 
 
@@ -394,7 +394,7 @@ def test_a_kernel_that_hangs(session):
     one.run_on(1.5)
     assert one_line(one.do("heap check")).startswith("heap check: every invariant holds")
     said = "\n".join(one.do("threads"))
-    assert re.search(r"1 main .*running", said) and "selftest_run+0x" in said and "kernel/selftest.c" in said
+    assert re.search(r"1 main .*running", said) and "selftest_run+0x" in said and "kernel/museum/misbehave.c" in said
     assert "kernel_pool" in one.do("heap")[0]
 
 

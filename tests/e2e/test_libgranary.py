@@ -88,7 +88,7 @@ def assert_sound(done, name, reports=0):
 @pytest.fixture(params=["fine", "seed", "checked"])
 def same(run, request):
     """same(NAME, COMMAND): runs it without and with the library; both must succeed and say the same. "checked" is the
-    library with the checks of kernel/checked.c: a fault of the program or of the checks would be a report."""
+    library with the checks of kernel/checked/checked.c: a fault of the program or of the checks would be a report."""
     def run_both(name, command, **more):
         plain = run(command, granary=False, **more)
         assert plain.code == 0, plain

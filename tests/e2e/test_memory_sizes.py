@@ -16,7 +16,7 @@ BOCHS = [4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048]
 
 FOUR_GIB = 1 << 32
 FRAME = 4096
-LOW_END = 0x10000  # kernel/plan.h: boot information lies below
+LOW_END = 0x10000  # kernel/memory_plan.h: boot information lies below
 HEAP_WINDOW = 0x70000000  # kernel/layout.h
 
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "kernel/classes.h"
+#include "kernel/size_tables.h"
 #include "kernel/cmdline.h"
 
 // Printable and ended: it goes to the console as it is.

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "kernel/heapcheck.h"
+#include "kernel/inspect/heapcheck.h"
 #include "tests/host/heap_host.h"
 
 #define FRAMES 96u

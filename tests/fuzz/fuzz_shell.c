@@ -1,5 +1,5 @@
-// fuzz_shell.c - what is typed at the prompt: any keys, through kernel/lineedit.c, then as words
-// and numbers through kernel/words.c.
+// fuzz_shell.c - what is typed at the prompt: any keys, through kernel/prompt/lineedit.c, then as
+// words and numbers through kernel/prompt/words.c.
 //
 // What goes to the terminal is held to what a terminal's row can show; the line to its invariants;
 // a number to what the C library makes of the same word.
@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "kernel/lineedit.h"
-#include "kernel/words.h"
+#include "kernel/prompt/lineedit.h"
+#include "kernel/prompt/words.h"
 
 #define WORDS 8
 #define PROMPT "granary> "

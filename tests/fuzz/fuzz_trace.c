@@ -1,12 +1,13 @@
-// fuzz_trace.c - kernel/trace.c on any bytes: reads none outside them, and what it takes is sound.
+// fuzz_trace.c - kernel/measure/trace_format.c on any bytes: reads none outside them, and what it
+// takes is sound.
 //
-// The oracle is a second reading, straight from the format in trace.h: a trace that passes must
-// have each slot filled and emptied in turn, and the peak that a plain count gives.
+// The oracle is a second reading, straight from the format in trace_format.h: a trace that passes
+// must have each slot filled and emptied in turn, and the peak that a plain count gives.
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
 
-#include "kernel/trace.h"
+#include "kernel/measure/trace_format.h"
 
 #define SLOTS_MAX 100000u // a header may promise more than anybody has memory for
 

@@ -1,4 +1,4 @@
-// heap_host.c - see heap_host.h. Everything kernel/memory.c and kernel/heapcheck.c ask for.
+// heap_host.c - see heap_host.h. Everything kernel/memory.c and kernel/inspect/heapcheck.c ask for.
 #include "tests/host/heap_host.h"
 
 #include <setjmp.h>
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "kernel/heapcheck.h"
+#include "kernel/inspect/heapcheck.h"
 #include "lib/print.h"
 
 #define WINDOW_BYTES ((size_t)HOST_FRAMES_MAX * PG_SIZE)

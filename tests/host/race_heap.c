@@ -3,7 +3,7 @@
 //
 // Linked with all of libgranary (tools/libgranary), whose malloc() and its kin carry a granary_ in
 // front here, so that the sanitizer and cmocka keep their own. Two programs: race_heap, and
-// race_checked with the checks of kernel/checked.c between.
+// race_checked with the checks of kernel/checked/checked.c between.
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "kernel/heapcheck.h"
+#include "kernel/inspect/heapcheck.h"
 
 #define THREADS 4
 #define STEPS 20000

@@ -1,4 +1,5 @@
-// soak_heap.c - the kernel's stream of random heap calls (kernel/soak.h), on the host.
+// soak_heap.c - the kernel's stream of random heap calls (kernel/measure/random_calls.h), on the
+// host.
 //
 //   soak_heap OPS [SEED]
 //
@@ -10,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "kernel/heapcheck.h"
-#include "kernel/soak.h"
+#include "kernel/inspect/heapcheck.h"
+#include "kernel/measure/random_calls.h"
 
 #define FRAMES 800u // full now and then: calls are refused, and nothing may be lost
 #define BLOCKS 4000u

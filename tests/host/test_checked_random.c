@@ -18,8 +18,8 @@
 
 #include <cmocka.h>
 
-#include "kernel/checked.h"
-#include "kernel/heapcheck.h"
+#include "kernel/checked/checked.h"
+#include "kernel/inspect/heapcheck.h"
 
 #define FRAMES 64u
 #define SLOTS 100

@@ -25,7 +25,7 @@
 
 #include <cmocka.h>
 
-#include "kernel/heapcheck.h"
+#include "kernel/inspect/heapcheck.h"
 
 #define FRAMES 5u
 #define GRANULE 1024u // smallest block

@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "kernel/classes.h"
-#include "kernel/heapcheck.h"
+#include "kernel/size_tables.h"
+#include "kernel/inspect/heapcheck.h"
 
 #define FRAMES 256u // of the kernel pool in most tests
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

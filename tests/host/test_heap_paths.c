@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "kernel/classes.h"
-#include "kernel/heapcheck.h"
+#include "kernel/size_tables.h"
+#include "kernel/inspect/heapcheck.h"
 
 #define FRAMES 256u
 #define PAGE ((size_t)PG_SIZE)

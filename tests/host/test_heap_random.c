@@ -17,8 +17,8 @@
 
 #include <cmocka.h>
 
-#include "kernel/classes.h"
-#include "kernel/heapcheck.h"
+#include "kernel/size_tables.h"
+#include "kernel/inspect/heapcheck.h"
 
 #define SLOTS 300
 #define STEPS 40000

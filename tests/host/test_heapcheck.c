@@ -1,4 +1,5 @@
-// test_heapcheck.c - kernel/heapcheck.c: a heap broken on purpose, and whether the check says so.
+// test_heapcheck.c - kernel/inspect/heapcheck.c: a heap broken on purpose, and whether the check
+// says so.
 //
 // Each test breaks one invariant of memory.c by hand, in the middle of a heap at work, and wants
 // its number in what is printed. A check that has never been seen to fail shows nothing. All of it
@@ -13,9 +14,9 @@
 
 #include <cmocka.h>
 
-#include "kernel/classes.h"
-#include "kernel/heapcheck.h"
-#include "kernel/who.h"
+#include "kernel/size_tables.h"
+#include "kernel/inspect/heapcheck.h"
+#include "kernel/inspect/who.h"
 
 #define FRAMES 128u
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

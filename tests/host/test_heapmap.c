@@ -1,5 +1,5 @@
-// test_heapmap.c - kernel/heapmap.c: what the cells show, at every scale, of sound heaps and of
-// broken ones.
+// test_heapmap.c - kernel/inspect/heapmap.c: what the cells show, at every scale, of sound heaps
+// and of broken ones.
 //
 // The cells have a guard behind them: however wrong the records, none may be written past `count`,
 // and the walk must end.
@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "kernel/classes.h"
-#include "kernel/heapmap.h"
+#include "kernel/size_tables.h"
+#include "kernel/inspect/heapmap.h"
 
 #define FRAMES 128u
 #define GUARD 0xa5

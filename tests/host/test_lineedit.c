@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "kernel/lineedit.h"
+#include "kernel/prompt/lineedit.h"
 
 #define PROMPT "> "
 #define COLUMNS 80

@@ -22,8 +22,8 @@
 
 #include <cmocka.h>
 
-#include "kernel/classes.h"
-#include "kernel/heapcheck.h"
+#include "kernel/size_tables.h"
+#include "kernel/inspect/heapcheck.h"
 #include "tests/host/heap_host.h"
 
 #define FRAMES 160u

@@ -1,4 +1,5 @@
-// test_words.c - a typed line as words, a word as a number (kernel/words.c): the edges one by one.
+// test_words.c - a typed line as words, a word as a number (kernel/prompt/words.c): the edges one
+// by one.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "kernel/words.h"
+#include "kernel/prompt/words.h"
 
 #define TEST(name) static void name(void **state __attribute__((unused)))
 

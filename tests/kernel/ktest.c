@@ -14,8 +14,8 @@
 #include "tests/kernel/ktest.h"
 
 #include "device/console.h"
-#include "kernel/heapcheck.h"
-#include "kernel/report.h"
+#include "kernel/inspect/heapcheck.h"
+#include "kernel/inspect/report.h"
 #include "lib/print.h"
 #include "lib/string.h"
 

@@ -1,7 +1,7 @@
 // ktest_heap.c - see ktest_heap.h.
 #include "tests/kernel/ktest_heap.h"
 
-#include "kernel/heapcheck.h"
+#include "kernel/inspect/heapcheck.h"
 #include "kernel/layout.h"
 #include "tests/kernel/ktest.h"
 #include "thread/thread.h"

@@ -4,7 +4,7 @@
 #include "kernel/layout.h"
 #include "kernel/memmap.h"
 #include "kernel/memory.h"
-#include "kernel/plan.h"
+#include "kernel/memory_plan.h"
 #include "lib/print.h"
 #include "lib/x86.h"
 #include "tests/kernel/ktest.h"

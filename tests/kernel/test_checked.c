@@ -1,16 +1,16 @@
-// test_checked.c - the checked build (kernel/checked.c): each fault is reported, and its twin
-// without the fault is not.
+// test_checked.c - the checked build (kernel/checked/checked.c): each fault is reported, and its
+// twin without the fault is not.
 //
 // A test is a pair: the fault, and the same calls without it. The twin is what keeps a check that
 // cries always from passing. Reports that nobody announced fail any test (ktest.h), so the twin
 // need only be run. Works with and without `guard`; where the two differ the test says so.
-#include "kernel/checked.h"
-#include "kernel/heapcheck.h"
+#include "kernel/checked/checked.h"
+#include "kernel/inspect/heapcheck.h"
 #include "kernel/interrupt.h"
 #include "kernel/layout.h"
 #include "kernel/memory.h"
-#include "kernel/report.h"
-#include "kernel/who.h"
+#include "kernel/inspect/report.h"
+#include "kernel/inspect/who.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "tests/kernel/ktest.h"

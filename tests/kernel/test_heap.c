@@ -3,9 +3,9 @@
 //
 // Whatever table of block sizes was booted: what a size must come to is asked of ktest_heap.h. What
 // a wrong pointer gets is in test_heap_misuse.c, the edge of memory in test_heap_limits.c.
-#include "kernel/classes.h"
+#include "kernel/size_tables.h"
 #include "kernel/cmdline.h"
-#include "kernel/heapcheck.h"
+#include "kernel/inspect/heapcheck.h"
 #include "kernel/layout.h"
 #include "kernel/memory.h"
 #include "lib/string.h"

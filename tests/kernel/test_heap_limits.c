@@ -3,7 +3,7 @@
 // Whatever table of block sizes was booted (ktest_heap.h). Single frames are taken past the heap,
 // so that "every frame" means that in a table too whose blocks come in arenas of several.
 #include "device/timer.h"
-#include "kernel/heapcheck.h"
+#include "kernel/inspect/heapcheck.h"
 #include "kernel/layout.h"
 #include "kernel/memory.h"
 #include "lib/string.h"

@@ -3,12 +3,12 @@
 // KREPORT() sees to the one report, the end of every test to the frames and to heap_check(). What
 // was live stays usable: each test frees it afterwards, and that must give no report. Whatever
 // table of block sizes was booted (ktest_heap.h).
-#include "kernel/heapcheck.h"
+#include "kernel/inspect/heapcheck.h"
 #include "kernel/interrupt.h"
 #include "kernel/layout.h"
 #include "kernel/memory.h"
 #include "kernel/paging.h"
-#include "kernel/report.h"
+#include "kernel/inspect/report.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/x86.h"

@@ -1,8 +1,8 @@
-// test_irqwatch.c - kernel/irqwatch.c: what it counts, and that it leaves no trace.
+// test_irqwatch.c - kernel/measure/irqwatch.c: what it counts, and that it leaves no trace.
 //
 // The figures are exact only where rdtsc counts instructions; then irqwatch_counts prints what the
 // tests from outside compare.
-#include "kernel/irqwatch.h"
+#include "kernel/measure/irqwatch.h"
 #include "lib/print.h"
 #include "lib/x86.h"
 #include "tests/kernel/ktest.h"

@@ -1,11 +1,12 @@
 // test_oom.c - out of memory at every place where there can be none left.
 //
 // Theory. A call of the heap that needs memory needs it in a locked stretch of memory.c, which a
-// `cli` begins. kernel/irqwatch.c puts a breakpoint over each of these (and over each `sti`); here
-// another handler takes its place. It counts the stretches, and before the k-th one it takes all
-// there is: every frame of both pools, and for the other half of the tests every free block of the
-// open arenas too. The heap runs dry by its own rules, in the middle of whatever its caller was
-// doing, and the kernel's code is the one that ships: no hook in it, and nothing that costs.
+// `cli` begins. kernel/measure/irqwatch.c puts a breakpoint over each of these (and over each
+// `sti`); here another handler takes its place. It counts the stretches, and before the k-th one it
+// takes all there is: every frame of both pools, and for the other half of the tests every free
+// block of the open arenas too. The heap runs dry by its own rules, in the middle of whatever its
+// caller was doing, and the kernel's code is the one that ships: no hook in it, and nothing that
+// costs.
 //
 //     k-1:  cli ... sti          as always
 //     k:    all taken, then cli ... sti, all given back      a shortage of one stretch
@@ -27,16 +28,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernel/checked.h"
-#include "kernel/heapcheck.h"
+#include "kernel/checked/checked.h"
+#include "kernel/inspect/heapcheck.h"
 #include "kernel/interrupt.h"
-#include "kernel/irqwatch.h"
+#include "kernel/measure/irqwatch.h"
 #include "kernel/layout.h"
 #include "kernel/memory.h"
 #include "kernel/paging.h"
 #include "kernel/panic.h"
-#include "kernel/report.h"
-#include "kernel/soak.h"
+#include "kernel/inspect/report.h"
+#include "kernel/measure/random_calls.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/x86.h"
@@ -46,7 +47,7 @@
 
 #define VECTOR_BREAKPOINT 3
 #define CODE_STI 0xfb
-#define WATCH_BYTES_MAX 16384u // as kernel/irqwatch.c
+#define WATCH_BYTES_MAX 16384u // as kernel/measure/irqwatch.c
 #define FOREVER UINT32_MAX
 
 // From kernel.ld.
@@ -345,7 +346,7 @@ static uint32_t work_threads(void) {
     return refused;
 }
 
-// Random calls of every kind: kernel/soak.c knows what must come of each.
+// Random calls of every kind: kernel/measure/random_calls.c knows what must come of each.
 static uint32_t work_soak(void) {
     static struct soak_block block[8];
     struct soak soak;

@@ -1,9 +1,9 @@
 // test_preempt.c - a switch of threads forced behind every single instruction of the heap's calls.
 //
-// A timer finds a race by luck. Here a call is stepped (kernel/step.h); behind its n-th instruction
-// an interrupt comes that makes a second thread, "rival", run. That one works on the same
-// descriptors and pools, checks every invariant of the heap, and gives the processor back. The call
-// goes on as if nothing had been. Then everything is looked at: what the call returned, the
+// A timer finds a race by luck. Here a call is stepped (kernel/measure/step.h); behind its n-th
+// instruction an interrupt comes that makes a second thread, "rival", run. That one works on the
+// same descriptors and pools, checks every invariant of the heap, and gives the processor back. The
+// call goes on as if nothing had been. Then everything is looked at: what the call returned, the
 // contents of all blocks, the free frames; what the call did to the invariants behind the switch is
 // seen by the next rival. All this for n = 1, 2, ... up to the call's last instruction, each time
 // from the same start:
@@ -23,9 +23,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernel/heapcheck.h"
+#include "kernel/inspect/heapcheck.h"
 #include "kernel/interrupt.h"
-#include "kernel/step.h"
+#include "kernel/measure/step.h"
 #include "kernel/symbol.h"
 #include "lib/print.h"
 #include "lib/string.h"

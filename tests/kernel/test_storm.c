@@ -1,8 +1,8 @@
 // test_storm.c - the heap among many threads and under more interrupts than anybody has.
 //
 // Two kinds of storms. The timer at up to 10 kHz switches between 64 threads that do nothing but
-// allocate and free (kernel/soakrun.h); a turn is a single tick there, so somebody else goes on
-// every 100 microseconds. And interrupts whose handlers call the heap themselves, which must be
+// allocate and free (kernel/measure/soak.h); a turn is a single tick there, so somebody else goes
+// on every 100 microseconds. And interrupts whose handlers call the heap themselves, which must be
 // refused each time, with a report and without a change: behind each single instruction of a heap
 // call, and at each tick.
 //
@@ -11,11 +11,11 @@
 #include <stdint.h>
 
 #include "device/timer.h"
-#include "kernel/heapcheck.h"
+#include "kernel/inspect/heapcheck.h"
 #include "kernel/interrupt.h"
-#include "kernel/soak.h"
-#include "kernel/soakrun.h"
-#include "kernel/step.h"
+#include "kernel/measure/random_calls.h"
+#include "kernel/measure/soak.h"
+#include "kernel/measure/step.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/x86.h"

@@ -1,4 +1,5 @@
-// checked_port.c - what kernel/checked.h asks of its port, inside a process: libgranary-checked.so.
+// checked_port.c - what kernel/checked/checked.h asks of its port, inside a process:
+// libgranary-checked.so.
 //
 // A late access is a page fault here too: the system sends SIGSEGV, and if the address is in a
 // freed area the handler reports it, makes the area readable again and lets the instruction be
@@ -15,7 +16,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "kernel/checked.h"
+#include "kernel/checked/checked.h"
 #include "kernel/port.h"
 #include "lib/print.h"
 

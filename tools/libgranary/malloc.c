@@ -22,7 +22,7 @@
 
 // NOLINTBEGIN(bugprone-suspicious-include): one translation unit, see above
 #ifdef HEAP_CHECKED
-#include "kernel/checked_names.h" // what memory.c's calls are called there
+#include "kernel/checked/checked_names.h" // what memory.c's calls are called there
 #endif
 #include "kernel/memory.c"
 #ifdef HEAP_CHECKED
@@ -35,7 +35,7 @@
 #undef sys_realloc
 #undef sys_usable_size
 #undef CALLER
-#include "kernel/checked.c"
+#include "kernel/checked/checked.c"
 #endif
 #include "lib/list.c"
 // NOLINTEND(bugprone-suspicious-include)

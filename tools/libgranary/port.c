@@ -42,11 +42,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kernel/checked.h"
-#include "kernel/classes.h"
-#include "kernel/heapcheck.h"
+#include "kernel/checked/checked.h"
+#include "kernel/size_tables.h"
+#include "kernel/inspect/heapcheck.h"
 #include "kernel/port.h"
-#include "kernel/who.h"
+#include "kernel/inspect/who.h"
 #include "lib/print.h"
 #include "lib/string.h"
 

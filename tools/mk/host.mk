@@ -14,30 +14,30 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 HOST_CFLAGS := -std=gnu11 -g -O1 -Wall -Wextra -Werror $(SANITIZE) -I. -I$(BUILD)/gen
 
 # The heap over stand-in frames (tests/host/heap_host.h).
-HEAP_SRC   := kernel/memory.c kernel/heapcheck.c kernel/heapwalk.c kernel/who.c lib/list.c tests/host/heap_host.c
+HEAP_SRC   := kernel/memory.c kernel/inspect/heapcheck.c kernel/inspect/heapwalk.c kernel/inspect/who.c lib/list.c tests/host/heap_host.c
 HEAP_FLAGS := -DGRANARY_PORT='"tests/host/host_port.h"'
 
 HOST_SRC_test_bitmap        := lib/bitmap.c
-HOST_SRC_test_checked_random := kernel/checked.c $(HEAP_SRC)
-HOST_SRC_test_classes       := kernel/classes.c $(HEAP_SRC)
-HOST_SRC_test_cmdline       := kernel/cmdline.c kernel/classes.c lib/print.c lib/string.c
+HOST_SRC_test_checked_random := kernel/checked/checked.c $(HEAP_SRC)
+HOST_SRC_test_size_tables   := kernel/size_tables.c $(HEAP_SRC)
+HOST_SRC_test_cmdline       := kernel/cmdline.c kernel/size_tables.c lib/print.c lib/string.c
 HOST_SRC_test_divide        := lib/divide.c
 HOST_SRC_test_exhaust       := $(HEAP_SRC)
-HOST_SRC_test_heap          := kernel/classes.c $(HEAP_SRC)
-HOST_SRC_test_heap_paths    := kernel/classes.c $(HEAP_SRC)
-HOST_SRC_test_heap_random   := kernel/classes.c $(HEAP_SRC)
-HOST_SRC_test_heapcheck     := kernel/classes.c $(HEAP_SRC)
-HOST_SRC_test_heapmap       := kernel/heapmap.c kernel/classes.c $(HEAP_SRC)
-HOST_SRC_test_lineedit      := kernel/lineedit.c lib/string.c
+HOST_SRC_test_heap          := kernel/size_tables.c $(HEAP_SRC)
+HOST_SRC_test_heap_paths    := kernel/size_tables.c $(HEAP_SRC)
+HOST_SRC_test_heap_random   := kernel/size_tables.c $(HEAP_SRC)
+HOST_SRC_test_heapcheck     := kernel/size_tables.c $(HEAP_SRC)
+HOST_SRC_test_heapmap       := kernel/inspect/heapmap.c kernel/size_tables.c $(HEAP_SRC)
+HOST_SRC_test_lineedit      := kernel/prompt/lineedit.c lib/string.c
 HOST_SRC_test_list          := lib/list.c
-HOST_SRC_test_oom           := kernel/classes.c $(HEAP_SRC)
+HOST_SRC_test_oom           := kernel/size_tables.c $(HEAP_SRC)
 HOST_SRC_test_print         := lib/print.c
 HOST_SRC_test_string        := lib/string.c
-HOST_SRC_test_trace         := kernel/trace.c lib/print.c lib/string.c
+HOST_SRC_test_trace_format  := kernel/measure/trace_format.c lib/print.c lib/string.c
 HOST_SRC_test_memmap        := kernel/memmap.c
 HOST_SRC_test_memmap_random := kernel/memmap.c tests/fuzz/fuzz_memmap.c
-HOST_SRC_test_words         := kernel/words.c
-HOST_SRC_test_plan          := kernel/plan.c kernel/memmap.c
+HOST_SRC_test_words         := kernel/prompt/words.c
+HOST_SRC_test_memory_plan   := kernel/memory_plan.c kernel/memmap.c
 
 # lib/string.c defines names that the host's C library has too: here ours get a k_ in front.
 HOST_FLAGS_test_string := -fno-builtin $(foreach f,memcpy memmove memset memcmp strlen strnlen strcmp strncmp \
@@ -47,12 +47,12 @@ HOST_FLAGS_test_string := -fno-builtin $(foreach f,memcpy memmove memset memcmp 
 HOST_FLAGS_test_divide := $(foreach f,udivmoddi4 udivdi3 umoddi3 divdi3 moddi3,-D__$f=k_$f)
 
 HOST_FLAGS_test_checked_random := $(HEAP_FLAGS) -DHEAP_CHECKED
-HOST_FLAGS_test_classes     := $(HEAP_FLAGS)
+HOST_FLAGS_test_size_tables := $(HEAP_FLAGS)
 HOST_FLAGS_test_cmdline     := $(HOST_FLAGS_test_string)
 HOST_FLAGS_test_heapmap     := $(HEAP_FLAGS)
 HOST_FLAGS_test_lineedit    := $(HOST_FLAGS_test_string)
 HOST_FLAGS_test_oom         := $(HEAP_FLAGS)
-HOST_FLAGS_test_trace       := $(HOST_FLAGS_test_string)
+HOST_FLAGS_test_trace_format:= $(HOST_FLAGS_test_string)
 HOST_FLAGS_test_exhaust     := $(HEAP_FLAGS)
 HOST_FLAGS_test_heap        := $(HEAP_FLAGS)
 HOST_FLAGS_test_heap_paths  := $(HEAP_FLAGS)
@@ -77,8 +77,8 @@ $(BUILD)/host/$(1).d/%.o: %.c tools/mk/host.mk | $(BUILD)/gen/boot_const.h
 endef
 $(foreach test,$(HOST_TESTS),$(eval $(call HOST_PROGRAM,$(test))))
 
-# In the checked build memory.c's calls have other names (kernel/checked.c has theirs).
-$(BUILD)/host/test_checked_random.d/kernel/memory.o: HOST_FLAGS_test_checked_random += -include kernel/checked_names.h
+# In the checked build memory.c's calls have other names (kernel/checked/checked.c has theirs).
+$(BUILD)/host/test_checked_random.d/kernel/memory.o: HOST_FLAGS_test_checked_random += -include kernel/checked/checked_names.h
 
 # Its test takes everything before a call of memory.c's gets the lock.
 $(BUILD)/host/test_oom.d/kernel/memory.o: HOST_FLAGS_test_oom += -Dport_lock=oom_port_lock

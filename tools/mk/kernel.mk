@@ -1,15 +1,15 @@
 # The kernel, the boot code, the image.
 
-KERNEL_C := $(sort $(wildcard lib/*.c kernel/*.c device/*.c thread/*.c tests/kernel/*.c))
-# CHECK=1: the checked build (kernel/checked.c). Its files are in no other, and memory.c's calls get other names.
+KERNEL_C := $(sort $(wildcard lib/*.c kernel/*.c kernel/*/*.c device/*.c thread/*.c tests/kernel/*.c))
+# CHECK=1: the checked build (kernel/checked/checked.c). Its files are in no other, and memory.c's calls get other names.
 CHECK ?=
-CHECKED_C := kernel/checked.c kernel/checked_port.c tests/kernel/test_checked.c
+CHECKED_C := kernel/checked/checked.c kernel/checked/checked_port.c tests/kernel/test_checked.c
 # These hold the fast build's layout against its numbers: which address comes next, how many frames a size takes.
-FAST_TESTS_C := $(addprefix tests/kernel/test_,classes.c heap.c heap_limits.c heap_misuse.c preempt.c)
+FAST_TESTS_C := $(addprefix tests/kernel/test_,size_tables.c heap.c heap_limits.c heap_misuse.c preempt.c)
 ifeq ($(CHECK),1)
   KERNEL_C := $(filter-out $(FAST_TESTS_C),$(KERNEL_C))
   KERNEL_CFLAGS += -DHEAP_CHECKED
-  HEAP_CFLAGS += -include kernel/checked_names.h
+  HEAP_CFLAGS += -include kernel/checked/checked_names.h
 else ifneq ($(filter-out 0,$(CHECK)),)
   $(error CHECK=$(CHECK): 1 is the checked build, nothing or 0 the fast one)
 else

@@ -2,8 +2,8 @@
 # translation unit; malloc.c includes the heap itself.
 
 GRANARY_DIR := $(BUILD)/host/libgranary.d
-GRANARY_SRC := tools/libgranary/malloc.c tools/libgranary/port.c kernel/heapcheck.c kernel/heapwalk.c kernel/who.c \
-               kernel/classes.c
+GRANARY_SRC := tools/libgranary/malloc.c tools/libgranary/port.c kernel/inspect/heapcheck.c kernel/inspect/heapwalk.c kernel/inspect/who.c \
+               kernel/size_tables.c
 GRANARY_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -fno-plt -fno-strict-aliasing -fno-common \
                   -fomit-frame-pointer -fno-stack-protector -fcf-protection=none \
                   -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free \
@@ -22,7 +22,7 @@ $(BUILD)/host/libgranary.so: $(GRANARY_OBJ)
 
 -include $(GRANARY_OBJ:.o=.d)
 
-# The same with the checks of kernel/checked.c between the heap and the program.
+# The same with the checks of kernel/checked/checked.c between the heap and the program.
 CHECKED_SRC := $(GRANARY_SRC) tools/libgranary/checked_port.c
 CHECKED_OBJ := $(CHECKED_SRC:%.c=$(GRANARY_DIR)/checked/%.o)
 $(CHECKED_OBJ): $(GRANARY_DIR)/checked/%.o: %.c tools/mk/libgranary.mk | $(BUILD)/gen/boot_const.h
@@ -44,7 +44,7 @@ RACE_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fsanitiz
                $(foreach name,$(RACE_NAMES),-D$(name)=granary_$(name))
 RACE_PROGRAMS := $(BUILD)/host/race_heap $(BUILD)/host/race_checked
 
-RACE_DEPENDS := tests/host/race_heap.c $(wildcard kernel/*.[ch] lib/*.[ch] tools/libgranary/*.[ch]) tools/mk/libgranary.mk
+RACE_DEPENDS := tests/host/race_heap.c $(wildcard kernel/*.[ch] kernel/*/*.[ch] lib/*.[ch] tools/libgranary/*.[ch]) tools/mk/libgranary.mk
 
 $(BUILD)/host/race_heap: RACE_SRC := $(GRANARY_SRC)
 $(BUILD)/host/race_checked: RACE_SRC := $(CHECKED_SRC) -DHEAP_CHECKED

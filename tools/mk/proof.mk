@@ -51,8 +51,8 @@ soak: $(BUILD)/hd.img
 #: make soak-host      SOAK_HOST_OPS=1000000000 of them on this machine, two times: the hashes must agree
 SOAK_HOST_OPS ?= 1000000000
 SOAK_HOST := $(BUILD)/host/soak_heap
-SOAK_HOST_SRC := tests/host/soak_heap.c kernel/soak.c $(HEAP_SRC)
-$(SOAK_HOST): $(SOAK_HOST_SRC) $(wildcard kernel/*.h) tools/mk/proof.mk | $(BUILD)/gen/boot_const.h
+SOAK_HOST_SRC := tests/host/soak_heap.c kernel/measure/random_calls.c $(HEAP_SRC)
+$(SOAK_HOST): $(SOAK_HOST_SRC) $(wildcard kernel/*.h kernel/*/*.h) tools/mk/proof.mk | $(BUILD)/gen/boot_const.h
 	@mkdir -p $(@D)
 	@$(HOST_CC) -std=gnu11 -g -O2 -Wall -Wextra -Werror -I. -I$(BUILD)/gen $(HEAP_FLAGS) $(SOAK_HOST_SRC) -lcmocka -o $@
 .PHONY: soak-host

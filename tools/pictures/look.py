@@ -21,7 +21,7 @@ KERNEL_BASE = 0x80000000  # kernel/layout.h; a macro, so not in the debug inform
 HEAP_BASE = 0x88000000
 FRAME_FREE, FRAME_USED, FRAME_LENGTH = 0x80000000, 0x40000000, 0x3fffffff
 EFLAGS_IF = 0x200
-HISTOGRAM_MAX = 65536  # kernel/replay.c: costs above it are counted in the last one
+HISTOGRAM_MAX = 65536  # kernel/measure/replay.c: costs above it are counted in the last one
 STEPS_MAX = 2000  # instructions of one call: more is no call that should be drawn
 
 
@@ -126,7 +126,7 @@ def walk(address):
 
 
 def plan():
-    """kernel/plan.c's result, and the ends of the kernel's image."""
+    """kernel/memory_plan.c's result, and the ends of the kernel's image."""
     at = "'kernel/main.c'::plan"
     ends = ("kernel_start", "kernel_text_end", "kernel_rodata_end", "kernel_end")
     return {"tables": number(f"{at}.tables"), "table_count": number(f"{at}.table_count"),

@@ -7,7 +7,7 @@ A piece's height says nothing: 4 KiB and 15 MiB stand side by side.
 from style import BLUE, GREEN, GREY, MONO, ORANGE, PURPLE, SKY, YELLOW, band, box, canvas, save, title
 
 PG_SIZE = 4096
-LOW_END = 0x10000  # kernel/plan.h: below it lies what the loader leaves
+LOW_END = 0x10000  # kernel/memory_plan.h: below it lies what the loader leaves
 VGA, VGA_END = 0xb8000, 0xc0000
 HEAP_BASE, STACK_BASE = 0x88000000, 0xf8000000  # kernel/layout.h
 WRITE, UNCACHED = 2, 16

@@ -26,8 +26,8 @@
 #include <sys/mman.h>
 
 #include "kernel/port.h"
-#include "kernel/classes.h"
-#include "kernel/trace.h"
+#include "kernel/size_tables.h"
+#include "kernel/measure/trace_format.h"
 #include "lib/print.h"
 
 #define WINDOW_FRAMES 65536u // 256 MiB, touched only where somebody writes: nobody does
@@ -84,7 +84,7 @@ int ksnprintf(char *to, size_t room, const char *format, ...) {
     return length;
 }
 
-// For kernel/trace.c's messages; not in every C library.
+// For kernel/measure/trace_format.c's messages; not in every C library.
 size_t strlcpy(char *to, const char *from, size_t room);
 size_t strlcpy(char *to, const char *from, size_t room) {
     return (size_t)snprintf(to, room, "%s", from);

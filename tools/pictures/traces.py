@@ -1,7 +1,7 @@
 """traces.py - what becomes of the memory of a recorded program: over its life, by size, and in instructions.
 
 The first two are replayed by tools/pictures/sample.c, which is kernel/memory.c on the host; the third in the kernel
-itself, whose replayer counts each call (kernel/replay.c).
+itself, whose replayer counts each call (kernel/measure/replay.c).
 """
 
 import os
@@ -136,7 +136,7 @@ def classes(samples, trace, folder):
 # ---- instructions -------------------------------------------------------------------------------
 
 def rank(calls, share):
-    """Nearest rank, as kernel/replay.c has it."""
+    """Nearest rank, as kernel/measure/replay.c has it."""
     wanted, seen = -(-sum(count for _, count in calls) * int(share * 10000) // 10000), 0
     for cost, count in calls:
         seen += count

@@ -2,7 +2,7 @@
 
     # Title
     text ...
-    scene: NAME                          the scene of kernel/scenes.c that is run
+    scene: NAME                          the scene of kernel/museum/tour_scenes.c that is run
 
     ## 1. `sys_malloc`: what comes in   a stop: the entry of a function, or `return`: where the function of the stop
                                          before returns to

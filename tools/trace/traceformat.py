@@ -1,6 +1,6 @@
 """traceformat.py - the format of .mtrace files: reading, writing, and everything that can be wrong with one.
 
-The only module of the trace tools that knows it; kernel/trace.h describes it for the kernel. Little-endian:
+The only module of the trace tools that knows it; the kernel has kernel/measure/trace_format.h. Little-endian:
 
     bytes 0 .. 31   "MTRACE1\\0"  u32 operations  u32 slots  u64 peak of live bytes  u64 0
     then 8 bytes    u32 kind << 30 | slot   u32 size              for each operation

@@ -1,6 +1,6 @@
 """calls.py - the last heap calls, where the kernel has written them down: calltrace_print()'s lines.
 
-The kernel keeps the ring from the prompt's `trace on` on (kernel/calltrace.h).
+The kernel keeps the ring from the prompt's `trace on` on (kernel/measure/heaplog.h).
 """
 
 from granary import target

@@ -1,4 +1,4 @@
-"""check.py - every invariant of kernel/memory.c walked from outside, in kernel/heapcheck.c's words and order.
+"""check.py - every invariant of kernel/memory.c walked from outside, in kernel/inspect/heapcheck.c's words and order.
 
 Bounded like that one: no loop goes on for longer than a pool has frames, no pointer is followed that was not
 compared first. What cannot be read at all ends the walk with a line of its own.

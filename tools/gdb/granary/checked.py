@@ -1,4 +1,4 @@
-"""checked.py - the checked build's records (kernel/checked.c): who asked for a block, what lies around it.
+"""checked.py - the checked build's records (kernel/checked/checked.c): who asked for a block, what lies around it.
 
 None of it exists in the fast build: Checked.of() is None there.
 """
@@ -8,7 +8,7 @@ from collections import namedtuple
 from granary import model, target
 from granary.memory import MASK, Unreadable, View
 
-CANARY = 0xca  # kernel/checked.h
+CANARY = 0xca  # kernel/checked/checked.h
 POISON = 0xdf
 BLOCK_ALIGN = 16  # kernel/memory.h
 FIELDS = ("p", "size", "allocated", "freed", "allocator", "freer", "sum")
@@ -37,7 +37,7 @@ class Checked:
     def __init__(self, memory, quarantine):
         self.memory = memory
         self.layout = target.layout("checked_record")
-        guard = target.address_of("guard", "kernel/checked.c")
+        guard = target.address_of("guard", "kernel/checked/checked.c")
         self.guard = bool(guard and memory.read(guard, 1)[0])
         self.freed = {}
         freed = target.layout("checked_freed")

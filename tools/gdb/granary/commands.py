@@ -191,7 +191,7 @@ Usage: heap who ADDR"""
 
 class Check(Command):
     """Walks every invariant that stands at the head of kernel/memory.c, F1 to F4 and A1 to A6; in the checked
-build also C1 and C2 of kernel/checked.c, canaries and poison.
+build also C1 and C2 of kernel/checked/checked.c, canaries and poison.
 One line for each place where one does not hold, in the words of the kernel's own heap_check().
 Usage: heap check"""
 

@@ -1,4 +1,4 @@
-"""leaks.py - what is not freed, counted by who allocated it: the lines of heap_leaks() (kernel/leaks.c)."""
+"""leaks.py - what is not freed, counted by who allocated it: the lines of heap_leaks() (kernel/inspect/leaks.c)."""
 
 
 def leaks(heap, checked, symbols):

@@ -43,7 +43,7 @@ def bin_of(count):
     return BIN_EXACT + (log - 5) * 8 + ((count >> (log - 3)) & 7)
 
 
-# A block or large area (struct heap_block, kernel/heapwalk.h): `desc` is None for an area.
+# A block or large area (struct heap_block, kernel/inspect/heapwalk.h): `desc` is None for an area.
 Block = namedtuple("Block", "arena desc block start bytes")
 
 

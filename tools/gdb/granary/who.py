@@ -1,4 +1,4 @@
-"""who.py - what an address belongs to: the sentence of heap_who() (kernel/who.c), word for word."""
+"""who.py - what an address belongs to: the sentence of heap_who() (kernel/inspect/who.c), word for word."""
 
 from granary.memory import MASK
 

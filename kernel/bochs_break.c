@@ -1,0 +1,4 @@
+// bochs_break.c - see bochs_break.h.
+#include "kernel/bochs_break.h"
+
+bool magic_breaks;

@@ -1,0 +1,490 @@
+// checked.c - see checked.h: the sys_ calls of the checked build, over memory.c's.
+//
+// Theory. The heap itself finds every wrong pointer, in both builds. What it cannot find is a right
+// pointer used wrongly: written before or behind what was asked for, or after the free. So the
+// checked build gives every block a margin, and every freed block some time in which nobody may
+// have it.
+//
+//      the heap's block         p                    p + size           its end
+//      +-----------------------+--------+--------------------+-----------------+
+//      | struct checked_record | canary | the caller's bytes | canary (1 .. )  |
+//      +-----------------------+--------+--------------------+-----------------+
+//
+//   - The canary begins at the byte behind the last one asked for, and ends at the byte before the
+//     first: a write to either is seen, whatever size the block has.
+//   - The record says who asked and who freed. Its sum tells if it was written over.
+//   - A freed block is filled with poison and waits in a ring, the quarantine. When it leaves, all
+//     of it must still be poison. A freed large area is unmapped while it waits: a late access, to
+//     read or to write, faults at the very instruction.
+//   - With `guard` on the command line every block is a large area of its own, and ends where its
+//     last frame but one ends; the last is not mapped. Thus every overflow that is longer than the
+//     gap an alignment leaves, and every late access, faults at the instruction:
+//
+//      +-----------------------+--------+--------------------+---------+- - - - - - - -+
+//      | struct checked_record | canary | the caller's bytes | canary  |  not mapped   |
+//      +-----------------------+--------+--------------------+---------+- - - - - - - -+
+//      frame 0                          p                    0 .. 15    the last frame
+//
+// How the two halves divide the work: memory.c knows which addresses are blocks and is asked first
+// (heap_classify); this file knows which of its blocks are the callers'. A block in quarantine is
+// live to memory.c and freed to everybody else.
+//
+// Invariants (checked_check() walks them by these numbers):
+//   C1  Of every block that is not freed, the record is sound and the canary whole.
+//   C2  A block in quarantine is live to memory.c. If it is not unmapped, it holds poison and its
+//       canary is whole.
+//   C3  An unmapped frame belongs to an area in quarantine, or is the last frame of a guarded one.
+//
+// Who protects what: all of it by port_checked_lock(), under which a block gets its record, and
+// under which alone memory.c is called: so whoever holds it may read memory.c's records, too.
+// Filling and comparing whole blocks happens outside, while nobody else can have the block.
+//
+// Shortcomings:
+//   - Reading past the end, and reading a freed small block, need `guard`.
+//   - A write that jumps over the canary hits a neighbour and is found there, or not at all if it
+//     hits the neighbour's bytes and not its margin.
+//   - After 256 further frees, or when memory is short, a freed block is anybody's again.
+//   - frame_alloc() has no margin: whole frames have nothing that could be one.
+#include "kernel/checked/checked.h"
+
+#include "kernel/inspect/heapwalk.h"
+#include "kernel/port.h"
+#include "kernel/inspect/who.h"
+#include "lib/print.h"
+#include "lib/string.h"
+
+// memory.c's, under the names that checked_names.h gives them there.
+void *heap_malloc(size_t size);
+void heap_free(void *p);
+uint32_t heap_trim(void);
+
+#define CALLER ((uintptr_t)__builtin_return_address(0))
+#define LINES_MAX 8        // lines printed by one walk
+#define QUARANTINE_SHARE 8 // of the pool's frames: at most 1/8 wait in quarantine
+
+struct checked_freed checked_quarantine[CHECKED_QUARANTINE];
+static uint32_t oldest, waiting; // the ring: first used place, used places
+static uint32_t frames_waiting;  // in large areas
+static bool guard;               // set at boot, then only read
+
+void checked_guard(bool on) { guard = on; }
+bool checked_guarded(void) { return guard; }
+
+// ---- a block's parts ----------------------------------------------------------------------------
+
+// By `desc`: `large` shares a word with the count of free blocks, which others may be changing.
+static bool is_large(const struct heap_block *block) { return !block->arena->desc; }
+
+static struct checked_record *record_of(const struct heap_block *block) {
+    return (struct checked_record *)block->start;
+}
+
+// The caller's bytes and both canaries lie between these.
+static uintptr_t room_start(const struct heap_block *block) {
+    return block->start + sizeof(struct checked_record);
+}
+static uintptr_t room_end(const struct heap_block *block) {
+    return block->start + block->bytes - (guard ? PG_SIZE : 0);
+}
+
+// Of every field and of the record's own address, so that no copy of a record is one. Multiplying
+// by an odd number loses nothing: any change of one field changes the sum.
+static uint32_t record_sum(const struct checked_record *record, uintptr_t at) {
+    const uintptr_t field[] = {
+        at,           record->p, record->size, record->allocated, record->freed, record->allocator,
+        record->freer};
+    uint32_t sum = 0x811c9dc5;
+    for (size_t i = 0; i < sizeof field / sizeof field[0]; i++) {
+        sum = (sum ^ (uint32_t)field[i] ^ (uint32_t)((uint64_t)field[i] >> 32)) * 0x01000193;
+    }
+    return sum;
+}
+
+// The record is as it was written, and this block's.
+static bool record_sound(const struct heap_block *block) {
+    const struct checked_record *record = record_of(block);
+    return record->sum == record_sum(record, (uintptr_t)record) && record->p >= room_start(block) &&
+           record->p < room_end(block) && record->size < room_end(block) - record->p + guard;
+}
+
+static void record_write(const struct heap_block *block, struct checked_record record) {
+    struct checked_record *to = record_of(block);
+    record.sum = record_sum(&record, (uintptr_t)to);
+    *to = record;
+}
+
+// The first byte of [from, to) that is not `value`; `to` if all are.
+static uintptr_t first_other(uintptr_t from, uintptr_t to, uint8_t value) {
+    while (from < to && *(const uint8_t *)from == value) from++;
+    return from;
+}
+
+// The first byte outside the caller's that was written to; 0 if none was. With an unsound record
+// that is the record.
+static uintptr_t margin_damage(const struct heap_block *block) {
+    const struct checked_record *record = record_of(block);
+    if (!record_sound(block)) return (uintptr_t)record;
+    uintptr_t at = first_other(room_start(block), record->p, CHECKED_CANARY);
+    if (at < record->p) return at;
+    at = first_other(record->p + record->size, room_end(block), CHECKED_CANARY);
+    return at < room_end(block) ? at : 0;
+}
+
+// Likewise for a block in quarantine, whose bytes are poison.
+static uintptr_t freed_damage(const struct heap_block *block) {
+    if (is_large(block)) return 0; // unmapped: it would have faulted
+    uintptr_t at = margin_damage(block);
+    if (at) return at;
+    const struct checked_record *record = record_of(block);
+    at = first_other(record->p, record->p + record->size, CHECKED_POISON);
+    return at < record->p + record->size ? at : 0;
+}
+
+static void block_protect(const struct heap_block *block, bool absent) {
+    uint32_t first = (uint32_t)((block->start - PORT_HEAP_BASE) >> PG_SHIFT);
+    port_protect(first, (uint32_t)(block->bytes >> PG_SHIFT), absent);
+}
+
+// ---- the quarantine -----------------------------------------------------------------------------
+
+// The place that waits for the block, or NULL. By the block's bounds, so that any address in it
+// will do.
+static const struct checked_freed *quarantined(const struct heap_block *block) {
+    for (uint32_t i = 0; i < CHECKED_QUARANTINE; i++) {
+        const struct checked_freed *freed = &checked_quarantine[i];
+        if (freed->p >= block->start && freed->p - block->start < block->bytes) return freed;
+    }
+    return NULL;
+}
+
+static uint32_t frames_of_area(const struct heap_block *block) {
+    return is_large(block) ? (uint32_t)(block->bytes >> PG_SHIFT) : 0;
+}
+
+// Room for a block? One that is larger than the share may wait alone.
+static bool has_room(const struct heap_block *block) {
+    uint32_t share = mem_pool[POOL_KERNEL].usable / QUARANTINE_SHARE;
+    if (waiting == 0) return true;
+    return waiting < CHECKED_QUARANTINE && frames_waiting + frames_of_area(block) <= share;
+}
+
+static bool enter(const struct heap_block *block, const struct checked_record *record) {
+    checked_state state = port_checked_lock();
+    bool room = has_room(block);
+    if (room) {
+        uint32_t place = (oldest + waiting++) % CHECKED_QUARANTINE;
+        checked_quarantine[place] = (struct checked_freed){record->p, *record};
+        frames_waiting += frames_of_area(block);
+        if (is_large(block)) block_protect(block, true);
+    }
+    port_checked_unlock(state);
+    return room;
+}
+
+// Takes the oldest block out of the ring; false if there is none.
+static bool take_oldest(struct heap_block *block) {
+    checked_state state = port_checked_lock();
+    bool any = waiting > 0;
+    if (any) {
+        any = heap_block_at(checked_quarantine[oldest].p, block); // C2: always
+        checked_quarantine[oldest].p = 0;
+        oldest = (oldest + 1) % CHECKED_QUARANTINE;
+        waiting--;
+        if (any) {
+            frames_waiting -= frames_of_area(block);
+            if (is_large(block)) block_protect(block, false);
+        }
+    }
+    port_checked_unlock(state);
+    return any;
+}
+
+// A fault is reported here and not by heap_free(), which nobody may hear under the lock.
+static void give_to_heap(uintptr_t start, uintptr_t caller) {
+    struct arena *arena;
+    uint32_t number;
+    checked_state state = port_checked_lock();
+    enum heap_fault fault = heap_classify(start, &arena, &number);
+    if (fault == HEAP_OK) heap_free((void *)start);
+    port_checked_unlock(state);
+    if (fault != HEAP_OK) port_report(fault, start, caller);
+}
+
+// The oldest block's time is up: looks whether it is as it was left, and gives it to the heap.
+static bool leave(uintptr_t caller) {
+    struct heap_block block;
+    if (!take_oldest(&block)) return false;
+    uintptr_t at = freed_damage(&block);
+    if (at) port_report(HEAP_USE_AFTER_FREE, at, caller);
+    give_to_heap(block.start, caller);
+    return true;
+}
+
+// ---- allocation ---------------------------------------------------------------------------------
+
+// Where the caller's bytes go: right behind the record; under guard as far back as they can, so
+// that what is behind them faults.
+static uintptr_t place_bytes(const struct heap_block *block, size_t alignment, size_t size) {
+    uintptr_t mask = ~(uintptr_t)(alignment - 1);
+    return guard ? (room_end(block) - size) & mask : (room_start(block) + alignment - 1) & mask;
+}
+
+// Bytes that the heap is asked for. Under guard more than any block has, so that it gives frames.
+static size_t gross(size_t alignment, size_t size) {
+    size_t bytes = CHECKED_MARGIN + alignment - BLOCK_ALIGN + size;
+    if (!guard) return bytes;
+    bytes += PG_SIZE;
+    return bytes > heap.block_max ? bytes : heap.block_max + 1;
+}
+
+// A block with its record and its margin, or NULL. Both under one lock, so that whoever walks the
+// heap finds no block without.
+static void *take_once(size_t alignment, size_t size, uintptr_t caller) {
+    size_t bytes = gross(alignment, size);
+    struct heap_block block;
+    uintptr_t p = 0;
+    checked_state state = port_checked_lock();
+    void *start = heap_malloc(bytes);
+    if (start && heap_block_at((uintptr_t)start, &block)) {
+        p = place_bytes(&block, alignment, size);
+        record_write(&block, (struct checked_record){p, size, caller, 0, port_thread(), 0, 0});
+        memset((void *)room_start(&block), CHECKED_CANARY, p - room_start(&block));
+        memset((void *)(p + size), CHECKED_CANARY, room_end(&block) - (p + size));
+        uint32_t last = (uint32_t)((room_end(&block) - PORT_HEAP_BASE) >> PG_SHIFT);
+        if (guard) port_protect(last, 1, true);
+    }
+    port_checked_unlock(state);
+    return (void *)p;
+}
+
+// Memory in quarantine is the last that is taken.
+static void *take(size_t alignment, size_t size, uintptr_t caller) {
+    if (port_in_interrupt()) {
+        port_report(HEAP_FROM_INTERRUPT, 0, caller);
+        return NULL;
+    }
+    if (size == 0 || size > SIZE_MAX - gross(alignment, 0)) return NULL;
+    void *p = take_once(alignment, size, caller);
+    while (!p && leave(caller)) p = take_once(alignment, size, caller);
+    return p;
+}
+
+static void *take_fresh(size_t alignment, size_t size, uintptr_t caller) {
+    void *p = take(alignment, size, caller);
+    if (p) memset(p, CHECKED_FRESH, size);
+    return p;
+}
+
+// ---- free ---------------------------------------------------------------------------------------
+
+// What is wrong with p, in a block that is not live to memory.c: `fault` if p is what the block's
+// last owner had, or what its first would get.
+static enum heap_fault find_dead(uintptr_t p, const struct heap_block *block,
+                                 enum heap_fault fault) {
+    bool known = fault == HEAP_DOUBLE_FREE && record_sound(block);
+    uintptr_t right = known ? record_of(block)->p : place_bytes(block, BLOCK_ALIGN, 1);
+    return p == right ? fault : HEAP_INTERIOR_POINTER;
+}
+
+// What is wrong with p as the pointer of a living block; *block for HEAP_OK. Locked by its caller.
+static enum heap_fault find_live(uintptr_t p, struct heap_block *block) {
+    struct arena *arena;
+    uint32_t number;
+    if (!heap_block_at(p, block)) {
+        enum heap_fault fault = heap_classify(p, &arena, &number);
+        return fault == HEAP_OK ? HEAP_CORRUPT_ARENA : fault; // never HEAP_OK: no block is there
+    }
+    enum heap_fault fault = heap_classify(block->start, &arena, &number);
+    if (fault != HEAP_OK) return find_dead(p, block, fault);
+    if (is_large(block) || !record_sound(block)) {
+        const struct checked_freed *freed = quarantined(block);
+        if (freed) return freed->p == p ? HEAP_DOUBLE_FREE : HEAP_INTERIOR_POINTER;
+    }
+    const struct checked_record *record = record_of(block);
+    if (!record_sound(block)) return HEAP_OK; // written over: what it was says nothing
+    if (record->p != p) return HEAP_INTERIOR_POINTER;
+    return record->freed ? HEAP_DOUBLE_FREE : HEAP_OK;
+}
+
+// What sys_free(p) finds: a fault, or in *damage the first byte of the margin that was written to.
+// *size: as it was asked for, or what there is room for if nobody knows.
+static enum heap_fault examine(uintptr_t p, uintptr_t *damage, size_t *size) {
+    struct heap_block block;
+    *damage = 0;
+    *size = 0;
+    if (port_in_interrupt()) return HEAP_FROM_INTERRUPT;
+    checked_state state = port_checked_lock();
+    enum heap_fault fault = find_live(p, &block);
+    if (fault == HEAP_OK) {
+        *damage = margin_damage(&block);
+        *size = record_sound(&block) ? record_of(&block)->size : room_end(&block) - p - !guard;
+    }
+    port_checked_unlock(state);
+    return fault;
+}
+
+// As examine(), with the reports; false if p is refused.
+static bool accept(uintptr_t p, uintptr_t caller, size_t *size) {
+    uintptr_t damage;
+    enum heap_fault fault = examine(p, &damage, size);
+    if (fault != HEAP_OK) port_report(fault, p, caller);
+    else if (damage) port_report(HEAP_OVERFLOW, damage, caller);
+    return fault == HEAP_OK;
+}
+
+// Marks a living block as freed, by one thread of all that try. What was damaged is made good: it
+// has been reported.
+static enum heap_fault claim(uintptr_t p, size_t size, uintptr_t caller, struct heap_block *block,
+                             struct checked_record *record) {
+    checked_state state = port_checked_lock();
+    enum heap_fault fault = find_live(p, block);
+    if (fault == HEAP_OK) {
+        bool sound = record_sound(block);
+        *record = (struct checked_record){.p = p, .size = size};
+        if (sound) *record = *record_of(block);
+        record->freed = caller;
+        record->freer = port_thread();
+        record_write(block, *record);
+        memset((void *)room_start(block), CHECKED_CANARY, p - room_start(block));
+        memset((void *)(p + size), CHECKED_CANARY, room_end(block) - (p + size));
+    }
+    port_checked_unlock(state);
+    return fault;
+}
+
+// Frees what accept() has let pass.
+static void give(uintptr_t p, size_t size, uintptr_t caller) {
+    struct heap_block block;
+    struct checked_record record;
+    enum heap_fault fault = claim(p, size, caller, &block, &record);
+    if (fault != HEAP_OK) { // another thread was faster
+        port_report(fault, p, caller);
+        return;
+    }
+    if (!is_large(&block)) memset((void *)p, CHECKED_POISON, size);
+    while (!enter(&block, &record)) leave(caller);
+}
+
+// ---- the calls, with the promises of memory.h ---------------------------------------------------
+
+void *sys_malloc(size_t size) { return take_fresh(BLOCK_ALIGN, size, CALLER); }
+
+void sys_free(void *p) {
+    size_t size;
+    if (p && accept((uintptr_t)p, CALLER, &size)) give((uintptr_t)p, size, CALLER);
+}
+
+void *sys_calloc(size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
+    void *p = take(BLOCK_ALIGN, bytes, CALLER);
+    if (p) memset(p, 0, bytes);
+    return p;
+}
+
+// Always another block: who keeps the old pointer is found.
+void *sys_realloc(void *p, size_t size) {
+    uintptr_t caller = CALLER;
+    size_t from;
+    if (!p) return take_fresh(BLOCK_ALIGN, size, caller);
+    if (!accept((uintptr_t)p, caller, &from)) return NULL;
+    void *to = NULL;
+    if (size != 0) {
+        to = take_fresh(BLOCK_ALIGN, size, caller);
+        if (!to) return NULL;
+        memcpy(to, p, size < from ? size : from);
+    }
+    give((uintptr_t)p, from, caller);
+    return to;
+}
+
+void *sys_aligned_alloc(size_t alignment, size_t size) {
+    if (alignment == 0 || (alignment & (alignment - 1)) != 0) return NULL;
+    return take_fresh(alignment > BLOCK_ALIGN ? alignment : BLOCK_ALIGN, size, CALLER);
+}
+
+// Just what was asked for: the bytes behind are the canary's.
+size_t sys_usable_size(void *p) {
+    size_t size;
+    return p && accept((uintptr_t)p, CALLER, &size) ? size : 0;
+}
+
+uint32_t sys_trim(void) {
+    bool more;
+    do more = leave(CALLER);
+    while (more);
+    checked_state state = port_checked_lock();
+    uint32_t frames = heap_trim();
+    port_checked_unlock(state);
+    return frames;
+}
+
+// ---- what others ask ----------------------------------------------------------------------------
+
+bool checked_facts(uintptr_t address, struct checked_record *out) {
+    struct heap_block block;
+    checked_state state = port_checked_lock();
+    bool known = heap_block_at(address, &block);
+    if (known) {
+        const struct checked_freed *freed = quarantined(&block);
+        if (freed) *out = freed->record;
+        else if ((known = record_sound(&block))) *out = *record_of(&block);
+    }
+    port_checked_unlock(state);
+    return known;
+}
+
+static uint32_t damaged; // found by the walk under way
+
+static void complain(const char *invariant, const char *what, uintptr_t at) {
+    char who[HEAP_WHO_MAX];
+    if (damaged++ >= LINES_MAX) return;
+    kprintf("heap check: %s broken: %s, %p: %s\n", invariant, what, (void *)at,
+            heap_who(who, sizeof who, at));
+}
+
+// C1 and C2 for one block that is live to memory.c.
+static void check_block(const struct heap_block *block, void *argument) {
+    (void)argument;
+    if (quarantined(block)) {
+        uintptr_t at = freed_damage(block);
+        if (at) complain("C2", "a freed block was written to", at);
+    } else if (!record_sound(block) || !record_of(block)->freed) { // freed: on its way in or out
+        uintptr_t at = margin_damage(block);
+        if (at) complain("C1", "written before or behind a block", at);
+    }
+}
+
+uint32_t checked_check(void) {
+    checked_state state = port_checked_lock();
+    damaged = 0;
+    heap_for_each(check_block, NULL);
+    for (uint32_t i = 0; i < waiting; i++) {
+        uintptr_t p = checked_quarantine[(oldest + i) % CHECKED_QUARANTINE].p;
+        struct heap_block block;
+        if (!heap_block_at(p, &block)) complain("C2", "in quarantine, but no block", p);
+    }
+    uint32_t result = damaged;
+    port_checked_unlock(state);
+    return result;
+}
+
+// Whatever the address was: only an area in quarantine, or a guarded block's last frame, is absent
+// by this file's doing (C3).
+bool checked_late_access(uintptr_t address, uintptr_t eip) {
+    struct heap_block block;
+    checked_state state = port_checked_lock();
+    bool known = heap_block_at(address, &block) && is_large(&block);
+    bool freed = known && quarantined(&block);
+    port_checked_unlock(state);
+    if (!known) return false;
+    if (freed) {
+        port_report_access(HEAP_USE_AFTER_FREE, address, eip);
+        block_protect(&block, false);
+        return true;
+    }
+    if (!guard || address < room_end(&block)) return false;
+    port_report_access(HEAP_OVERFLOW, address, eip);
+    port_protect((uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT), 1, false);
+    return true;
+}

@@ -1,0 +1,238 @@
+// heapcheck.c - see heapcheck.h. One function for each group of invariants, in memory.c's order.
+#include "kernel/inspect/heapcheck.h"
+
+#include "kernel/checked/checked.h"
+#include "kernel/port.h"
+#include "lib/print.h"
+#include "lib/string.h"
+
+#define LINES_MAX 8 // lines printed by one walk
+
+static uint32_t broken;
+
+static void complain(const char *invariant, const char *what, uint32_t at) {
+    if (broken++ < LINES_MAX) kprintf("heap check: %s broken: %s (%u)\n", invariant, what, at);
+}
+
+#define REQUIRE(condition, invariant, what, at)                \
+    do {                                                       \
+        if (!(condition)) complain((invariant), (what), (at)); \
+    } while (0)
+
+// ---- F1 .. F4: the pools' runs -----------------------------------------------------------------
+
+// F1 for the run that starts at `at`: its length, or 1 to go on with the next record where there is
+// no run.
+static uint32_t check_run(const struct pool *pool, uint32_t at, bool *was_free, uint32_t *free) {
+    uint32_t tag = pool->frame[at].run, length = FRAME_RUN(tag);
+    if (tag == 0) { // a hole of the memory map: belongs to nobody
+        *was_free = false;
+        return 1;
+    }
+    if (length == 0 || length > pool->frames - at) {
+        complain("F1", "a run leaves its pool, frame", at);
+        return 1;
+    }
+    bool is_free = (tag & FRAME_FREE) != 0;
+    if (is_free) {
+        REQUIRE(!*was_free, "F2", "two free runs touch at frame", at);
+        REQUIRE(pool->frame[at + length - 1].run == tag, "F1", "last tag differs, frame", at);
+        *free += length;
+    }
+    uint32_t inner_end = is_free ? length - 1 : length;
+    for (uint32_t i = 1; i < inner_end; i++) {
+        REQUIRE(pool->frame[at + i].run == 0, "F1", "a tag inside a run, frame", at + i);
+    }
+    *was_free = is_free;
+    return length;
+}
+
+// A bin's list holds last frames only: true if `tail` is one of this pool's.
+static bool tail_valid(const struct pool *pool, const struct frame *tail) {
+    if (tail < pool->frame || tail >= pool->end) return false;
+    return (tail->run & FRAME_FREE) && FRAME_RUN(tail->run) <= (uint32_t)(tail - pool->frame) + 1;
+}
+
+// F3 for one bin; returns the frames of all runs in it.
+static uint32_t check_bin(const struct pool *pool, uint32_t bin) {
+    struct frame *const *link = &pool->bin[bin];
+    uint32_t frames = 0, steps = 0;
+    for (const struct frame *tail = *link; tail; tail = tail->next) {
+        if (!tail_valid(pool, tail) || ++steps > pool->frames) {
+            complain("F3", "a bin's list is not sound, bin", bin);
+            return frames;
+        }
+        REQUIRE(tail->link == link, "F3", "a link back is wrong, bin", bin);
+        uint32_t length = FRAME_RUN(tail->run);
+        bool right = tail->bin == bin && pool_bin_of(length) == bin;
+        REQUIRE(right, "F3", "a run in the wrong bin, of frames", length);
+        frames += length;
+        link = &tail->next;
+    }
+    return frames;
+}
+
+static uint32_t check_bins(const struct pool *pool) {
+    uint32_t frames = 0;
+    for (uint32_t bin = 0; bin < POOL_BINS; bin++) {
+        bool bit = (pool->nonempty[bin / 32] >> bin % 32 & 1) != 0;
+        REQUIRE(bit == (pool->bin[bin] != NULL), "F3", "nonempty's bit for bin", bin);
+        frames += check_bin(pool, bin);
+    }
+    for (uint32_t word = 0; word < POOL_BINS / 32; word++) {
+        bool bit = (pool->words >> word & 1) != 0;
+        REQUIRE(bit == (pool->nonempty[word] != 0), "F3", "words' bit for word", word);
+    }
+    return frames;
+}
+
+static void check_pool(const struct pool *pool) {
+    uint32_t free = 0;
+    bool was_free = false;
+    for (uint32_t at = 0; at < pool->frames;) at += check_run(pool, at, &was_free, &free);
+    REQUIRE(free == pool->free, "F4", "free frames counted", free);
+    REQUIRE(check_bins(pool) == free, "F3", "a free run is in no bin; free frames", free);
+}
+
+// ---- A1 .. A6: arenas --------------------------------------------------------------------------
+
+static uint32_t map_count(const struct arena *arena) {
+    uint32_t count = 0;
+    for (int word = 0; word < ARENA_WORDS; word++) {
+        for (uint32_t bits = arena->map[word]; bits != 0; bits &= bits - 1) count++;
+    }
+    return count;
+}
+
+// True if block `block` was handed out and is free again; false outside the bitmap.
+static bool block_free(const struct arena *arena, uint32_t block) {
+    return block < ARENA_BLOCKS_MAX && (arena->map[block / 32] >> block % 32 & 1) != 0;
+}
+
+static bool desc_valid(const struct mem_block_desc *desc) {
+    for (uint32_t i = 0; i < heap.desc_count; i++) {
+        if (desc == &k_block_descs[i]) return true;
+    }
+    return false;
+}
+
+// A3 for a small arena whose seal is right.
+static void check_map(const struct arena *arena, uint32_t frame) {
+    const struct mem_block_desc *desc = arena->desc;
+    REQUIRE(arena->carved <= desc->blocks_per_arena, "A3", "carved past the end, frame", frame);
+    uint32_t free = map_count(arena) + desc->blocks_per_arena - arena->carved;
+    REQUIRE(free == arena->cnt, "A3", "cnt is not the free blocks, frame", frame);
+    for (uint32_t block = arena->carved; block < ARENA_BLOCKS_MAX; block++) {
+        REQUIRE(!block_free(arena, block), "A3", "a bit at or above carved, frame", frame);
+    }
+    for (uint32_t word = 0; word < ARENA_WORDS; word++) {
+        bool room = (arena->room >> word & 1) != 0;
+        REQUIRE(room || arena->map[word] == 0, "A3", "room's bit is missing, frame", frame);
+    }
+}
+
+// Arenas with room, by descriptor: counted by check_arena(), compared with the lists by
+// check_lists().
+static uint32_t with_room[DESC_MAX];
+
+// A4: a descriptor's list holds arenas of its own with room, as many as there are.
+static void check_list(uint32_t index) {
+    const struct mem_block_desc *desc = &k_block_descs[index];
+    const struct list_elem *head = &desc->free_list.head, *before = head;
+    uint32_t count = 0;
+    for (const struct list_elem *e = head->next; e != head; before = e, e = e->next) {
+        const struct arena *arena = list_entry(e, const struct arena, elem);
+        bool record = arena >= heap.arena && arena < heap.arena + heap.frames;
+        if (!record || e->prev != before || ++count > heap.frames) {
+            complain("A4", "a free list is not sound, block size", desc->block_size);
+            return;
+        }
+        bool belongs = arena->desc == desc && arena->cnt != 0;
+        REQUIRE(belongs, "A4", "a stranger in the free list, block size", desc->block_size);
+    }
+    bool full = !desc->end.desc && desc->end.head == 0 && desc->end.room == 0;
+    REQUIRE(full, "A4", "the list's end is written to, block size", desc->block_size);
+    REQUIRE(count == with_room[index], "A4", "arenas in the free list, block size",
+            desc->block_size);
+}
+
+// A record that starts an arena or large area. Returns the frames it holds.
+static uint32_t check_arena(const struct arena *arena, uint32_t frame) {
+    const struct pool *pool = &mem_pool[POOL_KERNEL];
+    bool sound = arena_sealed(arena) && (arena->large || desc_valid(arena->desc));
+    if (!sound) {
+        complain("A2", "the seal is wrong, frame", frame);
+        return 1;
+    }
+    uint32_t frames = arena->large ? arena->cnt : arena->desc->frames_per_arena;
+    REQUIRE(pool->frame[frame].run == (FRAME_USED | frames), "A1", "the frames' run, frame", frame);
+    REQUIRE(arena->base == PORT_HEAP_BASE + ((uintptr_t)frame << PG_SHIFT), "A1", "base, frame",
+            frame);
+    if (arena->large) return frames;
+    check_map(arena, frame);
+    if (arena->cnt != 0) with_room[arena->desc - k_block_descs]++;
+    bool empty = arena->cnt == arena->desc->blocks_per_arena;
+    REQUIRE(!empty || arena->desc->reserve == arena, "A5", "an empty arena too many, frame", frame);
+    return frames;
+}
+
+// A6: the record of a frame that starts nothing; `into` frames behind the start of what holds it, 0
+// if nothing does.
+static void check_blank(const struct arena *arena, uint32_t into, bool small, uint32_t frame) {
+    bool blank = !arena->desc && arena->head == 0 && arena->seal == 0 && arena->carved == 0 &&
+                 arena->base == 0 && arena->room == 0 && map_count(arena) == 0;
+    REQUIRE(blank, "A6", "a record that should be blank, frame", frame);
+    REQUIRE(arena->back == (small ? into * sizeof *arena : 0), "A6", "back, frame", frame);
+}
+
+static void check_arenas(void) {
+    uint32_t small = 0, large = 0;
+    memset(with_room, 0, sizeof with_room);
+    for (uint32_t frame = 0; frame < heap.frames;) {
+        const struct arena *arena = &heap.arena[frame];
+        if (!arena->desc && !arena->large) {
+            check_blank(arena, 0, false, frame++);
+            continue;
+        }
+        uint32_t frames = check_arena(arena, frame);
+        if (frames > heap.frames - frame) frames = 1;
+        for (uint32_t i = 1; i < frames; i++) check_blank(arena + i, i, !arena->large, frame + i);
+        *(arena->large ? &large : &small) += frames;
+        frame += frames;
+    }
+    REQUIRE(small == heap.small_frames, "A1", "frames in small arenas", small);
+    REQUIRE(large == heap.large_frames, "A1", "frames in large areas", large);
+    for (uint32_t i = 0; i < heap.desc_count; i++) check_list(i);
+}
+
+uint32_t heap_check(void) {
+#ifdef HEAP_CHECKED
+    uint32_t damaged = checked_check();
+#else
+    uint32_t damaged = 0;
+#endif
+    port_state state = port_lock();
+    broken = 0;
+    for (int id = 0; id < POOL_COUNT; id++) check_pool(&mem_pool[id]);
+    check_arenas();
+    uint32_t result = broken + damaged;
+    port_unlock(state);
+    return result;
+}
+
+// ---- one descriptor, counted -------------------------------------------------------------------
+
+void heap_desc_state(uint32_t index, struct desc_state *out) {
+    const struct mem_block_desc *desc = &k_block_descs[index];
+    port_state state = port_lock();
+    out->block_size = desc->block_size;
+    out->blocks_per_arena = desc->blocks_per_arena;
+    out->arenas = desc->arenas;
+    out->free_blocks = 0;
+    for (struct list_elem *e = list_first(&desc->free_list); e;
+         e = list_next(&desc->free_list, e)) {
+        out->free_blocks += list_entry(e, struct arena, elem)->cnt;
+    }
+    out->live_blocks = desc->arenas * desc->blocks_per_arena - out->free_blocks;
+    port_unlock(state);
+}

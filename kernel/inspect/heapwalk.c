@@ -1,0 +1,72 @@
+// heapwalk.c - see heapwalk.h.
+//
+// The walk goes by the arenas' records, from frame to frame of the kernel pool: a record says how
+// many frames it holds, and the next one stands behind them. Nothing in a frame is read.
+#include "kernel/inspect/heapwalk.h"
+
+#include "kernel/port.h"
+
+// Block `block` of a small arena was handed out and has not come back.
+static bool block_live(const struct arena *arena, uint32_t block) {
+    return block < arena->carved && (arena->map[block / 32] >> block % 32 & 1) == 0;
+}
+
+static void visit_blocks(const struct arena *arena,
+                         void (*visit)(const struct heap_block *block, void *argument),
+                         void *argument) {
+    const struct mem_block_desc *desc = arena->desc;
+    for (uint32_t block = 0; block < desc->blocks_per_arena && block < ARENA_BLOCKS_MAX; block++) {
+        if (!block_live(arena, block)) continue;
+        struct heap_block found = {arena, block, arena->base + block * desc->block_size,
+                                   desc->block_size};
+        visit(&found, argument);
+    }
+}
+
+// Frames that the record holds, 1 for one that starts nothing.
+static uint32_t frames_held(const struct arena *arena) {
+    if (!arena_sealed(arena)) return 1;
+    return arena->large ? arena->cnt : arena->desc->frames_per_arena;
+}
+
+void heap_for_each(void (*visit)(const struct heap_block *block, void *argument), void *argument) {
+    for (uint32_t frame = 0; frame < heap.frames;) {
+        const struct arena *arena = &heap.arena[frame];
+        if (arena_sealed(arena)) {
+            struct heap_block area = {arena, 0, arena->base, (size_t)arena->cnt * PG_SIZE};
+            if (arena->large) visit(&area, argument);
+            else visit_blocks(arena, visit, argument);
+        }
+        uint32_t held = frames_held(arena);
+        frame += held > 0 ? held : 1;
+    }
+}
+
+// The record of the arena or large area that holds `frame`, or NULL.
+static const struct arena *arena_at(uint32_t frame) {
+    const struct frame *record = mem_pool[POOL_KERNEL].frame;
+    const struct arena *arena = &heap.arena[frame];
+    uint32_t back = arena->back / (uint32_t)sizeof *arena;
+    if (back > frame) return NULL;
+    arena -= back;
+    if (arena_sealed(arena)) return arena;
+    // A further frame of a large area: its run's first frame has the record (memory.c, F1 and A1).
+    uint32_t at = frame;
+    while (at > 0 && record[at].run == 0) at--;
+    bool inside = (record[at].run & FRAME_USED) && frame - at < FRAME_RUN(record[at].run);
+    arena = &heap.arena[at];
+    return inside && arena->large && arena_sealed(arena) ? arena : NULL;
+}
+
+bool heap_block_at(uintptr_t address, struct heap_block *out) {
+    uintptr_t off = address - PORT_HEAP_BASE;
+    if (off >= (uintptr_t)heap.frames << PG_SHIFT) return false;
+    const struct arena *arena = arena_at((uint32_t)(off >> PG_SHIFT));
+    if (!arena) return false;
+    *out = (struct heap_block){arena, 0, arena->base, (size_t)arena->cnt * PG_SIZE};
+    if (arena->large) return true;
+    out->bytes = arena->desc->block_size;
+    out->block = (uint32_t)(address - arena->base) / arena->desc->block_size;
+    out->start = arena->base + (uintptr_t)out->block * out->bytes;
+    return out->block < arena->desc->blocks_per_arena;
+}

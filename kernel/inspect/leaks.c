@@ -1,0 +1,84 @@
+// leaks.c - heap_leaks() of who.h: what is still held, counted by who holds it.
+//
+// The kernel runs on after a leak, so every block that lives may be one: the counts before and
+// after something that should have given all back tell. One pass over the records, into a table of
+// fixed size; nothing is allocated to look at allocations.
+//
+// Shortcoming: places beyond the table's are counted together.
+#include <stdbool.h>
+
+#include "kernel/checked/checked.h"
+#include "kernel/inspect/heapwalk.h"
+#include "kernel/memory.h"
+#include "kernel/port.h"
+#include "kernel/inspect/who.h"
+#include "lib/print.h"
+
+#define KEYS_MAX 64u // call sites or block sizes
+
+// What lives, by a key: the call site, or the block size where no site is known. The last row is
+// for all that found no row of its own.
+struct held {
+    uintptr_t key;
+    uint32_t blocks;
+    size_t bytes;
+};
+static struct held table[KEYS_MAX + 1]; // one caller at a time: heap_leaks() is for the prompt
+static uint32_t rows;
+
+static struct held *row_of(uintptr_t key) {
+    for (uint32_t i = 0; i < rows; i++) {
+        if (table[i].key == key) return &table[i];
+    }
+    if (rows == KEYS_MAX) return &table[KEYS_MAX];
+    table[rows] = (struct held){key, 0, 0};
+    return &table[rows++];
+}
+
+static void count(const struct heap_block *block, void *argument) {
+    uintptr_t key = block->arena->large ? 0 : block->bytes;
+    size_t bytes = block->bytes;
+#ifdef HEAP_CHECKED
+    struct checked_record record;
+    if (!checked_facts(block->start, &record)) return; // being handed out, or written over
+    if (record.freed) return;                          // in quarantine
+    key = record.allocated;
+    bytes = record.size;
+#endif
+    struct held *row = row_of(key);
+    row->blocks++;
+    row->bytes += bytes;
+}
+
+// "leaks: 3 blocks, 72 bytes from demo_run+0x12"
+static void print_row(const struct held *row) {
+    kprintf("leaks: %u block%s, %u bytes ", row->blocks, row->blocks == 1 ? "" : "s",
+            (uint32_t)row->bytes);
+#ifdef HEAP_CHECKED
+    char site[PORT_TEXT_MAX];
+    if (row == &table[KEYS_MAX]) put_str("from other places\n");
+    else kprintf("from %s\n", port_caller_text(site, sizeof site, row->key));
+#else
+    if (row->key) kprintf("in blocks of %u\n", (uint32_t)row->key);
+    else put_str("in large areas\n");
+#endif
+}
+
+uint32_t heap_leaks(void) {
+    uint32_t blocks = 0;
+    rows = 0;
+    table[KEYS_MAX] = (struct held){0, 0, 0};
+    port_state state = port_lock();
+    heap_for_each(count, NULL);
+    port_unlock(state);
+    for (uint32_t i = 0; i <= KEYS_MAX; i++) {
+        if (i >= rows && i != KEYS_MAX) continue;
+        if (table[i].blocks) print_row(&table[i]);
+        blocks += table[i].blocks;
+    }
+    if (blocks == 0) put_str("leaks: none\n");
+#ifndef HEAP_CHECKED
+    else put_str("leaks: call sites: make run CHECK=1\n");
+#endif
+    return blocks;
+}

@@ -1,0 +1,98 @@
+// step.c - see step.h. Sources: Intel SDM volume 3, 17.2.3 (DR6) and 17.3.1.4 (single-step trap);
+// volume 2, STI.
+//
+// Theory. With TF set in EFLAGS the processor makes a debug exception, vector 1, behind each
+// instruction. The gate clears TF, so that the handler runs at full speed, and `iret` brings it
+// back with the flags that were saved: the handler changes nothing and the call goes on to its next
+// instruction.
+//
+//     step_run()     TF on --> call: insn | insn | insn | ... --> TF off
+//                                   #DB    #DB    #DB
+//
+// Where an interrupt could have come instead. At a stop the saved IF tells whether interrupts are
+// on, with one exception: behind the `sti` that turns them on none is taken until one more
+// instruction has run ("interrupt shadow"), while the trap is. Hence places: interrupts are on
+// here, and were on at the stop before.
+//
+// What else copies TF. `pushf` does: irq_save() keeps flags with TF in them. Nobody in the kernel
+// has a `popf`, so a copy never comes back by itself (lib/x86.h, irq_restore()). An interrupt that
+// comes meanwhile saves TF in its frame, runs without, and brings it back. A switch of threads does
+// not touch EFLAGS: a call that gives way by itself takes TF along to the next thread, whose first
+// stop notices the wrong thread and clears it.
+//
+// Shortcomings: the few instructions of step_run() around the call are counted with it.
+#include "kernel/measure/step.h"
+
+#include <stddef.h>
+
+#include "kernel/interrupt.h"
+#include "kernel/panic.h"
+#include "lib/x86.h"
+#include "thread/thread.h"
+
+#define VECTOR_DEBUG 1
+#define DR6_SINGLE_STEP 0x4000u // BS: this exception is TF's
+#define DR6_NOTHING 0xffff0ff0u // as at power-on; the processor sets bits and clears none
+#define EFLAGS_TF 0x100u
+
+// The walk that is under way. Written by step_run() before TF is on and behind that by the handler
+// alone.
+static struct {
+    struct thread *thread; // whose call it is; NULL: no walk
+    step_hook *hook;
+    void *argument;
+    struct step_count count;
+    bool was_on; // interrupts, at the stop before
+} walk;
+
+static uint32_t dr6_read(void) {
+    uint32_t value;
+    __asm__ volatile("movl %%dr6, %0" : "=r"(value));
+    return value;
+}
+
+static void dr6_write(uint32_t value) { __asm__ volatile("movl %0, %%dr6" : : "r"(value)); }
+
+// The first stop is behind the instruction that follows `popf`.
+static inline void trap_flag_on(void) {
+    __asm__ volatile("pushfl\n\torl %0, (%%esp)\n\tpopfl" : : "i"(EFLAGS_TF) : "memory", "cc");
+}
+
+static inline void trap_flag_off(void) {
+    __asm__ volatile("pushfl\n\tandl %0, (%%esp)\n\tpopfl" : : "i"(~EFLAGS_TF) : "memory", "cc");
+}
+
+// A debug exception that is not ours is what it was before: a panic.
+static void on_debug(struct interrupt_frame *frame) {
+    if (!(dr6_read() & DR6_SINGLE_STEP)) exception_panic(frame);
+    dr6_write(DR6_NOTHING);
+    if (thread_current() != walk.thread) {
+        frame->eflags &= ~EFLAGS_TF;
+        return;
+    }
+    bool on = (frame->eflags & EFLAGS_IF) != 0, place = on && walk.was_on;
+    walk.count.steps++;
+    if (!on) walk.count.off++;
+    else if (!walk.was_on) walk.count.shadow++;
+    walk.was_on = on;
+    if (place) walk.hook(frame, walk.count.places++, walk.argument);
+}
+
+bool step_run(void (*call)(void *argument), void *argument, step_hook *hook, void *hook_argument,
+              struct step_count *out) {
+    ASSERT(irq_enabled() && interrupt_depth == 0 && !walk.thread);
+    walk.thread = thread_current();
+    walk.hook = hook;
+    walk.argument = hook_argument;
+    walk.count = (struct step_count){0};
+    walk.was_on = true;
+    interrupt_register(VECTOR_DEBUG, on_debug);
+    trap_flag_on();
+    call(argument);
+    bool whole = (eflags_read() & EFLAGS_TF) != 0;
+    trap_flag_off();
+    interrupt_register(VECTOR_DEBUG, NULL);
+    walk.thread = NULL;
+    *out = walk.count;
+    return whole;
+}

@@ -1,0 +1,121 @@
+// bugs.c - see bugs.h: the list, and the verdict on each.
+//
+// A museum whose exhibits do not work is worse than none: so each is held to what its page says.
+// The heap's report is compared with the one it names, what the heap cannot see the exhibit looks
+// for itself; and the twin without the fault must give no report at all. Behind both the books must
+// be what they were: the invariants hold, and no frame of either pool is missing.
+//
+// Shortcoming: another thread that uses the heap meanwhile, like `watch load`, spoils the books and
+// with them the verdict.
+#include "kernel/museum/bugs.h"
+
+#include <stddef.h>
+
+#include "kernel/checked/checked.h"
+#include "kernel/cmdline.h"
+#include "kernel/inspect/heapcheck.h"
+#include "kernel/inspect/report.h"
+#include "lib/print.h"
+
+uint32_t bugs_count(void) { return heap_bug_count + use_bug_count + kernel_bug_count; }
+
+// Room after room.
+static const struct bug *bug_at(uint32_t n) {
+    uint32_t i = n - 1;
+    if (i < heap_bug_count) return &heap_bugs[i];
+    i -= heap_bug_count;
+    return i < use_bug_count ? &use_bugs[i] : &kernel_bugs[i - use_bug_count];
+}
+
+void bugs_list(void) {
+    for (uint32_t n = 1; n <= bugs_count(); n++) {
+        kprintf("%2u %-20s %s%s\n", n, bug_at(n)->name, bug_at(n)->what,
+                bug_at(n)->panics ? ", and panics" : "");
+    }
+}
+
+enum bug_build bugs_build(void) {
+#ifdef HEAP_CHECKED
+    return checked_guarded() ? BUG_GUARD : BUG_CHECKED;
+#else
+    return BUG_FAST;
+#endif
+}
+
+bool bugs_saw(bool there, const char *what) {
+    if (there) kprintf("bug: %s\n", what);
+    return there;
+}
+
+// ---- the verdict --------------------------------------------------------------------------------
+
+// What an exhibit must leave as it found it, but for the reports, which it is judged by.
+struct books {
+    uint32_t reports;
+    uint32_t frames; // free, of both pools
+    uint32_t live;   // blocks
+};
+
+// The checked build finds some faults only when a freed block leaves its quarantine: sys_trim()
+// lets all of them leave. What is empty goes back, so that frames can be compared.
+static struct books books_take(void) {
+    sys_trim();
+    struct books books = {.frames = frames_free(POOL_KERNEL) + frames_free(POOL_USER)};
+    for (uint32_t i = 0; i < heap.desc_count; i++) {
+        struct desc_state state;
+        heap_desc_state(i, &state);
+        books.live += state.live_blocks;
+    }
+    books.reports = heap_report_count; // behind sys_trim(), which may report
+    return books;
+}
+
+// One report: a second one would be a false alarm behind the right one, or the exhibit's mending
+// gone wrong.
+static bool reported(const struct books *before, const struct books *after, enum heap_fault fault) {
+    uint32_t reports = after->reports - before->reports;
+    if (fault == HEAP_OK) return reports == 0;
+    return reports == 1 && heap_last_report.fault == fault;
+}
+
+// Said in words: a verdict against an exhibit is a failure of the museum, and wants a reason.
+static bool left_sound(const struct books *before, const struct books *after) {
+    if (heap_check() != 0) return false; // prints what does not hold
+    if (before->frames == after->frames && before->live == after->live) return true;
+    kprintf("bugs: free frames %u before, %u behind; live blocks %u before, %u behind\n",
+            before->frames, after->frames, before->live, after->live);
+    return false;
+}
+
+bool bugs_run(uint32_t n, bool fixed) {
+    const struct bug *bug = bug_at(n);
+    struct books before = books_take();
+    kprintf("bugs: %u %s: %s%s\n", n, bug->name, bug->what, fixed ? " - without the fault" : "");
+    bool seen = bug->commit(fixed);
+    struct books after = books_take();
+    bool good = reported(&before, &after, fixed ? HEAP_OK : bug->report[bugs_build()]);
+    good = left_sound(&before, &after) && good && seen;
+    if (bug->panics && !fixed) good = false; // it should not have come back
+    kprintf("bugs: %u %s: %s\n", n, bug->name,
+            !good   ? "NOT SEEN"
+            : fixed ? "silent, as it should be"
+                    : "as planned");
+    return good;
+}
+
+// With all of them the last line sums up: who reads the end of a transcript sees enough.
+bool bugs_boot(uint32_t n, bool fixed) {
+    if (n != BUGS_ALL) {
+        if (n <= bugs_count()) return bugs_run(n, fixed);
+        kprintf("bugs: there is no number %u, only 1 .. %u\n", n, bugs_count());
+        return false;
+    }
+    uint32_t good = 0, bad = 0;
+    for (n = 1; n <= bugs_count(); n++) {
+        if (bug_at(n)->panics && !fixed) continue; // each of those wants a boot of its own
+        if (bugs_run(n, fixed)) good++;
+        else bad++;
+    }
+    kprintf("bugs: %u %s, %u not\n", good, fixed ? "silent" : "as planned", bad);
+    return bad == 0;
+}

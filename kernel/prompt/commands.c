@@ -1,0 +1,401 @@
+// commands.c - what can be typed at the prompt: one function and one row of the table each.
+//
+// A command gets the words of its line like a C program its arguments, and says false if one is
+// wrong; the shell then shows its usage line. Everything a command shows it takes from the same
+// calls that everybody else has.
+//
+// Addresses and numbers are decimal, or hexadecimal with 0x. A wrong address is no reason for
+// caution: the heap refuses it with a report, and that is what one may want to see.
+#include <stddef.h>
+
+#include "device/console.h"
+#include "device/timer.h"
+#include "kernel/museum/bugs.h"
+#include "kernel/measure/heaplog.h"
+#include "kernel/size_tables.h"
+#include "kernel/inspect/heapcheck.h"
+#include "kernel/inspect/heapmap.h"
+#include "kernel/inspect/heapwalk.h"
+#include "kernel/memory.h"
+#include "kernel/prompt/nextboot.h"
+#include "kernel/paging.h"
+#include "kernel/power.h"
+#include "kernel/prompt/shell.h"
+#include "kernel/inspect/who.h"
+#include "kernel/prompt/words.h"
+#include "lib/page.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "tests/kernel/ktest.h"
+#include "thread/thread.h"
+
+#define PS_MAX 64        // threads that `ps` can show
+#define ARENAS_MAX 40    // lines of `arenas`
+#define PEEK_DEFAULT 64u // bytes
+#define PEEK_MAX 512u
+#define WATCH_PER_SECOND 2u // pictures
+#define WATCH_SECONDS_MAX 3600u
+
+// "0x88012000: byte 5 of block 3 of ..."
+static void print_who(uintptr_t address) {
+    char who[HEAP_WHO_MAX];
+    kprintf("%p: %s\n", (void *)address, heap_who(who, sizeof who, address));
+}
+
+// ---- words -------------------------------------------------------------------------------------
+
+// Says what is wrong with a word; the shell's usage line follows.
+static bool wrong(const char *word, const char *why) {
+    kprintf("'%s': %s\n", word, why);
+    return false;
+}
+
+static bool number(const char *word, uint32_t *out) {
+    return words_number(word, out) || wrong(word, "not a number of 32 bits");
+}
+
+static bool number_within(const char *word, uint32_t least, uint32_t most, uint32_t *out) {
+    if (!number(word, out)) return false;
+    if (*out >= least && *out <= most) return true;
+    kprintf("'%s': not within %u .. %u\n", word, least, most);
+    return false;
+}
+
+// ---- what there is ------------------------------------------------------------------------------
+
+// Frames in one line, in the seed's unit and in KiB. The product fits 32 bits: 4 GiB are 2^22 KiB.
+static void pool_line(enum pool_id id) {
+    uint32_t total = frames_total(id), free = frames_free(id);
+    kprintf("%-12s %8u frames, %8u free, %8u KiB free, from %#010llx\n", mem_pool[id].name, total,
+            free, free * (PG_SIZE / 1024), (unsigned long long)frame_address(id, 0));
+}
+
+// Counts may change while they are printed: other threads go on. Each line is right by itself.
+static bool run_pools(int words, char **word) {
+    for (int id = 0; id < POOL_COUNT; id++) pool_line((enum pool_id)id);
+    return true;
+}
+
+static bool run_descs(int words, char **word) {
+    kprintf("block size  blocks/arena  arenas  free blocks  live blocks\n");
+    for (uint32_t i = 0; i < heap.desc_count; i++) {
+        struct desc_state state;
+        heap_desc_state(i, &state);
+        kprintf("%10u  %12u  %6u  %11u  %11u\n", state.block_size, state.blocks_per_arena,
+                state.arenas, state.free_blocks, state.live_blocks);
+    }
+    return true;
+}
+
+static bool run_mem(int words, char **word) {
+    run_pools(words, word);
+    kprintf("heap         %8u frames in arenas of blocks, %u in large areas\n", heap.small_frames,
+            heap.large_frames);
+    return run_descs(words, word);
+}
+
+// One line. `arena` is a copy of the record at `frame`. The empty arena that is kept is the reserve.
+static void arena_line(const struct arena *arena, uint32_t frame) {
+    const struct mem_block_desc *desc = arena->desc;
+    if (arena->large) {
+        kprintf("%5u  %p  large area of %u frames\n", frame, (void *)arena->base, arena->cnt);
+        return;
+    }
+    uint32_t fresh = desc->blocks_per_arena - arena->carved,
+             live = desc->blocks_per_arena - arena->cnt;
+    char used[24] = "reserve";
+    bool reserve = live == 0 && desc->reserve == &heap.arena[frame];
+    if (!reserve) ksnprintf(used, sizeof used, "%u live", live);
+    kprintf("%5u  %p  %4u-byte blocks: %s, %u free, %u never handed out\n", frame,
+            (void *)arena->base, desc->block_size, used, arena->cnt - fresh, fresh);
+}
+
+// Of one block size, or all. Records that are not sound are `check`'s business.
+static bool run_arenas(int words, char **word) {
+    uint32_t size = 0, shown = 0, more = 0;
+    if (words > 1 && !number(word[1], &size)) return false;
+    kprintf("frame  base        holds\n");
+    for (uint32_t frame = 0; frame < heap.frames; frame++) {
+        struct arena arena = heap.arena[frame]; // it may change while it is printed
+        if ((!arena.desc && !arena.large) || !arena_sealed(&arena)) continue;
+        if (size != 0 && (arena.large || arena.desc->block_size != size)) continue;
+        if (shown++ < ARENAS_MAX) arena_line(&arena, frame);
+        else more++;
+    }
+    if (more) kprintf("and %u more\n", more);
+    if (shown == 0) put_str("none\n");
+    return true;
+}
+
+// Ticks are those that found the thread running; a stack's use is the deepest so far. The array of
+// 2.5 KiB is not on the stack, of which it would show as used for good.
+static bool run_ps(int words, char **word) {
+    static struct thread_info info[PS_MAX]; // one shell: nobody else uses it
+    size_t count = thread_snapshot(info, PS_MAX);
+    kprintf(" tid name             state     priority      ticks  stack used\n");
+    for (size_t i = 0; i < count; i++) {
+        kprintf("%4u %-16s %-8s  %8u  %9u", info[i].tid, info[i].name,
+                thread_state_text(info[i].state), info[i].priority, info[i].ticks);
+        if (info[i].stack_size) kprintf("  %u of %u\n", info[i].stack_used, info[i].stack_size);
+        else put_str("  boot stack\n");
+    }
+    return true;
+}
+
+static bool run_who(int words, char **word) {
+    uint32_t address;
+    if (!number(word[1], &address)) return false;
+    print_who(address);
+    return true;
+}
+
+static bool run_check(int words, char **word) {
+    uint32_t broken = heap_check(); // it says what
+    if (broken) kprintf("heap check: %u broken\n", broken);
+    else put_str("heap check: every invariant holds\n");
+    return true;
+}
+
+static bool run_leaks(int words, char **word) {
+    heap_leaks();
+    return true;
+}
+
+// ---- bytes --------------------------------------------------------------------------------------
+
+// Sixteen in hexadecimal, then as text. A page that is not mapped is said to be, not read.
+static bool peek_line(uintptr_t address, uint32_t bytes) {
+    char hex[16 * 3 + 1], text[17];
+    uint32_t entry;
+    if (!paging_lookup(address & ~(uintptr_t)(PG_SIZE - 1), &entry)) {
+        kprintf("%p: not mapped\n", (void *)address);
+        return false;
+    }
+    for (uint32_t i = 0; i < bytes; i++) {
+        uint8_t byte = ((const volatile uint8_t *)address)[i];
+        ksnprintf(hex + (size_t)i * 3, 4, " %02x", byte);
+        text[i] = byte >= ' ' && byte <= '~' ? (char)byte : '.';
+    }
+    text[bytes] = '\0';
+    kprintf("%p:%-48s  %s\n", (void *)address, hex, text);
+    return true;
+}
+
+// No line crosses a page: each is checked by one look.
+static bool run_peek(int words, char **word) {
+    uint32_t address, bytes = PEEK_DEFAULT;
+    if (!number(word[1], &address)) return false;
+    if (words > 2 && !number_within(word[2], 1, PEEK_MAX, &bytes)) return false;
+    if (bytes - 1 > UINT32_MAX - address) bytes = UINT32_MAX - address + 1; // to the very end
+    while (bytes > 0) {
+        uint32_t now = 16 - address % 16;
+        if (now > bytes) now = bytes;
+        if (!peek_line(address, now)) return true;
+        address += now;
+        bytes -= now;
+    }
+    return true;
+}
+
+// ---- calls --------------------------------------------------------------------------------------
+
+static void print_result(const void *p) {
+    if (p) print_who((uintptr_t)p);
+    else put_str("null: no memory, or nothing asked for\n");
+}
+
+static bool run_malloc(int words, char **word) {
+    uint32_t size;
+    if (!number(word[1], &size)) return false;
+    print_result(sys_malloc(size));
+    return true;
+}
+
+static bool run_free(int words, char **word) {
+    uint32_t address;
+    if (!number(word[1], &address)) return false;
+    sys_free((void *)(uintptr_t)address);
+    return true;
+}
+
+static bool run_realloc(int words, char **word) {
+    uint32_t address, size;
+    if (!number(word[1], &address) || !number(word[2], &size)) return false;
+    print_result(sys_realloc((void *)(uintptr_t)address, size));
+    return true;
+}
+
+// ---- pictures -----------------------------------------------------------------------------------
+
+static bool run_map(int words, char **word) {
+    heapmap_print();
+    return true;
+}
+
+// Something to look at: blocks of all sizes that come and go.
+static volatile bool load_ends;
+
+static int load(void *argument) {
+    void *block[96] = {NULL};
+    uint32_t random = (uint32_t)(uintptr_t)argument;
+    while (!load_ends) {
+        random = random * 1664525 + 1013904223;
+        void **at = &block[(random >> 8) % 96];
+        sys_free(*at);
+        *at = sys_malloc(1 + (random >> 16) % (random >> 30 ? 1500 : 40000));
+        if ((random >> 20) % 8 == 0) thread_sleep(1);
+    }
+    for (size_t i = 0; i < 96; i++) sys_free(block[i]);
+    return 0;
+}
+
+// Draws over the picture before; until a key is pressed, or `seconds` are over (0: never).
+static void watch(uint32_t seconds) {
+    uint32_t start = timer_ticks(), pictures = seconds * WATCH_PER_SECOND;
+    put_str("\033[2J");
+    for (uint32_t i = 0; (pictures == 0 || i < pictures) && console_try_getc() < 0; i++) {
+        put_str("\033[H");
+        heapmap_print();
+        kprintf("%u ticks; any key ends\033[K\n", timer_ticks() - start);
+        thread_sleep(timer_hz() / WATCH_PER_SECOND);
+    }
+    // The key may have been more than one character: the rest must not be typed at the prompt.
+    int c;
+    do c = console_try_getc();
+    while (c >= 0);
+}
+
+static bool run_watch(int words, char **word) {
+    bool with_load = words > 1 && strcmp(word[words - 1], "load") == 0;
+    uint32_t seconds = 0;
+    int numbers = words - 1 - with_load;
+    if (numbers > 1) return wrong(word[2], "not load");
+    if (numbers == 1 && !number_within(word[1], 0, WATCH_SECONDS_MAX, &seconds)) return false;
+    struct thread *thread[2] = {NULL, NULL};
+    load_ends = false;
+    for (uintptr_t i = 0; with_load && i < 2; i++) {
+        thread[i] = thread_create("load", PRIORITY_DEFAULT, load, (void *)(i + 1));
+        if (!thread[i]) put_str("no memory for a thread\n");
+    }
+    watch(seconds);
+    load_ends = true;
+    for (int i = 0; i < 2; i++) {
+        if (thread[i]) thread_join(thread[i]);
+    }
+    return true;
+}
+
+// ---- what happens -------------------------------------------------------------------------------
+
+static bool run_trace(int words, char **word) {
+    if (words == 1) {
+        kprintf("trace is %s; the last calls:\n", calltrace_on() ? "on" : "off");
+        calltrace_print(20);
+    } else if (strcmp(word[1], "on") == 0) {
+        if (!calltrace_start(true)) put_str("trace is on already\n");
+    } else if (strcmp(word[1], "off") == 0) {
+        calltrace_stop();
+    } else {
+        return wrong(word[1], "neither on nor off");
+    }
+    return true;
+}
+
+// A test may step through calls by the same exception that the trace is made by.
+static bool run_test(int words, char **word) {
+    calltrace_stop();
+    ktest_run(words > 1 ? word[1] : "*");
+    return true;
+}
+
+static bool run_bugs(int words, char **word) {
+    uint32_t which;
+    if (words == 1) {
+        bugs_list();
+        return true;
+    }
+    bool fixed = words > 2;
+    if (fixed && strcmp(word[2], "fixed") != 0) return wrong(word[2], "not fixed");
+    if (!number_within(word[1], 1, bugs_count(), &which)) return false;
+    bugs_run(which, fixed);
+    return true;
+}
+
+// The heap's table of block sizes belongs to its first block: another one is for another boot.
+static bool run_classes(int words, char **word) {
+    uint32_t sizes[DESC_MAX], count;
+    if (words == 1) {
+        char name[CLASSES_NAME_BYTES];
+        for (count = 0; count < heap.desc_count; count++) {
+            sizes[count] = k_block_descs[count].block_size;
+        }
+        kprintf("classes: %s\n", classes_name(sizes, count, name));
+        return true;
+    }
+    const char *why = classes_parse(word[1], sizes, &count);
+    if (why) {
+        kprintf("classes: %s\n", why);
+        return false;
+    }
+    char options[64];
+    ksnprintf(options, sizeof options, "classes=%s", word[1]);
+    put_str("the machine starts again with that table\n");
+    nextboot_start(options);
+    kprintf("classes: too long for the prompt; make run ARGS=\"classes=%s\"\n", word[1]);
+    return true;
+}
+
+// ---- the machine --------------------------------------------------------------------------------
+
+// These do not come back. A session that is left by `halt` counts as one that passed.
+static bool run_halt(int words, char **word) { power_off(EXIT_PASSED); }
+static bool run_reboot(int words, char **word) { power_reboot(); }
+
+static bool run_replay(int words, char **word) {
+    put_str("the machine starts again and replays the second disk\n");
+    nextboot_start("demo=no replay");
+    return true;
+}
+
+static bool run_help(int words, char **word); // needs the table it stands in
+
+static const char *const trace_values[] = {"on", "off", NULL};
+static const char *const watch_values[] = {"load", NULL};
+static const char *const class_values[] = {"seed", "fine", NULL};
+
+const struct command shell_commands[] = {
+    {"help", "", 1, 1, run_help, "this list", NULL},
+    {"mem", "", 1, 1, run_mem, "page-frame pools, block descriptors", NULL},
+    {"pools", "", 1, 1, run_pools, "page-frame pools", NULL},
+    {"descs", "", 1, 1, run_descs, "block descriptors", NULL},
+    {"arenas", "[SIZE]", 1, 2, run_arenas, "arenas and large areas, one a line", NULL},
+    {"map", "", 1, 1, run_map, "the pools as a picture", NULL},
+    {"watch", "[SECONDS] [load]", 1, 3, run_watch, "the picture, live; load: with threads at work",
+     watch_values},
+    {"who", "ADDRESS", 2, 2, run_who, "what an address belongs to", NULL},
+    {"peek", "ADDRESS [BYTES]", 2, 3, run_peek, "bytes of memory, 512 at most", NULL},
+    {"malloc", "SIZE", 2, 2, run_malloc, "allocate", NULL},
+    {"free", "ADDRESS", 2, 2, run_free, "free", NULL},
+    {"realloc", "ADDRESS SIZE", 3, 3, run_realloc, "make larger or smaller", NULL},
+    {"check", "", 1, 1, run_check, "walk every invariant of the heap", NULL},
+    {"leaks", "", 1, 1, run_leaks, "what is not freed", NULL},
+    {"trace", "[on|off]", 1, 2, run_trace, "print each heap call; alone: the last ones",
+     trace_values},
+    {"test", "[NAME,NAME*]", 1, 2, run_test, "the kernel's own tests", NULL},
+    {"bugs", "[N [fixed]]", 1, 3, run_bugs, "the museum of planted faults", NULL},
+    {"classes", "[TABLE]", 1, 2, run_classes, "the table of block sizes; another: starts again",
+     class_values},
+    {"replay", "", 1, 1, run_replay, "start again and replay the trace on the second disk", NULL},
+    {"ps", "", 1, 1, run_ps, "threads", NULL},
+    {"halt", "", 1, 1, run_halt, "switch the machine off", NULL},
+    {"reboot", "", 1, 1, run_reboot, "start again", NULL},
+};
+const uint32_t shell_command_count = sizeof shell_commands / sizeof shell_commands[0];
+
+static bool run_help(int words, char **word) {
+    for (uint32_t i = 0; i < shell_command_count; i++) {
+        kprintf("%-8s %-17s %s\n", shell_commands[i].name, shell_commands[i].arguments,
+                shell_commands[i].help);
+    }
+    return true;
+}

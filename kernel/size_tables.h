@@ -1,0 +1,26 @@
+// size_tables.h - tables of block sizes: the two built in, and one that a user writes.
+//
+// Pure: knows lib and the bounds of kernel/memory.h, compiles for the kernel and the host. The text
+// is what stands behind `classes=` on the command line, or in a variable of the environment:
+//
+//   seed                 16 32 64 128 256 512 1024, what boots by default
+//   fine                 finer steps and blocks above 1024: less memory lost to rounding up
+//   16,32,48,64 or       any other table: sizes in bytes, rising, separated by commas or blanks
+//   "16 32 48 64"
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/memory.h"
+
+#define CLASSES_NAME_BYTES 256 // room for any table as classes_name() writes it, NUL included
+
+// Reads a table. NULL if it is good: sizes[0 .. *count - 1] then is what block_desc_init() takes.
+// Else a few words that say what is wrong (static text), with *sizes and *count unchanged. Any
+// context.
+const char *classes_parse(const char *text, uint32_t sizes[DESC_MAX], uint32_t *count);
+
+// A table's name: "seed" or "fine" where it is one of these, else its sizes with commas between
+// them. `to` has room for CLASSES_NAME_BYTES. Returns `to`. Any context.
+const char *classes_name(const uint32_t *sizes, uint32_t count, char to[CLASSES_NAME_BYTES]);
