@@ -10,7 +10,6 @@ measured, and what is wrong with it, stands in docs/bench.md and at the head of 
 Exit status: 0 measured and printed (met or not), 1 a measurement failed in part, 2 something is missing or wrong.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -21,10 +20,14 @@ import sys
 import time
 from collections import namedtuple
 
-import host
-import inkernel
-import programs
-from host import Problem
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "tools")]
+
+import cli  # noqa: E402 (the line above makes it findable)
+import host  # noqa: E402
+import inkernel  # noqa: E402
+import programs  # noqa: E402
+from host import Problem  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DOCUMENT = os.path.join(ROOT, "docs", "bench.md")
@@ -171,26 +174,20 @@ def run(options):
     return 1 if figures["errors"] else 0
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Granary's heap beside glibc, mimalloc, jemalloc and tcmalloc")
+def main(argv):
+    parser = cli.Parser(prog="bench.py", description="Granary's heap beside glibc, mimalloc, jemalloc and tcmalloc")
     parser.add_argument("--build", default="build", help="the folder of everything made")
     parser.add_argument("--traces", action="append", metavar="FOLDER", help="traces to replay, default tests/traces")
     parser.add_argument("--quick", action="store_true", help="less of everything: under a minute, rough figures")
     parser.add_argument("--docs", action="store_true", help="write the report and plots into docs/")
     parser.add_argument("--from", dest="saved", metavar="FILE", help="print an earlier run's figures.json")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     options.build = os.path.abspath(options.build)
     try:
         return run(options)
-    except Problem as problem:
-        show_progress("")
-        print(f"bench: {problem}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        show_progress("")
-        print("bench: stopped", file=sys.stderr)
-        return 130
+    finally:
+        show_progress("")  # a half line of progress is not the place for the last word
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(main, "bench"))

@@ -6,10 +6,14 @@ instructions of one sys_malloc and its sys_free beside each other, as a table in
 every run gives the same.
 """
 
-import argparse
+import os
 import sys
 
-import inkernel
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "tools")]
+
+import cli  # noqa: E402 (the line above makes it findable)
+import inkernel  # noqa: E402
 
 
 def measure(image):
@@ -25,7 +29,7 @@ def measure(image):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="checks.py", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser = cli.Parser(prog="checks.py", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("fast", help="image of the fast build")
     parser.add_argument("checked", help="image of the checked build")
     opt = parser.parse_args(argv)
@@ -41,4 +45,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "bench"))

@@ -14,6 +14,7 @@ import subprocess
 from collections import namedtuple
 
 import stats
+from cli import RunError
 
 HEADER = struct.Struct("<8sIIQQ")
 MAGIC = b"MTRACE1\0"
@@ -32,7 +33,7 @@ FRAME = 4096  # bytes
 TIMEOUT = 120  # seconds for one process: ten times what the slowest of them takes
 
 
-class Problem(Exception):
+class Problem(RunError):
     """Something that keeps the benchmark from its work; the text is for the user."""
 
 

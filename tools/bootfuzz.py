@@ -22,7 +22,6 @@ its altered bits is counted for itself, and cannot fail.
 Shortcoming: no map claims memory that is not there. Nothing but a test of all memory could tell.
 """
 
-import argparse
 import concurrent.futures
 import os
 import random
@@ -32,12 +31,14 @@ import shlex
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter, namedtuple
 
-import emulator
-import mkimage
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cli  # noqa: E402 (the line above makes it findable)
+import emulator  # noqa: E402
+import mkimage  # noqa: E402
 
 SECTOR = 512
 TIMEOUT = 40  # seconds; a run takes one, with two at a time and other work beside it perhaps five
@@ -270,7 +271,7 @@ def boot(path, data, log):
         command += ["-boot", "reboot-timeout=1", "-chardev", f"file,id=log,path={log}",
                     "-device", "isa-debugcon,iobase=0x402,chardev=log"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL) as process:
+                          stderr=subprocess.DEVNULL, preexec_fn=cli.tied) as process:
         raw, late = read_console(process, TIMEOUT)
         waits = late or at_prompt(raw)
         if waits:
@@ -407,7 +408,7 @@ def show_case(options, runner):
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(prog="bootfuzz.py", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser = cli.Parser(prog="bootfuzz.py", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--image", default="build/hd.img")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sample", type=int, metavar="N", help="about N cases, some of every kind")
@@ -424,23 +425,19 @@ def parse(argv):
 def main(argv):
     options = parse(argv)
     mkimage.C.update(mkimage.read_constants())
-    try:
-        image = Image(options.image)
-        with tempfile.TemporaryDirectory(prefix="granary-bootfuzz-") as folder:
-            runner = Runner(image, assemble_hook(image.sectors, folder), options.seed, folder)
-            names = all_cases(image)
-            every = [name for family in FAMILIES for name in names[family]]
-            if options.case:
-                if options.case not in every:
-                    raise emulator.RunError(f"no case is named {options.case}")
-                return show_case(options, runner)
-            if options.sample:
-                every = sampled(names, options.sample, image, random.Random(options.seed))
-            return run_all(options, [name for name in every if name.startswith(options.only or "")], runner)
-    except (emulator.RunError, mkimage.ImageError) as error:
-        print(f"bootfuzz: {error}", file=sys.stderr)
-        return 2
+    image = Image(options.image)
+    with cli.folder("bootfuzz") as folder:
+        runner = Runner(image, assemble_hook(image.sectors, folder), options.seed, folder)
+        names = all_cases(image)
+        every = [name for family in FAMILIES for name in names[family]]
+        if options.case:
+            if options.case not in every:
+                raise emulator.RunError(f"no case is named {options.case}")
+            return show_case(options, runner)
+        if options.sample:
+            every = sampled(names, options.sample, image, random.Random(options.seed))
+        return run_all(options, [name for name in every if name.startswith(options.only or "")], runner)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "bootfuzz"))

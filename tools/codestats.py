@@ -12,6 +12,10 @@ import shutil
 import subprocess
 import sys
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cli  # noqa: E402 (the line above makes it findable)
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 C_FOLDERS = ("kernel", "lib", "device", "thread")
 BUILT = ("boot/mbr.bin", "boot/loader.bin", "kernel.stripped.elf", "hd.img")
@@ -67,10 +71,9 @@ def assembly_comments(paths):
     return comment, code, instructions
 
 
-def main():
+def main(_):
     if not shutil.which("ctags"):
-        print("codestats: ctags is missing: sh tools/setup.sh installs it")
-        return 2
+        raise cli.RunError("ctags is missing: sh tools/setup.sh installs it")
     sources = list(files(C_FOLDERS, ".c"))
     lengths = function_lengths(sources)
     lines = [length for length, _, _ in lengths]
@@ -89,4 +92,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(main, "codestats"))

@@ -11,13 +11,16 @@ not hide anything.
 Status: 0 if all is covered or explained, 1 if not, 2 if a tool or a profile is missing.
 """
 
-import argparse
 import glob
 import json
 import os
 import shutil
 import subprocess
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cli  # noqa: E402 (the line above makes it findable)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SOURCES = ("kernel/memory.c", "kernel/memmap.c", "lib/bitmap.c", "lib/list.c", "lib/list.h")
@@ -110,7 +113,7 @@ def report_file(name, entry, known, used):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="coverage.py", description=__doc__.split("\n\n")[0])
+    parser = cli.Parser(prog="coverage.py", description=__doc__.split("\n\n")[0])
     parser.add_argument("--build", required=True, help="folder that `make coverage` built in")
     opt = parser.parse_args(argv)
     data, known, used = exported(opt.build), explained(), set()
@@ -132,4 +135,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "coverage"))

@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 
+from cli import RunError
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # The kernel command line is one sector of the image with a NUL at its end (boot/boot.inc).
@@ -23,10 +25,6 @@ CYLINDER_BYTES = 16 * 63 * 512
 BOCHS_MEM = (4, 2048)  # MiB; Debian's build of Bochs takes no more
 
 PROGRAM = {"qemu": "qemu-system-i386", "bochs": "bochs"}
-
-
-class RunError(Exception):
-    """Something that keeps a run from starting; the text is meant for the user."""
 
 
 def find_program(name):

@@ -11,13 +11,16 @@ Prints `formal: N goals, N proved; eva: N alarms` and, last, `formal: N passed, 
 Status: 0, 1 if something failed, 2 if Frama-C is missing or could not read a file.
 """
 
-import argparse
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections import namedtuple
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cli  # noqa: E402 (the line above makes it findable)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 UNPROVED = os.path.join("tests", "formal", "unproved.txt")
@@ -43,7 +46,7 @@ EVA_ALARM = re.compile(r"^\[eva:alarm\] (\S+?):\d+: Warning: ?(.*)")
 Result = namedtuple("Result", "goals alarms")
 
 
-class Problem(Exception):
+class Problem(cli.RunError):
     """Said in one line, status 2."""
 
 
@@ -123,24 +126,20 @@ def run(gen, units, build):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="formal.py", description=__doc__.split("\n\n")[0])
+    parser = cli.Parser(prog="formal.py", description=__doc__.split("\n\n")[0])
     parser.add_argument("--build", required=True, help="folder to work in")
     parser.add_argument("--gen", required=True, help="folder with boot_const.h")
     parser.add_argument("units", nargs="*", metavar="UNIT", help=", ".join(UNITS))
     opt = parser.parse_args(argv)
-    try:
-        if not shutil.which("frama-c"):
-            raise Problem("frama-c is missing: sh tools/setup.sh --proof installs it")
-        unknown = [unit for unit in opt.units if unit not in UNITS]
-        if unknown:
-            raise Problem(f"no such unit: {' '.join(unknown)}")
-        build = os.path.abspath(opt.build)
-        os.makedirs(build, exist_ok=True)
-        return 1 if run(os.path.abspath(opt.gen), opt.units or list(UNITS), build) else 0
-    except (Problem, OSError) as problem:
-        print(f"formal: {problem}", file=sys.stderr)
-        return 2
+    if not shutil.which("frama-c"):
+        raise Problem("frama-c is missing: sh tools/setup.sh --proof installs it")
+    unknown = [unit for unit in opt.units if unit not in UNITS]
+    if unknown:
+        raise Problem(f"no such unit: {' '.join(unknown)}")
+    build = os.path.abspath(opt.build)
+    os.makedirs(build, exist_ok=True)
+    return 1 if run(os.path.abspath(opt.gen), opt.units or list(UNITS), build) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "formal"))

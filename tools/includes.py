@@ -9,6 +9,10 @@ import os
 import re
 import sys
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cli  # noqa: E402 (the line above makes it findable)
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDERS = ("lib", "kernel", "device", "thread", "tests/kernel")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
@@ -106,7 +110,7 @@ def find_cycle(graph):
     return None
 
 
-def main():
+def main(_):
     graph = {path: includes(path) for path in sources()}
     wrong = 0
     for path, targets in graph.items():
@@ -122,4 +126,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(main, "includes"))

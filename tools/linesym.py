@@ -28,7 +28,6 @@ names. Two files of the same name in different folders would be taken for one.
 Status: 0; 2 if there is nothing to make symbols of, for wrong use, or if a tool failed.
 """
 
-import argparse
 import bisect
 import os
 import re
@@ -36,6 +35,10 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cli  # noqa: E402 (the line above makes it findable)
 
 HEAP = ("kernel/memory.c", "kernel/checked/checked.c")  # the second is in the checked build only
 
@@ -48,7 +51,7 @@ ATTRIBUTE = re.compile(r"^ +<[0-9a-f]+> +(DW_AT_\w+) *: (.*)$")
 Row = namedtuple("Row", "file line address statement")
 
 
-class LineError(Exception):
+class LineError(cli.RunError):
     """What keeps the symbols from being made, in one line."""
 
 
@@ -205,7 +208,7 @@ def all_symbols(names, lines, info):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="linesym.py", description=__doc__.split("\n\n")[0])
+    parser = cli.Parser(prog="linesym.py", description=__doc__.split("\n\n")[0])
     parser.add_argument("elf", help="the kernel; nm's output for it comes on standard input")
     parser.add_argument("--objdump", default="objdump", metavar="PROGRAM")
     opt = parser.parse_args(argv)
@@ -214,12 +217,11 @@ def main(argv):
         info = output_of(opt.objdump, "--dwarf=info", opt.elf)
         symbols = all_symbols(sys.stdin.read(), lines, info)
     except LineError as error:
-        print(f"linesym.py: {opt.elf}: {error}", file=sys.stderr)
-        return 2
+        raise LineError(f"{opt.elf}: {error}") from None
     for address, name in symbols:
         print(f"{address:08x} {name}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "linesym.py"))

@@ -12,13 +12,16 @@ and this tool takes every figure from boot.inc, so the three cannot disagree.
 The command line has no checksum, so that it can be rewritten without the kernel at hand.
 """
 
-import argparse
 import os
 import re
 import struct
 import sys
 import zlib
 from collections import namedtuple
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cli  # noqa: E402 (the line above makes it findable)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CYLINDER_SECTORS = 16 * 63  # heads, sectors a track: Bochs takes whole cylinders only
@@ -28,7 +31,7 @@ Header = namedtuple("Header", "jump magic loader_secs loader_crc cmdline_lba ker
 HEADER_FORMAT = "<8I"
 
 
-class ImageError(Exception):
+class ImageError(cli.RunError):
     """Something that keeps an image from being made or read; the text is meant for the user."""
 
 
@@ -173,7 +176,7 @@ def show(path):
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(prog="mkimage.py", description=__doc__.split("\n\n")[0])
+    parser = cli.Parser(prog="mkimage.py", description=__doc__.split("\n\n")[0])
     parser.add_argument("--mbr", metavar="FILE", help="sector 0, 512 bytes")
     parser.add_argument("--loader", metavar="FILE", help="the loader, its header not yet filled in")
     parser.add_argument("--kernel", metavar="FILE", help="the kernel, an ELF file")
@@ -192,22 +195,18 @@ def parse(argv):
 
 def main(argv):
     opt = parse(argv)
-    try:
-        C.update(read_constants())
-        if opt.show:
-            return 0 if show(opt.image) else 1
-        if opt.set_cmdline is not None:
-            set_cmdline(opt.set_cmdline, opt.image, opt.out)
-        else:
-            cmdline = read(opt.cmdline_file) if opt.cmdline_file else b""
-            write(opt.out, make_image(read(opt.mbr), read(opt.loader), read(opt.kernel), cmdline))
-    except ImageError as error:
-        print(f"mkimage: {error}", file=sys.stderr)
-        return 1
+    C.update(read_constants())
+    if opt.show:
+        return 0 if show(opt.image) else 1
+    if opt.set_cmdline is not None:
+        set_cmdline(opt.set_cmdline, opt.image, opt.out)
+    else:
+        cmdline = read(opt.cmdline_file) if opt.cmdline_file else b""
+        write(opt.out, make_image(read(opt.mbr), read(opt.loader), read(opt.kernel), cmdline))
     return 0
 
 
 C = {}  # constants of boot.inc, filled in by main()
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "mkimage"))

@@ -15,7 +15,6 @@ The score is killed over killed and unexplained. (There is no maintained mutatio
 Status: 0 if the score is at least 95 %, 1 below, 2 if something is missing.
 """
 
-import argparse
 import concurrent.futures
 import hashlib
 import os
@@ -23,6 +22,10 @@ import random
 import re
 import subprocess
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cli  # noqa: E402 (the line above makes it findable)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SOURCE = "kernel/memory.c"
@@ -241,7 +244,7 @@ def report(results):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="mutate.py", description=__doc__.split("\n\n")[0])
+    parser = cli.Parser(prog="mutate.py", description=__doc__.split("\n\n")[0])
     parser.add_argument("--build", required=True, help="folder to work in")
     parser.add_argument("--sample", type=int, default=0, help="that many of them, drawn at random; 0: all")
     parser.add_argument("--seed", type=int, default=1)
@@ -251,4 +254,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "mutate"))

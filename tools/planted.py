@@ -20,12 +20,15 @@ and its output must hold the line that says so: a copy that does not compile cat
 Ends with `planted: N passed, N failed`. Status: 0, 1 if a fault was missed, 2 for wrong use or a missing tool.
 """
 
-import argparse
 import os
 import re
 import shutil
 import subprocess
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cli  # noqa: E402 (the line above makes it findable)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FAULTS = os.path.join(ROOT, "tests", "planted")
@@ -58,7 +61,7 @@ SEARCHES = {
 }
 
 
-class Problem(Exception):
+class Problem(cli.RunError):
     """Said in one line, status 2."""
 
 
@@ -145,21 +148,17 @@ def run(build, faults):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="planted.py", description=__doc__.split("\n\n")[0])
+    parser = cli.Parser(prog="planted.py", description=__doc__.split("\n\n")[0])
     parser.add_argument("--build", required=True, help="folder to work in")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these of tests/planted")
     opt = parser.parse_args(argv)
-    try:
-        faults = [Fault(os.path.join(FAULTS, name)) for name in sorted(os.listdir(FAULTS)) if name.endswith(".txt")]
-        unknown = set(opt.names) - {fault.name for fault in faults}
-        if unknown:
-            raise Problem(f"no such fault: {', '.join(sorted(unknown))}")
-        chosen = [fault for fault in faults if not opt.names or fault.name in opt.names]
-        return run(os.path.abspath(opt.build), chosen)
-    except (Problem, OSError) as problem:
-        print(f"planted: {problem}", file=sys.stderr)
-        return 2
+    faults = [Fault(os.path.join(FAULTS, name)) for name in sorted(os.listdir(FAULTS)) if name.endswith(".txt")]
+    unknown = set(opt.names) - {fault.name for fault in faults}
+    if unknown:
+        raise Problem(f"no such fault: {', '.join(sorted(unknown))}")
+    chosen = [fault for fault in faults if not opt.names or fault.name in opt.names]
+    return run(os.path.abspath(opt.build), chosen)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "planted"))

@@ -11,17 +11,18 @@ is instructions, and the same in each run; in Bochs they are its own ticks.
 The exit status is 0 if the kernel passed, 2 for a wrong trace or wrong use, else what run.py says.
 """
 
-import argparse
 import lzma
 import os
 import re
 import struct
 import subprocess
 import sys
-import tempfile
 from collections import namedtuple
 
-import emulator as emu
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cli  # noqa: E402 (the line above makes it findable)
+import emulator as emu  # noqa: E402
 
 TOOLS = os.path.dirname(os.path.abspath(__file__))
 PYTHON = sys.executable
@@ -44,7 +45,7 @@ MEM_LEAST = 32  # MiB
 Trace = namedtuple("Trace", "data operations slots peak")
 
 
-class TraceError(Exception):
+class TraceError(cli.RunError):
     """Something that is wrong with the trace or the request; the text is meant for the user."""
 
 
@@ -153,19 +154,18 @@ def boot(opt, trace, disk):
     if opt.emulator == "qemu":
         command.append("--icount")
     shown = Filter(opt.all)
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as run:
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, preexec_fn=cli.tied) as run:
         try:
             while text := os.read(run.stdout.fileno(), 65536):
                 shown.feed(text.decode("utf-8", "replace"))
-        except KeyboardInterrupt:
-            run.wait()  # the terminal has told it, too
-            return 130
+        finally:
+            cli.stop(run)
     shown.close()
     return run.returncode
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(prog="replay.py", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser = cli.Parser(prog="replay.py", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("trace", metavar="TRACE", help="a trace, packed with xz or not")
     parser.add_argument("--classes", default="", metavar="SIZES", help='block sizes: seed, fine or "16 32 48 ..."')
     parser.add_argument("--mem", default="", metavar="MIB", help="the machine's memory; default: what the trace wants")
@@ -177,22 +177,15 @@ def parse(argv):
 
 def main(argv):
     opt = parse(argv)
-    try:
-        if not opt.trace:
-            raise TraceError("no trace given: make replay TRACE=file.mtrace[.xz]")
-        trace = read_trace(opt.trace)
-        with tempfile.TemporaryDirectory(prefix="granary-replay-") as folder:
-            disk = os.path.join(folder, "trace.img")
-            with open(disk, "wb") as file:
-                file.write(trace.data + bytes(-len(trace.data) % SECTOR_BYTES))
-            return boot(opt, trace, disk)
-    except TraceError as error:
-        print(f"replay: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"replay: {error.filename or 'the second disk'}: {error.strerror}", file=sys.stderr)
-        return 2
+    if not opt.trace:
+        raise TraceError("no trace given: make replay TRACE=file.mtrace[.xz]")
+    trace = read_trace(opt.trace)
+    with cli.folder("replay") as folder:
+        disk = os.path.join(folder, "trace.img")
+        with open(disk, "wb") as file:
+            file.write(trace.data + bytes(-len(trace.data) % SECTOR_BYTES))
+        return boot(opt, trace, disk)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "replay"))

@@ -18,20 +18,20 @@ code is right by accident, must not look like success. Shortcoming: Bochs has on
 passed and failed alike, so there the transcript alone tells these two apart.
 """
 
-import argparse
 import os
 import select
-import signal
 import subprocess
 import sys
-import tempfile
 import termios
 import time
 import tty
 from collections import namedtuple
 
-import emulator as emu
-from emulator import RunError
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cli  # noqa: E402 (the line above makes it findable)
+import emulator as emu  # noqa: E402
+from cli import RunError, stop  # noqa: E402
 
 # kernel/power.h: the last line, and boot/boot.inc: what QEMU's exit status is for each.
 LAST_PASSED = "granary: halt passed"
@@ -137,17 +137,6 @@ class ConsoleTail:
             self.out.flush()
 
 
-def stop(process):
-    """Ends an emulator that we started."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(2)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 def watch(process, tail, timeout):
     """Waits for a batch run to end. Returns True if it ran out of time and was stopped."""
     start = time.monotonic()
@@ -201,7 +190,8 @@ def run_batch(opt, command, console_path, errors_path):
     """A run that nobody types into. Returns (lines, timed_out, status)."""
     tail = ConsoleTail(console_path, None if opt.quiet else sys.stdout.buffer)
     with open(errors_path, "wb") as errors:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd=emu.ROOT)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd=emu.ROOT,
+                                   preexec_fn=cli.tied)
         timed_out = watch(process, tail, opt.timeout)
     return transcript_lines(tail.raw), timed_out, None if timed_out else process.returncode
 
@@ -210,11 +200,12 @@ def run_on_terminal(opt, command, console_path, errors_path, master):
     """A run that a user types into. Returns (lines, user left, status)."""
     with open(errors_path, "wb") as errors:
         if opt.emulator == "qemu":
-            process = subprocess.Popen(command, stderr=errors, cwd=emu.ROOT)
+            process = subprocess.Popen(command, stderr=errors, cwd=emu.ROOT, preexec_fn=cli.tied)
             process.wait()
             left = False  # QEMU itself leaves at Ctrl-A X, and says so on the console
         else:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd=emu.ROOT)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd=emu.ROOT,
+                                       preexec_fn=cli.tied)
             with open(console_path, "wb") as console:
                 left = proxy_terminal(process, master, console)
     with open(console_path, "rb") as console:
@@ -271,7 +262,7 @@ def run(opt):
     for path in [opt.image] + ([opt.disk2] if opt.disk2 else []):
         if not os.path.exists(path):
             raise RunError(f"{path} is not there: run `make` first")
-    with tempfile.TemporaryDirectory(prefix="granary-run-") as folder:
+    with cli.folder("run") as folder:
         image = opt.image if opt.args is None else emu.image_with_args(opt.image, opt.args, folder)
         image, disk2 = os.path.abspath(image), opt.disk2 and os.path.abspath(opt.disk2)
         opt.disk2 = disk2
@@ -296,10 +287,10 @@ def run(opt):
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(prog="run.py", description=__doc__.split("\n\n")[0])
+    parser = cli.Parser(prog="run.py", description=__doc__.split("\n\n")[0])
     parser.add_argument("--emulator", choices=sorted(emu.PROGRAM), default="qemu")
     parser.add_argument("--image", default="build/hd.img")
-    parser.add_argument("--mem", type=int, default=32, metavar="MIB")
+    parser.add_argument("--mem", type=cli.mebibytes, default=32, metavar="MIB")
     parser.add_argument("--args", metavar="TEXT", help="kernel command line, in a copy of the image")
     parser.add_argument("--accel", default="tcg", help="QEMU's accelerator")
     parser.add_argument("--icount", action="store_true", help="QEMU: rdtsc counts executed instructions")
@@ -323,19 +314,11 @@ def parse(argv):
 
 
 def main(argv):
-    # A parent that gives up on us must not leave an emulator behind: SystemExit runs the clean-up.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
-    opt = parse(argv)
-    try:
-        verdict = run(opt)
-    except RunError as error:
-        verdict = Verdict(USAGE, str(error))
-    except KeyboardInterrupt:
-        return 130
+    verdict = run(parse(argv))
     if verdict.code != PASSED:
         print(f"run: {verdict.message}", file=sys.stderr)
     return verdict.code
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "run"))

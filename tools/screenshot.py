@@ -8,15 +8,17 @@ The screen is QEMU's own picture of it (QMP's screendump), not a drawing of what
 typed comes from QEMU's keyboard. The clock counts instructions (-icount), so the same image gives the same picture.
 """
 
-import argparse
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cli  # noqa: E402 (the line above makes it findable)
+import emulator as emu  # noqa: E402
 
 
 class Monitor:
@@ -89,11 +91,12 @@ def typed(monitor, log, options, deadline):
 def take(options, folder):
     log, monitor = os.path.join(folder, "console"), os.path.join(folder, "qmp")
     deadline = time.monotonic() + options.timeout
-    command = ["qemu-system-i386", "-m", str(options.mem), "-display", "none", "-vga", "std", "-no-reboot",
-               "-icount", "shift=0,sleep=off", "-drive", f"file={options.image},format=raw,if=ide,snapshot=on",
+    command = [emu.find_program("qemu-system-i386"), "-m", str(options.mem), "-display", "none", "-vga", "std",
+               "-no-reboot", "-icount", "shift=0,sleep=off",
+               "-drive", f"file={emu.qemu_option_path(options.image)},format=raw,if=ide,snapshot=on",
                "-serial", f"file:{log}", "-qmp", f"unix:{monitor},server=on,wait=off",
                "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as qemu:
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=cli.tied) as qemu:
         try:
             if not wait_for(log, options.until, deadline):
                 print(f"screenshot: {options.until!r} did not come within {options.timeout} s", file=sys.stderr)
@@ -111,29 +114,21 @@ def take(options, folder):
     return 0
 
 
-def main():
-    parser = argparse.ArgumentParser(description="the VGA screen of a booted image as a PNG")
+def main(argv):
+    parser = cli.Parser(prog="screenshot.py", description="the VGA screen of a booted image as a PNG")
     parser.add_argument("--image", required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--until", default="granary> ", help="text on the console to wait for")
     parser.add_argument("--type", metavar="TEXT", action="append", default=[],
                         help="a line to type at the prompt first; any number of them")
-    parser.add_argument("--mem", type=int, default=32, help="MiB")
+    parser.add_argument("--mem", type=cli.mebibytes, default=32, help="MiB")
     parser.add_argument("--timeout", type=int, default=60, help="seconds")
-    options = parser.parse_args()
-    if not shutil.which("qemu-system-i386"):
-        print("screenshot: qemu-system-i386 is missing: sh tools/setup.sh installs it", file=sys.stderr)
-        return 2
+    options = parser.parse_args(argv)
     if not os.path.exists(options.image):
-        print(f"screenshot: no image {options.image}: make builds it", file=sys.stderr)
-        return 2
-    with tempfile.TemporaryDirectory(prefix="granary-shot-") as folder:
-        try:
-            return take(options, folder)
-        except OSError as error:
-            print(f"screenshot: {error}", file=sys.stderr)
-            return 1
+        raise cli.RunError(f"no image {options.image}: make builds it")
+    with cli.folder("shot") as folder:
+        return take(options, folder)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(main, "screenshot"))

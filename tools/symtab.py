@@ -5,8 +5,13 @@
   nm -n kernel.elf | symtab.py --check symtab.c  fails if a function moved since the table was made
 """
 
+import os
 import re
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cli  # noqa: E402 (the line above makes it findable)
 
 EDGES = ("kernel_start", "kernel_text_end")  # addresses that kernel.ld names: no functions
 # A label inside an assembly function has a dot (_start.halt). So have the parts that gcc splits off
@@ -37,12 +42,8 @@ def write(table):
 
 
 def check(table, path):
-    try:
-        with open(path, encoding="utf-8") as made:
-            before = [(int(address, 16), name) for address, name in ENTRY.findall(made.read())]
-    except (OSError, UnicodeDecodeError) as error:
-        print(f"symtab.py: {path}: {error}", file=sys.stderr)
-        return 2
+    with open(path, encoding="utf-8", errors="replace") as made:
+        before = [(int(address, 16), name) for address, name in ENTRY.findall(made.read())]
     if before == table:
         return 0
     moved = set(before) ^ set(table) or {"their order"}
@@ -51,20 +52,17 @@ def check(table, path):
     return 1
 
 
-def main():
+def main(argv):
+    if argv and (len(argv) != 2 or argv[0] != "--check"):
+        raise cli.RunError("usage: nm -n FILE | symtab.py [--check TABLE]")
     table = sorted(functions(sys.stdin))
     if not table:
-        print("symtab.py: no function on standard input: is it the output of nm -n?",
-              file=sys.stderr)
-        return 2
-    if len(sys.argv) == 3 and sys.argv[1] == "--check":
-        return check(table, sys.argv[2])
-    if len(sys.argv) != 1:
-        print("usage: nm -n FILE | symtab.py [--check TABLE]", file=sys.stderr)
-        return 2
+        raise cli.RunError("no function on standard input: is it the output of nm -n?")
+    if argv:
+        return check(table, argv[1])
     write(table)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(main, "symtab.py"))

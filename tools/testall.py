@@ -12,8 +12,11 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cli  # noqa: E402 (the line above makes it findable)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COUNT = re.compile(r"^(?:[^:]+: )?(\d+) passed, (\d+) failed$")
@@ -48,12 +51,12 @@ def kernel_counts(lines):
 
 def run_kernel_tests(emulator, args, image, build):
     """The in-kernel tests of one image (`build` says which) in one emulator. Returns (passed, failed)."""
-    with tempfile.TemporaryDirectory(prefix="granary-test-") as folder:
+    with cli.folder("test") as folder:
         transcript = os.path.join(folder, "transcript.txt")
         status = subprocess.call(
             [sys.executable, os.path.join(ROOT, "tools", "run.py"), "--emulator", emulator, "--image", image,
              "--args", args, "--transcript", transcript, "--quiet",
-             "--timeout", str(KERNEL_TIMEOUT[emulator])])
+             "--timeout", str(KERNEL_TIMEOUT[emulator])], preexec_fn=cli.tied)
         lines = []
         if os.path.exists(transcript):
             with open(transcript, encoding="utf-8", errors="replace") as console:
@@ -82,7 +85,8 @@ def run_kind(kind, make):
     print(f"== {kind}", flush=True)
     lines = []
     with subprocess.Popen([make, "--no-print-directory", kind], cwd=ROOT, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                          preexec_fn=cli.tied) as process:
         for line in process.stdout:
             lines.append(line)
             sys.stdout.write(line)
@@ -119,9 +123,8 @@ def main(argv):
         return kernel_main(argv[1], argv[2])
     if argv == ["all"]:
         return all_main(os.environ.get("MAKE", "make"))
-    print("usage: testall.py kernel IMAGE CHECKED-IMAGE | testall.py all", file=sys.stderr)
-    return 2
+    raise cli.RunError("usage: testall.py kernel IMAGE CHECKED-IMAGE | testall.py all")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "test"))

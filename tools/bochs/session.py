@@ -17,7 +17,6 @@ the heap a call is. Everything else is: instructions, lines, names, what is aske
 Status: 0; 1 if the document differs; 2 if a session cannot be played.
 """
 
-import argparse
 import os
 import re
 import shlex
@@ -25,6 +24,10 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+
+import cli  # noqa: E402 (the line above makes it findable)
+
 DOCUMENT = os.path.join(ROOT, "docs", "bochs.md")
 INDENT = "    "
 START = "$ make bochs-debug"
@@ -37,7 +40,7 @@ REASON = re.compile(r"(heap|panic|bug): ")  # lines of the console that say why 
 ADDRESS = re.compile(r"(?<![0-9a-f])(?:0x)?(?:0{8})?(?:80[1-3]|0{2,6}[1-3])[0-9a-f]{5}(?![0-9a-f])|-214[0-9]{7}")
 
 
-class SessionError(Exception):
+class SessionError(cli.RunError):
     """What keeps a session from being played, in one line."""
 
 
@@ -88,7 +91,8 @@ def play(session, make_arguments=()):
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
     done = subprocess.run([command[0], "--no-print-directory", "-s", *command[1:], *make_arguments], cwd=ROOT,
                           input="".join(f"{text}\n" for text in commands), capture_output=True, text=True,
-                          errors="replace", env=dict(environment, TERM="dumb"), timeout=120, check=False)
+                          errors="replace", env=dict(environment, TERM="dumb"), timeout=120, check=False,
+                          preexec_fn=cli.tied)
     if done.returncode != 0:
         raise SessionError((done.stderr.strip().splitlines() or ["no reason given"])[0])
     seen, lines = [session[0]], []
@@ -112,18 +116,14 @@ def differences(shown, seen):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="session.py", description=__doc__.split("\n\n")[0])
+    parser = cli.Parser(prog="session.py", description=__doc__.split("\n\n")[0])
     parser.add_argument("--write", action="store_true", help="write what Bochs shows into the document")
     parser.add_argument("--document", default=DOCUMENT)
     parser.add_argument("--make", default="", metavar="ARGUMENTS", help="more for make, as BUILD=folder")
     opt = parser.parse_args(argv)
-    try:
-        with open(opt.document, encoding="utf-8") as file:
-            parts = parse(file.read())
-        played = [play(part, shlex.split(opt.make)) if isinstance(part, list) else part for part in parts]
-    except (OSError, SessionError, subprocess.TimeoutExpired) as error:
-        print(f"session.py: {error}", file=sys.stderr)
-        return 2
+    with open(opt.document, encoding="utf-8") as file:
+        parts = parse(file.read())
+    played = [play(part, shlex.split(opt.make)) if isinstance(part, list) else part for part in parts]
     if opt.write:
         with open(opt.document, "w", encoding="utf-8") as file:
             for part in played:
@@ -136,4 +136,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "session.py"))

@@ -12,13 +12,11 @@ sys_malloc.gdb beside this file, and in tools/bochs.
 Status: the debugger's own; 2 if something is missing.
 """
 
-import argparse
 import os
 import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -28,7 +26,8 @@ HEAP_COMMANDS = os.path.join(os.path.dirname(HERE), "gdb", "granary.py")  # `hea
 
 BOCHS_SCRIPTS = os.path.join(os.path.dirname(HERE), "bochs")
 
-import emulator as emu  # noqa: E402 (the line above makes it findable)
+import cli  # noqa: E402 (the line above makes it findable)
+import emulator as emu  # noqa: E402
 import run  # noqa: E402
 
 
@@ -56,7 +55,7 @@ def debug_with_gdb(opt, folder, image):
         "-S", "-chardev", f"socket,id=gdb,path={stub},server=on,wait=off", "-gdb", "chardev:gdb",
         "-chardev", f"file,id=console,path={console}", "-serial", "chardev:console", "-monitor", "none"]
     # A session of its own: Ctrl-C is for GDB, which stops the machine; it must not end QEMU.
-    qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=cli.tied)
     ended = threading.Event()
     follower = threading.Thread(target=follow_console, args=(console, ended))
     follower.start()
@@ -64,7 +63,7 @@ def debug_with_gdb(opt, folder, image):
         wait_for_socket(stub, qemu)
         return subprocess.call([gdb, "-q", os.path.join(opt.build, "kernel.elf"), "-iex", "set pagination off",
                                 "-ex", f"target remote {stub}", "-x", HEAP_COMMANDS,
-                                "-x", os.path.join(HERE, "sys_malloc.gdb")])
+                                "-x", os.path.join(HERE, "sys_malloc.gdb")], preexec_fn=cli.tied)
     finally:
         # GDB lets the machine go on when it leaves; nobody wants to read what it says in its last moments.
         ended.set()
@@ -109,8 +108,8 @@ def feed(pipe):
 def call_bochs(command, err):
     """Runs Bochs; returns its status. A user's terminal is Bochs's own: it edits lines there."""
     if sys.stdin is not None and sys.stdin.isatty():
-        return subprocess.call(command, stderr=err, cwd=emu.ROOT)
-    bochs = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=err, cwd=emu.ROOT)
+        return subprocess.call(command, stderr=err, cwd=emu.ROOT, preexec_fn=cli.tied)
+    bochs = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=err, cwd=emu.ROOT, preexec_fn=cli.tied)
     threading.Thread(target=feed, args=(bochs.stdin,), daemon=True).start()
     return bochs.wait()
 
@@ -139,10 +138,10 @@ def debug_with_bochs(opt, folder, image):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="start.py", description=__doc__.split("\n\n")[0])
+    parser = cli.Parser(prog="start.py", description=__doc__.split("\n\n")[0])
     parser.add_argument("debugger", choices=("gdb", "bochs"))
     parser.add_argument("--build", default="build", help="folder of hd.img, kernel.elf and kernel.sym")
-    parser.add_argument("--mem", type=int, default=32, metavar="MIB")
+    parser.add_argument("--mem", type=cli.mebibytes, default=32, metavar="MIB")
     parser.add_argument("--accel", default="tcg")
     parser.add_argument("--args", default="", help="kernel command line")
     parser.add_argument("--stop", default="sys_malloc", metavar="NAME",
@@ -150,20 +149,15 @@ def main(argv):
     opt = parser.parse_args(argv)
     # The debugger handles Ctrl-C. A handler and not SIG_IGN, which the debugger would inherit.
     signal.signal(signal.SIGINT, lambda number, frame: None)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
-    try:
-        if opt.stop not in bochs_stops():
-            raise emu.RunError(f"no STOP '{opt.stop}': it is one of {', '.join(bochs_stops())}")
-        if opt.stop == "magic_break" and "magic_break" not in opt.args.split():
-            opt.args = f"{opt.args} magic_break".strip()  # the kernel's option for these stops
-        emu.check_mem("qemu" if opt.debugger == "gdb" else "bochs", opt.mem)
-        with tempfile.TemporaryDirectory(prefix="granary-debug-") as folder:
-            image = os.path.abspath(emu.image_with_args(os.path.join(opt.build, "hd.img"), opt.args, folder))
-            return (debug_with_gdb if opt.debugger == "gdb" else debug_with_bochs)(opt, folder, image)
-    except emu.RunError as error:
-        print(f"debug: {error}", file=sys.stderr)
-        return 2
+    if opt.stop not in bochs_stops():
+        raise emu.RunError(f"no STOP '{opt.stop}': it is one of {', '.join(bochs_stops())}")
+    if opt.stop == "magic_break" and "magic_break" not in opt.args.split():
+        opt.args = f"{opt.args} magic_break".strip()  # the kernel's option for these stops
+    emu.check_mem("qemu" if opt.debugger == "gdb" else "bochs", opt.mem)
+    with cli.folder("debug") as folder:
+        image = os.path.abspath(emu.image_with_args(os.path.join(opt.build, "hd.img"), opt.args, folder))
+        return (debug_with_gdb if opt.debugger == "gdb" else debug_with_bochs)(opt, folder, image)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "debug"))

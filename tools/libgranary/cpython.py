@@ -10,11 +10,14 @@ of every process (GRANARY_CHECK=1). Debian's package libpython3.11-testsuite has
 Status: 0 if all pass, 1 if not, 2 if something is missing.
 """
 
-import argparse
 import importlib.util
 import os
 import subprocess
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import cli  # noqa: E402 (the line above makes it findable)
 
 PYTHON = "/usr/bin/python3"
 MODULES = ("test_list test_dict test_set test_tuple test_unicode test_bytes test_re test_json test_struct test_array "
@@ -45,17 +48,15 @@ def judge(module, library):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="cpython.py", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser = cli.Parser(prog="cpython.py", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--library", required=True)
     parser.add_argument("--modules", default=",".join(MODULES))
     opt = parser.parse_args(argv)
     library = os.path.abspath(opt.library)
     if not os.path.exists(library):
-        print(f"cpython: {opt.library} is missing: make libgranary", file=sys.stderr)
-        return 2
+        raise cli.RunError(f"{opt.library} is missing: make libgranary")
     if importlib.util.find_spec("test.test_list") is None:
-        print("cpython: CPython's tests are missing: sh tools/setup.sh --proof installs them", file=sys.stderr)
-        return 2
+        raise cli.RunError("CPython's tests are missing: sh tools/setup.sh --proof installs them")
     passed = failed = 0
     for module in opt.modules.split(","):
         fault = judge(module, library)
@@ -66,4 +67,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "cpython"))

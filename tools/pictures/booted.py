@@ -9,12 +9,12 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
-import emulator as emu  # noqa: E402  (tools/emulator.py)
+import cli  # noqa: E402 (tools/cli.py)
+import emulator as emu  # noqa: E402
 from style import Problem  # noqa: E402
 
 SECTOR_BYTES = 512
@@ -50,7 +50,7 @@ def debug(scene, elf, socket, out):
     try:
         done = subprocess.run([gdb, "-batch", "-nx", "-x", os.path.join(HERE, "look.py"), elf],
                               env=environment, capture_output=True, text=True, timeout=SECONDS, check=False,
-                              stdin=subprocess.DEVNULL)
+                              stdin=subprocess.DEVNULL, preexec_fn=cli.tied)
     except subprocess.TimeoutExpired:
         raise Problem(f"the scene {scene} did not come within {SECONDS} s") from None
     if done.returncode != 0 or not os.path.exists(out):
@@ -61,7 +61,7 @@ def debug(scene, elf, socket, out):
 def look(scene, build, args, mem=32, trace=None):
     """What a scene of look.py finds in the kernel of `build`, started with the command line `args`."""
     image, elf = file_of(build, "hd.img"), file_of(build, "kernel.elf")
-    with tempfile.TemporaryDirectory(prefix="granary-pictures-") as folder:
+    with cli.folder("pictures") as folder:
         try:
             command = emu.qemu_command(emu.image_with_args(image, args, folder), mem, icount=True,
                                        disk2=disk_of(trace, folder) if trace else None)
@@ -69,7 +69,7 @@ def look(scene, build, args, mem=32, trace=None):
             raise Problem(str(error)) from None
         socket, out = os.path.join(folder, "gdb"), os.path.join(folder, "found.json")
         command += ["-S", "-serial", "null", "-gdb", f"unix:{socket},server=on,wait=off"]
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as qemu:
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=cli.tied) as qemu:
             try:
                 wait_for(socket, qemu)
                 debug(scene, elf, socket, out)

@@ -9,13 +9,14 @@ it. A run in QEMU counts instructions for time, so the same kernel gives the sam
 Exit status: 0 all made, 1 one could not be made, 2 wrong use or something is missing.
 """
 
-import argparse
 import os
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.join(ROOT, "tools")]
+
+import cli  # noqa: E402 (the line above makes it findable)
 
 TRACE = "python"  # the longest of tests/traces: what the documentation shows
 
@@ -82,7 +83,7 @@ def make(names, build, folder, trace):
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(prog="pictures.py", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser = cli.Parser(prog="pictures.py", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="a picture; all of them if none is named")
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), help="where make has put the kernel")
     parser.add_argument("--out", default=os.path.join(ROOT, "docs", "img"), help="where the pictures go")
@@ -104,11 +105,8 @@ def main(argv):
     try:
         return 1 if make(opt.names or list(PICTURES), opt.build, opt.out, opt.trace) else 0
     except ImportError as error:
-        print(f"pictures: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"pictures: {error.filename or opt.out}: {error.strerror}", file=sys.stderr)
-    return 2
+        raise cli.RunError(str(error)) from None
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "pictures"))

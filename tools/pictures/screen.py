@@ -3,9 +3,9 @@
 import os
 import subprocess
 import sys
-import tempfile
 
 import booted  # first: it shows Python where tools/ is
+import cli
 import emulator as emu
 from style import Problem
 
@@ -15,11 +15,11 @@ SECONDS = 120
 def shot(build, out, *options):
     """A screenshot of the image with an empty command line, whatever `make run ARGS=...` has left in it."""
     tool = os.path.join(emu.ROOT, "tools", "screenshot.py")
-    with tempfile.TemporaryDirectory(prefix="granary-pictures-") as folder:
+    with cli.folder("pictures") as folder:
         try:
             image = emu.image_with_args(booted.file_of(build, "hd.img"), "", folder)
             done = subprocess.run([sys.executable, tool, "--image", image, "--out", out, *options],
-                                  capture_output=True, text=True, timeout=SECONDS, check=False)
+                                  capture_output=True, text=True, timeout=SECONDS, check=False, preexec_fn=cli.tied)
         except subprocess.TimeoutExpired:
             raise Problem(f"no screenshot within {SECONDS} s") from None
         except emu.RunError as error:

@@ -11,19 +11,18 @@ that hangs is recorded up to there). Ctrl-C ends it as well.
 Status: GDB's own; 2 if something is missing, or the recording cannot be replayed.
 """
 
-import argparse
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOOLS = os.path.dirname(HERE)
 sys.path.insert(0, TOOLS)
 
-import emulator as emu  # noqa: E402 (the line above makes it findable)
+import cli  # noqa: E402 (the line above makes it findable)
+import emulator as emu  # noqa: E402
 import machine  # noqa: E402
 import run  # noqa: E402
 
@@ -55,7 +54,8 @@ def qemu_command(folder, mem, mode):
 def start(command, folder):
     errors = open(os.path.join(folder, "errors.txt"), "ab")
     # A session of its own: Ctrl-C is for us and for GDB.
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True)
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True,
+                            preexec_fn=cli.tied)
 
 
 def complaint(folder):
@@ -110,7 +110,7 @@ def record(opt, folder):
     except subprocess.TimeoutExpired:
         raise emu.RunError("the recording failed: QEMU does not end") from None
     finally:
-        run.stop(process)
+        cli.stop(process)
         tail.poll()
         tail.end_line()
 
@@ -148,38 +148,33 @@ def replay_in_gdb(opt, folder, last):
         print(f"rewind: replayed with {count} snapshots in {time.monotonic() - begin:.1f} s", flush=True)
         session = dict(os.environ, GRANARY_REWIND_QMP=os.path.join(folder, "replay.qmp"),
                        GRANARY_REWIND_STUB=stub, GRANARY_REWIND_LAST=str(last))
-        return subprocess.call(gdb_command(opt, folder, stub), env=session)
+        return subprocess.call(gdb_command(opt, folder, stub), env=session, preexec_fn=cli.tied)
     except machine.MachineError as error:
         raise emu.RunError(f"the recording cannot be replayed: {error}: {complaint(folder)}") from None
     finally:
-        run.stop(process)
+        cli.stop(process)
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="rewind.py", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser = cli.Parser(prog="rewind.py", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--build", default="build", help="folder of hd.img and kernel.elf")
-    parser.add_argument("--mem", type=int, default=32, metavar="MIB")
+    parser.add_argument("--mem", type=cli.mebibytes, default=32, metavar="MIB")
     parser.add_argument("--args", default="", help="kernel command line; `batch` is added")
     parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="for a run that does not end")
     opt = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
-    try:
-        emu.check_mem("qemu", opt.mem)
-        for name in ("hd.img", "kernel.elf"):
-            if not os.path.exists(os.path.join(opt.build, name)):
-                raise emu.RunError(f"{os.path.join(opt.build, name)} is not there: run `make` first")
-        with tempfile.TemporaryDirectory(prefix="granary-rewind-") as folder:
-            prepare(opt, folder)
-            begin = time.monotonic()
-            last = record(opt, folder)
-            print(f"rewind: recorded {last} instructions in {time.monotonic() - begin:.1f} s", flush=True)
-            # From here on GDB handles Ctrl-C. A handler and not SIG_IGN, which GDB would inherit.
-            signal.signal(signal.SIGINT, lambda number, frame: None)
-            return replay_in_gdb(opt, folder, last)
-    except emu.RunError as error:
-        print(f"rewind: {error}", file=sys.stderr)
-        return 2
+    emu.check_mem("qemu", opt.mem)
+    for name in ("hd.img", "kernel.elf"):
+        if not os.path.exists(os.path.join(opt.build, name)):
+            raise emu.RunError(f"{os.path.join(opt.build, name)} is not there: run `make` first")
+    with cli.folder("rewind") as folder:
+        prepare(opt, folder)
+        begin = time.monotonic()
+        last = record(opt, folder)
+        print(f"rewind: recorded {last} instructions in {time.monotonic() - begin:.1f} s", flush=True)
+        # From here on GDB handles Ctrl-C. A handler and not SIG_IGN, which GDB would inherit.
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+        return replay_in_gdb(opt, folder, last)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "rewind"))

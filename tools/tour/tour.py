@@ -9,20 +9,19 @@ At each stop the tour's text is shown, with each of its claims held against the 
 by itself, to the end. Status: 0; 1 if a claim does not hold or a stop is not reached; 2 if something is missing.
 """
 
-import argparse
 import json
 import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 
-import claims  # noqa: E402
+import claims  # noqa: E402 (the lines above make it findable)
+import cli  # noqa: E402
 import emulator as emu  # noqa: E402
 import layout as layouts  # noqa: E402
 import tourfile  # noqa: E402
@@ -46,7 +45,7 @@ def with_gdb(tour, opt, folder, image, layout):
     qemu = subprocess.Popen(emu.qemu_command(image, 32) + [
         "-S", "-chardev", f"socket,id=gdb,path={stub},server=on,wait=off", "-gdb", "chardev:gdb", "-serial", "null",
         "-monitor", "none"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL if opt.auto else None,
-        start_new_session=True)
+        start_new_session=True, preexec_fn=cli.tied)
     env = dict(os.environ, TOUR=tour.name, TOUR_LAYOUT=table, TOUR_TOOLS=HERE, TOUR_AUTO="1" if opt.auto else "")
     heap_commands = os.path.join(os.path.dirname(HERE), "gdb", "granary.py")
     command = [emu.find_program("gdb"), "-q", "-nx", os.path.join(opt.build, "kernel.elf"),
@@ -61,9 +60,9 @@ def with_gdb(tour, opt, folder, image, layout):
             time.sleep(0.02)
         show_intro(tour, "" if opt.auto else "(GDB; q leaves)")
         if not opt.auto:
-            return subprocess.call(command + ["-x", os.path.join(HERE, "in_gdb.py")], env=env)
+            return subprocess.call(command + ["-x", os.path.join(HERE, "in_gdb.py")], env=env, preexec_fn=cli.tied)
         done = subprocess.run(command + ["-batch", "-x", os.path.join(HERE, "in_gdb.py")], env=env, text=True,
-                              capture_output=True, timeout=TIMEOUT * 2, check=False)
+                              capture_output=True, timeout=TIMEOUT * 2, check=False, preexec_fn=cli.tied)
         own = [line for line in done.stdout.splitlines() if not line.startswith("[Inferior ")]  # GDB's last words
         ended = bool(own) and any(line.startswith("The tour ends here:") for line in own)
         print("\n".join(own).strip("\n") + ("" if ended else "\n" + done.stderr), flush=True)
@@ -85,7 +84,7 @@ class BochsMachine:
         self.eof = pexpect.EOF
         self.process = pexpect.spawn(command[0], command[1:], cwd=emu.ROOT, timeout=TIMEOUT, encoding="utf-8",
                                      codec_errors="replace", echo=False, dimensions=(50, 200),
-                                     env=dict(os.environ, TERM="dumb"))
+                                     env=dict(os.environ, TERM="dumb"), preexec_fn=cli.tied)
         self.process.delaybeforesend = None
         self.process.expect(self.PROMPT)
         self.registers, self.kept = {}, {}
@@ -197,7 +196,8 @@ def transcripts(opt):
             path = os.path.join(opt.transcripts, f"{name}.{debugger}.txt")
             with open(path, "w", encoding="utf-8") as file:
                 status = subprocess.call([sys.executable, os.path.abspath(__file__), "--auto", "--with", debugger,
-                                          "--build", opt.build, name], stdout=file, stderr=subprocess.STDOUT)
+                                          "--build", opt.build, name], stdout=file, stderr=subprocess.STDOUT,
+                                         preexec_fn=cli.tied)
             failed += status != 0
             with open(path, encoding="utf-8") as file:
                 last = [line for line in file.read().splitlines() if line][-1]
@@ -206,7 +206,7 @@ def transcripts(opt):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="tour.py", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser = cli.Parser(prog="tour.py", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("name", nargs="?", help="a file of docs/tours, without .md")
     parser.add_argument("--with", dest="debugger", choices=("gdb", "bochs"), default="gdb")
     parser.add_argument("--auto", action="store_true", help="no questions: to the end")
@@ -220,7 +220,7 @@ def main(argv):
         if opt.list or not opt.name:
             return list_tours()
         tour = tourfile.read(opt.name)
-        with tempfile.TemporaryDirectory(prefix="granary-tour-") as folder:
+        with cli.folder("tour") as folder:
             args = f"batch demo=no scene={tour.scene}"
             image = os.path.abspath(emu.image_with_args(os.path.join(opt.build, "hd.img"), args, folder))
             layout = layouts.load(os.path.join(opt.build, "kernel.elf"))
@@ -229,12 +229,9 @@ def main(argv):
             if unknown:
                 raise tourfile.TourError(f"{tour.name}: this kernel has no function {unknown[0]}")
             return (with_gdb if opt.debugger == "gdb" else with_bochs)(tour, opt, folder, image, layout)
-    except (emu.RunError, tourfile.TourError, RuntimeError, subprocess.TimeoutExpired) as error:
-        print(f"tour: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    except (tourfile.TourError, RuntimeError) as error:
+        raise cli.RunError(str(error)) from None
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "tour"))

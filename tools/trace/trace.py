@@ -17,17 +17,19 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections import namedtuple
-
-import rawlog
-import report
-import shapes
-import traceformat as fmt
-from traceformat import TraceError
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path[:0] = [HERE, os.path.join(ROOT, "tools")]
+
+import cli  # noqa: E402 (the line above makes it findable)
+import rawlog  # noqa: E402
+import report  # noqa: E402
+import shapes  # noqa: E402
+import traceformat as fmt  # noqa: E402
+from traceformat import TraceError  # noqa: E402
+
 LIBRARIES = {4: ("recorder32", "mtrace-record32.so"), 8: ("recorder", "mtrace-record.so")}  # by bytes of a pointer
 PATIENCE = 1_000_000  # records: ten seconds and more
 OPERATIONS_MOST = 100_000_000  # of a made trace: 800 MB of memory
@@ -75,7 +77,7 @@ def build_library(build, program):
 
 def run_recorded(command, program, library, folder):
     """Runs a program with its logs in `folder`; returns its status as a shell would say it."""
-    # A link: the linker takes a blank or a colon in LD_PRELOAD for the end of a name.
+    # A link in a folder of ours: the linker takes a blank or a colon in LD_PRELOAD for the end of a name.
     link = os.path.join(folder, "mtrace-record.so")
     os.symlink(os.path.abspath(library), link)
     more = os.environ.get("LD_PRELOAD")
@@ -151,9 +153,7 @@ def record(opt):
     library = opt.library or build_library(opt.build, program)
     if not os.path.isfile(library):
         raise TraceError(f"{library}: no such library")
-    with tempfile.TemporaryDirectory(prefix="granary-record-") as logs_folder:
-        if " " in logs_folder or ":" in logs_folder:
-            raise TraceError(f"{logs_folder}: TMPDIR must have no blank and no colon, for the linker's sake")
+    with cli.folder("record") as logs_folder:
         pid, status = run_recorded(command, program, library, logs_folder)
         logs = find_logs(logs_folder)
         if opt.all:
@@ -216,13 +216,6 @@ def generate(opt):
 
 # ---- the command line -----------------------------------------------------------------------------
 
-class Parser(argparse.ArgumentParser):
-    """One line for a wrong command, as for everything else."""
-
-    def error(self, message):
-        raise TraceError(f"{message} ({self.prog} --help)")
-
-
 def number(low, high):
     def parse(text):
         try:
@@ -241,7 +234,7 @@ def add_largest(parser):
 
 
 def make_parser():
-    parser = Parser(prog="trace.py", description="records what a program allocates; makes, shows, checks traces")
+    parser = cli.Parser(prog="trace.py", description="records what a program allocates; makes, shows, checks traces")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
 
     def command(name, function, text):
@@ -283,22 +276,12 @@ def make_parser():
 def main(argv):
     try:
         opt = make_parser().parse_args(argv)
-        status = opt.run(opt)
-        sys.stdout.flush()
-        return status
+        return opt.run(opt)
     except TraceError as error:
-        say(error)
-    except BrokenPipeError:  # `dump | head`: enough was read
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise cli.RunError(str(error)) from None
     except MemoryError:
-        say("not enough memory for a trace of this size")
-    except OSError as error:
-        say(f"{error.filename or 'output'}: {error.strerror}")
-    except KeyboardInterrupt:
-        return 130
-    return 2
+        raise cli.RunError("not enough memory for a trace of this size") from None
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(main, "trace"))
