@@ -172,6 +172,14 @@ static bool read_guard(struct options *out, const char *value) {
     return true;
 }
 
+// A flag, or one that prints each call as it returns.
+static bool read_log(struct options *out, const char *value) {
+    if (value && strcmp(value, "print") != 0) return false;
+    out->log = true;
+    out->log_print = value != NULL;
+    return true;
+}
+
 static bool read_magic_break(struct options *out, const char *value) {
     if (value) return false;
     out->magic_break = true;
@@ -208,6 +216,7 @@ static const struct option {
     {"bugs", read_bugs, true, "bugs=N|all[,fixed]"},
     {"scene", read_scene, true, "scene=NAME"},
     {"guard", read_guard, false, "guard"},
+    {"log", read_log, false, "log[=print]"},
     {"magic_break", read_magic_break, false, "magic_break"},
     {"selftest", read_selftest, true, "selftest=panic|hang|lie|silent|stack|fault"},
 };

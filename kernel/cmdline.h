@@ -43,6 +43,8 @@ struct options {
     bool bugs_fixed; // its twin without the fault
     const char *scene; // a scene of kernel/museum/tour_scenes.c, for the guided tours; NULL: none
     bool guard;        // checked build: frames of its own for each block, nothing mapped behind
+    bool log;          // write the heap's calls down from the start (kernel/measure/heaplog.h)
+    bool log_print;    // and print each
     bool magic_break;  // stop in Bochs's debugger at the places that x86.h's magic_break() marks
     enum selftest selftest;
     uint32_t problem_count; // lines in `problem`

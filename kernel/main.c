@@ -22,6 +22,7 @@
 #include "kernel/memory_plan.h"
 #include "kernel/port_kernel.h"
 #include "kernel/power.h"
+#include "kernel/measure/heaplog.h"
 #include "kernel/measure/replay.h"
 #include "kernel/inspect/report.h"
 #include "kernel/museum/tour_scenes.h"
@@ -174,6 +175,7 @@ static void start_up(void) {
     thread_init();                      // needs sys_malloc; this code becomes thread "main"
     timer_init(options.hz ? options.hz : TIMER_HZ_DEFAULT, thread_tick);
     console_input_init();
+    if (options.log) calltrace_start(options.log_print);
     irq_enable(); // last: every handler's data exists now
     kprintf("boot: %llu instructions or cycles from the MBR to main, %llu to mem_init done\n",
             (unsigned long long)(tsc_main - boot->tsc_mbr),

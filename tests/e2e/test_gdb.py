@@ -176,6 +176,17 @@ def test_trace_says_what_the_kernel_has(demo):
         assert 1 <= len(said) <= 4
 
 
+def test_the_log_can_be_kept_from_the_boot_on(session):
+    """ARGS=log: `heap trace` answers in a `make debug` that nothing was typed into."""
+    one = session("batch log")
+    one.stop_at("workers_end")
+    said = one.do("heap trace 40")
+    assert len(said) >= 30  # a call that is under way is missing
+    for name in ("malloc", "free"):
+        place = r"by block_(take|give)\+0x[0-9a-f]+, thread \d+"
+        assert any(re.fullmatch(rf"trace: \d+: {name}\(.*\).* {place}", line) for line in said), said
+
+
 def test_printers_say_it_in_a_sentence_and_keep_the_fields(demo):
     said = " ".join(demo.do("print *(struct arena *)k_block_descs[1].free_list.head.next"))
     assert re.search(r"= arena of 32-byte blocks at 0x[0-9a-f]{8}, \d+ of 128 live = \{.*cnt = \d+.*carved = \d+", said)

@@ -185,6 +185,15 @@ TEST(flags_take_no_value) {
     assert_int_equal(options.problem_count, 2);
 }
 
+TEST(the_heaps_log_is_kept_or_printed) {
+    parse("log");
+    assert_true(options.log && !options.log_print);
+    parse("log=print");
+    assert_true(options.log && options.log_print);
+    expect_problem("log=yes", "bad value 'yes' for 'log' (log[=print])");
+    assert_false(options.log);
+}
+
 // The longest message there is, whole: its last character is the list's.
 TEST(the_list_of_the_known_fits) {
     parse("12345678901234567890123456789012345");
@@ -198,7 +207,7 @@ TEST(an_unknown_option_is_named_with_the_known) {
     static const char known[] = "(known: batch, demo=yes|no, test[=NAME,NAME*], heap=report|panic, "
                                 "classes=seed|fine|16,32,48,..., replay[=NAME], progress, bench, "
                                 "soak=OPS[,THREADS[,SEED]], hz=19..10000, bugs=N|all[,fixed], "
-                                "scene=NAME, guard, magic_break, "
+                                "scene=NAME, guard, log[=print], magic_break, "
                                 "selftest=panic|hang|lie|silent|stack|fault)";
     char expected[CMDLINE_PROBLEM_BYTES];
     snprintf(expected, sizeof expected, "unknown option 'tset' %s", known);
@@ -368,6 +377,7 @@ int main(void) {
         cmocka_unit_test(bugs_are_a_number_or_all),
         cmocka_unit_test(bugs_refuse_other_values),
         cmocka_unit_test(flags_take_no_value),
+        cmocka_unit_test(the_heaps_log_is_kept_or_printed),
         cmocka_unit_test(the_list_of_the_known_fits),
         cmocka_unit_test(an_unknown_option_is_named_with_the_known),
         cmocka_unit_test(names_are_compared_whole),
