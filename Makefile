@@ -6,6 +6,13 @@
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 
+# What a user's environment tells other people's compilers, assemblers, shells and interpreters is not meant for ours:
+# headers of the host in a kernel, an assembler's options, a Python that stays after its program's end.
+export LC_ALL := C.UTF-8
+unexport CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH LIBRARY_PATH COMPILER_PATH GCC_EXEC_PREFIX DEPENDENCIES_OUTPUT \
+         SUNPRO_DEPENDENCIES LDEMULATION GNUTARGET LD_RUN_PATH NASMENV CDPATH BASH_ENV ENV POSIXLY_CORRECT GREP_OPTIONS \
+         LANGUAGE $(filter-out PYTHON,$(filter PYTHON%,$(.VARIABLES)))
+
 include tools/mk/toolchain.mk
 include tools/mk/kernel.mk
 include tools/mk/run.mk

@@ -16,7 +16,7 @@
 set -eu
 
 packages='
-    make git gcc g++ libc6-dev gcc-i686-linux-gnu binutils-i686-linux-gnu lib32gcc-12-dev nasm
+    make git gcc g++ libc6-dev libc6-dev-i386-cross gcc-i686-linux-gnu binutils-i686-linux-gnu lib32gcc-12-dev nasm
     qemu-system-x86 qemu-utils seabios bochs bochs-x bochsbios vgabios gdb
     python3 python3-pytest python3-pytest-xdist python3-pexpect
     sqlite3 perl

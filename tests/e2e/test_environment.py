@@ -78,6 +78,22 @@ def test_a_tool_finds_its_own_parts(script):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+FOREIGN = {"CPATH": "/usr/include", "C_INCLUDE_PATH": "/usr/include", "LIBRARY_PATH": "/nowhere", "CDPATH": "/tmp",
+           "LDEMULATION": "elf_x86_64", "NASMENV": "-f win32", "LC_ALL": "tr_TR.UTF-8", "LANG": "de_DE.UTF-8",
+           "PYTHONINSPECT": "1", "PYTHONHOME": "/nowhere", "PYTHONSAFEPATH": "1", "PYTHONWARNINGS": "error"}
+
+
+def test_make_keeps_the_user_s_environment_out(tmp_path):
+    """Compiler, assembler and interpreter work as ever, and none of the recipes sees the settings."""
+    (tmp_path / "show.mk").write_text("show: $(BUILD)/obj/lib/string.o $(BUILD)/boot/loader.bin\n"
+                                      "\t@$(PYTHON) -c 'import os; print(*os.environ)'; echo $$LC_ALL\n")
+    words = ["make", "-s", "-f", "Makefile", "-f", str(tmp_path / "show.mk"), f"BUILD={tmp_path}/build", "show"]
+    done = subprocess.run(words, cwd=ROOT, env=dict(os.environ, **FOREIGN), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done
+    names, locale = done.stdout.splitlines()[-2:]
+    assert set(names.split()) & set(FOREIGN) == {"LC_ALL", "LANG"} and locale == "C.UTF-8"
+
+
 def test_a_clone_has_the_line_ends_that_its_tools_need(tmp_path):
     """Git for Windows, and whoever copies its settings, turns every line's end into CR LF where it may."""
     clone = tmp_path / "clone"
@@ -116,8 +132,9 @@ def test_a_memory_size_that_is_none_is_one_sentence(tool):
 
 @pytest.mark.parametrize("words", [[], ["-x"], ["kernel"]])
 def test_wrong_use_is_one_sentence(words):
-    done = subprocess.run([PYTHON, os.path.join(TOOLS, "testall.py"), *words], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, "test: usage: testall.py kernel IMAGE CHECKED-IMAGE | testall.py all\n")
+    done = subprocess.run([PYTHON, "tools/testall.py", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    usage = "test: usage: testall.py kernel IMAGE CHECKED-IMAGE | testall.py all\n"
+    assert (done.returncode, done.stderr) == (2, usage)
 
 
 # ---- the end ---------------------------------------------------------------------------------------------------------

@@ -55,6 +55,10 @@ $(RACE_PROGRAMS): $(RACE_DEPENDS) | $(BUILD)/gen/boot_const.h
 host-test: $(RACE_PROGRAMS)
 
 #: make libgranary     build/host/libgranary.so: the kernel's heap as malloc of a program (LD_PRELOAD)
-.PHONY: libgranary
+#: make libgranary32   build/32/host/libgranary.so: the same for programs of 32 bits
+.PHONY: libgranary libgranary32
 libgranary: $(BUILD)/host/libgranary.so $(BUILD)/host/libgranary-checked.so
+libgranary32:
+	$(libc32)
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/32 HOST_CC='$(HOST_CC32)' libgranary
 e2e-test: libgranary
