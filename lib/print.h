@@ -1,15 +1,10 @@
-// print.h - formatted text, to a buffer or to the console.
+// print.h - formatted text, to a buffer (lib/format.h) or to the console.
 //
 // kprintf() knows no device: whoever can show text registers a sink with print_sink_set(),
 // so that every part of the kernel can print without including a driver.
-//
-// Conversions: %d %i %u %x %X %o %c %s %p %%, with flags '-', '0', '#', a width (also '*'), a
-// precision for %s (also '*'), and the lengths h, hh, l, ll, z. %p prints 0x and eight digits
-// (sixteen on a 64-bit host). Anything else is printed as it stands.
 #pragma once
 
-#include <stdarg.h>
-#include <stddef.h>
+#include "lib/format.h"
 
 // Takes `bytes` characters, not NUL-terminated. Must work with interrupts off, and must neither
 // wait for another thread nor allocate: a panic prints through it, whatever state the kernel is in.
@@ -18,12 +13,6 @@ typedef void print_sink(const char *text, size_t bytes);
 // One sink at a time; the tests put their own before the console (tests/kernel/ktest.c). All text
 // is dropped until the first call. Any context.
 void print_sink_set(print_sink *sink);
-
-// As ISO C's snprintf: returns the length the whole text would have, writes at most room
-// bytes with the NUL. Room 0 writes nothing, so `to` may be NULL then. Pure: no lock, no device,
-// any context.
-int ksnprintf(char *to, size_t room, const char *format, ...) __attribute__((format(printf, 3, 4)));
-int kvsnprintf(char *to, size_t room, const char *format, va_list args);
 
 // Prints to the sink, line by line as one piece: any context, interrupts too. Text of one call is
 // never split by another thread's. At most 512 characters a call, then cut with "...".

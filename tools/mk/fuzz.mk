@@ -15,7 +15,7 @@ FUZZ_NAMES := cmdline heap memmap shell trace
 FUZZ_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -I. -I$(BUILD)/gen
 FUZZ_SANITIZE := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
-FUZZ_SRC_cmdline  := kernel/cmdline.c kernel/size_tables.c lib/print.c lib/string.c tests/fuzz/fuzz_cmdline.c
+FUZZ_SRC_cmdline  := kernel/cmdline.c kernel/size_tables.c lib/format.c lib/string.c tests/fuzz/fuzz_cmdline.c
 FUZZ_FLAGS_cmdline := $(HOST_FLAGS_test_string)
 FUZZ_LEN_cmdline  := 600
 FUZZ_SRC_heap     := kernel/memory.c kernel/inspect/heapcheck.c kernel/inspect/heapwalk.c kernel/inspect/who.c tests/fuzz/fuzz_heap.c
@@ -29,7 +29,7 @@ FUZZ_LEN_memmap   := 1280
 FUZZ_SRC_shell    := kernel/prompt/lineedit.c kernel/prompt/words.c lib/string.c tests/fuzz/fuzz_shell.c
 FUZZ_FLAGS_shell  := $(HOST_FLAGS_test_string)
 FUZZ_LEN_shell    := 512
-FUZZ_SRC_trace    := kernel/measure/trace_format.c lib/print.c lib/string.c tests/fuzz/fuzz_trace.c
+FUZZ_SRC_trace    := kernel/measure/trace_format.c lib/format.c lib/string.c tests/fuzz/fuzz_trace.c
 FUZZ_FLAGS_trace  := $(HOST_FLAGS_test_string)
 FUZZ_LEN_trace    := 4096
 
