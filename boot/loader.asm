@@ -1,12 +1,12 @@
 ; loader.asm - from the BIOS's real mode to the kernel's first instruction.
 ;
 ; Who calls: mbr.asm, which has read all of this file to LOADER_ADDR and compared its checksum.
-; On entry: real mode, CS = DS = ES = SS = 0, SP = MBR_ADDR, DL (and boot_info.boot_drive) = the
-; drive, interrupts on, direction flag clear, boot_info.tsc_mbr filled in.
+; On entry: real mode, CS = DS = ES = SS = 0, SP = MBR_ADDR, DL = the drive, interrupts on, direction
+; flag clear.
 ;
 ; What it does, in this order, because the BIOS can be asked in real mode only:
 ;
-;   real mode        header -> command line -> kernel file -> memory map -> A20 -> interrupts off
+;   real mode        processor -> header -> command line -> kernel file -> memory map -> A20 -> interrupts off
 ;   protected mode   kernel's checksum -> its ELF headers -> copy -> memory total -> page tables -> jump
 ;
 ; All of the kernel's file is checked before one byte of it is put in place. The file waits below
@@ -31,6 +31,8 @@ READ_TRIES          equ 4               ; as in mbr.asm
 CHUNK_SECTORS       equ 64              ; 32 KiB: BIOSes promise 127, and 64 divides 64 KiB
 LOW_KIB_NEEDED      equ 584             ; BOOT_PAGE_TABLE + 4 KiB = 0x92000 bytes
 E820_CALLS_MAX      equ 1024            ; a BIOS that never says "last entry" is left after that many
+EFLAGS_ID           equ 1 << 21         ; can be changed where CPUID is known
+CPUID_TSC           equ 1 << 4          ; leaf 1, EDX: rdtsc
 SMAP                equ 0x534d4150      ; "SMAP", E820h's password and signature
 E820_USABLE         equ 1               ; entry type: memory for everybody
 E820_ENABLED        equ 1               ; bit 0 of the attributes: the entry counts
@@ -92,6 +94,11 @@ header:
 
 start:
         cld                             ; a loader started by another MBR would need it
+        mov [BOOT_INFO + INFO_DRIVE_OFF], dl ; one byte; fill_boot_info makes it a dword
+        call check_processor            ; before the first rdtsc
+        rdtsc                           ; EDX:EAX = cycles since power-on
+        mov [BOOT_INFO + INFO_TSC_START_OFF], eax ; for the kernel's boot report
+        mov [BOOT_INFO + INFO_TSC_START_OFF + 4], edx ; the upper half
         mov si, text_header             ; what `fail` will say, here and below: set before the checks it belongs to
         cmp dword [HEADER + HEADER_JUMP], 0x90000000 | ((start - header - 3) << 8) | 0xe9
         jne fail                        ; our own first four bytes, which no checksum covers
@@ -138,6 +145,30 @@ start:
         or al, CR0_PE                   ; protected mode, but CS still has its real-mode meaning
         mov cr0, eax                    ; on: the next jump makes it complete
         jmp CODE_SEG:protected          ; the far jump loads CS and drops what was fetched ahead
+
+; check_processor - fails unless the processor has a time-stamp counter: a Pentium or later, or a 486's
+; late clone. A 386 and most 486s do not know CPUID, by which one asks; but on these, bit 21 of EFLAGS,
+; which says that CPUID is known, cannot be changed. Changes EAX, EBX, ECX, EDX.
+check_processor:
+        mov si, text_processor          ; for both checks
+        pushfd                          ; EFLAGS as they are
+        pushfd                          ; and once more, to look at
+        pop eax                         ; EAX = EFLAGS
+        mov ecx, eax                    ; to compare with
+        xor eax, EFLAGS_ID              ; the other value
+        push eax                        ; the way into EFLAGS
+        popfd                           ; changed, if it can be
+        pushfd                          ; what became of it
+        pop eax                         ; EAX = EFLAGS once more
+        popfd                           ; as they were
+        xor eax, ecx                    ; bits that have changed
+        test eax, EFLAGS_ID             ; this one?
+        jz fail                         ; no: a processor without CPUID
+        mov eax, 1                      ; leaf 1: what the processor can do; all that have CPUID have it
+        cpuid                           ; bits in EDX
+        test dl, CPUID_TSC              ; rdtsc?
+        jz fail                         ; a 486 of the last years
+        ret
 
 ; read_disk - reads ECX sectors from block EAX on to physical EDI (below 1 MiB).
 ; Fails with the text that read_text points to. Changes all registers.
@@ -413,6 +444,7 @@ kbc_ready:
 
 %include "fail.inc"
 
+text_processor:     db "this processor has no time-stamp counter: a Pentium or later is needed", 0
 text_header:        db "image header damaged", 0
 text_kernel_size:   db "kernel size in the image header is wrong", 0
 text_low_memory:    db "less than 584 KiB of memory below 640 KiB", 0
@@ -686,11 +718,11 @@ total_memory:
         mov dword [TOTAL_MEM_ADDR], 0xfffff000 ; the largest multiple of a frame
         ret
 
-; fill_boot_info - the fields that nobody has written yet. tsc_loader follows at the jump.
+; fill_boot_info - the fields that are not written yet. tsc_loader follows at the jump.
 fill_boot_info:
         mov dword [BOOT_INFO + INFO_MAGIC_OFF], BOOT_INFO_MAGIC ; says that a loader was here, and which
         mov dword [BOOT_INFO + INFO_BYTES_OFF], INFO_SIZE ; the kernel compares it with its own struct
-        and dword [BOOT_INFO + INFO_DRIVE_OFF], 0xff ; the MBR wrote one byte
+        and dword [BOOT_INFO + INFO_DRIVE_OFF], 0xff ; one byte was written at the start
         mov eax, [HEADER + HEADER_KERNEL_BYTES] ; already checked against the header's bounds
         mov [BOOT_INFO + INFO_KERNEL_LEN_OFF], eax ; for the kernel's boot report
         mov eax, [HEADER + HEADER_KERNEL_CRC] ; the same as counted: check_file

@@ -5,36 +5,56 @@
 ; registers, stack, direction flag and interrupt flag can have any value.
 ;
 ; What it does:
-;   1. makes its surroundings known: CS = DS = ES = SS = 0, a stack, the drive remembered;
-;   2. asks whether the BIOS can read by block number (int 13h extensions);
-;   3. reads the first sector of the loader, which starts with the image's header;
-;   4. reads as many sectors as the header says, compares the loader's CRC-32, jumps behind the header.
+;   1. jumps over the place of a FAT volume's parameters (below);
+;   2. makes its surroundings known: CS = DS = ES = SS = 0, a stack, the drive remembered;
+;   3. asks whether the BIOS can read by block number (int 13h extensions);
+;   4. reads the first sector of the loader, which starts with the image's header;
+;   5. reads as many sectors as the header says, compares the loader's CRC-32, jumps past the header.
 ;
 ; Where the loader is, how long it is and what its checksum must be comes from boot.inc and the
-; header. No length stands in this file, so a loader that grows cannot be cut off silently.
+; header. No length is given in this file, so a loader that grows cannot be cut off silently.
+;
+; Why a gap of 87 bytes. A FAT volume keeps its parameters (the BPB) at 0x03 to 0x59 of its first
+; sector. Some firmware takes every stick for such a volume and writes the drive's number, the
+; partition's start or a geometry there before it jumps. No code is in that place. Two messages are,
+; where FAT has a volume's name and type: these no firmware writes, and one that did would spoil a letter.
+;
+; Why a partition table. Some firmware does not boot a disk without an active partition.
+; tools/mkimage.py enters one, which is the rest of the image; no code of ours reads it.
 ;
 ; Why the check of the loader is made here and not by the loader: damaged code cannot be trusted to
 ; find its own damage. This sector itself is guarded only by the BIOS, which looks at its last two bytes.
 ;
-; Handed over at LOADER_ADDR + HEADER_BYTES: DL = drive, CS = DS = ES = SS = 0, SP = MBR_ADDR,
-; interrupts on, direction flag clear, time-stamp counter in boot_info.tsc_mbr.
+; Handed over at LOADER_ADDR + HEADER_BYTES: DL = drive, also in boot_info.boot_drive;
+; CS = DS = ES = SS = 0, SP = MBR_ADDR, interrupts on, direction flag clear.
 ;
-; Shortcomings: no CHS fallback, so no floppy disks; BIOSes older than about 1996 are refused.
-; The counter is read behind the first dozen instructions, not before them: a processor without
-; one (486 and older) would hang with no message.
+; Shortcomings: no CHS fallback, so no floppy disks; BIOSes older than about 1996 are refused. Needs a
+; 386: an older processor hangs with no message. What else the processor must have, the loader asks.
 ;
-; Sources: Intel SDM volume 3, chapter 20 (real-address mode); T13 EDD-3 (int 13h, functions 41h, 42h).
+; Sources: Intel SDM volume 3, chapter 20 (real-address mode); T13 EDD-3 (int 13h, functions 41h, 42h);
+; Microsoft's FAT specification 1.03 (the place of the BPB).
 
 %include "boot.inc"
 
-INVALID_OPCODE      equ 6               ; exception 6: the processor does not know an instruction
 READ_TRIES          equ 4               ; a disk that spins up or was changed fails once or twice
-CODE_BYTES_MAX      equ 446             ; behind these stands the partition table
-DRIVE               equ BOOT_INFO + INFO_DRIVE_OFF ; one byte; the loader makes it a dword
+FAT16_NAME          equ 0x2b            ; name and type of a FAT12 or FAT16 volume: 19 bytes of text
+FAT32_NAME          equ 0x47            ; those of a FAT32 volume, 19 bytes as well
+BPB_END             equ 0x5a            ; first byte after a FAT32 volume's parameters
+CODE_BYTES_MAX      equ 440             ; six bytes follow where Windows signs a disk, then the partition table
+FIRST_HARD_DISK     equ 0x80            ; as the BIOS counts drives
+PACKET_BYTES        equ 16              ; a disk address packet
 CRC32_POLYNOMIAL    equ 0xedb88320      ; IEEE 802.3, lowest bit first
 
         bits 16                         ; real mode
         org MBR_ADDR                    ; addresses below count from segment 0
+
+        jmp short start                 ; the only bytes before the gap
+        nop                             ; a FAT volume's jump has three bytes; some firmware looks
+        times FAT16_NAME - ($ - $$) db 0
+text_read:      db "loader unreadable", 0
+        times FAT32_NAME - ($ - $$) db 0
+text_length:    db "loader size wrong", 0
+        times BPB_END - ($ - $$) db 0
 
 start:
         cli                             ; no interrupt between SS and SP
@@ -46,26 +66,27 @@ start:
         jmp 0:.flat                     ; and CS, which only a far jump can set
 .flat:
         cld                             ; string instructions count upwards
-        mov [DRIVE], dl                 ; before rdtsc, which changes EDX
-        mov word [INVALID_OPCODE * 4], no_tsc ; where a processor without rdtsc goes:
-        mov [INVALID_OPCODE * 4 + 2], ax      ; vector = offset, segment (AX is still 0)
-        rdtsc                           ; EDX:EAX = cycles since power-on
-        mov [BOOT_INFO + INFO_TSC_MBR_OFF], eax ; for the kernel's boot report, by way of boot_info
-        mov [BOOT_INFO + INFO_TSC_MBR_OFF + 4], edx ; the upper half
         sti                             ; the BIOS's disk code waits for interrupts
-
+.drive:
+        push dx                         ; DL: the BIOS's number of the disk we came from
         mov ah, 0x41                    ; are there int 13h extensions?
         mov bx, 0x55aa                  ; the question's signature
-        mov dl, [DRIVE]                 ; rdtsc has destroyed DL
         int 0x13                        ; answer in BX, CX and the carry flag
-        mov si, text_no_lba             ; what `fail` will say, here and below: set before the checks it belongs to
-        jc fail                         ; the BIOS does not know the function
+        pop dx                          ; DH came back changed; leaves the flags alone
+        jc .other                       ; the BIOS does not know the function, or not for this drive
         cmp bx, 0xaa55                  ; the answer's signature: the bytes swapped
-        jne fail                        ; something else answered
+        jne .other                      ; something else answered
         test cl, 1                      ; bit 0: functions 42h to 44h, extended read among them
-        jz fail                         ; it knows the question, but not these functions
+        jnz .header                     ; if not, it knows the question, but not these functions
+.other:                                 ; some firmware gives DL = 0, a floppy disk's number, to a hard disk
+        mov si, text_no_lba             ; what `fail` will say, here and below: set before the checks it belongs to
+        cmp dl, FIRST_HARD_DISK         ; was it that one already?
+        je fail                         ; yes: no disk to be read
+        mov dl, FIRST_HARD_DISK         ; the likeliest place; the header will show if it is ours
+        jmp .drive                      ; ask once more
 
-        mov bp, 1                       ; the header's sector alone: how many follow stands in it
+.header:
+        mov bp, 1                       ; the header's sector alone: how many follow is in it
         call read_loader                ; does not come back from an error
         mov si, text_magic              ; for the next check
         cmp dword [LOADER_ADDR + HEADER_MAGIC_OFF], HEADER_MAGIC
@@ -76,7 +97,7 @@ start:
         cmp eax, LOADER_MAX_SECTORS - 1
         ja fail                         ; 0, or more than the place from LOADER_ADDR on
         inc ax                          ; back to the length: 1 to LOADER_MAX_SECTORS
-        mov bp, ax                      ; the number for read_loader, and for the checksum below
+        xchg bp, ax                     ; the number for read_loader, and for the checksum below
         call read_loader                ; all of it, the first sector once more
 
         ; CRC-32 of what lies behind the header, bit by bit: slow, short, and at most 16 KiB.
@@ -102,21 +123,27 @@ start:
         cmp eax, [LOADER_ADDR + HEADER_LOADER_CRC] ; what mkimage.py has counted
         jne fail                        ; not the loader that was put there
 
-        mov dl, [DRIVE]                 ; what the BIOS told us, for the loader
-        jmp LOADER_ADDR + HEADER_BYTES  ; CS is 0 already
+        jmp LOADER_ADDR + HEADER_BYTES  ; CS is 0 already, DL still the drive
 
-; read_loader - reads BP sectors from HEADER_LBA to LOADER_ADDR. Fails with a message.
+; read_loader - reads BP sectors from HEADER_LBA to LOADER_ADDR. Fails with a message. Keeps BP and DX.
 ; At most 32 sectors from a multiple of 32 KiB on: no transfer crosses a 64 KiB boundary.
 read_loader:
         mov di, READ_TRIES              ; tries left
 .try:
-        mov [packet.count], bp          ; each time anew: the BIOS writes back what it has read
+        push dx                         ; the drive
+        push dword 0                    ; a disk address packet (EDD-3), its end first: block, upper half
+        push dword HEADER_LBA           ; block, lower half
+        push es                         ; to where: segment 0,
+        push word LOADER_ADDR           ; offset
+        push bp                         ; sectors; the BIOS writes back what it has read
+        push byte PACKET_BYTES          ; the packet's length
+        mov si, sp                      ; DS:SI is the packet
         mov ah, 0x42                    ; extended read
-        mov dl, [DRIVE]                 ; the BIOS's number of the disk
-        mov si, packet                  ; DS:SI: what, where, how much
         int 0x13                        ; result in the carry flag
+        lea sp, [si + PACKET_BYTES]     ; the packet is done with; leaves the flags alone
+        pop dx                          ; the drive again
         jnc .done                       ; carry clear: all sectors are there
-        xor ah, ah                      ; reset the drive before the next try (DL still names it)
+        xor ah, ah                      ; reset the drive before the next try
         int 0x13                        ; whether it worked shows at the next read
         dec di                          ; one try fewer
         jnz .try                        ; until none is left
@@ -125,27 +152,14 @@ read_loader:
 .done:
         ret                             ; the sectors are there
 
-no_tsc:                                 ; exception 6 comes here; its stack frame does not matter
-        mov si, text_cpu
-        jmp fail
-
 %include "fail.inc"
 
 text_no_lba:    db "BIOS without LBA", 0
-text_read:      db "loader unreadable", 0
 text_magic:     db "no image header", 0
-text_length:    db "loader size wrong", 0
 text_checksum:  db "loader checksum wrong", 0
-text_cpu:       db "CPU without rdtsc", 0
-
-packet:                                 ; disk address packet (EDD-3)
-        db 16, 0                        ; its length; reserved
-.count: dw 0                            ; sectors to read
-        dw LOADER_ADDR, 0               ; to where: offset, segment
-        dd HEADER_LBA, 0                ; from where: 64 bits
 
 %if $ - $$ > CODE_BYTES_MAX
 %error "the MBR's code runs into the partition table"
 %endif
-        times 510 - ($ - $$) db 0       ; an empty partition table
+        times 510 - ($ - $$) db 0       ; the partition table, filled in by tools/mkimage.py
         db 0x55, 0xaa                   ; without these two no BIOS starts the disk

@@ -36,7 +36,7 @@ struct boot_info {
     uint32_t map_dropped;  // entries the firmware offered beyond MAP_MAX
     uint32_t kernel_bytes; // length of the kernel's ELF file
     uint32_t kernel_crc;   // its checksum, verified before the jump
-    uint64_t tsc_mbr;      // rdtsc a dozen instructions into the MBR
+    uint64_t tsc_start;    // rdtsc as soon as the loader knows that there is one
     uint64_t tsc_loader;   // rdtsc at the jump to the kernel's entry
 };
 _Static_assert(sizeof(struct boot_info) == 48, "loader.asm stores these at fixed offsets");

@@ -177,9 +177,9 @@ static void start_up(void) {
     console_input_init();
     if (options.log) calltrace_start(options.log_print);
     irq_enable(); // last: every handler's data exists now
-    kprintf("boot: %llu instructions or cycles from the MBR to main, %llu to mem_init done\n",
-            (unsigned long long)(tsc_main - boot->tsc_mbr),
-            (unsigned long long)(tsc_memory - boot->tsc_mbr));
+    kprintf("boot: %llu instructions or cycles from the loader to main, %llu to mem_init done\n",
+            (unsigned long long)(tsc_main - boot->tsc_start),
+            (unsigned long long)(tsc_memory - boot->tsc_start));
 }
 
 noreturn void kmain(void) {

@@ -10,7 +10,7 @@ A case has a name, and its name and the seed say all of it:
   sector:LBA:WAY   one sector of the image: zeros, flip (one bit), random, swap (with the next one)
   header:FIELD:N   a field of the image header: N-th of some values at the edges, then random ones
   map:N            E820h gives a random map, which claims no memory that is not there
-  entry:N          the MBR is entered with random registers, flags and segments
+  entry:N          the MBR is entered with random registers, flags and segments, the BIOS parameter block written to
   cmdline:N        a random command line: bytes 1 to 255, quotes, options with wrong values
 
 What may come of it: the demonstration up to its last line, or a message that names the fault. What may not: a
@@ -39,6 +39,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli  # noqa: E402 (the line above makes it findable)
 import emulator  # noqa: E402
 import mkimage  # noqa: E402
+from firmware import Firmware, assemble, with_firmware  # noqa: E402
 
 SECTOR = 512
 TIMEOUT = 40  # seconds; a run takes one, with two at a time and other work beside it perhaps five
@@ -136,28 +137,26 @@ def random_map(rng):
     return entries
 
 
-HOOK = {"bytes_20": 1, "end_by_carry": 2, "endless": 4, "start_at_7c0": 8, "firmware_map": 16}
 EFLAGS_FREE = 0xcd5  # carry, parity, adjust, zero, sign, direction, overflow
 
 
-def hooked(image, hook, entries, flags, rng=None):
-    """The image with bootfuzz.asm in sector 0; MBR and table behind its end."""
-    registers = [rng.getrandbits(32) for _ in range(8)] if rng else [0] * 8
-    eflags = 2 | (rng.getrandbits(12) & EFLAGS_FREE if rng else 0)
-    segments = [rng.getrandbits(16) for _ in range(2)] if rng else [0, 0]
-    table = struct.pack("<2I8II2H", len(entries), flags, *registers, eflags, *segments).ljust(64, b"\0")
-    table += b"".join(struct.pack("<QQII", *entry) for entry in entries)
-    data = image.with_cmdline(b"batch")
-    return hook + data[SECTOR:] + data[:SECTOR] + table.ljust(8 * SECTOR, b"\0")
+def altered_map(image, stub, rng):
+    odd = Firmware(entries=random_map(rng), flags=rng.choice(((), (), ("BYTES_20",), ("END_BY_CARRY",), ("ENDLESS",))))
+    return with_firmware(image.with_cmdline(b"batch"), odd, stub)
 
 
-def altered_map(image, hook, rng):
-    entries = random_map(rng)
-    return hooked(image, hook, entries, rng.choice((0, 0, HOOK["bytes_20"], HOOK["end_by_carry"], HOOK["endless"])))
+def random_pokes(rng):
+    """What firmware that takes the disk for a FAT volume writes into the sector: a geometry, a block number, a drive's
+    number, each where some kind of FAT has it."""
+    places = {0x18: 2, 0x1a: 2, 0x1c: 4, 0x24: 1, 0x40: 1}
+    return {at: rng.randbytes(size) for at, size in places.items() if rng.random() < 0.5}
 
 
-def altered_entry(image, hook, rng):
-    return hooked(image, hook, (), HOOK["firmware_map"] | rng.choice((0, HOOK["start_at_7c0"])), rng)
+def altered_entry(image, stub, rng):
+    odd = Firmware(registers=[rng.getrandbits(32) for _ in range(8)], eflags=2 | rng.getrandbits(12) & EFLAGS_FREE,
+                   segments=(rng.getrandbits(16), rng.getrandbits(16)), flags=rng.choice(((), ("START_AT_7C0",))),
+                   drive=rng.choice((None, None, 0)), pokes=random_pokes(rng))
+    return with_firmware(image.with_cmdline(b"batch"), odd, stub)
 
 
 # Words that are wrong, each with what the kernel's line about it holds.
@@ -204,7 +203,7 @@ def case_rng(seed, name):
     return random.Random(f"{seed}:{name}")
 
 
-def build(image, hook, seed, name):
+def build(image, stub, seed, name):
     """The altered image of a case."""
     rng = case_rng(seed, name)
     family, *rest = name.split(":")
@@ -213,8 +212,8 @@ def build(image, hook, seed, name):
     if family == "header":
         return altered_header(image, rng, rest[0], int(rest[1]))
     if family == "map":
-        return altered_map(image, hook, rng)
-    return altered_entry(image, hook, rng) if family == "entry" else altered_cmdline(image, rng)
+        return altered_map(image, stub, rng)
+    return altered_entry(image, stub, rng) if family == "entry" else altered_cmdline(image, rng)
 
 
 def all_cases(image):
@@ -340,28 +339,20 @@ def is_unguarded(name):
 class Runner:
     """Runs cases with one image, in a folder of its own."""
 
-    def __init__(self, image, hook, seed, folder):
-        self.image, self.hook, self.seed, self.folder = image, hook, seed, folder
+    def __init__(self, image, stub, seed, folder):
+        self.image, self.stub, self.seed, self.folder = image, stub, seed, folder
 
     def run(self, name):
         """Returns (name, verdict, the console's lines, seconds)."""
         start = time.monotonic()
         path = os.path.join(self.folder, name.replace(":", "-") + ".img")
         try:
-            lines, *ending = boot(path, build(self.image, self.hook, self.seed, name), path + ".log")
+            lines, *ending = boot(path, build(self.image, self.stub, self.seed, name), path + ".log")
         finally:
             if os.path.exists(path):
                 os.remove(path)
         verdict = judge_cmdline(name, self.seed, lines, judge(lines, *ending))
         return name, verdict, lines, time.monotonic() - start
-
-
-def assemble_hook(sectors, folder):
-    path = os.path.join(folder, "hook.bin")
-    subprocess.run([emulator.find_program("nasm"), "-f", "bin", f"-I{emulator.ROOT}/boot/", f"-DMBR_LBA={sectors}",
-                    os.path.join(emulator.ROOT, "tools", "bootfuzz.asm"), "-o", path], check=True)
-    with open(path, "rb") as file:
-        return file.read()
 
 
 # ---- all of it --------------------------------------------------------------------------------------------------
@@ -427,7 +418,7 @@ def main(argv):
     mkimage.C.update(mkimage.read_constants())
     image = Image(options.image)
     with cli.folder("bootfuzz") as folder:
-        runner = Runner(image, assemble_hook(image.sectors, folder), options.seed, folder)
+        runner = Runner(image, assemble(image.sectors), options.seed, folder)
         names = all_cases(image)
         every = [name for family in FAMILIES for name in names[family]]
         if options.case:

@@ -9,6 +9,9 @@ The parts follow each other without gaps: MBR, loader, command line, kernel. The
 the header (boot/boot.inc), filled in here with lengths and checksums; the boot code believes nothing else,
 and this tool takes every figure from boot.inc, so the three cannot disagree.
 
+The partition table gets one entry, active, which is all of the image but sector 0: some firmware does not start a
+disk without one. Nothing of ours reads it.
+
 The command line has no checksum, so that it can be rewritten without the kernel at hand.
 """
 
@@ -24,8 +27,11 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli  # noqa: E402 (the line above makes it findable)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-CYLINDER_SECTORS = 16 * 63  # heads, sectors a track: Bochs takes whole cylinders only
-MBR_CODE_BYTES = 446
+HEADS, TRACK_SECTORS = 16, 63
+CYLINDER_SECTORS = HEADS * TRACK_SECTORS  # Bochs takes whole cylinders only
+MBR_CODE_BYTES = 440  # a disk signature of six bytes follows, which Windows writes
+PARTITION_TABLE = 446
+PARTITION_ACTIVE, PARTITION_TYPE = 0x80, 0xda  # the type of data without a file system
 
 Header = namedtuple("Header", "jump magic loader_secs loader_crc cmdline_lba kernel_lba kernel_bytes kernel_crc")
 HEADER_FORMAT = "<8I"
@@ -83,6 +89,22 @@ def check_mbr(mbr):
         raise ImageError(f"the MBR's code is over {MBR_CODE_BYTES} bytes: it runs into the partition table")
 
 
+def chs(lba):
+    """A block's place by cylinder, head and sector, as a partition table's three bytes have it."""
+    cylinder, rest = divmod(lba, CYLINDER_SECTORS)
+    head, sector = divmod(rest, TRACK_SECTORS)
+    if cylinder > 1023:  # what has no such number: the largest one, by convention
+        cylinder, head, sector = 1023, HEADS - 1, TRACK_SECTORS - 1
+    return bytes((head, (sector + 1) | (cylinder >> 2 & 0xc0), cylinder & 0xff))
+
+
+def with_partition(image):
+    """The image with its one partition entered."""
+    first, last = C["HEADER_LBA"], len(image) // C["SECTOR_BYTES"] - 1
+    entry = struct.pack("<B3sB3sII", PARTITION_ACTIVE, chs(first), PARTITION_TYPE, chs(last), first, last - first + 1)
+    return image[:PARTITION_TABLE] + entry + image[PARTITION_TABLE + len(entry):]
+
+
 def check_loader(loader):
     check_size("the loader", len(loader), C["HEADER_BYTES"] + 1, C["LOADER_MAX_SECTORS"] * C["SECTOR_BYTES"])
     if parse_header(loader).magic != C["HEADER_MAGIC"]:
@@ -125,7 +147,7 @@ def make_image(mbr, loader, kernel, cmdline):
     check_kernel(kernel)
     loader = pad(loader, C["SECTOR_BYTES"])
     loader = struct.pack(HEADER_FORMAT, *make_header(loader, kernel)) + loader[C["HEADER_BYTES"]:]
-    return pad(mbr + loader + cmdline_sector(cmdline) + kernel, CYLINDER_SECTORS * C["SECTOR_BYTES"])
+    return with_partition(pad(mbr + loader + cmdline_sector(cmdline) + kernel, CYLINDER_SECTORS * C["SECTOR_BYTES"]))
 
 
 def image_header(image, name):

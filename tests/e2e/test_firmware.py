@@ -1,6 +1,7 @@
 """What the loader hands over, and what it makes of firmware that is old, odd or broken.
 
-firmware.asm hooks the BIOS's services before the MBR runs; probe.asm takes the kernel's place and prints what it finds.
+tools/firmware.asm hooks the BIOS's services before the MBR runs; probe.asm takes the kernel's place and prints what it
+finds.
 """
 
 import os
@@ -10,19 +11,38 @@ from collections import namedtuple
 import pytest
 
 import mkimage
+from firmware import Firmware, with_firmware
 from test_image import EXIT_FAILED_STATUS, SECTOR, Parts, elf, image_with_kernel, qemu
 
 EXIT_PASSED_STATUS = 33
 BSS_BYTES = 0x10000
 MIB = 1 << 20
 
-FAULTS = {name: number + 1 for number, name in enumerate((
-    "NO_E820", "NO_E801", "NO_MAP", "MANY", "ENDLESS", "BYTES_20", "DISABLED", "A20_OFF", "LOW_MEMORY", "NO_LBA",
-    "READS_3", "READS_4", "E801_CX", "HUGE"))}
+
+def each_mib(count, attributes=1):
+    """So many usable entries, 1 MiB each, from 1 MiB on."""
+    return [((n + 1) * MIB, MIB, 1, attributes) for n in range(count)]
+
+
+FAULTS = {
+    "NO_E820": Firmware(flags=["NO_E820"]),
+    "NO_E801": Firmware(flags=["NO_E820", "NO_E801"]),
+    "NO_MAP": Firmware(flags=["NO_E820", "NO_E801", "NO_88"]),
+    "E801_CX": Firmware(flags=["NO_E820"], e801=(0, 0, 0x3c00, 0x100)),  # 15 MiB, 16 MiB; in CX and DX alone
+    "MANY": Firmware(entries=each_mib(200)),
+    "ENDLESS": Firmware(entries=each_mib(128), flags=["ENDLESS"]),
+    "BYTES_20": Firmware(entries=each_mib(3, attributes=0xdeadbeee), flags=["BYTES_20"]),
+    "HUGE": Firmware(entries=[(MIB, (1 << 64) - 1, 1, 1)]),  # wraps
+    "A20_OFF": Firmware(flags=["A20_OFF"]),
+    "LOW_MEMORY": Firmware(low_kib=583),
+    "NO_LBA": Firmware(flags=["NO_LBA"]),
+    "READS_3": Firmware(flags=["READS_3"]),
+    "READS_4": Firmware(flags=["READS_4"]),
+}
 
 # The order in which probe.asm prints.
 Handed = namedtuple("Handed", "cr0 esp ss cs eflags bss_dirty seen_twice magic bytes boot_drive map_source map_count "
-                    "map_dropped kernel_bytes kernel_crc mbr_low mbr_high loader_low loader_high total entries")
+                    "map_dropped kernel_bytes kernel_crc start_low start_high loader_low loader_high total entries")
 
 
 def assemble(root, tmp_path, source, *defines):
@@ -37,16 +57,10 @@ def probe_kernel(root, tmp_path):
     return elf(filesz=len(code), memsz=len(code) + BSS_BYTES)[:0x100] + code
 
 
-def with_fault(root, tmp_path, data, fault):
-    """The image with firmware.asm in sector 0 and its own MBR in a sector behind its end."""
-    hook = assemble(root, tmp_path, "firmware.asm", f"-DFAULT={FAULTS[fault]}", f"-DMBR_LBA={len(data) // SECTOR}")
-    return hook + data[SECTOR:] + data[:SECTOR]
-
-
 def run_probe(root, image, tmp_path, fault=None, mem=32):
     data = image_with_kernel(image, probe_kernel(root, tmp_path))
     path = tmp_path / "probe.img"
-    path.write_bytes(with_fault(root, tmp_path, data, fault) if fault else data)
+    path.write_bytes(with_firmware(data, FAULTS[fault]) if fault else data)
     return qemu(path, mem)
 
 
@@ -71,8 +85,8 @@ def test_contract_at_entry(root, image, tmp_path):
     assert (got.magic, got.bytes, got.boot_drive) == (const["BOOT_INFO_MAGIC"], 48, 0x80)
     header = Parts(tmp_path / "probe.img").header
     assert (got.kernel_bytes, got.kernel_crc) == (header.kernel_bytes, header.kernel_crc)
-    mbr, loader = got.mbr_low | got.mbr_high << 32, got.loader_low | got.loader_high << 32
-    assert 0 < mbr < loader
+    start, loader = got.start_low | got.start_high << 32, got.loader_low | got.loader_high << 32
+    assert 0 < start < loader
 
 
 @pytest.mark.parametrize("mem", [4, 32, 3584, 4096])
@@ -148,9 +162,9 @@ def without(root, tmp_path, *lines):
 ])
 def test_a20_ways_that_are_rarely_needed(root, image, tmp_path, lines, status):
     loader = without(root, tmp_path, *lines)
-    data = mkimage.make_image(Parts(image).data[:SECTOR], loader, probe_kernel(root, tmp_path), b"")
+    data = mkimage.make_image(Parts(image).mbr, loader, probe_kernel(root, tmp_path), b"")
     path = tmp_path / "a20.img"
-    path.write_bytes(with_fault(root, tmp_path, data, "A20_OFF"))
+    path.write_bytes(with_firmware(data, FAULTS["A20_OFF"]))
     code, text = qemu(path)
     assert code == status
     assert (text == "granary: address line A20 stays off\r\n") == (status == EXIT_FAILED_STATUS)
@@ -158,7 +172,6 @@ def test_a20_ways_that_are_rarely_needed(root, image, tmp_path, lines, status):
 
 REFUSED = {
     "NO_MAP": "granary: the firmware does not say how much memory there is",
-    "DISABLED": "granary: kernel does not fit in the machine's memory",
     "LOW_MEMORY": "granary: less than 584 KiB of memory below 640 KiB",
     "NO_LBA": "granary: BIOS without LBA",
     "READS_4": "granary: disk read error at the kernel: image cut off?",
@@ -166,8 +179,55 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("fault", REFUSED)
-def test_refused(root, image, tmp_path, fault):
-    data = with_fault(root, tmp_path, Parts(image).data, fault)
+def test_refused(image, tmp_path, fault):
     path = tmp_path / "refused.img"
-    path.write_bytes(data)
+    path.write_bytes(with_firmware(Parts(image).data, FAULTS[fault]))
     assert qemu(path) == (EXIT_FAILED_STATUS, REFUSED[fault] + "\r\n")
+
+
+# What firmware that takes the disk for a FAT volume writes into the first sector: a drive's number where a FAT16 and
+# where a FAT32 volume has it, the partition's start, a geometry; and all of the place at once, but for the two texts.
+POKES = {
+    "drive number": {0x24: b"\0"},
+    "drive number, 0x80": {0x24: b"\x80"},
+    "drive number of FAT32": {0x40: b"\0"},
+    "hidden sectors": {0x1c: b"\x3f\0\0\0"},
+    "geometry": {0x18: b"\x3f\0\xff\0"},
+    "all of it": {0x03: b"\xcc" * 0x28, 0x3e: b"\xcc" * 9},
+    "texts as well": {0x03: b"\0" * 0x57},
+}
+
+
+def boots(data, tmp_path):
+    """Boots an image whose command line is `batch`, up to the kernel's last line."""
+    path = tmp_path / "odd.img"
+    path.write_bytes(data)
+    status, text = qemu(path)
+    return status == EXIT_PASSED_STATUS and text.endswith("granary: halt passed\r\n")
+
+
+@pytest.fixture
+def batch(image, tmp_path):
+    """The image with the command line `batch`, as bytes."""
+    path = tmp_path / "batch.img"
+    mkimage.set_cmdline("batch", image, str(path))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("what", POKES)
+def test_firmware_writes_into_the_boot_sector(batch, tmp_path, what):
+    assert boots(with_firmware(batch, Firmware(pokes=POKES[what])), tmp_path)
+
+
+@pytest.mark.parametrize("drive", [0x00, 0x01, 0xff])
+def test_wrong_drive_number(batch, tmp_path, drive):
+    """Some firmware gives the first hard disk a floppy disk's number, or none at all."""
+    assert boots(with_firmware(batch, Firmware(drive=drive)), tmp_path)
+    assert boots(with_firmware(batch, Firmware(drive=drive, pokes={0x24: b"\0"})), tmp_path)
+
+
+def test_nothing_but_texts_where_fat_has_its_parameters(image):
+    mbr = Parts(image).data[:SECTOR]
+    assert mbr[0] == 0xeb and 2 + mbr[1] == 0x5a  # a jump, past the last of them
+    assert mbr[0x2b:0x3e].startswith(b"loader unreadable\0") and mbr[0x47:0x5a].startswith(b"loader size wrong\0")
+    assert not any(mbr[0x03:0x2b] + mbr[0x2b + 18:0x47] + mbr[0x47 + 18:0x5a])

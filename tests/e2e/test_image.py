@@ -24,7 +24,7 @@ TIMEOUT = 60
 CHECKSUM = "granary: kernel checksum wrong: image altered or cut off"
 LOADER_CHECKSUM = "granary: loader checksum wrong"
 LOADER_SIZE = "granary: loader size wrong"
-NO_RDTSC = "granary: CPU without rdtsc"
+NO_RDTSC = "granary: this processor has no time-stamp counter: a Pentium or later is needed"
 NO_HEADER = "granary: no image header"
 HEADER = "granary: image header damaged"
 KERNEL_SIZE = "granary: kernel size in the image header is wrong"
@@ -47,6 +47,8 @@ class Parts:
     def __init__(self, path):
         self.data = mkimage.read(path)
         self.header = mkimage.image_header(self.data, path)
+        table = mkimage.PARTITION_TABLE
+        self.mbr = self.data[:table] + bytes(64) + self.data[table + 64:SECTOR]  # as it was assembled
         self.loader = mkimage.C["HEADER_LBA"] * SECTOR
         self.cmdline = self.header.cmdline_lba * SECTOR
         self.kernel = self.header.kernel_lba * SECTOR
@@ -172,13 +174,6 @@ def test_no_signature(image, tmp_path, size):
     assert "No bootable device" in log.read_text(errors="replace")
 
 
-def test_processor_without_rdtsc(image, tmp_path):
-    """QEMU has no such processor: an instruction that none knows (ud2) takes the place of the MBR's rdtsc."""
-    data = Parts(image).data
-    assert data[:446].count(b"\x0f\x31") == 1
-    check_refused(tmp_path, data.replace(b"\x0f\x31", b"\x0f\x0b", 1), NO_RDTSC)
-
-
 PHDR = 52  # where kernels made here have their only program header
 
 
@@ -231,7 +226,7 @@ BAD_ELF = [
 def image_with_kernel(image, kernel):
     """The image's own MBR and loader with another kernel."""
     parts = Parts(image)
-    return mkimage.make_image(parts.data[:SECTOR], parts.data[parts.loader:parts.cmdline], kernel, b"")
+    return mkimage.make_image(parts.mbr, parts.data[parts.loader:parts.cmdline], kernel, b"")
 
 
 @pytest.mark.parametrize("changed, message", BAD_ELF, ids=lambda value: str(value)[:60])
@@ -353,12 +348,12 @@ def test_show_refuses(root, tmp_path, data, reason):
 
 def test_parts_that_outgrow_their_place(image):
     parts = Parts(image)
-    mbr, loader = parts.data[:SECTOR], parts.data[parts.loader:parts.cmdline]
+    mbr, loader = parts.mbr, parts.data[parts.loader:parts.cmdline]
     kernel = elf()
     for made_of, reason in (
             ((mbr + b"\0", loader, kernel), "the MBR must be 512 bytes"),
             ((mbr[:510] + b"\0\0", loader, kernel), "the MBR must be 512 bytes that end with 55 aa"),
-            ((flipped(mbr, 446), loader, kernel), "the MBR's code is over 446 bytes"),
+            ((flipped(mbr, 440), loader, kernel), "the MBR's code is over 440 bytes"),
             ((mbr, loader.ljust(16385, b"\0"), kernel), "the loader has 16385 bytes; there is room for 16384"),
             ((mbr, bytes(512), kernel), "the loader does not start with the header"),
             ((mbr, loader, kernel.ljust(0x80001, b"\0")), "the kernel has 524289 bytes; there is room for 524288"),
@@ -366,6 +361,30 @@ def test_parts_that_outgrow_their_place(image):
         with pytest.raises(mkimage.ImageError) as refused:
             mkimage.make_image(*made_of, b"")
         assert str(refused.value).startswith(reason)
+
+
+def partition(data):
+    """The first entry of an image's partition table: (state, (cylinder, head, sector), type, the last one's, start,
+    length), and the other three's bytes."""
+    def place(three):
+        return (three[1] & 0xc0) << 2 | three[2], three[0], three[1] & 0x3f
+
+    state, first, kind, last, start, length = struct.unpack_from("<B3sB3sII", data, 446)
+    return (state, place(first), kind, place(last), start, length), data[462:510]
+
+
+def test_partition_is_the_whole_image(image):
+    """Active, from the second sector to the last, both also as cylinder, head and sector of 16 heads and 63 sectors."""
+    assert partition(Parts(image).data) == ((0x80, (0, 0, 2), 0xda, (0, 15, 63), 1, 1007), bytes(48))
+
+
+def test_partition_of_several_cylinders(image):
+    parts = Parts(image)
+    kernel = elf().ljust(0x80000, b"\0")
+    data = mkimage.make_image(parts.mbr, parts.data[parts.loader:parts.cmdline], kernel, b"")
+    assert partition(data)[0] == (0x80, (0, 0, 2), 0xda, (1, 15, 63), 1, 2015)
+    assert mkimage.chs(1023 * 1008 + 5) == bytes((0, 0xc0 | 6, 0xff))
+    assert mkimage.chs(1024 * 1008) == bytes((15, 0xff, 0xff))  # past the last cylinder that has a number
 
 
 def test_image_is_whole_cylinders(image):
@@ -381,5 +400,5 @@ def test_largest_parts_boot(image, tmp_path):
     head = elf(filesz=size, memsz=size, entry=0x80100000 + size - len(exits))[:0x100]
     kernel = head.ljust(0x80000 - len(exits), b"\x5a")
     path = tmp_path / "large.img"
-    path.write_bytes(mkimage.make_image(parts.data[:SECTOR], loader, kernel + exits, b""))
+    path.write_bytes(mkimage.make_image(parts.mbr, loader, kernel + exits, b""))
     assert qemu(path) == (37, "")

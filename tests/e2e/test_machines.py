@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 import mkimage
-from test_image import qemu
+from test_image import EXIT_FAILED_STATUS, NO_RDTSC, qemu
 
 EXIT_PASSED_STATUS, EXIT_PANIC_STATUS = 33, 37
 
@@ -51,3 +51,7 @@ def test_panic_on_a_pentium(image, tmp_path):
     status, text = qemu(with_args(image, tmp_path, "selftest=panic"), more=("-cpu", "pentium"))
     assert status == EXIT_PANIC_STATUS
     assert text.count("panic: ") == 1 and "again" not in text and "  at panic" in text
+
+
+def test_486_is_refused(image):
+    assert qemu(image, more=("-cpu", "486")) == (EXIT_FAILED_STATUS, NO_RDTSC + "\r\n")

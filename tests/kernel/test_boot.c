@@ -22,7 +22,7 @@ KTEST(boot_info) {
     KCHECK(boot->map_source >= MAP_FROM_E820 && boot->map_source <= MAP_FROM_88);
     KCHECK(boot->map_count >= 1 && boot->map_count <= MAP_MAX);
     KCHECK(boot->kernel_bytes > 0 && boot->kernel_bytes <= KERNEL_MAX_BYTES);
-    KCHECK(boot->tsc_mbr < boot->tsc_loader && boot->tsc_loader < rdtsc());
+    KCHECK(boot->tsc_start < boot->tsc_loader && boot->tsc_loader < rdtsc());
 }
 
 // 0xb00 holds, as in the seed, the total in bytes: here the bytes of all usable entries below 4
