@@ -321,7 +321,7 @@ def test_cmdline_of_511_bytes(root, image, tmp_path):
 def test_cmdline_refused(root, image, tmp_path, text, reason):
     copy = tmp_path / "copy.img"
     done = tool(root, "--set-cmdline", text, image, "--out", copy)
-    assert (done.returncode, done.stderr) == (1, f"mkimage: {reason}\n")
+    assert (done.returncode, done.stderr) == (2, f"mkimage: {reason}\n")
     assert not copy.exists()
 
 
@@ -343,7 +343,7 @@ def test_show_refuses(root, tmp_path, data, reason):
     path = tmp_path / "odd.img"
     path.write_bytes(data)
     done = tool(root, "--show", path)
-    assert (done.returncode, done.stderr) == (1, f"mkimage: {path}: {reason}\n")
+    assert (done.returncode, done.stderr) == (2, f"mkimage: {path}: {reason}\n")
 
 
 def test_parts_that_outgrow_their_place(image):
