@@ -69,3 +69,17 @@ fuzz-afl:
 	@$(MAKE) -s $(FUZZ_NAMES:%=$(FUZZ_DIR)/afl_%)
 	@sh tests/fuzz/run.sh afl "$(FUZZ_NAMES)" $(FUZZ_DIR) $(FUZZ_SECONDS) \
 	    "$(foreach name,$(FUZZ_NAMES),$(FUZZ_LEN_$(name)))"
+
+# Programs that misbehave, on the library and on the allocators beside it. Built without the sanitizers, which would
+# replace the very malloc that is looked at.
+$(BUILD)/host/attack: tests/fuzz/attack.c tools/mk/fuzz.mk
+	@mkdir -p $(@D)
+	@$(HOST_CC) -std=gnu11 -O1 -g -fno-builtin -Wall -Wextra -Werror $< -o $@
+
+ACTIONS ?= 1000000
+
+#: make attack         random programs that misbehave, on libgranary and its peers: ACTIONS=1000000 each; DOCS=1
+.PHONY: attack
+attack: $(BUILD)/host/attack $(BUILD)/host/libgranary.so
+	@$(PYTHON) tests/fuzz/attack.py --build $(call quoted,$(BUILD)) --program $< --actions $(call quoted,$(ACTIONS)) \
+	    $(if $(DOCS),--docs)

@@ -1,0 +1,82 @@
+#!/usr/bin/python3
+"""attack.py - the search of tests/fuzz/attack.c on Granary's library, and on the allocators beside it.
+
+  attack.py --build build --program build/host/attack [--actions N] [--docs]
+
+Prints the table of docs/trust.md; --docs writes it there. Fails if Granary hands out an overlap or a wild pointer, or
+if a program dies on it: the others' rows are there to show that the search finds what it looks for.
+"""
+
+import os
+import re
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path[:0] = [os.path.join(ROOT, "tools"), os.path.join(ROOT, "bench")]
+
+import cli  # noqa: E402
+import host  # noqa: E402
+
+OURS = "granary"
+COUNTS = ("overlaps", "wild", "aborted", "crashed")
+DOCUMENT = os.path.join(ROOT, "docs", "trust.md")
+BEGIN, END = "<!-- make attack DOCS=1 -->\n", "<!-- end -->\n"
+
+
+def allocators(build):
+    """(name, library) of each; of ours one, as its table of sizes makes no difference here."""
+    found = host.allocators(build)
+    return [(each.name, each.library) for each in found if each.name not in host.OURS] + \
+        [(OURS, next(each.library for each in found if each.name == host.OURS[0]))]
+
+
+def attack(program, library, actions):
+    """What the program counted, as {name: number}."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("LD_", "GRANARY_"))}
+    if library:
+        environment["LD_PRELOAD"] = library
+    done = subprocess.run([program, str(actions)], env=environment, capture_output=True, text=True, check=False)
+    counts = {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", done.stdout)}
+    if done.returncode != 0 or "actions" not in counts:
+        raise cli.RunError(f"{program} ended with status {done.returncode}: {done.stderr.strip()}")
+    return counts
+
+
+def table(rows):
+    lines = ["| allocator | actions | overlaps | wild pointers | aborted | crashed |", "|---|---|---|---|---|---|"]
+    for name, counts in rows:
+        lines.append(f"| {name} | {counts['actions']:,} | " + " | ".join(f"{counts[key]:,}" for key in COUNTS) + " |")
+    return "".join(line + "\n" for line in lines)
+
+
+def write_document(text):
+    with open(DOCUMENT, encoding="utf-8") as file:
+        before, _, rest = file.read().partition(BEGIN)
+    after = rest.partition(END)[2]
+    with open(DOCUMENT, "w", encoding="utf-8") as file:
+        file.write(before + BEGIN + text + END + after)
+
+
+def main(argv):
+    parser = cli.Parser(prog="attack.py", description=__doc__.splitlines()[0])
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--actions", type=int, default=1_000_000)
+    parser.add_argument("--docs", action="store_true")
+    options = parser.parse_args(argv)
+    if options.actions < 1:
+        raise cli.RunError(f"{options.actions} is not a number of actions")
+    rows = [(name, attack(options.program, library, options.actions))
+            for name, library in allocators(options.build)]
+    print(table(rows), end="")
+    if options.docs:
+        write_document(table(rows))
+    ours = dict(rows)[OURS]
+    whole = not any(ours[name] for name in COUNTS)
+    print(f"attack: {int(whole)} passed, {int(not whole)} failed")
+    return 0 if whole else 1
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(main, "attack"))
