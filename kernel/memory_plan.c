@@ -115,7 +115,7 @@ const char *memory_plan_make(struct memory_plan *plan, const struct memmap *map,
                              uint32_t kernel_end) {
     plan->map = *map;
     int at = memmap_find(&plan->map, kernel_end);
-    if (at < 0) return "no memory behind the kernel";
+    if (at < 0) return "no memory after the kernel";
     uint64_t range_end = plan->map.range[at].end;
     if (memmap_reserve(&plan->map, 0, PLAN_LOW_END) != 0 ||
         memmap_reserve(&plan->map, KERNEL_PHYS, kernel_end) != 0) {
@@ -130,7 +130,7 @@ const char *memory_plan_make(struct memory_plan *plan, const struct memmap *map,
         return "the page tables would not fit below 4 MiB";
     }
     if (plan->early_end > range_end || plan->early_end > LOW_MAP_BYTES) {
-        return "no room for the page tables and records behind the kernel";
+        return "no room for the page tables and records after the kernel";
     }
     if (memmap_reserve(&plan->map, kernel_end, plan->early_end) != 0) {
         return "the memory map has too many holes";

@@ -451,7 +451,7 @@ static void check_block(const struct heap_block *block, void *argument) {
         if (at) complain("C2", "a freed block was written to", at);
     } else if (!record_sound(block) || !record_of(block)->freed) { // freed: on its way in or out
         uintptr_t at = margin_damage(block);
-        if (at) complain("C1", "written before or behind a block", at);
+        if (at) complain("C1", "written before or after a block", at);
     }
 }
 

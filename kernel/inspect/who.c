@@ -122,7 +122,7 @@ static bool who_frame(char *to, size_t room, uint32_t frame) {
     if (!blank && !arena_sealed(arena)) {
         ksnprintf(to, room, "an arena whose record was overwritten, kernel_pool frame %u", frame);
     } else if (!blank && !arena->large) {
-        ksnprintf(to, room, "behind the last block of the %u-byte arena, kernel_pool frame %u",
+        ksnprintf(to, room, "after the last block of the %u-byte arena, kernel_pool frame %u",
                   arena->desc->block_size, (uint32_t)(arena - heap.arena));
     } else {
         ksnprintf(to, room, "kernel_pool frame %u, %s", frame,

@@ -82,7 +82,7 @@ static bool reported(const struct books *before, const struct books *after, enum
 static bool left_sound(const struct books *before, const struct books *after) {
     if (heap_check() != 0) return false; // prints what does not hold
     if (before->frames == after->frames && before->live == after->live) return true;
-    kprintf("bugs: free frames %u before, %u behind; live blocks %u before, %u behind\n",
+    kprintf("bugs: free frames %u before, %u after; live blocks %u before, %u after\n",
             before->frames, after->frames, before->live, after->live);
     return false;
 }

@@ -115,7 +115,7 @@ const struct bug heap_bugs[] = {
     {"double-free", "a block is freed twice", double_free, EVERYWHERE(HEAP_DOUBLE_FREE), false},
     {"interior-free", "a pointer into a block is freed", interior_free,
      EVERYWHERE(HEAP_INTERIOR_POINTER), false},
-    {"forged-header", "data that looks like an arena's header, freed behind it", forged_header,
+    {"forged-header", "data that looks like an arena's header, freed after it", forged_header,
      EVERYWHERE(HEAP_INTERIOR_POINTER), false},
     {"stack-free", "a variable on the stack is freed", free_of_a_variable, EVERYWHERE(HEAP_OUTSIDE),
      false},

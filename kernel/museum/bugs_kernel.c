@@ -251,7 +251,7 @@ const struct bug kernel_bugs[] = {
     {"deadlock", "two locks, taken in two orders", deadlock, NOWHERE, false},
     {"wrong-invlpg", "invlpg of a variable's address, not of the page's", wrong_invlpg, NOWHERE,
      false},
-    {"null-write", "nobody asked whether there was memory", null_write, NOWHERE, true},
+    {"null-write", "the null return is not checked", null_write, NOWHERE, true},
     {"lock-twice", "a lock is taken by the thread that holds it", lock_twice, NOWHERE, true},
     {"stack-overflow", "a large buffer in a deep recursion", stack_overflow, NOWHERE, true},
 };

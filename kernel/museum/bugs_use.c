@@ -99,7 +99,7 @@ static bool off_by_one(bool fixed) {
     if (fast()) pair.second[0] = 'N';
     for (size_t i = 0; i <= strlen(text); i++) poke(pair.first + i, text[i]);
     return pair_end(&pair, pair.second, fixed,
-                    "the neighbour's first byte is 0 now, and nobody noticed");
+                    "the neighbour's first byte is 0 now, and there was no report");
 }
 
 // An index that starts at -1. Heaps with a header before each block lose that header; here it is
@@ -134,7 +134,7 @@ static bool unterminated(bool fixed) {
     if (fixed) return n == 31;
     if (fast()) kprintf("bug: the name reads \"%s\"\n", line);
     return saw_at(n >= 32, pair.first + 32,
-                  "the reader went on behind the 32 letters of the block");
+                  "the reader went on past the 32 letters of the block");
 }
 
 // A length in 16 bits: 65552 becomes 16, and the block is that small. (The real thing would copy
@@ -147,7 +147,7 @@ static bool truncated_size(bool fixed) {
     if (fast()) pair.second[0] = 'N';
     for (size_t i = 0; i < 17; i++) poke(pair.first + i, message[i]);
     return pair_end(&pair, pair.second, fixed,
-                    "the message runs over the block behind its own, which is of 16 bytes");
+                    "the message runs over the block after its own, which has 16 bytes");
 }
 
 // ---- after the free -----------------------------------------------------------------------------
@@ -254,7 +254,7 @@ static bool uninitialised(bool fixed) {
     sys_free(fresh);
     if (fixed) return !leaked;
     if (!fast())
-        return bugs_saw(filled, "a new block holds 0xf5, so that nobody takes it for data");
+        return bugs_saw(filled, "a new block holds 0xf5, so that it is not taken for data");
     return saw_at(leaked, fresh, "a new block holds the password of the one before");
 }
 
@@ -290,7 +290,7 @@ static bool leak(bool fixed) {
     uint32_t after = heap_leaks();
     for (int i = 0; !fixed && i < 3; i++) sys_free(forgotten[i]);
     if (fixed) return after == before;
-    return bugs_saw(after == before + 3, "three blocks more than before, and nobody frees them");
+    return bugs_saw(after == before + 3, "three blocks more than before, and they are not freed");
 }
 
 // Two things are needed; the second is not to be had, and the first is forgotten. It returns what
@@ -336,7 +336,7 @@ const struct bug use_bugs[] = {
      GUARDED(HEAP_USE_AFTER_FREE), false},
     {"uninitialised", "a new block is taken for an empty one", uninitialised, NOWHERE, false},
     {"size-wraps", "count * size passes 2^32", size_wraps, NOWHERE, false},
-    {"leak", "blocks that nobody remembers", leak, NOWHERE, false},
+    {"leak", "blocks whose pointers are lost", leak, NOWHERE, false},
     {"no-rollback", "a call that fails keeps what it had taken", no_rollback, NOWHERE, false},
 };
 const uint32_t use_bug_count = sizeof use_bugs / sizeof use_bugs[0];

@@ -311,7 +311,7 @@ def test_who_knows_sizes_and_call_sites_in_the_checked_build(session, tmp_path):
 
 
 @pytest.mark.parametrize("test, words", [
-    ("checked_overflow_heap_check", "heap check: C1 broken: written before or behind a block, 0x"),
+    ("checked_overflow_heap_check", "heap check: C1 broken: written before or after a block, 0x"),
     ("checked_write_after_free_heap_check", "heap check: C2 broken: a freed block was written to, 0x"),
 ])
 def test_check_looks_at_canaries_and_poison(session, test, words):

@@ -227,7 +227,7 @@ static void heap_check_finds_both_kinds(void **state) {
     unsigned char *p = sys_malloc(24), *q = sys_malloc(24);
     p[24] ^= 1;
     assert_int_equal(heap_check(), 1);
-    assert_non_null(strstr(host_printed(), "C1 broken: written before or behind a block"));
+    assert_non_null(strstr(host_printed(), "C1 broken: written before or after a block"));
     assert_non_null(strstr(host_printed(), "byte 72 of block 0 of the 128-byte arena"));
     p[24] ^= 1;
     sys_free(q);

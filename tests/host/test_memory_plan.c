@@ -77,7 +77,7 @@ static void too_little_memory_is_refused(void **state) {
     assert_string_equal(memory_plan_make(&plan, &map, KERNEL_END), "too little memory");
     struct e820_entry elsewhere[] = {{16 * MIB, 64 * MIB, 1, 1}};
     map_of(&map, elsewhere, 1);
-    assert_string_equal(memory_plan_make(&plan, &map, KERNEL_END), "no memory behind the kernel");
+    assert_string_equal(memory_plan_make(&plan, &map, KERNEL_END), "no memory after the kernel");
 }
 
 // With the ISA hole at 2 MiB there is room for the image and not for 1 GiB's records.
@@ -87,7 +87,7 @@ static void records_must_fit_behind_the_kernel(void **state) {
     struct e820_entry raw[] = {{MIB, MIB, 1, 1}, {16 * MIB, 1024 * MIB, 1, 1}};
     map_of(&map, raw, 2);
     assert_string_equal(memory_plan_make(&plan, &map, KERNEL_END),
-                        "no room for the page tables and records behind the kernel");
+                        "no room for the page tables and records after the kernel");
 }
 
 // Memory far up, behind a hole wider than the heap window: the cut falls before the hole's end.

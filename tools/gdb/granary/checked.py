@@ -111,7 +111,7 @@ class Checked:
                 record = self.record(block)
                 if record is not None and record.freed:
                     continue  # on its way in or out
-                at, which, what = self.margin_damage(block), "C1", "written before or behind a block"
+                at, which, what = self.margin_damage(block), "C1", "written before or after a block"
             if at is not None:
                 yield f"heap check: {which} broken: {what}, 0x{at:08x}: {who(at)}"
         for p in self.freed:

@@ -44,7 +44,7 @@ def who_frame(heap, frame):
     if not blank and not arena.sealed():
         return f"an arena whose record was overwritten, kernel_pool frame {frame}"
     if not blank and not arena.large:
-        return (f"behind the last block of the {heap.desc_of(arena).block_size}-byte arena, "
+        return (f"after the last block of the {heap.desc_of(arena).block_size}-byte arena, "
                 f"kernel_pool frame {heap.frame_of(arena.address)}")
     state = "free or no memory" if heap.run_start(frame) is None else "held outside the heap"
     return f"kernel_pool frame {frame}, {state}"
