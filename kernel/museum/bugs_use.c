@@ -133,8 +133,7 @@ static bool unterminated(bool fixed) {
     pair_give(&pair);
     if (fixed) return n == 31;
     if (fast()) kprintf("bug: the name reads \"%s\"\n", line);
-    return saw_at(n >= 32, pair.first + 32,
-                  "the reader went on past the 32 letters of the block");
+    return saw_at(n >= 32, pair.first + 32, "the reader went on past the 32 letters of the block");
 }
 
 // A length in 16 bits: 65552 becomes 16, and the block is that small. (The real thing would copy
