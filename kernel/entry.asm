@@ -3,7 +3,7 @@
 ; The CPU pushes eflags, cs, eip and for some exceptions an error code (Intel SDM volume 3, 6.12 and
 ; 6.13), then jumps to one of the 48 stubs below. Each stub makes the stack look the same - an error
 ; code and a vector number on top - and goes on in interrupt_common, which saves the registers as
-; struct interrupt_frame of kernel/interrupt.h describes them, and calls interrupt_dispatch(frame):
+; struct interrupt_frame of kernel/interrupt_frame.h describes them, and calls interrupt_dispatch(frame):
 ;
 ;     higher addresses   | eflags cs eip        |  pushed by the CPU
 ;                        | error code           |  by the CPU or the stub

@@ -23,7 +23,7 @@
 
 #include <stddef.h>
 
-#include "kernel/interrupt.h"
+#include "kernel/interrupt_frame.h"
 #include "kernel/layout.h"
 #include "kernel/paging.h"
 #include "lib/string.h"
@@ -54,8 +54,9 @@ void double_fault_report(void); // called from there
 // Not const: the CPU sets a TSS descriptor's busy bit, and "accessed" in the others. In a page that
 // is write-protected (kernel/paging.c, P2) that would be a page fault.
 static uint64_t gdt[5];
-static struct tss main_tss;         // where the CPU saves the state that faulted
-static struct tss double_fault_tss; // the state it loads instead
+static struct tss main_tss;           // where the CPU saves the state that faulted
+static struct tss double_fault_tss;   // the state it loads instead
+static double_fault_reporter *report; // gdt_init()'s argument
 static uint8_t fault_stack[FAULT_STACK_BYTES] __attribute__((aligned(16)));
 
 // The base and the limit stand in pieces, as the 80286's descriptors grew into the 80386's.
@@ -107,7 +108,8 @@ static void gdt_load(void) {
                      : "memory");
 }
 
-void gdt_init(void) {
+void gdt_init(double_fault_reporter *reporter) {
+    report = reporter;
     gdt[SELECTOR_CODE / 8] = descriptor(0, 0xfffff, ACCESS_CODE, FLAGS_FLAT);
     gdt[SELECTOR_DATA / 8] = descriptor(0, 0xfffff, ACCESS_DATA, FLAGS_FLAT);
     gdt[SELECTOR_TSS / 8] = tss_descriptor(&main_tss);
@@ -137,5 +139,5 @@ void double_fault_report(void) {
     frame.edi = main_tss.edi;
     frame.ebp = main_tss.ebp;
     frame.esp = main_tss.esp;
-    exception_panic(&frame);
+    report(&frame);
 }

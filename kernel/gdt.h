@@ -12,9 +12,13 @@
 #define SELECTOR_TSS 0x18
 #define SELECTOR_DOUBLE_FAULT 0x20
 
+struct interrupt_frame;
+// Says what happened, from a frame made of the task that failed; must not return.
+typedef void double_fault_reporter(const struct interrupt_frame *frame);
+
 // Loads the table and all segment registers. Boot only, interrupts off, before interrupt_init():
 // the gates name these selectors.
-void gdt_init(void);
+void gdt_init(double_fault_reporter *reporter);
 // After the kernel's own page tables are in use; `cr3` is their directory's physical address.
 // Without it the double-fault task would run with the loader's tables, whose memory the pools hand
 // out.

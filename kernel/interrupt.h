@@ -7,26 +7,13 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdnoreturn.h>
 
-// What entry.asm pushes, lowest address first (Intel SDM volume 3, 6.12 for the CPU's part). It is
-// not a copy: what a handler changes here, except esp, is what the interrupted code goes on with.
-struct interrupt_frame {
-    uint32_t edi, esi, ebp; // pushad, eight registers
-    uint32_t esp; // when it happened: interrupt_dispatch() puts it here, popad leaves it alone
-    uint32_t ebx, edx, ecx, eax;
-    uint32_t gs, fs, es, ds;
-    uint32_t vector;
-    uint32_t error; // the CPU's error code, 0 where it pushes none
-    uint32_t eip, cs, eflags;
-};
+#include "kernel/interrupt_frame.h"
 
 // Runs with interrupts off, on the interrupted thread's stack: short, and never waiting. The frame
 // is good until it returns.
 typedef void interrupt_handler(struct interrupt_frame *frame);
 
-#define VECTOR_DOUBLE_FAULT 8
-#define VECTOR_PAGE_FAULT 14
 #define VECTOR_COUNT 48 // 32 exceptions, 16 interrupt lines; entry.asm has a stub for each
 #define IRQ_BASE 0x20   // vector of IRQ 0 after the PICs are remapped
 #define IRQ_TIMER 0
@@ -47,19 +34,11 @@ void irq_unmask(unsigned irq);
 // interrupted thread is chosen again. One hook; NULL: none.
 void interrupt_set_exit_hook(void (*hook)(void));
 
-// Asked about every exception that has no handler, before it becomes a panic: true if the hook has
-// mended what was wrong, and the instruction can be tried again. Runs as the thread that caused it,
-// interrupts off. One hook; NULL: none.
-void interrupt_set_fault_hook(bool (*hook)(const struct interrupt_frame *frame));
+// Called for every exception that has no handler (kernel/fault.c): if it returns, the instruction is
+// tried again. Runs as the thread that caused it, interrupts off. One hook; NULL: a panic.
+void interrupt_set_unhandled(void (*hook)(const struct interrupt_frame *frame));
 
 // How many interrupt handlers are running, one inside the other: 0 in a thread. Exceptions do not
 // count. Written by interrupt.c alone. Whoever may only be called by threads asks here: the
 // interrupt flag does not tell, since a thread may have interrupts off as well.
 extern volatile uint32_t interrupt_depth;
-
-// CR2: the address of the last page fault. A second fault overwrites it, so a handler asks before
-// it touches memory that may fault.
-uint32_t fault_address(void);
-
-// Panic with what the frame's exception means in words. Any context, the double-fault task too.
-noreturn void exception_panic(const struct interrupt_frame *frame);

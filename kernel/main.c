@@ -9,6 +9,7 @@
 #include "kernel/size_tables.h"
 #include "kernel/cmdline.h"
 #include "kernel/museum/demo.h"
+#include "kernel/fault.h"
 #include "kernel/gdt.h"
 #include "kernel/inspect/heapcheck.h"
 #include "kernel/interrupt.h"
@@ -164,8 +165,10 @@ static void checks_start(void) {
 static void start_up(void) {
     console_init(); // first: whatever goes wrong from here on can be read
     kprintf("Granary\n");
-    gdt_init();        // own segments: the loader's table lies in memory that is no longer mapped
-    interrupt_init();  // exceptions from here on end in a report, not in a triple fault
+    gdt_init(
+        fault_panic); // own segments: the loader's table lies in memory that is no longer mapped
+    interrupt_init();
+    fault_init();      // exceptions from here on end in a report, not in a triple fault
     boot_info_check(); // before anything trusts low memory
     options_read();
     memory_start();

@@ -68,6 +68,11 @@ static void translation_flush(uintptr_t va) {
     __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
 }
 
+static bool paging_readable(uintptr_t va) {
+    uint32_t entry;
+    return paging_lookup(va, &entry);
+}
+
 // From here on a null pointer is a fault. One entry is enough: the loader has filled one table, and
 // both the directory's entries for it lead there; the other one, at KERNEL_BASE, stays.
 void paging_drop_identity(void) {
@@ -75,6 +80,7 @@ void paging_drop_identity(void) {
     uint32_t *directory = P2V(directory_pa);
     directory[0] = 0;
     cr3_load(directory_pa); // flushes every translation: there are no global pages
+    panic_set_reader(paging_readable);
 }
 
 // The plan has counted the tables (kernel/memory_plan.c); taking one more would write over the

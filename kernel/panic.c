@@ -22,26 +22,27 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-#include "kernel/interrupt.h"
 #include "kernel/bochs_break.h"
-#include "kernel/paging.h"
+#include "kernel/interrupt_frame.h"
 #include "kernel/power.h"
+#include "kernel/running.h"
 #include "kernel/symbol.h"
-#include "lib/page.h"
 #include "lib/print.h"
 #include "lib/x86.h"
-#include "thread/thread.h"
 
 #define TRACE_MAX 24 // lines of a call trace
 
 // Counted with interrupts off, and never taken back: there is no way out of a panic.
 static unsigned panics; // how many were begun: one, unless reporting it fails
 
+static bool (*page_readable)(uintptr_t address); // panic_set_reader()
+
+void panic_set_reader(bool (*readable)(uintptr_t address)) { page_readable = readable; }
+
 // True if the dword at `address` can be read. Aligned, it lies in one page, so one look is enough;
 // and a frame pointer that is not aligned is none.
 static bool readable(uintptr_t address) {
-    uint32_t entry;
-    return address % 4 == 0 && paging_lookup(address & ~(PG_SIZE - 1), &entry);
+    return address % 4 == 0 && page_readable && page_readable(address);
 }
 
 // `back` is 1 for a return address: the call is the instruction before it, which may be the last of
@@ -91,7 +92,7 @@ static void enter(void) {
 static void headline(const char *format, va_list args) {
     char text[512];
     kvsnprintf(text, sizeof text, format, args);
-    kprintf("panic: %s (thread %s)\n", text, thread_name(thread_current()));
+    kprintf("panic: %s (thread %s)\n", text, running_name());
     magic_stop(); // what is wrong is known by now, and the machine still as it was
 }
 

@@ -18,6 +18,10 @@ noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)
 noreturn void panic_at(const struct interrupt_frame *frame, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+// How to ask whether an address can be read without a fault: kernel/paging.c's answer, which a call
+// trace needs. Before it, a trace is one line. Boot only.
+void panic_set_reader(bool (*readable)(uintptr_t address));
+
 // Prints one line a call, "  at function+0x12 [0x80101234]", following the frame pointers from
 // `ebp`. `eip` is the first line's address, and where ebp's chain starts. Reads nothing that is not
 // mapped, goes upwards only, and ends after 24 lines: any two numbers are safe. Any context.

@@ -1,15 +1,15 @@
 // thread.c - see thread.h.
 //
 // There is one processor, so "interrupts off" protects everything here. A thread is in exactly one
-// place: running, in the ready queue of its priority, among a semaphore's waiters, among the
-// sleepers, or dead.
+// place: running, in the ready queue of its priority, among a semaphore's waiters, waiting for
+// another thread's end, among the sleepers, or dead.
 //
 // Invariants:
 //   T1  ready_mask has bit p set exactly where queue[p] is not empty.
 //   T2  The running thread is in no queue. The idle thread is always ready or running, so there is
 //       a next one.
 //   T3  A dead thread is never switched to; its joiner frees its stack after the last switch away
-//       from it, because sema_up() and that switch happen with interrupts off.
+//       from it, because waking the joiner and that switch happen with interrupts off.
 //
 // When a switch happens: at once when the running thread blocks, sleeps, yields or ends, or makes
 // one of higher priority ready; on the way out of an interrupt when the handler made one ready, or
@@ -36,6 +36,7 @@
 #include "kernel/interrupt.h"
 #include "kernel/memory.h"
 #include "kernel/panic.h"
+#include "kernel/running.h"
 #include "lib/page.h"
 #include "lib/string.h"
 #include "lib/x86.h"
@@ -241,7 +242,6 @@ static void thread_fill(struct thread *thread, const char *name, unsigned priori
     thread->priority = priority;
     thread->slot = slot;
     thread->magic = THREAD_MAGIC;
-    sema_init(&thread->ended, 0);
 }
 
 // A stack as if the thread had been switched away from, at thread_begin()'s first instruction: then
@@ -288,25 +288,29 @@ struct thread *thread_create(const char *name, unsigned priority, thread_functio
 }
 
 // Cannot free the stack it stands on: that is the joiner's task (T3). The value is written before
-// the joiner can be woken. With interrupts off sema_up() makes it ready and does not switch to it,
-// so this thread's last switch is the one below, whatever the joiner's priority.
+// the joiner can be woken. With interrupts off thread_unblock() makes it ready and does not switch
+// to it, so this thread's last switch is the one below, whatever the joiner's priority.
 noreturn void thread_exit(int value) {
     ASSERT(interrupt_depth == 0 && current != &main_thread);
     irq_disable();
     current->value = value;
     current->state = THREAD_DEAD;
-    sema_up(&current->ended);
+    if (current->joiner) thread_unblock(current->joiner);
     schedule();
     panic("a dead thread was scheduled");
 }
 
-// The magic number goes before the memory does, so that a second join of the same thread is noticed
-// as long as nobody else has the block.
+// Waits by block and unblock: semaphores are made of these, so thread/sync.c is above this file.
+// The look at the state and the wait are one stretch with interrupts off, or the end could come in
+// between and wake nothing. The magic number goes before the memory does, so that a second join of
+// the same thread is noticed as long as its block has no new owner.
 int thread_join(struct thread *thread) {
-    ASSERT(thread->magic == THREAD_MAGIC && thread != current);
-    sema_down(&thread->ended);
-    int value = thread->value;
+    ASSERT(interrupt_depth == 0);
+    ASSERT(thread->magic == THREAD_MAGIC && thread != current && !thread->joiner);
     uint32_t state = irq_save();
+    thread->joiner = current;
+    if (thread->state != THREAD_DEAD) thread_block();
+    int value = thread->value;
     list_remove(&thread->all);
     thread->magic = 0;
     irq_restore(state);
@@ -320,6 +324,17 @@ int thread_join(struct thread *thread) {
 // allocates nothing.
 static noreturn int idle(void *unused) {
     for (;;) cpu_idle();
+}
+
+// For kernel/running.h. A dead thread that nobody has joined still has its name.
+static uint32_t current_number(void) { return current->tid; }
+
+static const char *name_of_number(uint32_t number) {
+    for (struct list_elem *e = list_first(&all_threads); e; e = list_next(&all_threads, e)) {
+        const struct thread *thread = list_entry(e, struct thread, all);
+        if (thread->tid == number) return thread->name;
+    }
+    return NULL;
 }
 
 // Nothing is switched before this is done: the idle thread waits in its queue until main first
@@ -336,6 +351,7 @@ void thread_init(void) {
     current = &main_thread;
     thread_enlist(&main_thread);
     interrupt_set_exit_hook(leave_interrupt);
+    running_set(current_number, name_of_number);
     if (!thread_create("idle", PRIORITY_IDLE, idle, NULL)) panic("no memory for the idle thread");
 }
 

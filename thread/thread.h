@@ -25,7 +25,6 @@
 #include <stdnoreturn.h>
 
 #include "lib/list.h"
-#include "thread/sync.h"
 
 #define THREAD_NAME_MAX 16 // bytes, with the NUL
 #define PRIORITY_IDLE 0    // the idle thread's alone
@@ -51,11 +50,11 @@ struct thread {
     int slot;                  // stack slot, or -1: the boot stack
     thread_function *function; // what it runs
     void *argument;
-    int value;              // what it returned, once DEAD
-    struct semaphore ended; // up once, at its end
-    struct list_elem elem;  // in a ready queue, a semaphore's waiters, or the sleepers
-    struct list_elem all;   // in the list of all threads
-    uint32_t magic;         // THREAD_MAGIC: tells a thread from a wild or stale pointer
+    int value;             // what it returned, once DEAD
+    struct thread *joiner; // BLOCKED until this thread is DEAD; NULL: nobody waits
+    struct list_elem elem; // in a ready queue, a semaphore's waiters, or the sleepers
+    struct list_elem all;  // in the list of all threads
+    uint32_t magic;        // THREAD_MAGIC: tells a thread from a wild or stale pointer
 };
 #define THREAD_MAGIC 0x74687264u // "thrd"
 

@@ -22,6 +22,7 @@
 
 #include <stddef.h>
 
+#include "kernel/fault.h"
 #include "kernel/interrupt.h"
 #include "kernel/memory.h"
 #include "kernel/symbol.h"
@@ -29,7 +30,6 @@
 #include "lib/x86.h"
 #include "thread/thread.h"
 
-#define VECTOR_DEBUG 1
 #define DR6_SINGLE_STEP 0x4000u
 #define DR6_BREAKPOINTS 0x000fu
 #define DR6_NOTHING 0xffff0ff0u // as at power-on; the processor sets bits and clears none
@@ -145,7 +145,7 @@ static void on_step(struct interrupt_frame *frame) {
 static void on_debug(struct interrupt_frame *frame) {
     uint32_t why = dr6_read();
     dr6_write(DR6_NOTHING);
-    if (!(why & (DR6_BREAKPOINTS | DR6_SINGLE_STEP))) exception_panic(frame);
+    if (!(why & (DR6_BREAKPOINTS | DR6_SINGLE_STEP))) fault_panic(frame);
     if (why & DR6_SINGLE_STEP) on_step(frame);
     for (int kind = CALL_MALLOC; kind <= CALL_CALLOC; kind++) {
         if (why & 1u << kind) on_entry(frame, (enum call_kind)kind);

@@ -27,6 +27,7 @@
 
 #include <stddef.h>
 
+#include "kernel/fault.h"
 #include "kernel/interrupt.h"
 #include "kernel/panic.h"
 #include "lib/string.h"
@@ -82,7 +83,7 @@ static bool is_sti(uint32_t offset) { return turns_on[offset / 32] >> offset % 3
 static void on_breakpoint(struct interrupt_frame *frame) {
     uint32_t now = rdtsc_low();
     uint32_t offset = watch_offset(frame->eip - 1);
-    if (offset >= watch_bytes()) exception_panic(frame);
+    if (offset >= watch_bytes()) fault_panic(frame);
     bool on = (frame->eflags & EFLAGS_IF) != 0;
     if (is_sti(offset)) {
         if (!on && now - off_since > longest) longest = now - off_since;

@@ -25,12 +25,12 @@
 
 #include <stddef.h>
 
+#include "kernel/fault.h"
 #include "kernel/interrupt.h"
 #include "kernel/panic.h"
 #include "lib/x86.h"
 #include "thread/thread.h"
 
-#define VECTOR_DEBUG 1
 #define DR6_SINGLE_STEP 0x4000u // BS: this exception is TF's
 #define DR6_NOTHING 0xffff0ff0u // as at power-on; the processor sets bits and clears none
 #define EFLAGS_TF 0x100u
@@ -64,7 +64,7 @@ static inline void trap_flag_off(void) {
 
 // A debug exception that is not ours is what it was before: a panic.
 static void on_debug(struct interrupt_frame *frame) {
-    if (!(dr6_read() & DR6_SINGLE_STEP)) exception_panic(frame);
+    if (!(dr6_read() & DR6_SINGLE_STEP)) fault_panic(frame);
     dr6_write(DR6_NOTHING);
     if (thread_current() != walk.thread) {
         frame->eflags &= ~EFLAGS_TF;

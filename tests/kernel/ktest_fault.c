@@ -5,6 +5,7 @@
 // interrupted code goes on there.
 #include <stddef.h>
 
+#include "kernel/fault.h"
 #include "kernel/interrupt.h"
 #include "kernel/panic.h"
 #include "lib/x86.h"

@@ -30,6 +30,7 @@
 
 #include "kernel/checked/checked.h"
 #include "kernel/inspect/heapcheck.h"
+#include "kernel/fault.h"
 #include "kernel/interrupt.h"
 #include "kernel/measure/irqwatch.h"
 #include "kernel/layout.h"
@@ -138,7 +139,7 @@ static bool within(uint32_t stretch) {
 // around several stretches; then no sti ends one, and the next cli does.
 static void on_breakpoint(struct interrupt_frame *frame) {
     uint32_t offset = frame->eip - 1 - (uint32_t)(uintptr_t)irq_watch_start;
-    if (offset >= WATCH_BYTES_MAX) exception_panic(frame);
+    if (offset >= WATCH_BYTES_MAX) fault_panic(frame);
     bool on = turns_on[offset / 32] >> offset % 32 & 1;
     if (!own_calls) {
         if (!on) stretches_seen++;

@@ -1,0 +1,22 @@
+// interrupt_frame.h - what an interrupt leaves on the stack, and the vectors that have names.
+//
+// Apart from interrupt.h, so that what only reads a frame (a panic) needs no interrupts.
+#pragma once
+
+#include <stdint.h>
+
+#define VECTOR_DEBUG 1
+#define VECTOR_DOUBLE_FAULT 8
+#define VECTOR_PAGE_FAULT 14
+
+// What entry.asm pushes, lowest address first (Intel SDM volume 3, 6.12 for the CPU's part). It is
+// not a copy: what a handler changes here, except esp, is what the interrupted code goes on with.
+struct interrupt_frame {
+    uint32_t edi, esi, ebp; // pushad, eight registers
+    uint32_t esp; // when it happened: interrupt_dispatch() puts it here, popad leaves it alone
+    uint32_t ebx, edx, ecx, eax;
+    uint32_t gs, fs, es, ds;
+    uint32_t vector;
+    uint32_t error; // the CPU's error code, 0 where it pushes none
+    uint32_t eip, cs, eflags;
+};
