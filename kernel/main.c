@@ -16,6 +16,7 @@
 #include "kernel/layout.h"
 #include "kernel/bochs_break.h"
 #include "kernel/memmap.h"
+#include "kernel/ktest.h"
 #include "kernel/memory.h"
 #include "kernel/paging.h"
 #include "kernel/prompt/nextboot.h"
@@ -36,7 +37,6 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/x86.h"
-#include "tests/kernel/ktest.h"
 #include "thread/thread.h"
 
 noreturn void kmain(void); // called by start.asm

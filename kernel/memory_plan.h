@@ -13,8 +13,8 @@
 
 #include <stdint.h>
 
+#include "kernel/heap.h"
 #include "kernel/memmap.h"
-#include "kernel/memory.h"
 
 #define PLAN_LOW_END 0x10000u    // boot information lies below; frames above it join the pool
 #define PLAN_POOL_FRAMES_MIN 64u // a pool smaller than 256 KiB is refused

@@ -1,7 +1,7 @@
 // port.h - all that memory.c needs of its surroundings, in one place.
 //
-// To lift the heap into another kernel, take memory.c, memory.h, lib/list.[ch], lib/string.[ch],
-// lib/print.h and this header with other bodies: compile with -DGRANARY_PORT='"myport.h"'. The
+// To lift the heap into another kernel, take memory.c, memory.h, heap.h, lib/list.[ch],
+// lib/string.[ch], lib/print.h and this header with other bodies: compile with -DGRANARY_PORT='"myport.h"'. The
 // host's tests do just that (tests/host/host_port.h).
 #pragma once
 
@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernel/memory.h"
+#include "kernel/heap.h"
 
 // Memory for one pool. The records are zeroed and stay the pool's for good.
 struct port_run {

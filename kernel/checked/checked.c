@@ -48,9 +48,8 @@
 #include "kernel/checked/checked.h"
 
 #include "kernel/inspect/heapwalk.h"
+#include "kernel/inspect/report.h"
 #include "kernel/port.h"
-#include "kernel/inspect/who.h"
-#include "lib/print.h"
 #include "lib/string.h"
 
 // memory.c's, under the names that checked_names.h gives them there.
@@ -59,7 +58,6 @@ void heap_free(void *p);
 uint32_t heap_trim(void);
 
 #define CALLER ((uintptr_t)__builtin_return_address(0))
-#define LINES_MAX 8        // lines printed by one walk
 #define QUARANTINE_SHARE 8 // of the pool's frames: at most 1/8 wait in quarantine
 
 struct checked_freed checked_quarantine[CHECKED_QUARANTINE];
@@ -434,39 +432,27 @@ bool checked_facts(uintptr_t address, struct checked_record *out) {
     return known;
 }
 
-static uint32_t damaged; // found by the walk under way
-
-static void complain(const char *invariant, const char *what, uintptr_t at) {
-    char who[HEAP_WHO_MAX];
-    if (damaged++ >= LINES_MAX) return;
-    kprintf("heap check: %s broken: %s, %p: %s\n", invariant, what, (void *)at,
-            heap_who(who, sizeof who, at));
-}
-
 // C1 and C2 for one block that is live to memory.c.
 static void check_block(const struct heap_block *block, void *argument) {
-    (void)argument;
+    checked_found *const *found = argument;
     if (quarantined(block)) {
         uintptr_t at = freed_damage(block);
-        if (at) complain("C2", "a freed block was written to", at);
+        if (at) (*found)("C2", "a freed block was written to", at);
     } else if (!record_sound(block) || !record_of(block)->freed) { // freed: on its way in or out
         uintptr_t at = margin_damage(block);
-        if (at) complain("C1", "written before or after a block", at);
+        if (at) (*found)("C1", "written before or after a block", at);
     }
 }
 
-uint32_t checked_check(void) {
+void checked_check(checked_found *found) {
     checked_state state = port_checked_lock();
-    damaged = 0;
-    heap_for_each(check_block, NULL);
+    heap_for_each(check_block, &found);
     for (uint32_t i = 0; i < waiting; i++) {
         uintptr_t p = checked_quarantine[(oldest + i) % CHECKED_QUARANTINE].p;
         struct heap_block block;
-        if (!heap_block_at(p, &block)) complain("C2", "in quarantine, but no block", p);
+        if (!heap_block_at(p, &block)) found("C2", "in quarantine, but no block", p);
     }
-    uint32_t result = damaged;
     port_checked_unlock(state);
-    return result;
 }
 
 // Whatever the address was: only an area in quarantine, or a guarded block's last frame, is absent

@@ -11,22 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/inspect/history.h"
 #include "kernel/memory.h"
 
 #define CHECKED_CANARY 0xca // what lies before and behind the bytes asked for
 #define CHECKED_POISON 0xdf // what a freed block is filled with
 #define CHECKED_FRESH 0xf5  // what a new one is filled with, unless it is to be cleared
-
-// A block's record: its first bytes.
-struct checked_record {
-    uintptr_t p;         // what the call returned
-    size_t size;         // bytes asked for
-    uintptr_t allocated; // address that the allocating call returned to
-    uintptr_t freed;     // the freeing one; 0 while the block lives
-    uint32_t allocator;  // numbers of the two threads
-    uint32_t freer;
-    uint32_t sum; // of all the above: see record_sum()
-};
 
 // Bytes that the heap is asked for beside those that the caller wants: the record, up to the next
 // multiple of BLOCK_ALIGN, and the shortest canary. Larger alignments and `guard` take more.
@@ -46,33 +36,14 @@ extern struct checked_freed checked_quarantine[CHECKED_QUARANTINE];
 void checked_guard(bool on);
 bool checked_guarded(void);
 
-// What is known of the block that `address` lies in: a copy of its record, while it lives or waits
-// in quarantine, and behind that until the block is handed out again. False: nothing. Any context.
-bool checked_facts(uintptr_t address, struct checked_record *out);
-
-// Walks all blocks: canaries of the living, poison of those in quarantine. Prints a line for each
-// of the first few that are damaged; returns how many are. Locks by itself.
-uint32_t checked_check(void);
-
 // A page fault at `address`, by the instruction at `eip`. True: it was a late access to a freed
 // area, or one behind a guarded block; it is reported, the memory is mapped again, and the
 // instruction may be tried again. False: none of this heap's doing.
 bool checked_late_access(uintptr_t address, uintptr_t eip);
 
-// ---- asked of the port (kernel/port.h is for both builds) ---------------------------------------
+// ---- asked of the port, beside what kernel/inspect/history.h asks --------------------------------
 
-typedef uint32_t checked_state;
-// A lock around a whole call, memory.c's own inside it. In the kernel interrupts off, both times.
-checked_state port_checked_lock(void);
-void port_checked_unlock(checked_state state);
 uint32_t port_thread(void); // number of the running thread, 0 if there is none
 // Makes frames of the kernel pool fault when they are touched, or lets them be touched again, as
 // they were.
 void port_protect(uint32_t first, uint32_t count, bool absent);
-// As port_report(), for an access and not a call: `eip` is the instruction.
-void port_report_access(enum heap_fault fault, uintptr_t pointer, uintptr_t eip);
-// Writes "function+0x12" for a code address / "main" or "thread 7" for a thread's number. Return
-// `to`.
-char *port_caller_text(char *to, size_t room, uintptr_t caller);
-char *port_thread_text(char *to, size_t room, uint32_t thread);
-#define PORT_TEXT_MAX 64

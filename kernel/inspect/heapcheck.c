@@ -1,7 +1,8 @@
 // heapcheck.c - see heapcheck.h. One function for each group of invariants, in memory.c's order.
 #include "kernel/inspect/heapcheck.h"
 
-#include "kernel/checked/checked.h"
+#include "kernel/inspect/history.h"
+#include "kernel/inspect/who.h"
 #include "kernel/port.h"
 #include "lib/print.h"
 #include "lib/string.h"
@@ -205,17 +206,29 @@ static void check_arenas(void) {
     for (uint32_t i = 0; i < heap.desc_count; i++) check_list(i);
 }
 
-uint32_t heap_check(void) {
+// ---- C1, C2: what only the checked build knows ---------------------------------------------------
+
 #ifdef HEAP_CHECKED
-    uint32_t damaged = checked_check();
+// The first byte that was written over, and whose it is.
+static void complain_of_byte(const char *invariant, const char *what, uintptr_t at) {
+    char who[HEAP_WHO_MAX];
+    if (broken++ >= LINES_MAX) return;
+    kprintf("heap check: %s broken: %s, %p: %s\n", invariant, what, (void *)at,
+            heap_who(who, sizeof who, at));
+}
+
+static void check_blocks(void) { checked_check(complain_of_byte); }
 #else
-    uint32_t damaged = 0;
+static void check_blocks(void) {}
 #endif
-    port_state state = port_lock();
+
+uint32_t heap_check(void) {
     broken = 0;
+    check_blocks(); // outside the heap's lock, which it takes for itself
+    port_state state = port_lock();
     for (int id = 0; id < POOL_COUNT; id++) check_pool(&mem_pool[id]);
     check_arenas();
-    uint32_t result = broken + damaged;
+    uint32_t result = broken;
     port_unlock(state);
     return result;
 }

@@ -7,8 +7,8 @@
 // Shortcoming: places beyond the table's are counted together.
 #include <stdbool.h>
 
-#include "kernel/checked/checked.h"
 #include "kernel/inspect/heapwalk.h"
+#include "kernel/inspect/history.h"
 #include "kernel/memory.h"
 #include "kernel/port.h"
 #include "kernel/inspect/who.h"

@@ -1,6 +1,6 @@
 // report.h - the line that every misuse of the heap gives, and what happens then.
 //
-// memory.c finds a fault and asks its port to say so; kernel/port.c does. Thus the words, and what
+// memory.c finds a fault and asks its port to say so; report.c does. Thus the words, and what
 // becomes of the kernel, are another kernel's to choose that takes the heap over (kernel/port.h).
 #pragma once
 
@@ -20,3 +20,7 @@ extern struct heap_report heap_last_report;
 extern uint32_t heap_report_count; // since boot
 
 void heap_report_panics(bool panics); // heap=panic: a report ends in a panic. Off at first
+
+// As port_report() of kernel/port.h, for an access and not a call, which only the checked build
+// finds: `eip` is the instruction.
+void port_report_access(enum heap_fault fault, uintptr_t pointer, uintptr_t eip);

@@ -13,8 +13,8 @@
 
 #include <stdbool.h>
 
-#include "kernel/checked/checked.h"
 #include "kernel/inspect/heapwalk.h"
+#include "kernel/inspect/history.h"
 #include "kernel/memory.h"
 #include "kernel/port.h"
 #include "lib/print.h"

@@ -16,6 +16,7 @@
 #include "kernel/inspect/heapcheck.h"
 #include "kernel/inspect/heapmap.h"
 #include "kernel/inspect/heapwalk.h"
+#include "kernel/ktest.h"
 #include "kernel/memory.h"
 #include "kernel/prompt/nextboot.h"
 #include "kernel/paging.h"
@@ -26,7 +27,6 @@
 #include "lib/page.h"
 #include "lib/print.h"
 #include "lib/string.h"
-#include "tests/kernel/ktest.h"
 #include "thread/thread.h"
 
 #define PS_MAX 64        // threads that `ps` can show

@@ -468,10 +468,10 @@ def test_constants_are_the_kernels():
             return re.search(rf"^#define {name} (.*?)(?: *//.*)?$", text.read(), re.MULTILINE)[1]
     with open(os.path.join(ROOT, "tools/gdb/granary/model.py"), encoding="utf-8") as text:
         model = dict(re.findall(r"^(\w+) = (.*?) *(?:#.*)?$", text.read(), re.MULTILINE))
-    memory_h = {name: header("kernel/memory.h", name).strip("u()") for name in
+    heap_h = {name: header("kernel/heap.h", name).strip("u()") for name in
                 ("FRAME_FREE", "FRAME_USED", "POOL_BINS", "ARENA_WORDS", "DESC_MAX", "ARENA_LARGE", "SMALL_SEAL",
                  "LARGE_SEAL")}
-    for name, text in memory_h.items():
+    for name, text in heap_h.items():
         assert int(model[name], 0) == int(text, 0), name
     assert int(model["PG_SHIFT"]) == int(header("lib/page.h", "PG_SHIFT"))
     assert int(model["BIN_EXACT"]) == int(header("kernel/memory.c", "BIN_EXACT").rstrip("u"))

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/ktest.h"
 #include "kernel/memory.h"
 
 struct ktest {
@@ -66,11 +67,6 @@ struct ktest {
         call;                                                                           \
         ktest_report_check((expected_fault), (uintptr_t)(pointer), __FILE__, __LINE__); \
     } while (0)
-
-// Runs the tests that a comma-separated list names (`NAME`, `NAME*`), in the list's order. Prints a
-// line for each and the sum; returns how many failed. An entry of the list that names no test
-// counts as one failure.
-int ktest_run(const char *list);
 
 // What was printed since the current test's start, or since ktest_printed_clear(); the first
 // KTEST_PRINTED_MAX - 1 characters of it.

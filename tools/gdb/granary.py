@@ -5,7 +5,7 @@ shows each at work. The modules stand in the folder granary/ beside this file, o
 
     memory    bytes of the stopped machine, read page by page, never written
     target    the one that knows GDB: addresses of variables, layouts of structures
-    model     pools, descriptors, arenas as kernel/memory.h has them
+    model     pools, descriptors, arenas as kernel/heap.h has them
     symbols   function+offset as kernel/symbol.c prints it
     who check checked leaks calls threads   what the commands of these names find out
     render heapmap  tables; the map as text and as SVG

@@ -6,7 +6,7 @@ just before a sys_free and just after it; and the kernel pool while all four thr
 
 from style import BLACK, BLUE, GREY, MONO, ORANGE, PALE, RED, SKY, YELLOW, arrow, box, canvas, save, title
 
-SMALL_SEAL = 0x5ea1a4e1  # kernel/memory.h
+SMALL_SEAL = 0x5ea1a4e1  # kernel/heap.h
 COLUMNS = 8  # blocks in a row
 LIVE, HOME, NEVER = "live", "came back", "never handed out"
 LOOKS = {LIVE: (BLUE, None), HOME: (YELLOW, None), NEVER: ("white", "..")}

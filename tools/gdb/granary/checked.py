@@ -10,7 +10,7 @@ from granary.memory import MASK, Unreadable, View
 
 CANARY = 0xca  # kernel/checked/checked.h
 POISON = 0xdf
-BLOCK_ALIGN = 16  # kernel/memory.h
+BLOCK_ALIGN = 16  # kernel/heap.h
 FIELDS = ("p", "size", "allocated", "freed", "allocator", "freer", "sum")
 Record = namedtuple("Record", ("at",) + FIELDS)
 

@@ -1,4 +1,4 @@
-"""model.py - the heap as kernel/memory.h describes it, read into Python objects.
+"""model.py - the heap as kernel/heap.h describes it, read into Python objects.
 
 The constants are those of the headers named behind them; tests/e2e/test_gdb.py compares them. The layouts of
 structures come from the kernel's debug information, and so cannot differ.
@@ -16,7 +16,7 @@ from granary.memory import MASK, Trouble, View
 PG_SHIFT = 12                 # lib/page.h
 PG_SIZE = 1 << PG_SHIFT
 HEAP_BASE = 0x88000000        # kernel/layout.h
-FRAME_FREE = 0x80000000       # kernel/memory.h, this and all below
+FRAME_FREE = 0x80000000       # kernel/heap.h, this and all below
 FRAME_USED = 0x40000000
 FRAME_LENGTH = 0x3fffffff
 POOL_BINS = 256

@@ -1,0 +1,142 @@
+// heap.h - the heap's records: pools, frames, descriptors, arenas.
+//
+// For memory.c, its port, what looks at a heap (kernel/inspect), tests and debuggers. All others use
+// the calls of memory.h and leave the records alone. Protected by interrupts off.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/list.h"
+#include "lib/page.h"
+
+enum pool_id { POOL_KERNEL, POOL_USER, POOL_COUNT };
+
+// A frame's record in its pool.
+struct frame {
+    uint32_t run;        // FRAME_FREE | length at the first and last frame of a free run,
+                         // FRAME_USED | length at the first frame of a run handed out, else 0
+    uint32_t bin;        // last frame of a free run only, like the two below: the bin it is in
+    struct frame *next;  // last frame of that bin's next run, or NULL
+    struct frame **link; // what points here: the bin, or `next` of the run before
+};
+#define FRAME_FREE 0x80000000u
+#define FRAME_USED 0x40000000u
+#define FRAME_RUN(run) ((run)&0x3fffffffu) // length in frames
+
+// Free runs of 1 .. 31 frames have a bin for each length, longer ones eight bins for each power of
+// two.
+#define POOL_BINS 256
+
+struct pool {
+    const char *name;                  // "kernel_pool", "user_pool"
+    struct frame *frame;               // `frames` records
+    struct frame *end;                 // behind the last of them
+    uint64_t phys;                     // physical address of frame 0, bytes
+    uint32_t frames;                   // frames in the window, holes included
+    uint32_t usable;                   // of them, frames that are memory
+    uint32_t free;                     // of them, not handed out
+    uint32_t nonempty[POOL_BINS / 32]; // bit b of the array: bin b holds a run
+    uint32_t words;                    // bit w: nonempty[w] is not 0
+    struct frame *bin[POOL_BINS];      // last frame of the bin's first run, or NULL
+};
+
+#define ARENA_WORDS 8                       // words of an arena's bitmap
+#define ARENA_BLOCKS_MAX (32 * ARENA_WORDS) // 256: a frame of the smallest blocks
+#define BLOCK_ALIGN 16                      // max_align_t of the i386 ABI
+#define DESC_MAX 32                         // descriptors a table of block sizes may have
+#define BLOCK_SIZE_MAX 8192                 // largest block a table may name
+#define ARENA_FRAMES_MAX 16                 // frames of one small arena
+
+struct mem_block_desc;
+
+// An arena's meta data. One record for each frame of the kernel pool, outside the frames; the
+// record of an arena's first frame is the arena's own, the others are all zero but for `back`.
+//
+// Blocks are carved one after the other: those numbered below `carved` were handed out at least
+// once, and a set bit in `map` says that one of them has come back; those from `carved` on are free
+// and need no bit.
+struct arena {
+    struct list_elem elem;       // in desc->free_list while cnt != 0. First: see mem_block_desc.end
+    struct mem_block_desc *desc; // NULL: a large area, or no arena starts at this frame
+    union {
+        struct {
+            uint32_t cnt : 24;  // small: free blocks; large: frames
+            uint32_t large : 8; // 1: one undivided area of `cnt` frames; 0: small, or none
+        };
+        uint32_t head; // both: == cnt in a small arena, ARENA_LARGE | cnt in a large area
+    };
+    union {
+        struct {
+            uint16_t carved; // blocks handed out at least once are 0 .. carved - 1
+            uint16_t back;   // bytes to go back to the arena's own record, 0 in that one
+        };
+        uint32_t carving; // both: == carved in an arena's own record
+    };
+    uint32_t seal;  // makes arena_sum() what it is: one field overwritten, and it differs
+    uintptr_t base; // address of block 0
+    uint32_t room;  // bit w set wherever map[w] is not 0; may stay set when it becomes 0
+    uint32_t map[ARENA_WORDS]; // bit b of word w: block 32 * w + b was handed out and is free again
+};
+
+// Block descriptor: the one entrance to all blocks of a size.
+struct mem_block_desc {
+    uint32_t block_size;       // bytes, a multiple of BLOCK_ALIGN
+    uint32_t blocks_per_arena; // at most ARENA_BLOCKS_MAX
+    uint32_t inverse;          // of block_size's odd part modulo 2^32: see block_index()
+    uint32_t shift;            // block_size's power of two
+    uint32_t edge;             // blocks_per_arena - 2: see arena_put()
+    uint32_t frames_per_arena;
+    uint32_t arenas;       // open arenas
+    struct arena *reserve; // the arena that was last seen empty, or NULL
+    union {
+        struct list free_list; // arenas with room, the one that serves at its front
+        struct arena end;      // the list's head, as an arena: a full one, so that an empty list
+                               // needs no test of its own. All zero but for elem
+    };
+};
+
+struct heap {
+    struct arena *arena;   // a record for each frame of the kernel pool
+    uint32_t frames;       // length of `arena`
+    uint32_t block_max;    // largest block of the table; above it, whole frames
+    uint32_t desc_count;   // descriptors in use
+    uint32_t small_frames; // frames held by small arenas
+    uint32_t large_frames; // frames held by large areas
+};
+
+extern struct pool mem_pool[POOL_COUNT];
+extern struct mem_block_desc k_block_descs[DESC_MAX];
+extern struct heap heap;
+
+// What a wrong call was. The words of heap_fault_text() are fixed: tests and users rely on them.
+enum heap_fault {
+    HEAP_OK,
+    HEAP_DOUBLE_FREE,
+    HEAP_NOT_ALLOCATED,
+    HEAP_INTERIOR_POINTER,
+    HEAP_OUTSIDE,
+    HEAP_CORRUPT_ARENA,
+    HEAP_OVERFLOW,
+    HEAP_USE_AFTER_FREE,
+    HEAP_FROM_INTERRUPT,
+};
+
+#define ARENA_LARGE 0x01000000u // in arena.head: `large` is 1
+#define SMALL_SEAL 0x5ea1a4e1u  // any two odd numbers: a record of zeros must not look sealed,
+#define LARGE_SEAL 0xa41e5ea1u  // and one comparison must tell a sound small arena from all else
+
+// What an arena's record adds up to: SMALL_SEAL or LARGE_SEAL. A change of any single field changes
+// it; where cnt counts, one instruction more keeps it. Carving a block moves one from cnt to carved
+// and leaves the sum as it is.
+static inline uint32_t arena_sum(const struct arena *arena) {
+    return (uint32_t)(uintptr_t)arena->desc + (uint32_t)arena->base + arena->head + arena->carving +
+           arena->seal;
+}
+
+// True if a record that starts an arena or large area is as it was written.
+static inline bool arena_sealed(const struct arena *arena) {
+    return arena_sum(arena) == (arena->large ? LARGE_SEAL : SMALL_SEAL) &&
+           (arena->desc == NULL) == (arena->large != 0);
+}
