@@ -1,8 +1,8 @@
 """The bug museum (kernel/museum/bugs.h): each fault is committed, and what is printed is what its page shows.
 
-The pages, docs/bugs/, are the expectation: their blocks of code under "What you see" are compared with real runs, line by line.
-Only what differs from build to build is left out: addresses, and numbers of frames, blocks and bytes. A twin without
-the fault follows each: no report, so that a heap that always complains would not pass.
+The pages, docs/bugs/, are the expectation: their blocks of code under "What you see" are compared with real runs, line
+by line. Only what differs from build to build is left out: addresses, and numbers of frames, blocks and bytes. A twin
+without the fault follows each: no report, so that a heap that always complains would not pass.
 
 One boot has all exhibits that can be survived; those that end in a panic have one each.
 """

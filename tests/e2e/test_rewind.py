@@ -123,7 +123,7 @@ def test_back_to_the_call_that_returned_an_address(at_the_end):
     one.do("delete")
     one.do("heap back-to end")
     line = one.report("free", f"heap back-to free {address:#x}")[0]
-    place = r"called from block_\w+\+0x[0-9a-f]+ \(kernel/museum/demo\.c:\d+\), thread thread_\w, instruction (\d+) of \d+"
+    place = r"called from block_\w+\+0x[0-9a-f]+ \(kernel/\w+/demo\.c:\d+\), thread thread_\w, instruction (\d+) of \d+"
     found = re.fullmatch(rf"sys_free\(0x{address:08x}\): {place}", line)
     assert found and int(found[1]) == one.count(), line
     assert before_the_call <= one.count() < before_the_call + 10  # the call itself
@@ -228,7 +228,7 @@ def test_an_overflow_by_one_leads_to_the_write(rewind, bug):
     start = time.monotonic()
     lines = one.do("heap who-wrote pointer 1")
     print(f"overflow: from the report to the write in {time.monotonic() - start:.2f} s")
-    assert re.fullmatch(rf"the byte at 0x{pointer:08x}: written by off_by_one\+0x[0-9a-f]+ \(kernel/museum/\w+\.c:\d+\), "
+    assert re.fullmatch(rf"the byte at 0x{pointer:08x}: written by off_by_one\+0x[0-9a-f]+ \(kernel/\w+/\w+\.c:\d+\), "
                         r"thread main, instruction \d+ of \d+: ca -> 00", lines[0]), lines
     assert "poke(" in source_line(lines[0])
     assert re.match(rf"0x{pointer:08x}: byte \d+ of .*, live, \d+ bytes from 0x[0-9a-f]+ for thread main at \w+"
@@ -239,7 +239,7 @@ def test_a_write_after_the_free_leads_to_write_and_free(rewind, bug):
     one = rewind(bug("write-after-free"), CHECKED)
     assert "HEAP_USE_AFTER_FREE" in to_the_report(one)
     lines = one.do("heap who-wrote pointer 1")
-    assert re.search(r"written by write_after_free\+0x\w+ \(kernel/museum/\w+\.c:\d+\), thread main, .*: df -> ", lines[0])
+    assert re.search(r"written by write_after_free\+0x\w+ \(kernel/\w+/\w+\.c:\d+\), thread main, .*: df -> ", lines[0])
     assert ", in quarantine, " in lines[1] and ", freed by thread main at write_after_free+0x" in lines[1]
     block = int(re.search(r" bytes from (0x[0-9a-f]+) for ", lines[1])[1], 16)
     line = one.do(f"heap back-to free {block:#x}")[0]
