@@ -1,77 +1,261 @@
 #!/bin/sh
-# setup.sh - installs what Granary needs from Debian's packages, and nothing else.
+# setup.sh - installs what Granary needs from Debian's packages, and nothing else. Needs neither make nor Python.
 #
-#   sh tools/setup.sh            all that `make test` and `make bench` need
-#   sh tools/setup.sh --proof    and what the longer proofs need: make coverage, make formal, make fuzz-afl
+#   sh tools/setup.sh run              installs what a boot needs, builds, boots (make run)
+#   sh tools/setup.sh test             installs what the tests need, runs them all (make test)
+#   sh tools/setup.sh                  installs both, runs nothing
+#   sh tools/setup.sh --only LIST...   installs what these jobs need: run bochs debug test lint bench proof web all
+#   sh tools/setup.sh --check LIST...  installs nothing: one line and status 1 if something is missing (make uses it)
 #
-# Looks which packages are missing and installs only these, as root or through sudo; says what it does, and is
-# silent and quick when nothing is missing. Debian 12 is what the project is tested on.
-#
-# Not in the list, on purpose: gcc-multilib. It conflicts with gcc-i686-linux-gnu, so apt would take the one away
-# to install the other. `gcc -m32 -ffreestanding` needs lib32gcc-12-dev only (the 32-bit libgcc).
-#
-# Recommended packages are left out, so what we rely on is named here itself: libc6-dev for host programs,
-# libclang-rt-dev for the sanitizers and the fuzzer, bochs-x for the window of Bochs (xvfb to test it
-# without a display). The last line is `make bench`'s: the allocators it measures beside ours, the plots, the counts.
+# Looks at what is missing, installs only that, as root or through sudo, and is silent when nothing is missing.
+# Recommended packages are left out. Nothing is removed: gcc-multilib and gcc-i686-linux-gnu exclude each other,
+# so the lists name one of them, and apt stops where the other is installed.
 set -eu
 
-packages='
-    make git gcc g++ libc6-dev libc6-dev-i386-cross gcc-i686-linux-gnu binutils-i686-linux-gnu lib32gcc-12-dev nasm
-    qemu-system-x86 qemu-utils seabios bochs bochs-x bochsbios vgabios gdb
-    python3 python3-pytest python3-pytest-xdist python3-pexpect
-    sqlite3 perl
-    libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck shellcheck universal-ctags xz-utils
-    xvfb
-    libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4 python3-matplotlib valgrind
+# One line for each need (tools/cli.py reads them, too): lists; how its presence is seen; packages; why.
+#
+#   presence   a command, a function below, or `-`: the packages themselves
+#   packages   one of the alternatives a|b, several with a,b. `%` is a release's number: the newest that all the names
+#              with it have. A `?` at the end: a system without it gets a line and goes on.
+needs='
+run             make                  make                            the build
+run             /usr/bin/python3      python3                         image maker, runner, the tools
+run             nasm                  nasm                            boot sector, loader, the entries of the kernel
+run             compiler_for_32_bits  gcc-i686-linux-gnu              the kernel; smaller than gcc, needs no C library
+run             qemu-system-i386      qemu-system-x86                 the emulator of make run
+bochs,debug     bochs                 bochs                           make bochs, make bochs-debug, tours
+bochs,debug     -                     bochsbios,vgabios               its firmware, and that of make v86
+bochs,debug     -                     bochs-x                         the window of Bochs
+debug           gdb                   gdb                             make debug, make rewind, tours
+debug           qemu-img              qemu-utils                      make rewind: the disk of a recorded run
+test            gcc                   gcc                             unit tests, libgranary, the recorder
+test            g++                   g++                             a program in C++ on libgranary
+test            -                     libc6-dev                       headers for these
+test            i686-linux-gnu-gcc    gcc-i686-linux-gnu              libraries for programs of 32 bits, whatever builds the kernel
+test            -                     libc6-dev-i386-cross            its C library
+test            git                   git                             a program that runs on libgranary
+test            -                     libcmocka-dev                   unit tests
+test            clang                 clang                           the fuzzers, and the kernel built by a second compiler
+test            -                     libclang-rt-dev                 their sanitizers
+test            -                     python3-pytest                  tests from outside
+test            -                     python3-pytest-xdist            two of them at a time
+test            -                     python3-pexpect                 sessions at a prompt
+test            sqlite3               sqlite3                         a program that runs on libgranary
+test            perl                  perl                            another one
+test            xz                    xz-utils                        recorded traces
+test            Xvfb                  xvfb                            the window of Bochs without a display
+test,bench      -                     python3-matplotlib              pictures: make pictures, make bench
+test,bench      valgrind              valgrind                        instructions counted on the host
+test,bench      -                     libmimalloc%?                   an allocator to compare with
+test,bench      -                     libjemalloc2?                   another one
+test,bench      -                     libtcmalloc-minimal%?           another one
+web,test        node                  nodejs                          make v86: an emulator in WebAssembly, no browser
+web,test        -                     ca-certificates                 v86 itself is fetched by https
+lint            clang-format          clang-format                    layout of C
+lint            clang-tidy            clang-tidy                      analysis of C
+lint            cppcheck              cppcheck                        a second analysis
+lint            shellcheck            shellcheck                      shell scripts
+lint            ctags                 universal-ctags                 make stats
+proof           clang_with_mcdc       clang-%,llvm-%,libclang-rt-%-dev  make coverage: MC/DC, which a new clang counts
+proof           afl-clang-fast        afl++                           make fuzz-afl
+proof           frama-c               frama-c-base?                   make formal
+proof           why3                  why3?                           how it asks provers
+proof           z3                    z3                              a prover
+proof           -                     cvc4|cvc5?                      provers of its goals
+proof           spin                  spin                            make model
+proof           -                     libpython%-testsuite            make cpython
 '
 
-proof='
-    clang-19 llvm-19 libclang-rt-19-dev afl++ frama-c-base why3 z3 cvc4 spin libpython3.11-testsuite
-'
-case "${1-}" in
-    '') ;;
-    --proof) packages="$packages $proof" ;;
-    *)
-        echo "usage: sh tools/setup.sh [--proof]" >&2
-        exit 2
-        ;;
-esac
+usage='usage: sh tools/setup.sh [run | test | --only LIST... | --check LIST...]'
+lists='run bochs debug test lint bench proof web all'
 
-# For v86. Somebody who has Node from elsewhere keeps it: Debian's npm would bring Debian's nodejs along.
-command -v npm >/dev/null 2>&1 || packages="$packages nodejs npm"
-
-if ! command -v dpkg-query >/dev/null 2>&1; then
-    echo "setup: this is not Debian. Install by hand what these Debian packages hold:" >&2
-    echo "$packages" >&2
-    exit 1
-fi
-
-missing=''
-for package in $packages; do
-    # "ii": wanted and installed. A removed package whose settings were kept is known to dpkg too, as "rc".
-    case "$(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null || true)" in
-        ii*) ;;
-        *) missing="$missing $package" ;;
-    esac
-done
-[ -n "$missing" ] || exit 0
-
-as_root=''
-if [ "$(id -u)" -ne 0 ]; then
-    if ! command -v sudo >/dev/null 2>&1; then
-        echo "setup: missing:$missing" >&2
-        echo "setup: run this as root, or install sudo" >&2
-        exit 1
-    fi
-    as_root='sudo'
-fi
-
-echo "setup: installing$missing"
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
-# --no-remove: somebody's own gcc-multilib is not taken away without a word. The list is split on purpose.
-# shellcheck disable=SC2086
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends --no-remove $missing || {
-    echo "setup: apt-get could not install$missing (see above; gcc-multilib has to go first)" >&2
+die() {
+    echo "setup: $*" >&2
     exit 1
 }
-echo "setup: done"
+
+has() { # has COMMAND
+    command -v "$1" >/dev/null 2>&1
+}
+
+# As tools/mk/toolchain.mk chooses; make hands over its CC.
+compiler_for_32_bits() {
+    if [ -n "${CC-}" ] && [ "$CC" != gcc ]; then has "${CC%% *}" && return; fi
+    has i686-elf-gcc || has i686-linux-gnu-gcc ||
+        { has gcc && echo | gcc -m32 -ffreestanding -x c -c -o /dev/null - 2>/dev/null; }
+}
+
+# And llvm's own tools of the same number, which read what it counted.
+clang_with_mcdc() {
+    for number in $(echo "$installed" | sed -n 's/^clang-\([0-9]*\)$/\1/p'); do
+        if has "llvm-cov-$number" && "clang-$number" -fprofile-instr-generate -fcoverage-mapping -fcoverage-mcdc \
+            -E -x c /dev/null >/dev/null 2>&1; then return; fi
+    done
+    return 1
+}
+
+installed='' # names between newlines; so is `known`: installed or offered
+known=''
+newline='
+'
+
+look_at_packages() {
+    has dpkg-query || return 0
+    # "ii": wanted and installed. A removed package whose settings were kept is known to dpkg too, as "rc".
+    installed="$newline$(dpkg-query -W -f='${db:Status-Abbrev}${Package}\n' | sed -n 's/^ii *//p')$newline"
+}
+
+look_at_offers() {
+    known="$installed"
+    if has apt-cache; then known="$newline$(apt-cache pkgnames)$installed"; fi
+}
+
+# all_in SET NAME...: every name is in it.
+all_in() {
+    set_of_names=$1
+    shift
+    for name in "$@"; do
+        case "$set_of_names" in *"$newline$name$newline"*) ;; *) return 1 ;; esac
+    done
+}
+
+# with_number SET A,B,...: the names, `%` replaced by the newest number with which all of them are in the set.
+with_number() {
+    names=$(echo "$2" | tr , ' ')
+    case "$names" in *%*) ;; *) echo "$names" && return ;; esac
+    first="${2%%,*}" # it has the number, if any has
+    for number in $(echo "$1" | sed -n "s/^${first%\%*}\([0-9][0-9a-z.]*\)${first#*%}\$/\1/p" | sort -rV); do
+        # The names are words.
+        # shellcheck disable=SC2046
+        if all_in "$1" $(echo "$names" | sed "s/%/$number/g"); then
+            echo "$names" | sed "s/%/$number/g"
+            return
+        fi
+    done
+    echo "$names"
+}
+
+# present PRESENCE PACKAGES
+present() {
+    case "$1" in
+        -) ;;
+        *_*) "$1" && return || return 1 ;; # a function
+        *) has "$1" && return || return 1 ;;
+    esac
+    for choice in $(echo "${2%\?}" | tr '|' ' '); do
+        # shellcheck disable=SC2046
+        if all_in "$installed" $(with_number "$installed" "$choice"); then return; fi
+    done
+    return 1
+}
+
+# each_need LISTS FUNCTION: FUNCTION PACKAGES WHY for what these lists name and the system lacks.
+each_need() {
+    while read -r of presence packages why; do
+        case "$of" in '') continue ;; esac
+        wanted=no
+        for list in $(echo "$of" | tr , ' '); do
+            case " $1 " in *" $list "* | *" all "*) wanted=yes ;; esac
+        done
+        [ $wanted = no ] || present "$presence" "$packages" || "$2" "$packages" "$why"
+    done <<NEEDS
+$needs
+NEEDS
+}
+
+missing=''  # words for apt: what can be had
+cannot=''   # what cannot, though it must
+optional='' # what cannot, and need not
+
+sort_out() { # sort_out PACKAGES WHY: into one of the three
+    [ -n "$known" ] || look_at_offers
+    for choice in $(echo "${1%\?}" | tr '|' ' '); do
+        names=$(with_number "$known" "$choice")
+        # shellcheck disable=SC2086
+        if all_in "$known" $names; then
+            missing="$missing $names"
+            return
+        fi
+    done
+    case "$1" in
+        *\?) optional="$optional${newline}setup: this system has no $names ($2)" ;;
+        *) cannot="$cannot $names" ;;
+    esac
+}
+
+sort_out_all() {
+    missing='' cannot='' optional='' known=''
+    look_at_packages
+    each_need "$1" sort_out
+}
+
+become_root() {
+    as_root=''
+    [ "$(id -u)" -ne 0 ] || return 0
+    has sudo || die "missing:$missing$cannot; run this as root, or install sudo"
+    sudo -v || die "sudo refused; run this as root. Missing:$missing$cannot"
+    as_root=sudo
+}
+
+apt() { # --no-remove: a gcc-multilib of the user's is not taken away without a word
+    # shellcheck disable=SC2086
+    $as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q --no-install-recommends --no-remove "$@"
+}
+
+install_missing() {
+    # shellcheck disable=SC2086
+    sizes=$(apt --print-uris install $missing 2>/dev/null | sed -n \
+        -e 's/^Need to get \([^/]*\).* of archives.*/\1 to download/p' -e 's/^After this operation, \(.*\) of additional.*/, \1 on the disk/p' |
+        tr -d '\n')
+    echo "setup: installing$missing${sizes:+: $sizes}"
+    # shellcheck disable=SC2086
+    apt -y install $missing || die "apt-get could not install$missing; what stopped it is above${offline:+ ($offline)}"
+}
+
+# install LISTS
+install() {
+    sort_out_all "$1"
+    [ -n "$missing$cannot" ] || [ "$known" = "$installed" ] || [ -z "$optional" ] || echo "${optional#?}"
+    [ -n "$missing$cannot" ] || return 0
+    has apt-get || die "this is not Debian. Install by hand what these packages of Debian hold:$missing$cannot"
+    become_root
+    offline=''
+    apt -o APT::Update::Error-Mode=any update || offline='and apt-get update failed: is there a network?'
+    sort_out_all "$1"
+    [ -z "$cannot" ] || die "this system has no package$cannot${offline:+, $offline}"
+    [ -z "$optional" ] || echo "${optional#?}"
+    [ -z "$missing" ] || install_missing
+    echo "setup: done"
+}
+
+# check LISTS: for make. What need not be there is not asked for.
+check() {
+    look_at_packages
+    each_need "$1" note_missing
+    [ -z "$missing" ] || die "missing:$missing; \`sh tools/setup.sh --only $asked\` installs it"
+}
+
+note_missing() { # note_missing PACKAGES WHY
+    case "$1" in *\?) ;; *) missing="$missing $(echo "${1%%|*}" | sed 's/,/ /g; s/%/N/g')" ;; esac
+}
+
+# with_implied LIST...: every job builds and boots; the tests look at the debuggers as well.
+with_implied() {
+    for list in "$@"; do
+        case " $lists " in *" $list "*) ;; *) die "no list '$list'; there are: $lists" ;; esac
+    done
+    asked="$*"
+    case " $asked " in *' test '*) wanted_lists="$asked run bochs debug" ;; *) wanted_lists="$asked run" ;; esac
+}
+
+cd "$(dirname "$0")/.."
+job="${1-}"
+[ $# -eq 0 ] || shift
+case "$job $#" in
+    ' 0') with_implied run test && install "$wanted_lists" ;;
+    'run 0' | 'test 0') with_implied "$job" && install "$wanted_lists" && exec make "$job" ;;
+    '--only 0' | '--check 0') echo "$usage" >&2 && exit 2 ;;
+    --only*) with_implied "$@" && install "$wanted_lists" ;;
+    --check*) with_implied "$@" && check "$wanted_lists" ;;
+    *) echo "$usage" >&2 && exit 2 ;;
+esac

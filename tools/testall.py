@@ -26,7 +26,7 @@ KERNEL_ARGS = ("batch test", "batch test classes=fine")
 # The checked build: what differs from the fast one in both emulators, the rest, unchanged C code, in the quicker one.
 CHECKED_ARGS = {"qemu": ("batch test", "batch guard test=checked_*"),
                 "bochs": ("batch test=checked_*", "batch guard test=checked_*")}
-KINDS = ("lint", "host-test", "fuzz", "kernel-test", "e2e-test")
+KINDS = ("host-test", "fuzz", "kernel-test", "e2e-test")
 
 
 def counts(lines):

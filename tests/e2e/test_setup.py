@@ -1,8 +1,86 @@
-"""tools/setup.sh: nothing to do, and nothing said, where everything is there."""
+"""tools/setup.sh: what it asks apt for on systems of other releases, and its one sentence where it cannot.
+
+The systems are folders of programs: what a minimal Debian has, and stand-ins for apt and dpkg that write down how
+they were called. `make fresh` tries it on real ones.
+"""
 
 import os
+import shutil
 import subprocess
 import time
+
+import pytest
+
+import cli
+
+ESSENTIAL = ("sh", "cat", "dirname", "env", "grep", "head", "sed", "sort", "tr")
+# Without python3: the one that runs these tests is there.
+RUN = "make nasm gcc-i686-linux-gnu qemu-system-x86".split()
+SIZES = ("Need to get 77.2 MB of archives.", "After this operation, 317 MB of additional disk space will be used.")
+# The packages of two releases that have other names in each.
+BOOKWORM = ("libmimalloc2.0 libmimalloc-dev libjemalloc2 libtcmalloc-minimal4 cvc4 cvc5 frama-c-base libpython3.11-testsuite "
+            "clang-14 llvm-14 clang-16 llvm-16 libclang-rt-16-dev clang-19 llvm-19 libclang-rt-19-dev llvm-20").split()
+TRIXIE = ("libmimalloc3 libmimalloc-dev libjemalloc2 libtcmalloc-minimal4t64 cvc5 libpython3.13-testsuite "
+          "clang-17 llvm-17 libclang-rt-17-dev clang-19 llvm-19 libclang-rt-19-dev").split()
+USAGE = "usage: sh tools/setup.sh [run | test | --only LIST... | --check LIST...]\n"
+
+
+class System:
+    """A folder that is the whole PATH. `offers` is what apt knows."""
+
+    def __init__(self, root, folder, offers, installed=(), commands=()):
+        self.root, self.folder, self.log = root, folder, folder / "log"
+        self.installed = folder / "installed"
+        self.installed.write_text("".join(f"ii {name}\n" for name in installed))
+        for name in ESSENTIAL:
+            (folder / name).symlink_to(shutil.which(name))
+        for name in commands:
+            self.program(name, "exit 0")
+        self.program("id", "echo 0")
+        self.program("dpkg-query", f"cat '{self.installed}'")
+        self.program("apt-cache", f"printf '%s\\n' {' '.join(offers)}")
+        said = "".join(f"echo '{line}'; " for line in SIZES)
+        # What is installed is what the last call that may install names after the options.
+        self.program("apt-get", f"""echo "apt-get $*" >> '{self.log}'
+            case "$*" in
+                *--print-uris*) {said} ;;
+                *-y\\ install*) for name in ${{*##*install }}; do echo "ii $name"; done >> '{self.installed}' ;;
+            esac""")
+
+    def program(self, name, text):
+        path = self.folder / name
+        path.unlink(missing_ok=True)
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def setup(self, *arguments):
+        script = os.path.join(self.root, "tools/setup.sh")
+        return subprocess.run(["/bin/sh", script, *arguments], env={"PATH": str(self.folder)}, capture_output=True,
+                              text=True, check=False, stdin=subprocess.DEVNULL)
+
+    def asked_for(self):
+        """The names in the calls of `apt-get install`."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [line.split(" install ")[1].split() for line in lines if " -y install " in line]
+
+
+@pytest.fixture
+def system(root, tmp_path):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    return lambda offers=(*RUN, *BOOKWORM), **more: System(root, folder, offers, **more)
+
+
+def rows(root):
+    """(lists, presence, packages, why) of each line of the script's table."""
+    with open(os.path.join(root, "tools/setup.sh"), encoding="utf-8") as file:
+        table = file.read().split("needs='\n")[1].split("'\n")[0]
+    return [line.split(None, 3) for line in table.splitlines()]
+
+
+def every_name(root):
+    names = [name.rstrip("?") for row in rows(root) for name in row[2].rstrip("?").replace("|", ",").split(",")]
+    return [name for name in names if "%" not in name]
 
 
 def test_silent_and_quick_when_nothing_is_missing(root):
@@ -12,22 +90,141 @@ def test_silent_and_quick_when_nothing_is_missing(root):
     assert time.monotonic() - start < 5
 
 
-def test_does_not_name_the_package_that_conflicts(root):
-    """gcc-multilib and gcc-i686-linux-gnu remove each other."""
-    with open(os.path.join(root, "tools/setup.sh"), encoding="utf-8") as file:
-        packages = file.read().split("packages='")[1].split("'")[0].split()
-    assert "gcc-i686-linux-gnu" in packages and "gcc-multilib" not in packages
+def test_each_need_says_why_and_none_conflicts(root):
+    """gcc-multilib and gcc-i686-linux-gnu remove each other; npm brings 580 packages."""
+    assert all(len(row) == 4 for row in rows(root))
+    names = every_name(root)
+    assert "gcc-i686-linux-gnu" in names and "gcc-multilib" not in names and "npm" not in names
 
 
-def test_without_dpkg_it_says_what_to_install(root, tmp_path):
-    done = subprocess.run(["/bin/sh", os.path.join(root, "tools/setup.sh")], env={"PATH": str(tmp_path)},
-                          capture_output=True, text=True, check=False)
+def test_run_on_a_bare_system_installs_four_and_boots(system):
+    """No make is there when it starts; `make run` follows all the same, by the one that apt brings."""
+    bare = system()
+    bare.program("apt-get", (bare.folder / "apt-get").read_text() +
+                 f"\ncase \"$*\" in *-y\\ install*) printf '#!/bin/sh\\necho \"made $*\"\\n' > '{bare.folder}/make'; "
+                 f"{shutil.which('chmod')} +x '{bare.folder}/make' ;; esac")
+    done = bare.setup("run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bare.asked_for() == [RUN]
+    assert f"setup: installing {' '.join(RUN)}: 77.2 MB to download, 317 MB on the disk\n" in done.stdout
+    assert done.stdout.endswith("setup: done\nmade run\n")
+
+
+def test_what_is_there_is_not_installed(system):
+    """A cross compiler, say, that is in no package of Debian's."""
+    own = system(commands=("make", "nasm", "i686-elf-gcc", "qemu-system-i386"))
+    done = own.setup("--only", "run")
+    assert (done.returncode, done.stdout, done.stderr, own.asked_for()) == (0, "", "", [])
+    own = own.setup("--check", "run")
+    assert (own.returncode, own.stdout, own.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("offers, names", [
+    (BOOKWORM, "libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4"),
+    (TRIXIE, "libmimalloc3 libjemalloc2 libtcmalloc-minimal4t64"),
+], ids=["bookworm", "trixie"])
+def test_peers_by_whatever_name_the_release_has(system, root, offers, names):
+    debian = system(offers=(*every_name(root), *offers))
+    assert debian.setup("--only", "bench").returncode == 0
+    assert " ".join(debian.asked_for()[0]).endswith(f"python3-matplotlib valgrind {names}")
+
+
+def test_clang_and_its_company_have_one_number(system, root):
+    """The newest that has all three: Debian may offer a part of a newer one."""
+    debian = system(offers=(*every_name(root), *BOOKWORM))
+    assert debian.setup("--only", "proof").returncode == 0
+    asked = debian.asked_for()[0]
+    assert [name for name in asked if "clang-" in name or "llvm" in name] == ["clang-19", "llvm-19", "libclang-rt-19-dev"]
+    assert "libpython3.11-testsuite" in asked and "cvc4" in asked and "cvc5" not in asked
+
+
+def test_a_package_that_need_not_be_there_is_a_line(system, root):
+    offers = [name for name in (*every_name(root), *TRIXIE) if name not in ("frama-c-base", "cvc4")]
+    debian = system(offers=offers)
+    done = debian.setup("--only", "proof")
+    assert done.returncode == 0
+    assert "setup: this system has no frama-c-base (make formal)\n" in done.stdout
+    assert "frama-c-base" not in debian.asked_for()[0] and "cvc5" in debian.asked_for()[0]
+
+
+def test_a_package_that_must_be_there_is_named(system):
+    done = system(offers=[name for name in RUN if name != "nasm"]).setup("--only", "run")
+    assert (done.returncode, done.stderr) == (1, "setup: this system has no package nasm\n")
+
+
+def test_no_network_is_said(system):
+    debian = system()
+    debian.program("apt-get", "exit 100")
+    done = debian.setup("run")
     assert done.returncode == 1
-    assert "this is not Debian" in done.stderr and "qemu-system-x86" in done.stderr
+    assert done.stderr == (f"setup: apt-get could not install {' '.join(RUN)}; what stopped it is above "
+                           "(and apt-get update failed: is there a network?)\n")
 
 
-def test_a_wrong_option_gets_the_usage(root):
-    done = subprocess.run(["sh", os.path.join(root, "tools/setup.sh"), "--everything"], capture_output=True, text=True,
-                          check=False)
-    assert done.returncode == 2
-    assert done.stderr == "usage: sh tools/setup.sh [--proof]\n"
+def test_no_list_of_packages_and_no_network(system):
+    debian = system(offers=())
+    debian.program("apt-get", "exit 100")
+    done = debian.setup("run")
+    assert done.returncode == 1
+    assert done.stderr == (f"setup: this system has no package {' '.join(RUN)}, "
+                           "and apt-get update failed: is there a network?\n")
+
+
+def test_an_ordinary_user_goes_through_sudo(system):
+    debian = system()
+    debian.program("id", "echo 1000")
+    debian.program("sudo", '[ "$1" = -v ] || exec "$@"')
+    assert debian.setup("--only", "run").returncode == 0
+    assert debian.asked_for() == [RUN]
+
+
+@pytest.mark.parametrize("sudo, words", [
+    (None, f"missing: {' '.join(RUN)}; run this as root, or install sudo"),
+    ("exit 1", f"sudo refused; run this as root. Missing: {' '.join(RUN)}"),
+], ids=["no sudo", "sudo refuses"])
+def test_an_ordinary_user_without_sudo_gets_one_sentence(system, sudo, words):
+    debian = system()
+    debian.program("id", "echo 1000")
+    if sudo:
+        debian.program("sudo", sudo)
+    done = debian.setup("run")
+    assert (done.returncode, done.stderr, debian.asked_for()) == (1, f"setup: {words}\n", [])
+
+
+def test_another_system_gets_the_names(system):
+    other = system(offers=())
+    for name in ("apt-get", "apt-cache", "dpkg-query"):
+        (other.folder / name).unlink()
+    done = other.setup("run")
+    assert done.returncode == 1
+    assert done.stderr == ("setup: this is not Debian. Install by hand what these packages of Debian hold: "
+                           f"{' '.join(RUN)}\n")
+
+
+@pytest.mark.parametrize("arguments, status, words", [
+    (["--everything"], 2, USAGE),
+    (["--only"], 2, USAGE),
+    (["run", "now"], 2, USAGE),
+    (["--only", "games"], 1, "setup: no list 'games'; there are: run bochs debug test lint bench proof web all\n"),
+], ids=lambda value: "-".join(value) if isinstance(value, list) else "")
+def test_wrong_use(system, arguments, status, words):
+    done = system().setup(*arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", words)
+
+
+def test_check_names_what_is_missing_and_the_command(system):
+    done = system(commands=("make", "nasm", "i686-elf-gcc", "qemu-system-i386")).setup("--check", "debug")
+    assert done.returncode == 1
+    assert done.stderr == ("setup: missing: bochs bochsbios vgabios bochs-x gdb qemu-utils; "
+                           "`sh tools/setup.sh --only debug` installs it\n")
+
+
+def test_a_tool_says_which_list_brings_a_command_a_package_or_a_module():
+    said = {name: str(cli.missing(name)) for name in ("gdb", "qemu-img", "python3-matplotlib", "g++", "no-such")}
+    assert said == {"gdb": "gdb is missing: `sh tools/setup.sh --only debug` installs it",
+                    "qemu-img": "qemu-img is missing: `sh tools/setup.sh --only debug` installs it",
+                    "python3-matplotlib": "python3-matplotlib is missing: `sh tools/setup.sh --only test` installs it",
+                    "g++": "g++ is missing: `sh tools/setup.sh --only test` installs it",
+                    "no-such": "no-such is missing"}
+    assert str(cli.missing("libpython%-testsuite", "CPython's test suite")) == (
+        "CPython's test suite is missing: `sh tools/setup.sh --only proof` installs it")
