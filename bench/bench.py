@@ -75,9 +75,8 @@ def machine():
 
 def check_tools(build):
     """Everything that is needed, before the first minute is spent."""
-    for program, package in (("valgrind", "valgrind"), ("qemu-system-i386", "qemu-system-x86")):
-        if shutil.which(program) is None:
-            raise host.missing(package, program)
+    for program in ("valgrind", "qemu-system-i386"):
+        cli.find_program(program)
     image = os.path.join(build, "hd.img")
     for path in (image, os.path.join(build, "host", "bench", "replay")):
         if not os.path.exists(path):
@@ -101,7 +100,7 @@ def measure(options, work):
     """All figures, as they are saved."""
     plan = QUICK if options.quick else FULL
     image = check_tools(options.build)
-    found = host.allocators(options.build)
+    found = host.allocators(options.build, lambda text: print(f"bench: {text}"))
     traces = chosen_traces(options.traces or [os.path.join(ROOT, "tests", "traces")], plan, work)
     tools = os.path.join(options.build, "host", "bench")
     bench = host.Host(tools, found, plan, show_progress)
@@ -109,6 +108,7 @@ def measure(options, work):
     figures = {
         "when": time.strftime("%Y-%m-%d"), "quick": options.quick, "rounds": plan.rounds, "machine": machine(),
         "allocators": [allocator.name for allocator in found],
+        "versions": {allocator.name: host.version(allocator) for allocator in found if allocator.name not in host.OURS},
         "traces": {trace.name: {"ops": trace.ops, "slots": trace.slots, "live_peak": trace.live_peak}
                    for trace in traces},
     }

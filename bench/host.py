@@ -14,7 +14,7 @@ import subprocess
 from collections import namedtuple
 
 import stats
-from cli import RunError
+from cli import RunError, missing
 
 HEADER = struct.Struct("<8sIIQQ")
 MAGIC = b"MTRACE1\0"
@@ -23,22 +23,19 @@ MAGIC = b"MTRACE1\0"
 Allocator = namedtuple("Allocator", "name library environment")
 Trace = namedtuple("Trace", "name path ops slots live_peak")
 
-# name, the file's name, the Debian package that holds it
-PEERS = (("mimalloc", "libmimalloc.so.2", "libmimalloc2.0"),
-         ("jemalloc", "libjemalloc.so.2", "libjemalloc2"),
-         ("tcmalloc", "libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"))
+# name, the file's name in any release, the row of setup.sh's table that brings it, how it tells its version
+PEERS = (("mimalloc", "libmimalloc.so.[0-9]*", "libmimalloc%", "'.'.join(str(C.mi_version()))"),
+         ("jemalloc", "libjemalloc.so.[0-9]*", "libjemalloc2",
+          "C.mallctl(b'version', byref(t), byref(c_size_t(8)), None, c_size_t()) or t.value.decode().split('-')[0]"),
+         ("tcmalloc", "libtcmalloc_minimal.so.[0-9]*", "libtcmalloc-minimal%",
+          "C.tc_version(None, None, None).decode().split()[-1]"))
 OURS = ("granary-seed", "granary-fine")
-BASE = "mimalloc"  # what times are divided by
 FRAME = 4096  # bytes
 TIMEOUT = 120  # seconds for one process: ten times what the slowest of them takes
 
 
 class Problem(RunError):
     """Something that keeps the benchmark from its work; the text is for the user."""
-
-
-def missing(package, what):
-    return Problem(f"{what} is missing (Debian package {package}): run `sh tools/setup.sh`")
 
 
 def library_path(name):
@@ -49,14 +46,39 @@ def library_path(name):
     return None
 
 
-def allocators(build):
-    """The allocators in the order of the tables: ours last. A missing one is a Problem."""
+def base(figures):
+    """What times are divided by: the quickest of the others on most machines, or the one that every system has."""
+    return "mimalloc" if "mimalloc" in figures["allocators"] else "glibc"
+
+
+def peers(show):
+    """The others' allocators that this system has; a line for one that it has not."""
     found = [Allocator("glibc", None, {})]
-    for name, file, package in PEERS:
+    for name, file, package, _ in PEERS:
         path = library_path(file)
         if path is None:
-            raise missing(package, f"{name}, the library {file},")
-        found.append(Allocator(name, path, {}))
+            show(f"{missing(package, name)}; it is left out")
+        else:
+            found.append(Allocator(name, path, {}))
+    return found
+
+
+def version(allocator):
+    """What the library itself says, asked in a process that it is preloaded in; `?` if it does not answer."""
+    ask = {name: text for name, _, _, text in PEERS}.get(allocator.name, "C.gnu_get_libc_version().decode()")
+    program = f"""from ctypes import *
+C, t = CDLL(None), c_char_p()
+for name in "tc_version", "gnu_get_libc_version":
+    if hasattr(C, name): getattr(C, name).restype = c_char_p
+print({ask})"""
+    done = subprocess.run(["/usr/bin/python3", "-c", program], env=environment(allocator), capture_output=True,
+                          text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else "?"
+
+
+def allocators(build, show):
+    """The allocators in the order of the tables: ours last."""
+    found = peers(show)
     ours = os.path.join(build, "host", "libgranary.so")
     if not os.path.exists(ours):
         raise Problem(f"{ours} is not built: run `make libgranary`")

@@ -8,7 +8,8 @@ The files hold no date and no random name: the same figures give the same bytes.
 import os
 
 import stats
-from host import BASE, missing
+from cli import missing
+from host import base
 from inkernel import TABLES
 from tables import footprint_ratios, good, trace_ratios
 
@@ -17,7 +18,7 @@ try:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 except ImportError as error:
-    raise missing("python3-matplotlib", "matplotlib") from error
+    raise missing("python3-matplotlib") from error
 
 STYLE = {  # allocator: colour, mark
     "glibc": ("#595959", "s"), "mimalloc": ("#D55E00", "D"), "jemalloc": ("#009E73", "^"), "tcmalloc": ("#CC79A7", "v"),
@@ -88,8 +89,8 @@ def by_trace(figures, measure):
 
 def speed(figures, folder):
     names = figures["allocators"]
-    dots(folder, "bench-speed", f"Time per operation over {BASE}'s", with_mean(by_trace(figures, trace_ratios), names),
-         names, "ratio, left is faster", 1.0)
+    dots(folder, "bench-speed", f"Time per operation over {base(figures)}'s",
+         with_mean(by_trace(figures, trace_ratios), names), names, "ratio, left is faster", 1.0)
 
 
 def footprint(figures, folder):

@@ -16,7 +16,8 @@ import subprocess
 from collections import namedtuple
 
 import stats
-from host import Problem, environment, missing
+from cli import find_program
+from host import Problem, environment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -84,9 +85,8 @@ def make_repository(folder):
 
 def programs(folder):
     """The programs, ready to run; a missing one is a Problem. `folder` takes what they need."""
-    for name, package in (("gcc", "gcc"), ("git", "git"), ("sqlite3", "sqlite3"), ("perl", "perl")):
-        if shutil.which(name) is None:
-            raise missing(package, name)
+    for name in ("gcc", "git", "sqlite3", "perl"):
+        find_program(name)
     repository = os.path.join(folder, "repository.git")
     make_repository(repository)
     source = os.path.join(folder, "work.c")

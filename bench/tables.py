@@ -6,7 +6,7 @@ listed by name.
 """
 
 import stats
-from host import BASE
+from host import base
 from inkernel import TABLES
 
 KIB = 1024
@@ -36,12 +36,13 @@ def titled(title, lines):
 
 def trace_ratios(figures, name, table="speed"):
     """{trace: an allocator's time over the base's}, the median over the rounds of the paired ratios."""
-    return {trace: stats.paired_ratio(row[name], row[BASE]) for trace, row in figures[table].items()
-            if name in row and BASE in row}
+    other = base(figures)
+    return {trace: stats.paired_ratio(row[name], row[other]) for trace, row in figures[table].items()
+            if name in row and other in row}
 
 
 def mean_speed(figures, name, table="speed"):
-    return stats.mean_ratio(figures[table], name, BASE)
+    return stats.mean_ratio(figures[table], name, base(figures))
 
 
 def range_text(bounds):
@@ -58,11 +59,11 @@ def speed(figures):
     for trace in figures["speed"]:
         ratios.append([trace, *(cell(each[n].get(trace)) for n in names)])
     ratios.append(["geometric mean", *(cell(mean_speed(figures, n)) for n in names)])
-    ratios.append(["  of single rounds", *(range_text(stats.round_range(figures["speed"], n, BASE)) for n in names)])
+    ratios.append(["  of single rounds", *(range_text(stats.round_range(figures["speed"], n, base(figures))) for n in names)])
     ratios.append(["fresh memory, mean", *(cell(mean_speed(figures, n, "cold")) for n in names)])
     return (titled("Time per operation, ns, in a warm heap (loop: the replayer's own share of every figure)",
                    aligned(times))
-            + titled(f"The same over {BASE}'s, median of {figures['rounds']} interleaved rounds", aligned(ratios)))
+            + titled(f"The same over {base(figures)}'s, median of {figures['rounds']} interleaved rounds", aligned(ratios)))
 
 
 def footprint_ratios(figures, name):
@@ -240,7 +241,8 @@ def report(figures):
     """The whole report but for the last table, as lines."""
     machine = figures["machine"]
     lines = [f"{figures['when']}  {machine['cpu']}, {machine['cpus']} CPUs, Linux {machine['kernel']}, "
-             f"{machine['compiler']}" + (", QUICK" if figures["quick"] else ""), ""]
+             f"{machine['compiler']}" + (", QUICK" if figures["quick"] else ""),
+             ", ".join(f"{name} {version}" for name, version in figures["versions"].items()), ""]
     for part in (speed, footprint, worst, micro, probes, programs, kernel_replay, kernel_micro):
         lines += part(figures)
     if figures["errors"]:

@@ -6,7 +6,7 @@ not measured is `-`, never `met`; what failed is counted in a row of its own.
 """
 
 import stats
-from host import BASE, OURS
+from host import OURS, base
 from inkernel import TABLES
 from tables import (aligned, footprint_ratios, kernel_insn, kernel_names, kernel_sizes, mean_speed, program_mean,
                     replay_fold, titled, trace_ratios)
@@ -98,10 +98,11 @@ def over(peer, figures, name):
 
 
 def host_speed(rows, figures):
-    rows.add(f"host: time over {BASE}'s, mean over traces", 1.0, ours(lambda name: mean_speed(figures, name)), 2)
-    rows.add(f"host: time over {BASE}'s, worst trace", 1.3,
+    first = base(figures)
+    rows.add(f"host: time over {first}'s, mean over traces", 1.0, ours(lambda name: mean_speed(figures, name)), 2)
+    rows.add(f"host: time over {first}'s, worst trace", 1.3,
              ours(lambda name: max(trace_ratios(figures, name).values(), default=None)), 2)
-    for peer in ("jemalloc", "tcmalloc", "glibc"):
+    for peer in (name for name in figures["versions"] if name != first):
         rows.add(f"host: time over {peer}'s, mean over traces", 1.0,
                  ours(lambda name, p=peer: over(p, figures, name)), 2)
 

@@ -50,6 +50,24 @@ class Parser(argparse.ArgumentParser):
         raise RunError(f"{message} ({self.prog} --help)")
 
 
+def missing(name, words=None):
+    """A RunError for a command or package that is not there, with the command that brings it (see setup.sh's table)."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "setup.sh"), encoding="utf-8") as file:
+        table = file.read().split("needs='\n")[1].split("\n'")[0]
+    for lists, presence, packages, _ in (line.split(None, 3) for line in table.splitlines()):
+        if name in (presence, *packages.rstrip("?").replace("|", ",").split(",")):
+            return RunError(f"{words or name} is missing: `sh tools/setup.sh --only {lists.split(',')[0]}` installs it")
+    return RunError(f"{words or name} is missing")
+
+
+def find_program(name):
+    """Path of a program, or RunError with the way to get it."""
+    path = shutil.which(name)
+    if path is None:
+        raise missing(name)
+    return path
+
+
 def mebibytes(text):
     """A memory size on the command line, for `type=`."""
     if not (text.isascii() and text.isdigit()):

@@ -8,7 +8,6 @@ Assembly is counted as comments per code line, a comment behind an instruction i
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 
@@ -72,8 +71,7 @@ def assembly_comments(paths):
 
 
 def main(_):
-    if not shutil.which("ctags"):
-        raise cli.RunError("ctags is missing: sh tools/setup.sh installs it")
+    cli.find_program("ctags")
     sources = list(files(C_FOLDERS, ".c"))
     lengths = function_lengths(sources)
     lines = [length for length, _, _ in lengths]

@@ -40,7 +40,7 @@ def tool(name):
         path = shutil.which(f"{name}-{version}")
         if path:
             return path
-    return die(f"{name}-{LLVM[0]} is missing: sh tools/setup.sh --proof installs it")
+    return die(f"{name}-{LLVM[0]} is missing: sh tools/setup.sh --only proof installs it")
 
 
 def exported(build):

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 
+import cli
 from cli import RunError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -25,14 +26,6 @@ CYLINDER_BYTES = 16 * 63 * 512
 BOCHS_MEM = (4, 2048)  # MiB; Debian's build of Bochs takes no more
 
 PROGRAM = {"qemu": "qemu-system-i386", "bochs": "bochs"}
-
-
-def find_program(name):
-    """Path of a program, or RunError with the way to get it."""
-    path = shutil.which(name)
-    if path is None:
-        raise RunError(f"{name} is not installed: run `sh tools/setup.sh`")
-    return path
 
 
 def check_args(args):
@@ -88,7 +81,7 @@ def qemu_command(image, mem, accel="tcg", icount=False, disk2=None, reboots=Fals
     """QEMU's command line without a console; the caller adds -serial or -chardev. `reboots`: a restart of the machine
     is one, and not the end of the run (where nobody watches, a triple fault must not start it again for ever)."""
     drive = "format=raw,if=ide,snapshot=on,index=%d,file=%s"
-    command = [find_program(PROGRAM["qemu"]), "-accel", accel, "-m", str(mem),
+    command = [cli.find_program(PROGRAM["qemu"]), "-accel", accel, "-m", str(mem),
                "-drive", drive % (0, qemu_option_path(image)),
                "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
                "-display", "none", "-nic", "none"] + ([] if reboots else ["-no-reboot"])
@@ -112,7 +105,7 @@ def bochs_display():
 def bochs_debugger():
     """The option that starts Bochs's debugger, as a list. Bochs 2.7 built with the debugger always starts it and knows
     no such option; 3.0 has to be told. Which of the two this is, Bochs itself says in its help."""
-    bochs = find_program(PROGRAM["bochs"])
+    bochs = cli.find_program(PROGRAM["bochs"])
     told = subprocess.run([bochs, "--help"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           errors="replace", check=False)
     usage = told.stdout + told.stderr
@@ -131,4 +124,4 @@ def bochs_command(folder, image, mem, com1, rc, disk2=None, window=False, debugg
     if disk2:
         options.append(bochs_disk("ata0-slave", disk2, folder))
     stop = bochs_debugger() if debugger else []
-    return [find_program(PROGRAM["bochs"]), "-q", "-f", os.path.join(ROOT, "bochsrc.disk"), *stop, "-rc", rc] + options
+    return [cli.find_program(PROGRAM["bochs"]), "-q", "-f", os.path.join(ROOT, "bochsrc.disk"), *stop, "-rc", rc] + options

@@ -70,7 +70,7 @@ def assemble(sectors):
     """firmware.asm's sector, for an image of so many sectors."""
     with cli.folder("firmware") as folder:
         path = os.path.join(folder, "firmware.bin")
-        subprocess.run([emulator.find_program("nasm"), "-f", "bin", f"-I{emulator.ROOT}/boot/", f"-DMBR_LBA={sectors}",
+        subprocess.run([cli.find_program("nasm"), "-f", "bin", f"-I{emulator.ROOT}/boot/", f"-DMBR_LBA={sectors}",
                         SOURCE, "-o", path], check=True)
         with open(path, "rb") as file:
             return file.read()

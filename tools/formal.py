@@ -13,7 +13,6 @@ Status: 0, 1 if something failed, 2 if Frama-C is missing or could not read a fi
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections import namedtuple
@@ -131,8 +130,7 @@ def main(argv):
     parser.add_argument("--gen", required=True, help="folder with boot_const.h")
     parser.add_argument("units", nargs="*", metavar="UNIT", help=", ".join(UNITS))
     opt = parser.parse_args(argv)
-    if not shutil.which("frama-c"):
-        raise Problem("frama-c is missing: sh tools/setup.sh --proof installs it")
+    cli.find_program("frama-c")
     unknown = [unit for unit in opt.units if unit not in UNITS]
     if unknown:
         raise Problem(f"no such unit: {' '.join(unknown)}")

@@ -31,7 +31,6 @@ Status: 0; 2 if there is nothing to make symbols of, for wrong use, or if a tool
 import bisect
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections import namedtuple
@@ -57,9 +56,7 @@ class LineError(cli.RunError):
 
 def output_of(*command):
     """What a tool of binutils prints. It warns of NASM's tables, which nobody wants to read here."""
-    if shutil.which(command[0]) is None:
-        raise LineError(f"{command[0]} is not installed: run `sh tools/setup.sh`")
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    done = subprocess.run([cli.find_program(command[0]), *command[1:]], capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:
         raise LineError((done.stderr.strip().splitlines() or [f"{command[0]} failed"])[-1])
     return done.stdout

@@ -125,8 +125,7 @@ def judge(tree, fault):
 
 def run(build, faults):
     for search in {fault.search for fault in faults}:
-        if not shutil.which(SEARCHES[search][1]):
-            raise Problem(f"{SEARCHES[search][1]} is missing: sh tools/setup.sh --proof installs it")
+        cli.find_program(SEARCHES[search][1])
     tree = copy_tree(build)
     passed = failed = 0
     sound = set()

@@ -91,7 +91,7 @@ def typed(monitor, log, options, deadline):
 def take(options, folder):
     log, monitor = os.path.join(folder, "console"), os.path.join(folder, "qmp")
     deadline = time.monotonic() + options.timeout
-    command = [emu.find_program("qemu-system-i386"), "-m", str(options.mem), "-display", "none", "-vga", "std",
+    command = [cli.find_program("qemu-system-i386"), "-m", str(options.mem), "-display", "none", "-vga", "std",
                "-no-reboot", "-icount", "shift=0,sleep=off",
                "-drive", f"file={emu.qemu_option_path(options.image)},format=raw,if=ide,snapshot=on",
                "-serial", f"file:{log}", "-qmp", f"unix:{monitor},server=on,wait=off",

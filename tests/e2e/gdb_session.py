@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 
+import cli
 import emulator as emu
 
 EXTENSION = os.path.join(emu.ROOT, "tools", "gdb", "granary.py")
@@ -93,7 +94,7 @@ class Session(Talk):
             time.sleep(0.05)  # from the socket file to a socket that listens
             self.keyboard = socket.socket(socket.AF_UNIX)
             self.keyboard.connect(sockets[1])
-        super().__init__([emu.find_program("gdb"), "-q", "-nx", "-iex", "set pagination off", "-iex", "set width 0",
+        super().__init__([cli.find_program("gdb"), "-q", "-nx", "-iex", "set pagination off", "-iex", "set width 0",
                           "-iex", "set confirm off", "-iex", "set style enabled off",
                           os.path.join(build, "kernel.elf"), "-ex", f"target remote {stub}", "-x", EXTENSION])
         self.do("echo")

@@ -112,7 +112,7 @@ def test_the_sheet_is_shown_and_its_commands_are_bochss(root):
     (["/nowhere/kernel.elf"], "80100000 T f\n", "nowhere"),
     (["build/kernel.elf"], "", "no function on standard input: is it the output of nm -n?"),
     (["--objdump", "no-such-objdump", "build/kernel.elf"], "80100000 T f\n",
-     "no-such-objdump is not installed: run `sh tools/setup.sh`"),
+     "no-such-objdump is missing"),
     (["build/mbr.bin"], "80100000 T f\n", ""),
 ])
 def test_wrong_input_of_the_lines_tool_is_one_clear_line(root, arguments, names, message):

@@ -106,8 +106,7 @@ def test_without_matplotlib_one_line_says_what_to_install(tmp_path):
     (tmp_path / "matplotlib.py").write_text("raise ImportError('no matplotlib')\n")
     done = pictures("--out", str(tmp_path), "classes", env=dict(os.environ, PYTHONPATH=str(tmp_path)))
     assert done.returncode == 2
-    assert done.stderr == ("pictures: matplotlib is missing (Debian package python3-matplotlib): "
-                           "run `sh tools/setup.sh`\n")
+    assert done.stderr == "pictures: python3-matplotlib is missing: `sh tools/setup.sh --only test` installs it\n"
 
 
 def test_a_scene_that_does_not_come_is_one_clear_line(built):

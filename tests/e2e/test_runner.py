@@ -95,13 +95,13 @@ def test_command_line_too_long(boot):
     assert run.stderr == "run: the kernel command line has 512 bytes; the image has room for 511\n"
 
 
-@pytest.mark.parametrize("emulator", ["qemu", "bochs"])
-def test_missing_emulator(root, image, emulator, tmp_path):
+@pytest.mark.parametrize("emulator, program, jobs", [("qemu", "qemu-system-i386", "run"), ("bochs", "bochs", "bochs")])
+def test_missing_emulator(root, image, emulator, program, jobs, tmp_path):
     done = subprocess.run(["/usr/bin/python3", os.path.join(root, "tools/run.py"), "--image", image,
                            "--emulator", emulator], env={"PATH": str(tmp_path)}, capture_output=True,
                           text=True, check=False)
     assert done.returncode == USAGE
-    assert done.stderr.endswith("is not installed: run `sh tools/setup.sh`\n")
+    assert done.stderr.endswith(f"{program} is missing: `sh tools/setup.sh --only {jobs}` installs it\n")
 
 
 def test_transcript_is_the_console(boot, tmp_path):

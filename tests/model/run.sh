@@ -7,7 +7,7 @@
 set -eu
 
 [ $# -eq 1 ] || { echo "usage: sh tests/model/run.sh FOLDER" >&2; exit 2; }
-command -v spin >/dev/null || { echo "model: spin is missing: sh tools/setup.sh --proof installs it" >&2; exit 2; }
+command -v spin >/dev/null || { echo "model: spin is missing: sh tools/setup.sh --only proof installs it" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 cd "$1"

@@ -50,7 +50,7 @@ def wait_for_socket(path, process):
 def debug_with_gdb(opt, folder, image):
     stub = os.path.join(folder, "gdb")
     console = os.path.join(folder, "console.txt")
-    gdb = emu.find_program("gdb")
+    gdb = cli.find_program("gdb")
     command = emu.qemu_command(image, opt.mem, opt.accel) + [
         "-S", "-chardev", f"socket,id=gdb,path={stub},server=on,wait=off", "-gdb", "chardev:gdb",
         "-chardev", f"file,id=console,path={console}", "-serial", "chardev:console", "-monitor", "none"]

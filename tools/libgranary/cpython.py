@@ -5,7 +5,7 @@
 
 Python's small objects come from malloc here (PYTHONMALLOC=malloc), so every one of them is the heap's. A module
 passes if it ends as it does without the library, nothing was reported (`heap:`), and the heap was sound at the exit
-of every process (GRANARY_CHECK=1). Debian's package libpython3.11-testsuite has the tests: setup.sh --proof.
+of every process (GRANARY_CHECK=1). Debian's package libpython3.11-testsuite has the tests: setup.sh --only proof.
 
 Status: 0 if all pass, 1 if not, 2 if something is missing.
 """
@@ -56,7 +56,7 @@ def main(argv):
     if not os.path.exists(library):
         raise cli.RunError(f"{opt.library} is missing: make libgranary")
     if importlib.util.find_spec("test.test_list") is None:
-        raise cli.RunError("CPython's tests are missing: sh tools/setup.sh --proof installs them")
+        raise cli.missing("libpython%-testsuite", "CPython's test suite")
     passed = failed = 0
     for module in opt.modules.split(","):
         fault = judge(module, library)

@@ -6,7 +6,7 @@
 #   FUZZ_LEN_NAME     longest input, bytes
 #
 # Inputs that reach something new stay in build/fuzz for the next run; a few good ones are kept in tests/fuzz/corpus.
-# libFuzzer's needs are clang's own (libclang-rt-dev); AFL++ comes with setup.sh --proof.
+# libFuzzer's needs are clang's own (libclang-rt-dev); AFL++ comes with setup.sh --only proof.
 
 FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 10
@@ -58,14 +58,14 @@ endef
 $(foreach name,$(FUZZ_NAMES),$(eval $(call FUZZ_PROGRAM,$(name))))
 
 #: make fuzz           libFuzzer on heap, memory map, traces, command line, prompt: FUZZ_SECONDS=10 each; fuzz-heap for one
-#: make fuzz-afl       the same by AFL++ (setup.sh --proof)
+#: make fuzz-afl       the same by AFL++ (setup.sh --only proof)
 .PHONY: fuzz fuzz-afl
 fuzz: $(FUZZ_NAMES:%=$(FUZZ_DIR)/fuzz_%)
 	@sh tests/fuzz/run.sh libfuzzer "$(FUZZ_NAMES)" $(FUZZ_DIR) $(FUZZ_SECONDS) \
 	    "$(foreach name,$(FUZZ_NAMES),$(FUZZ_LEN_$(name)))"
 fuzz-afl:
 	@command -v afl-clang-fast >/dev/null || \
-	    { echo 'fuzz: afl-clang-fast is missing: sh tools/setup.sh --proof installs it' >&2; exit 2; }
+	    { echo 'fuzz: afl-clang-fast is missing: sh tools/setup.sh --only proof installs it' >&2; exit 2; }
 	@$(MAKE) -s $(FUZZ_NAMES:%=$(FUZZ_DIR)/afl_%)
 	@sh tests/fuzz/run.sh afl "$(FUZZ_NAMES)" $(FUZZ_DIR) $(FUZZ_SECONDS) \
 	    "$(foreach name,$(FUZZ_NAMES),$(FUZZ_LEN_$(name)))"

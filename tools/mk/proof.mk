@@ -1,14 +1,14 @@
-# The longer proofs. None is part of `make test`: each takes minutes, or a tool that `sh tools/setup.sh --proof` installs.
+# The longer proofs. None is part of `make test`: each takes minutes, or a tool that `sh tools/setup.sh --only proof` installs.
 
 COVERAGE_DIR := $(BUILD)/coverage
 COVERAGE_CC ?= clang-19
 COVERAGE_FLAGS := -Wno-format-security -fprofile-instr-generate -fcoverage-mapping -fcoverage-mcdc -fno-omit-frame-pointer
 
-#: make coverage       lines, branches and MC/DC that the host tests reach in the heap (needs setup.sh --proof)
+#: make coverage       lines, branches and MC/DC that the host tests reach in the heap (needs setup.sh --only proof)
 .PHONY: coverage
 coverage:
 	@command -v $(COVERAGE_CC) >/dev/null || \
-	    { echo 'coverage: $(COVERAGE_CC) is missing: sh tools/setup.sh --proof installs it' >&2; exit 2; }
+	    { echo 'coverage: $(COVERAGE_CC) is missing: sh tools/setup.sh --only proof installs it' >&2; exit 2; }
 	@rm -rf $(COVERAGE_DIR)/profiles
 	@LLVM_PROFILE_FILE=$(abspath $(COVERAGE_DIR))/profiles/%p.profraw $(MAKE) -s BUILD=$(COVERAGE_DIR) \
 	    HOST_CC=$(COVERAGE_CC) SANITIZE='$(COVERAGE_FLAGS)' RACE_PROGRAMS= host-test | tail -1
@@ -29,12 +29,12 @@ exhaust:
 	@$(MAKE) -s BUILD=$(BUILD)/exhaust SANITIZE=-O2 $(BUILD)/exhaust/host/test_exhaust
 	@EXHAUST_DEPTH=$(call quoted,$(DEPTH)) $(BUILD)/exhaust/host/test_exhaust
 
-#: make cpython        CPython's own tests on libgranary.so, beside the system's allocator (setup.sh --proof)
+#: make cpython        CPython's own tests on libgranary.so, beside the system's allocator (setup.sh --only proof)
 .PHONY: cpython
 cpython: libgranary
 	@$(PYTHON) tools/libgranary/cpython.py --library $(BUILD)/host/libgranary.so
 
-#: make model          Spin: locking and the arenas under every interleaving of three threads (setup.sh --proof)
+#: make model          Spin: locking and the arenas under every interleaving of three threads (setup.sh --only proof)
 .PHONY: model
 model:
 	@sh tests/model/run.sh $(BUILD)/model

@@ -38,7 +38,7 @@ def file_of(build, name):
 
 def program(name):
     try:
-        return emu.find_program(name)
+        return cli.find_program(name)
     except emu.RunError as error:
         raise Problem(str(error)) from None
 

@@ -5,6 +5,11 @@ M. Okabe and K. Ito (2008), told apart by people who do not see red and green, a
 """
 
 import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import cli  # noqa: E402 (the line above makes it findable)
 
 
 class Problem(Exception):
@@ -16,7 +21,7 @@ try:
     matplotlib.use("Agg")
     from matplotlib import patches, pyplot
 except ImportError:
-    raise ImportError("matplotlib is missing (Debian package python3-matplotlib): run `sh tools/setup.sh`") from None
+    raise ImportError(str(cli.missing("python3-matplotlib"))) from None
 
 BLACK, GREY, PALE = "#222222", "#737373", "#e6e6e6"
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"

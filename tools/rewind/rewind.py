@@ -42,7 +42,7 @@ def qemu_command(folder, mem, mode):
     def inside(name):
         return emu.qemu_option_path(os.path.join(folder, name))
     console = f"file,id=console,path={inside('console.txt')}" if mode == "record" else "null,id=console"
-    return [emu.find_program("qemu-system-i386"), "-accel", "tcg", "-m", str(mem),
+    return [cli.find_program("qemu-system-i386"), "-accel", "tcg", "-m", str(mem),
             "-icount", f"shift=0,rr={mode},rrfile={inside('recording')},rrsnapshot=init",
             "-drive", f"file={inside('overlay.qcow2')},if=none,id=disk,cache=unsafe",
             "-drive", "driver=blkreplay,if=none,image=disk,id=replayed", "-device", "ide-hd,drive=replayed",
@@ -67,7 +67,7 @@ def prepare(opt, folder):
     """The image with its command line, and an overlay over it that takes what is written, and the snapshots."""
     args = f"{opt.args} batch".strip()
     image = emu.image_with_args(os.path.join(opt.build, "hd.img"), args, folder)
-    tool = emu.find_program("qemu-img")
+    tool = cli.find_program("qemu-img")
     done = subprocess.run([tool, "create", "-q", "-f", "qcow2", "-F", "raw", "-b", os.path.abspath(image),
                            os.path.join(folder, "overlay.qcow2")], capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -130,7 +130,7 @@ def take_snapshots(replay):
 
 
 def gdb_command(opt, folder, stub):
-    return [emu.find_program("gdb"), "-q", os.path.join(opt.build, "kernel.elf"), "-iex", "set pagination off",
+    return [cli.find_program("gdb"), "-q", os.path.join(opt.build, "kernel.elf"), "-iex", "set pagination off",
             "-ex", f"target remote {stub}", "-x", os.path.join(TOOLS, "gdb", "granary.py"),
             "-x", os.path.join(HERE, "commands.py"), "-x", os.path.join(HERE, "rewind.gdb")]
 

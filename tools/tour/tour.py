@@ -48,7 +48,7 @@ def with_gdb(tour, opt, folder, image, layout):
         start_new_session=True, preexec_fn=cli.tied)
     env = dict(os.environ, TOUR=tour.name, TOUR_LAYOUT=table, TOUR_TOOLS=HERE, TOUR_AUTO="1" if opt.auto else "")
     heap_commands = os.path.join(os.path.dirname(HERE), "gdb", "granary.py")
-    command = [emu.find_program("gdb"), "-q", "-nx", os.path.join(opt.build, "kernel.elf"),
+    command = [cli.find_program("gdb"), "-q", "-nx", os.path.join(opt.build, "kernel.elf"),
                "-iex", "set pagination off", "-iex", "set confirm off", "-ex", f"target remote {stub}"]
     if os.path.exists(heap_commands):
         command += ["-x", heap_commands]
