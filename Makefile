@@ -16,21 +16,13 @@ unexport CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH LIBRARY_PATH COMPILER_PATH GCC_
 include tools/mk/toolchain.mk
 include tools/mk/kernel.mk
 include tools/mk/run.mk
-include tools/mk/rewind.mk
-include tools/mk/replay.mk
-include tools/mk/v86.mk
+include tools/mk/host.mk
+include tools/mk/libgranary.mk
 include tools/mk/test.mk
 include tools/mk/fuzz.mk
-include tools/mk/trace.mk
-include tools/mk/libgranary.mk
 include tools/mk/proof.mk
-include tools/mk/formal.mk
-include tools/mk/planted.mk
-include tools/mk/bootfuzz.mk
 include tools/mk/bench.mk
-include tools/mk/tours.mk
 include tools/mk/docs.mk
-include tools/mk/pictures.mk
 
 .PHONY: all clean help
 all: $(BUILD)/hd.img $(BUILD)/kernel.sym

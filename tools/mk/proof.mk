@@ -59,3 +59,28 @@ $(SOAK_HOST): $(SOAK_HOST_SRC) $(wildcard kernel/*.h kernel/*/*.h) tools/mk/proo
 soak-host: $(SOAK_HOST)
 	@first=$$($(SOAK_HOST) $(SOAK_HOST_OPS)) && echo "$$first" && again=$$($(SOAK_HOST) $(SOAK_HOST_OPS)) && echo "$$again" && \
 	    test "$$first" = "$$again" || { echo 'soak-host: FAILED'; exit 1; }
+
+# ---- proofs and faults planted for the searches --------------------------------------------------
+
+#: make formal         Frama-C: contracts of the bitmap, the list, the memory map, the heap's arithmetic (setup.sh --only proof)
+.PHONY: formal
+formal: $(BUILD)/gen/boot_const.h
+	@$(PYTHON) tools/formal.py --build $(BUILD)/formal --gen $(BUILD)/gen
+
+#: make planted        a fault planted for each search, on a copy: each must be caught; PLANTED=name for one
+.PHONY: planted
+planted:
+	@$(PYTHON) tools/planted.py --build $(BUILD)/planted $(PLANTED)
+
+# ---- the boot ------------------------------------------------------------------------------------
+
+# Altered images, odd memory maps, wrong command lines: what comes of each (tools/bootfuzz.py).
+
+BOOTFUZZ_SEED ?= 1
+BOOTFUZZ_SAMPLE ?=
+
+#: make boot-fuzz      thousands of altered images in QEMU: a message or the demonstration; BOOTFUZZ_SAMPLE=60
+.PHONY: boot-fuzz
+boot-fuzz: $(BUILD)/hd.img
+	@$(PYTHON) tools/bootfuzz.py --image $(BUILD)/hd.img --progress --seed $(call quoted,$(BOOTFUZZ_SEED)) \
+	    $(if $(BOOTFUZZ_SAMPLE),--sample $(call quoted,$(BOOTFUZZ_SAMPLE)))

@@ -31,3 +31,66 @@ bochs-debug: $(BUILD)/hd.img $(BUILD)/kernel.sym
 help:
 	@sed -n 's/^#: //p' $(filter tools/mk/%,$(MAKEFILE_LIST))
 	@echo 'Variables: ARGS="..." the kernel command line, CHECK=1 the checked build, MEM=32 (MiB), ACCEL=tcg, CROSS=prefix-, CC=clang, OPT=-O0, BUILD=build'
+
+# ---- a trace, replayed ---------------------------------------------------------------------------
+
+# Recorded programs' allocations, replayed in the kernel. TRACE, CLASSES, MEM, EMULATOR=bochs.
+
+TRACE ?=
+CLASSES ?=
+EMULATOR ?= qemu
+# The user's MEM; the Makefile's own default is for an empty machine, and a trace knows what it wants.
+REPLAY_MEM := $(if $(filter-out file undefined default,$(origin MEM)),$(MEM))
+
+#: make replay TRACE=f  a trace (.mtrace, .mtrace.xz) in the kernel; CLASSES="16 32 48", EMULATOR=bochs
+.PHONY: replay
+replay: $(BUILD)/hd.img
+	@$(PYTHON) tools/replay.py --image $(BUILD)/hd.img --emulator $(call quoted,$(EMULATOR)) \
+	    --mem=$(call quoted,$(REPLAY_MEM)) --classes=$(call quoted,$(CLASSES)) -- $(call quoted,$(TRACE))
+
+# ---- backwards -----------------------------------------------------------------------------------
+
+# A recorded run that can be gone through backwards (docs/rewind.md). ARGS and MEM as for `make run`.
+
+REWIND_TIMEOUT ?= 60
+
+#: make rewind         records a run (ARGS="bugs=1"), then GDB at its end: back to who wrote, allocated, freed
+.PHONY: rewind
+rewind: $(BUILD)/hd.img $(BUILD)/kernel.elf
+	@$(PYTHON) tools/rewind/rewind.py --build $(BUILD) --timeout $(call quoted,$(REWIND_TIMEOUT)) $(RUN_OPTIONS)
+
+# ---- tours ---------------------------------------------------------------------------------------
+
+# Guided tours (docs/tours): a text that a debugger follows.
+
+TOUR ?=
+WITH ?= gdb
+
+#: make tour           TOUR=first-malloc: a guided tour in GDB; WITH=bochs in Bochs's debugger
+#: make tours          every tour in both debuggers, each claim checked; transcripts in build/tours
+.PHONY: tour tours
+tour: $(BUILD)/hd.img $(BUILD)/kernel.elf $(BUILD)/kernel.sym
+	@$(PYTHON) tools/tour/tour.py --build $(BUILD) --with $(call quoted,$(WITH)) $(call quoted,$(TOUR))
+
+tours: $(BUILD)/hd.img $(BUILD)/kernel.elf $(BUILD)/kernel.sym
+	@$(PYTHON) tools/tour/tour.py --build $(BUILD) --transcripts $(BUILD)/tours
+
+# ---- in WebAssembly ------------------------------------------------------------------------------
+
+# v86: an emulator in WebAssembly, the one that runs in a browser's page. npm puts it into the build folder.
+
+V86_DIR := $(BUILD)/v86
+V86_MODULES := $(V86_DIR)/node_modules
+
+$(V86_MODULES)/v86/package.json: tools/v86/package.json tools/v86/package-lock.json
+	@command -v npm >/dev/null || { echo 'v86: npm is missing: sh tools/setup.sh installs it' >&2; exit 1; }
+	@mkdir -p $(V86_DIR)
+	@cp tools/v86/package.json tools/v86/package-lock.json $(V86_DIR)/
+	@npm ci --prefix $(V86_DIR) --no-audit --no-fund --silent
+	@touch $@
+
+#: make v86            the same image in v86 (Node, no browser): the demonstration
+.PHONY: v86
+v86: $(BUILD)/hd.img $(V86_MODULES)/v86/package.json
+	@$(PYTHON) tools/mkimage.py --set-cmdline $(call quoted,$(strip $(ARGS) batch)) $(BUILD)/hd.img --out $(V86_DIR)/hd.img
+	@node tools/v86/run.mjs --image $(V86_DIR)/hd.img --modules $(V86_MODULES) --mem $(call quoted,$(MEM))

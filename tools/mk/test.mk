@@ -1,8 +1,5 @@
 # Everything that proves the kernel. Each kind says `N passed, N failed`; tools/testall.py adds them up.
 
-include tools/mk/lint.mk
-include tools/mk/host.mk
-
 #: make test           everything below; the last line is `N passed, N failed`
 #: make kernel-test    the kernel's own tests, in QEMU and in Bochs, fast build and checked, both tables of sizes
 #: make e2e-test       the commands, the emulators and the debuggers from outside
@@ -18,3 +15,16 @@ kernel-test: $(BUILD)/hd.img
 XDIST := $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && printf '%s' '-n 2 --dist loadgroup')
 e2e-test: all
 	@cd tests/e2e && $(PYTHON) -m pytest -q $(XDIST) .
+
+# ---- the source text -----------------------------------------------------------------------------
+
+# The checkers of the source text. clang-tidy parses the code as clang does, with the kernel's own flags; the
+# ones that only choose instructions are left out.
+LINT_FLAGS := $(filter -std=% -D% -I% -W%,$(KERNEL_CFLAGS)) --target=i686-none-elf -ffreestanding
+HOST_LINT_FLAGS := -std=gnu11 -D_GNU_SOURCE -I. -I$(BUILD)/gen
+
+#: make lint           for those who change the source: format, analyzers, length of lines, includes
+.PHONY: lint
+lint: $(BUILD)/gen/boot_const.h
+	@LINT_CFLAGS=$(call quoted,$(LINT_FLAGS)) HOST_CFLAGS=$(call quoted,$(HOST_LINT_FLAGS)) \
+	    CPPCHECK_FLAGS=$(call quoted,$(filter -D% -I%,$(KERNEL_CFLAGS))) $(PYTHON) tools/lint.py
