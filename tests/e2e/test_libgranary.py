@@ -12,6 +12,8 @@ import resource
 import shutil
 import signal
 import subprocess
+import tempfile
+import time
 
 import pytest
 
@@ -225,6 +227,28 @@ def test_fork_in_a_threaded_program(same, program):
     assert len(done.stats) == 101  # each child checked its own copy of the heap
 
 
+def test_fork_beside_threads_that_use_streams(run, program, tmp_path):
+    for checked in (False, True):
+        done = run([program("fork_streams"), str(tmp_path / "line.txt")], checked=checked, window="256M")
+        assert (done.code, done.out, done.err) == (0, "alive\n", "")
+
+
+@pytest.mark.parametrize("checked", [False, True])
+def test_no_thread_is_cancelled_inside_the_heap(run, program, checked):
+    done = run([program("cancel")], checked=checked)
+    assert (done.code, done.out) == (0, "0 threads ended inside the heap\n")
+    assert re.fullmatch(r"heap: outside the heap: [^\n]*\n", done.err)  # the one of the last round
+
+
+def test_a_thousand_threads_at_once(run, program):
+    """With the system's malloc 0.2 s; waiters that poll are not done after a hundred."""
+    start = time.monotonic()
+    done = run([program("crowd")], window="256M")
+    assert (done.code, done.out) == (0, "all done\n")
+    assert time.monotonic() - start < 20
+    assert_sound(done, "crowd")
+
+
 # ---- the contract ---------------------------------------------------------------------------------------------------
 
 def test_contract(same, program):
@@ -363,12 +387,60 @@ def test_panic_ends_the_program(run, program):
 
 @pytest.mark.parametrize("setting", [("classes", "17"), ("classes", ""), ("classes", "coarse"), ("window", "much"),
                                      ("window", "-1"), ("window", "4K"), ("window", "99999999999999999999G"),
-                                     ("window", "18014398509481985K"), ("window", "1GB"), ("heap", "ignore")])
+                                     ("window", "18014398509481985K"), ("window", "1GB"), ("heap", "ignore"),
+                                     ("check", "foo"), ("check", "2"),
+                                     ("stats", "x" * 40 + "..." + "x" * 5000)])
 def test_wrong_setting_is_one_line(run, setting):
     name, value = setting
     done = run(["/bin/true"], **{name: value})
     assert done.code == 2
-    assert re.fullmatch(rf"libgranary: GRANARY_{name.upper()}={re.escape(value)}: [^\n]+\n", done.err), done
+    assert re.fullmatch(rf"libgranary: GRANARY_{name.upper()}={re.escape(value[:43])}: [^\n]+\n", done.err), done
+
+
+@pytest.mark.parametrize("words", [["ls", "/"], ["sort", "/dev/null"]])
+def test_figures_of_programs_that_close_standard_error(run, words):
+    done = run(words, stats="1")
+    assert done.code == 0
+    assert re.search(STATS.pattern, done.err, re.MULTILINE)[1] == words[0]
+
+
+def test_figures_never_go_to_another_file(run, program, tmp_path):
+    """The program's own file has standard error's number at the end."""
+    done = run([program("title"), str(tmp_path / "own.txt")], stats="1")
+    assert done.code == 0 and STATS.match(done.err.strip())[1] == "title"
+    assert (tmp_path / "own.txt").read_text() == ""
+
+
+def test_settings_are_kept_when_the_environment_is_written_over(run, program, tmp_path):
+    """And a file for the figures is found again from another folder."""
+    done = run([program("title")], cwd=tmp_path, stats="stats")
+    assert done.code == 0 and [stats.program for stats in done.stats] == ["title"]
+
+
+def test_a_program_s_name_cannot_break_the_line(run, tmp_path):
+    name = "a\nb\x1b[2Jc d"
+    os.symlink("/bin/true", tmp_path / name)
+    assert [stats.program for stats in run([str(tmp_path / name)]).stats] == ["a?b?[2Jc?d"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a set-uid program")
+def test_a_set_uid_program_takes_no_settings(library, program):
+    """Its caller must not choose a file that root then writes to."""
+    with tempfile.TemporaryDirectory(prefix="granary-setuid-") as folder:
+        os.chmod(folder, 0o755)
+        shutil.copy(library, folder)
+        shutil.copy(os.path.join(PROGRAMS, "contract.c"), folder)
+        made = os.path.join(folder, "contract")
+        subprocess.run(["gcc", "-O1", "-fno-builtin", "-w", "-pthread", f"{made}.c", "-o", made,
+                        os.path.join(folder, "libgranary.so"), f"-Wl,-rpath,{folder}"], check=True)
+        os.chmod(made, 0o4755)
+        env = {"GRANARY_STATS": os.path.join(folder, "stats"), "GRANARY_HEAP": "no such word"}
+        plain = subprocess.run([made], env=env, capture_output=True, text=True, check=False)
+        assert plain.returncode == 2 and plain.stderr.startswith("libgranary: GRANARY_HEAP=no such word")
+        done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", made], env=env,
+                              capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "contract holds\n", "")
+        assert not os.path.exists(env["GRANARY_STATS"])
 
 
 def test_says_nothing_by_itself(library):
@@ -384,3 +456,28 @@ def test_public_names(library):
     names = {line.split()[-1] for line in out.splitlines()}
     assert names == {"malloc", "free", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc",
                      "posix_memalign", "valloc", "pvalloc", "malloc_usable_size", "malloc_trim"}
+
+
+# What the library may use of others, and why each does no harm under malloc(): it takes no lock, sets no errno, is no
+# cancellation point, and does not allocate.
+IMPORTS = {
+    "memory": {"memcpy", "memmove", "memset", "memcmp", "strlen", "strnlen", "strcmp"},
+    "plain system calls, which keep errno by tools/libgranary/system.h": {"syscall", "__errno_location"},
+    "a flag": {"__libc_single_threaded"},
+    "a thread's name, out of a register": {"pthread_self"},
+    "the loader's table, read without a lock": {"_dl_find_object"},
+    "the end, after a report": {"abort"},
+    "at the start and at the exit only": {"secure_getenv", "__progname", "program_invocation_short_name", "fstat",
+                                          "__register_atfork", "sigaction", "sigemptyset", "__cxa_finalize"},
+    "in a fault's handler, where the program is to end": {"signal"},
+    "by fork() only": {"_IO_list_lock", "_IO_list_unlock", "_IO_list_resetlock"},
+    "weak, and not there": {"__gmon_start__", "_ITM_deregisterTMCloneTable", "_ITM_registerTMCloneTable"},
+}
+
+
+@pytest.mark.parametrize("name", ["libgranary.so", "libgranary-checked.so"])
+def test_uses_nothing_that_is_not_safe_under_malloc(library, name):
+    path = os.path.join(os.path.dirname(library), name)
+    out = subprocess.run(["nm", "-D", "--undefined-only", path], capture_output=True, text=True, check=True).stdout
+    used = {line.split()[-1].split("@")[0] for line in out.splitlines()}
+    assert used and used <= set().union(*IMPORTS.values())

@@ -5,48 +5,19 @@
 // freed area the handler reports it, makes the area readable again and lets the instruction be
 // tried again. Any other SIGSEGV is the program's own, and ends it as it would have without us.
 //
-// Invariant: port_checked_lock() is taken before memory.c's lock, never the other way round.
-//
 // Shortcoming: a program that handles SIGSEGV itself takes the late accesses away from us.
-#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
-#include <sys/mman.h>
-#include <time.h>
 #include <ucontext.h>
-#include <unistd.h>
 
 #include "kernel/checked/checked.h"
 #include "kernel/port.h"
 #include "lib/print.h"
-
-// ---- a lock that its owner may take again -------------------------------------------------------
-
-// The owner's name is its pthread_self(), which fork() keeps; gettid() it would not.
-static uintptr_t owner; // 0: nobody
-static uint32_t depth;
-
-checked_state port_checked_lock(void) {
-    uintptr_t self = (uintptr_t)pthread_self(), nobody = 0;
-    if (__atomic_load_n(&owner, __ATOMIC_RELAXED) != self) {
-        while (!__atomic_compare_exchange_n(&owner, &nobody, self, false, __ATOMIC_ACQUIRE,
-                                            __ATOMIC_RELAXED)) {
-            nobody = 0;
-            clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = 10000}, NULL);
-        }
-    }
-    depth++;
-    return 0;
-}
-
-void port_checked_unlock(checked_state state) {
-    (void)state;
-    if (--depth == 0) __atomic_store_n(&owner, 0, __ATOMIC_RELEASE);
-}
+#include "tools/libgranary/system.h"
 
 // ---- threads and places -------------------------------------------------------------------------
 
-uint32_t port_thread(void) { return (uint32_t)gettid(); }
+uint32_t port_thread(void) { return system_thread(); }
 
 char *port_thread_text(char *to, size_t room, uint32_t thread) {
     ksnprintf(to, room, "thread %u", thread);
@@ -60,8 +31,8 @@ char *port_caller_text(char *to, size_t room, uintptr_t caller) {
 // ---- late accesses ------------------------------------------------------------------------------
 
 void port_protect(uint32_t first, uint32_t count, bool absent) {
-    mprotect((void *)(granary_base + (uintptr_t)first * PG_SIZE), (size_t)count * PG_SIZE,
-             absent ? PROT_NONE : PROT_READ | PROT_WRITE);
+    system_protect((void *)(granary_base + (uintptr_t)first * PG_SIZE), (size_t)count * PG_SIZE,
+                   absent ? PROT_NONE : PROT_READ | PROT_WRITE);
 }
 
 #ifdef __x86_64__

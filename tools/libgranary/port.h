@@ -1,6 +1,6 @@
 // port.h - kernel/port.h's answers inside a process of Linux: the heap under a real program.
 //
-// Compiled in with -DGRANARY_PORT='"tools/libgranary/port.h"'; the functions stand in port.c. What
+// Compiled in with -DGRANARY_PORT='"tools/libgranary/port.h"'; the functions are in port.c and lock.c. What
 // interrupts off are to the kernel a lock is here, and it costs next to nothing while the process
 // has one thread: glibc keeps a flag for just that question (<sys/single_threaded.h>).
 #pragma once
@@ -13,9 +13,10 @@
 // Single variables, and known to lie in this library: each is an operand of one instruction. A
 // struct, or a name that might be another library's, wants its address in a register.
 #pragma GCC visibility push(hidden)
-extern uintptr_t granary_base; // of frame 0; written once, before the first block is handed out
-extern uint32_t granary_held;  // 1 while a thread has the heap, in a process of several
-extern bool granary_ready;     // memory_init() is done
+extern uintptr_t granary_base;   // of frame 0; written once, before the first block is handed out
+extern uint32_t granary_held;    // 1 while a thread has the heap, in a process of several
+extern uint32_t granary_waiting; // threads that sleep until it is free, or are about to
+extern bool granary_ready;       // memory_init() is done
 #pragma GCC visibility pop
 
 #define PORT_HEAP_BASE granary_base
@@ -26,6 +27,7 @@ uint32_t granary_memory(void); // bytes of the window, at most what 32 bits say
 typedef uint32_t port_state; // nothing: the lock knows
 
 void granary_wait(void); // until the lock is ours
+void granary_next(void); // tells a waiter that it may be free
 
 static inline bool granary_try(void) {
     return __atomic_exchange_n(&granary_held, 1, __ATOMIC_ACQUIRE) == 0;
@@ -37,10 +39,18 @@ static inline port_state port_lock(void) {
     if (__builtin_expect(!__libc_single_threaded, 0) && !granary_try()) granary_wait();
     return 0;
 }
+// A plain store, and then a plain look: lock.c says why that is enough.
+static inline void granary_release(void) {
+    __atomic_store_n(&granary_held, 0, __ATOMIC_RELEASE);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (__builtin_expect(__atomic_load_n(&granary_waiting, __ATOMIC_RELAXED) != 0, 0))
+        granary_next();
+}
+
 static inline void port_unlock(port_state state) {
     (void)state;
     uint32_t held = __atomic_load_n(&granary_held, __ATOMIC_RELAXED);
-    if (__builtin_expect(held, 0)) __atomic_store_n(&granary_held, 0, __ATOMIC_RELEASE);
+    if (__builtin_expect(held, 0)) granary_release();
 }
 
 // A lock that is taken sends a fast path to the slow one, which waits: a call here would make both
@@ -63,6 +73,7 @@ char *granary_caller_text(char *to, size_t room, uintptr_t caller);
 // ---- for malloc.c ------------------------------------------------------------------------------
 
 void granary_start(void); // once: window, settings, memory_init(). Before any second thread
+void granary_lock_start(void);
 // Makes the first `bytes` of a large area zero that nobody has written to since it was handed out.
 void granary_clear(void *area, size_t bytes);
 uint32_t granary_give_back(void); // every page that no block lies in, to the system; their number
