@@ -124,6 +124,11 @@ static void low_map(uint32_t root, uint32_t start, uint32_t end, uint32_t flags)
     range_map(root, KERNEL_BASE + start, start, end, flags);
 }
 
+// An array of the plan's: it has whole pages to itself.
+static void low_map_array(uint32_t root, uint32_t start, uint32_t count, uint32_t size) {
+    low_map(root, start, start + count * size, PAGE_WRITE);
+}
+
 // What the kernel itself is made of, each part with the least rights that it works with: the
 // loader's data is to be read, the image's text and constants are not to be changed by a wild
 // pointer. What is not named stays absent: memory from 64 to 640 KiB belongs to the pool, which has
@@ -137,7 +142,11 @@ static void low_map_fill(uint32_t root, const struct memory_plan *plan) {
     low_map(root, vga, vga_end, PAGE_WRITE | PAGE_UNCACHED);
     low_map(root, V2P(kernel_start), V2P(kernel_rodata_end), 0);
     low_map(root, V2P(kernel_rodata_end), V2P(kernel_end), PAGE_WRITE);
-    low_map(root, plan->tables, plan->early_end, PAGE_WRITE);
+    const struct plan_pool *kernel = &plan->pool[POOL_KERNEL], *user = &plan->pool[POOL_USER];
+    low_map_array(root, plan->tables, plan->table_count, PG_SIZE);
+    low_map_array(root, kernel->frame_records, kernel->frames, sizeof(struct frame));
+    low_map_array(root, kernel->arena_records, kernel->frames, sizeof(struct arena));
+    low_map_array(root, user->frame_records, user->frames, sizeof(struct frame));
     *entry_of(root, (uintptr_t)boot_stack_guard) = 0;
 }
 
