@@ -6,7 +6,7 @@
 ;
 ; What it does, in this order, because the BIOS can be asked in real mode only:
 ;
-;   real mode        processor -> header -> command line -> kernel file -> memory map -> A20 -> interrupts off
+;   real mode        processor -> header -> memory map -> command line -> kernel file -> A20 -> interrupts off
 ;   protected mode   kernel's checksum -> its ELF headers -> copy -> memory total -> page tables -> jump
 ;
 ; All of the kernel's file is checked before one byte of it is put in place. The file waits below
@@ -29,7 +29,8 @@
 
 READ_TRIES          equ 4               ; as in mbr.asm
 CHUNK_SECTORS       equ 64              ; 32 KiB: BIOSes promise 127, and 64 divides 64 KiB
-LOW_KIB_NEEDED      equ 584             ; BOOT_PAGE_TABLE + 4 KiB = 0x92000 bytes
+FILE_STEP           equ 0x8000          ; 32 KiB: chunks from there on cross no 64 KiB boundary
+MAP_COUNT_MIN       equ 2               ; any PC has two: memory below 640 KiB and memory from 1 MiB on
 E820_CALLS_MAX      equ 1024            ; a BIOS that never says "last entry" is left after that many
 EFLAGS_ID           equ 1 << 21         ; can be changed where CPUID is known
 CPUID_TSC           equ 1 << 4          ; leaf 1, EDX: rdtsc
@@ -115,11 +116,10 @@ start:
         cmp eax, KERNEL_MAX_BYTES - 1
         ja fail                         ; empty, or too large for its place
 
-        mov si, text_low_memory
         int 0x12                        ; AX = KiB of memory below the BIOS's own data
-        mov [low_kib], ax               ; the fallback maps need it too
-        cmp ax, LOW_KIB_NEEDED          ; file, page tables: would they overwrite the BIOS?
-        jb fail                         ; yes: better to stop than to crash in the BIOS later
+        mov [low_kib], ax               ; for the fallback maps, and for place_file
+        call read_map                   ; the firmware's memory map, to MAP_ADDR
+        call place_file                 ; which says what of it the kernel's file may use
 
         mov word [read_text], text_read_cmdline ; what read_disk says if it cannot
         mov eax, [HEADER + HEADER_CMDLINE_LBA] ; where it is: the header knows
@@ -133,10 +133,9 @@ start:
         mov ecx, [HEADER + HEADER_KERNEL_BYTES] ; the header has its length in bytes
         add ecx, SECTOR_BYTES - 1       ; rounded up to sectors; cannot wrap, the size is checked
         shr ecx, 9                      ; 2^9 = SECTOR_BYTES
-        mov edi, KERNEL_FILE_ADDR       ; 64 KiB, the lowest place with 512 KiB behind it
+        mov edi, [file_addr]            ; below 640 KiB
         call read_disk                  ; in chunks: the BIOS cannot do 512 KiB at once
 
-        call read_map                   ; the firmware's memory map, to MAP_ADDR
         call open_a20                   ; from here on there is memory above 1 MiB
 
         cli                             ; protected mode has no interrupt table yet
@@ -227,16 +226,27 @@ read_map:
         mov [BOOT_INFO + INFO_COUNT_OFF], eax ; no entries yet
         mov [BOOT_INFO + INFO_DROPPED_OFF], eax ; none left out
         call map_e820                   ; leaves the number of entries in boot_info
+        call trust_attributes           ; or not, as they are
         mov al, MAP_FROM_E820           ; who has answered, if it was E820h
-        cmp dword [BOOT_INFO + INFO_COUNT_OFF], 0
-        jne .done                       ; at least one entry
+        mov ebp, [BOOT_INFO + INFO_COUNT_OFF] ; kept, in case the others know even less
+        cmp bp, MAP_COUNT_MIN           ; fewer than that: it broke off
+        jae .done
+        mov dword [BOOT_INFO + INFO_COUNT_OFF], 0 ; the older ones make the whole map
+        push bp                         ; the calls use it
         call map_e801                   ; older: 1994
+        pop bp
         mov al, MAP_FROM_E801
         jnc .done                       ; it has made the entries
+        push bp
         call map_88                     ; oldest: the AT's, of 1984
-        mov al, MAP_FROM_88             ; the last resort
+        pop bp
+        mov al, MAP_FROM_88
         jnc .done
-        mov si, text_no_map             ; nobody answered
+        mov [BOOT_INFO + INFO_COUNT_OFF], bp ; the last resort: what E820h has said
+        mov al, MAP_FROM_E820
+        test bp, bp
+        jnz .done
+        mov si, text_no_map             ; there is no answer at all
         jmp fail
 .done:
         movzx eax, al                   ; boot_info has dwords only
@@ -279,6 +289,26 @@ map_e820:
         jz .done                        ; nothing behind it
         dec bp                          ; the bound against a BIOS that goes round in circles
         jnz .next
+.done:
+        ret
+
+; trust_attributes - the attributes' bit 0 says that an entry counts. Some firmware gives entries of 24
+; bytes and leaves the attributes 0 in all of them: then they mean nothing, and bit 0 is set.
+; Changes CX, DI.
+trust_attributes:
+        mov cx, [BOOT_INFO + INFO_COUNT_OFF] ; entries to look at
+        jcxz .done                      ; there are none
+        mov di, MAP_ADDR                ; the first entry
+.look:
+        test byte [di + ENTRY_ACPI], E820_ENABLED
+        jnz .done                       ; one that counts: the firmware knows what it says
+        add di, MAP_ENTRY_BYTES         ; the next entry
+        loop .look                      ; all of them
+        mov cx, [BOOT_INFO + INFO_COUNT_OFF] ; none did: all of them once more, backwards
+.set:
+        sub di, MAP_ENTRY_BYTES         ; DI came to the end
+        or byte [di + ENTRY_ACPI], E820_ENABLED
+        loop .set                       ; to the first
 .done:
         ret
 
@@ -351,6 +381,60 @@ add_entry:
         inc edx
         mov [BOOT_INFO + INFO_COUNT_OFF], edx ; and the kernel will find it
 .done:
+        ret
+
+; place_file - where the kernel's file waits until it is unpacked: the lowest place of which the
+; firmware's map keeps nothing back. If it does of each, the map is hardly right: then the lowest of all,
+; as int 12h says that there is memory. Fails if that leaves no room. Changes EAX, EBX, CX, EDX, DI, ESI.
+place_file:
+        movzx edx, word [low_kib]       ; where the BIOS's own data begins
+        shl edx, 10                     ; KiB to bytes
+        sub edx, [HEADER + HEADER_KERNEL_BYTES] ; the last address at which the file fits
+        mov si, text_low_memory
+        cmp edx, KERNEL_FILE_ADDR       ; signed: it may be below 0
+        jl fail                         ; better to stop than to overwrite the BIOS's data
+        mov eax, KERNEL_FILE_ADDR       ; the first place
+.place:
+        call place_is_free              ; none of it kept back?
+        jnc .found
+        add eax, FILE_STEP              ; the next place
+        cmp eax, edx                    ; still below the last?
+        jbe .place
+        mov eax, KERNEL_FILE_ADDR       ; nowhere
+.found:
+        mov [file_addr], eax            ; for the reads, and for all that unpacks it
+        ret
+
+; place_is_free - carry clear if no entry but usable ones has a byte of the file's place at EAX.
+; Keeps EAX and EDX.
+place_is_free:
+        mov esi, eax                    ; start
+        add esi, [HEADER + HEADER_KERNEL_BYTES] ; ESI = end
+        mov cx, [BOOT_INFO + INFO_COUNT_OFF] ; not 0: read_map has made sure
+        mov di, MAP_ADDR                ; the first entry
+.entry:
+        cmp dword [di + ENTRY_TYPE], E820_USABLE
+        je .next                        ; ours to use
+        test byte [di + ENTRY_ACPI], E820_ENABLED
+        jz .next                        ; the firmware says: ignore this entry
+        cmp dword [di + 4], 0           ; the base's upper half
+        jne .next                       ; starts above 4 GiB
+        cmp [di], esi                   ; its start, against the place's end
+        jae .next                       ; it starts after it
+        cmp dword [di + ENTRY_LENGTH + 4], 0 ; the length's upper half
+        jne .taken                      ; 4 GiB or longer: ends after the place's start
+        mov ebx, [di]                   ; its start
+        add ebx, [di + ENTRY_LENGTH]    ; EBX = its end
+        jc .taken                       ; above 4 GiB
+        cmp eax, ebx                    ; the place's start, against its end
+        jb .taken                       ; they have a byte in common
+.next:
+        add di, MAP_ENTRY_BYTES         ; the next entry
+        loop .entry                     ; all of them
+        clc                             ; says "free"
+        ret
+.taken:
+        stc                             ; says "taken"
         ret
 
 ; open_a20 - lets address line 20 through, so that 1 MiB is not 0 again. The PC had the gate for
@@ -447,7 +531,7 @@ kbc_ready:
 text_processor:     db "this processor has no time-stamp counter: a Pentium or later is needed", 0
 text_header:        db "image header damaged", 0
 text_kernel_size:   db "kernel size in the image header is wrong", 0
-text_low_memory:    db "less than 584 KiB of memory below 640 KiB", 0
+text_low_memory:    db "too little memory below 640 KiB for the kernel's file", 0
 text_read_cmdline:  db "disk read error at the command line: image cut off?", 0
 text_read_kernel:   db "disk read error at the kernel: image cut off?", 0
 text_no_map:        db "the firmware does not say how much memory there is", 0
@@ -463,6 +547,8 @@ packet:                                 ; disk address packet (EDD-3)
 
 low_kib:  dw 0                          ; what int 12h said
 read_text: dw 0                         ; what to say if a read fails
+        align 4, db 0
+file_addr: dd 0                         ; where the kernel's file waits: place_file
 
         align 8, db 0
 gdt:    dq 0                            ; entry 0 is never used
@@ -500,7 +586,8 @@ enter_kernel:
         mov eax, cr0                    ; protected mode stays on
         or eax, CR0_WP_PG               ; two bits at once: no moment of paging without write protection
         mov cr0, eax                    ; the next instruction is fetched through the map at 0
-        mov ebx, [KERNEL_FILE_ADDR + E_ENTRY] ; a virtual address in the higher half
+        mov ebx, [file_addr]            ; the ELF header
+        mov ebx, [ebx + E_ENTRY]        ; a virtual address in the higher half
         cld                             ; the i386 ABI's promise to C code
         rdtsc                           ; end of the loader's time
         mov [BOOT_INFO + INFO_TSC_LOADER_OFF], eax ; the lower half
@@ -510,7 +597,7 @@ enter_kernel:
 ; check_file - the kernel file's CRC-32 must be the header's.
 check_file:
         call make_crc_table             ; used below, byte by byte
-        mov esi, KERNEL_FILE_ADDR       ; where the checked bytes start
+        mov esi, [file_addr]            ; where the checked bytes start
         mov ecx, [HEADER + HEADER_KERNEL_BYTES] ; not 0: checked in real mode
         or eax, -1                      ; CRC-32 starts with all bits set
 .byte:
@@ -546,7 +633,7 @@ make_crc_table:
 
 ; check_elf - refuses what cannot be loaded. Every bound is compared as "n > max - k", which cannot wrap.
 check_elf:
-        mov edi, KERNEL_FILE_ADDR       ; the ELF header
+        mov edi, [file_addr]            ; the ELF header
         mov edx, [HEADER + HEADER_KERNEL_BYTES] ; the file's length: no header may point beyond
         mov esi, text_elf               ; for the five checks of the ELF header
         cmp edx, EHDR_BYTES             ; before its fields are read
@@ -616,34 +703,57 @@ check_segment:
         call note_entry                 ; is the entry in this one?
         ; falls through: the last check
 
-; find_memory - one usable entry of the firmware's map must hold the whole segment at EBX.
+; find_memory - usable entries of the firmware's map must hold the whole segment at EBX: one, or several
+; that follow each other. Keeps EBX, ECX, EDI.
 find_memory:
         push ecx                        ; the caller counts segments with it
+        push edi                        ; and has the ELF header here
+        mov eax, [ebx + P_PADDR]        ; EAX = how far memory has been found
+        mov edi, eax                    ; EDI = where the segment ends: both below 4 MiB, cannot wrap
+        add edi, [ebx + P_MEMSZ]
+.from:
         mov ecx, [BOOT_INFO + INFO_COUNT_OFF] ; not 0: read_map has made sure
         mov edx, MAP_ADDR               ; the first entry
 .entry:
-        cmp dword [edx + ENTRY_TYPE], E820_USABLE ; memory that nobody else has?
-        jne .next                       ; reserved, ACPI's, bad or unknown
-        test byte [edx + ENTRY_ACPI], E820_ENABLED ; does it count at all?
-        jz .next                        ; the firmware says: ignore this entry
-        cmp dword [edx + 4], 0          ; the base's upper half
-        jne .next                       ; starts above 4 GiB
-        mov eax, [ebx + P_PADDR]        ; where the segment goes
-        sub eax, [edx]                  ; EAX = where in the entry the segment starts
-        jb .next                        ; before it
-        cmp dword [edx + ENTRY_LENGTH + 4], 0 ; the length's upper half
-        jne .found                      ; 4 GiB or longer: holds anything below 4 MiB
-        add eax, [ebx + P_MEMSZ]        ; both below 4 MiB: cannot wrap
-        cmp eax, [edx + ENTRY_LENGTH]   ; against the entry's length
-        jbe .found                      ; from start to end inside
+        call entry_reach                ; ESI = where this entry's memory ends, if it has the byte at EAX
+        jnc .next                       ; it has not
+        mov eax, esi                    ; as far as that
+        cmp eax, edi                    ; the whole segment?
+        jb .from                        ; no: which entry goes on from there?
+        pop edi
+        pop ecx
+        ret                             ; to check_elf: check_segment falls through to here
 .next:
         add edx, MAP_ENTRY_BYTES        ; the next entry
         loop .entry                     ; all of them
-        mov esi, text_segment_memory    ; no entry holds it
+        mov esi, text_segment_memory    ; none has that byte
         jmp fail32                      ; the machine is too small, or has a hole there
-.found:
-        pop ecx                         ; the caller's count
-        ret                             ; to check_elf: check_segment falls through to here
+
+; entry_reach - carry set if the map's entry at EDX is usable and holds the byte at EAX; then ESI is its
+; end, or the last address if that lies above 4 GiB. Keeps the rest.
+entry_reach:
+        cmp dword [edx + ENTRY_TYPE], E820_USABLE ; memory that is free to use?
+        jne .no                         ; reserved, ACPI's, bad or unknown
+        test byte [edx + ENTRY_ACPI], E820_ENABLED ; does it count at all?
+        jz .no                          ; the firmware says: ignore this entry
+        cmp dword [edx + 4], 0          ; the base's upper half
+        jne .no                         ; starts above 4 GiB
+        mov esi, [edx]                  ; where it starts
+        cmp eax, esi                    ; against the byte
+        jb .no                          ; after it
+        cmp dword [edx + ENTRY_LENGTH + 4], 0 ; the length's upper half
+        jne .far                        ; 4 GiB or longer
+        add esi, [edx + ENTRY_LENGTH]   ; where it ends
+        jc .far                         ; above 4 GiB
+        cmp eax, esi                    ; carry set if the byte lies before the end
+        ret
+.far:
+        or esi, -1                      ; the last address: no segment reaches that far
+        stc                             ; says "holds it"
+        ret
+.no:
+        clc                             ; says "does not"
+        ret
 
 ; note_entry - sets entry_found if the kernel's entry lies in the file's part of the code segment at EBX.
 note_entry:
@@ -660,14 +770,15 @@ note_entry:
 
 ; load_segments - copies each PT_LOAD to its physical address and clears the rest of it (.bss).
 load_segments:
-        mov ebx, [KERNEL_FILE_ADDR + E_PHOFF] ; the table's offset, checked by check_elf
-        add ebx, KERNEL_FILE_ADDR       ; as an address
-        movzx edx, word [KERNEL_FILE_ADDR + E_PHNUM] ; how many headers
+        mov ebp, [file_addr]            ; the ELF header
+        mov ebx, [ebp + E_PHOFF]        ; the table's offset, checked by check_elf
+        add ebx, ebp                    ; as an address
+        movzx edx, word [ebp + E_PHNUM] ; how many headers
 .segment:
         cmp dword [ebx], PT_LOAD        ; as in check_elf
         jne .next                       ; notes and the like stay in the file
         mov esi, [ebx + P_OFFSET]       ; where it starts in the file
-        add esi, KERNEL_FILE_ADDR       ; from the file below 640 KiB
+        add esi, ebp                    ; from the file below 640 KiB
         mov edi, [ebx + P_PADDR]        ; to 1 MiB or above: the two cannot overlap
         mov ecx, [ebx + P_FILESZ]       ; as much as the file has
         rep movsb                       ; upwards: the direction flag is clear

@@ -86,3 +86,11 @@ def parse_map(text):
     """A memory map written as lines `BASE LENGTH TYPE`, base and length in hexadecimal."""
     rows = [line.split("#")[0].split() for line in text.splitlines()]
     return [(int(base, 16), int(length, 16), int(kind), 1) for base, length, kind in filter(None, rows)]
+
+
+def parse_header(path):
+    """The maps of a C header like tests/host/maps/logged_maps.h: {name: entries}."""
+    with open(path, encoding="utf-8") as file:
+        arrays = re.findall(r"struct e820_entry (\w+)\[\] = \{(.*?)\n\};", file.read(), re.DOTALL)
+    entry = re.compile(r"\{(0x\w+), (0x\w+), (\d+), (\d+)\}")
+    return {name: [tuple(int(number, 0) for number in row) for row in entry.findall(body)] for name, body in arrays}

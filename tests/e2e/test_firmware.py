@@ -32,9 +32,13 @@ FAULTS = {
     "MANY": Firmware(entries=each_mib(200)),
     "ENDLESS": Firmware(entries=each_mib(128), flags=["ENDLESS"]),
     "BYTES_20": Firmware(entries=each_mib(3, attributes=0xdeadbeee), flags=["BYTES_20"]),
-    "HUGE": Firmware(entries=[(MIB, (1 << 64) - 1, 1, 1)]),  # wraps
+    "HUGE": Firmware(entries=[(MIB, (1 << 64) - 1, 1, 1), (1 << 40, 0, 2, 1)]),  # wraps
+    "ONE": Firmware(entries=[(0, 0x9fc00, 1, 1)]),  # E820h breaks off
+    "ONE_ALONE": Firmware(entries=[(MIB, 31 * MIB, 1, 1)], flags=["NO_E801", "NO_88"]),
+    "NO_ATTRIBUTES": Firmware(entries=each_mib(3, attributes=0)),
+    "SOME_ATTRIBUTES": Firmware(entries=each_mib(2) + each_mib(1, attributes=0)),
     "A20_OFF": Firmware(flags=["A20_OFF"]),
-    "LOW_MEMORY": Firmware(low_kib=583),
+    "LOW_MEMORY": Firmware(low_kib=200),
     "NO_LBA": Firmware(flags=["NO_LBA"]),
     "READS_3": Firmware(flags=["READS_3"]),
     "READS_4": Firmware(flags=["READS_4"]),
@@ -135,8 +139,23 @@ def test_entries_of_20_bytes_count(root, image, tmp_path):
 
 def test_length_that_wraps(root, image, tmp_path):
     got = handed(run_probe(root, image, tmp_path, "HUGE"))
-    assert got.entries == [(MIB, (1 << 64) - 1, 1, 1)]
+    assert got.entries == FAULTS["HUGE"].entries
     assert got.total == (1 << 32) - MIB
+
+
+def test_map_that_breaks_off(root, image, tmp_path):
+    """One entry is no map of a PC: E801h is asked. Where that does not answer, nor 88h, the entry is what there is."""
+    got = handed(run_probe(root, image, tmp_path, "ONE"))
+    assert (got.map_source, got.map_count, got.entries[1]) == (2, 3, (MIB, 15 * MIB, 1, 1))
+    got = handed(run_probe(root, image, tmp_path, "ONE_ALONE"))
+    assert (got.map_source, got.entries) == (1, [(MIB, 31 * MIB, 1, 1)])
+
+
+def test_attributes_that_are_all_zero_mean_nothing(root, image, tmp_path):
+    got = handed(run_probe(root, image, tmp_path, "NO_ATTRIBUTES"))
+    assert (got.entries, got.total) == (each_mib(3), 3 * MIB)
+    got = handed(run_probe(root, image, tmp_path, "SOME_ATTRIBUTES"))
+    assert (got.entries, got.total) == (each_mib(2) + each_mib(1, attributes=0), 2 * MIB)
 
 
 @pytest.mark.parametrize("fault", ["A20_OFF", "READS_3"])
@@ -172,7 +191,7 @@ def test_a20_ways_that_are_rarely_needed(root, image, tmp_path, lines, status):
 
 REFUSED = {
     "NO_MAP": "granary: the firmware does not say how much memory there is",
-    "LOW_MEMORY": "granary: less than 584 KiB of memory below 640 KiB",
+    "LOW_MEMORY": "granary: too little memory below 640 KiB for the kernel's file",
     "NO_LBA": "granary: BIOS without LBA",
     "READS_4": "granary: disk read error at the kernel: image cut off?",
 }

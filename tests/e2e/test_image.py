@@ -16,6 +16,7 @@ import pytest
 
 import emulator
 import mkimage
+from firmware import Firmware, with_firmware
 
 EXIT_FAILED_STATUS = 35  # (EXIT_FAILED << 1) | 1
 SECTOR = 512
@@ -234,6 +235,18 @@ def test_kernel_refused(image, tmp_path, changed, message):
     check_refused(tmp_path, image_with_kernel(image, elf(**changed)), message)
 
 
+def test_segment_over_several_entries(image, tmp_path):
+    """Usable entries that follow each other, in any order, are one piece of memory; one frame less is a hole."""
+    exits = bytes.fromhex("b812000000 e7f4 f4")
+    data = image_with_kernel(image, elf(memsz=0x300000)[:0x100] + exits.ljust(16, b"\xf4"))
+    low, pieces = (0, 0x9fc00, 1, 1), [(at << 20, 1 << 20, 1, 1) for at in (3, 1, 2)]
+    path = tmp_path / "pieces.img"
+    path.write_bytes(with_firmware(data, Firmware(entries=[low, *pieces])))
+    assert qemu(path) == (37, "")
+    pieces[1] = (1 << 20, 0xff000, 1, 1)
+    check_refused(tmp_path, with_firmware(data, Firmware(entries=[low, *pieces])), NO_MEMORY)
+
+
 def test_kernel_larger_than_the_machine(image, tmp_path):
     """With 4 MiB QEMU's memory ends at 0x3e0000: a segment may reach that far, and no byte farther."""
     check_refused(tmp_path, image_with_kernel(image, elf(memsz=0x2e0001)), NO_MEMORY, mem=4)
@@ -244,21 +257,27 @@ def test_kernel_larger_than_the_machine(image, tmp_path):
     assert qemu(path, mem=4) == (37, "")
 
 
-def screen(path, tmp_path):
-    """What the text screen shows once COM1 has the message: no exit device, so the machine stays."""
+def memory_at_the_end(path, tmp_path, address, size, last=b"\n"):
+    """Physical memory once COM1 has its last line: no exit device, so the machine stays."""
     command = emulator.qemu_command(str(path), 32)
     at = command.index("-device")
-    log, dump = tmp_path / "com1.txt", tmp_path / "screen.bin"
+    log, dump = tmp_path / "com1.txt", tmp_path / "memory.bin"
     command[at:at + 2] = ["-serial", f"file:{log}", "-monitor", "stdio"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         try:
             end = time.monotonic() + TIMEOUT
-            while not (log.exists() and log.read_bytes().endswith(b"\n")) and time.monotonic() < end:
+            while not (log.exists() and log.read_bytes().endswith(last)) and time.monotonic() < end:
                 time.sleep(0.05)
-            process.communicate(f"pmemsave 0xb8000 4000 \"{dump}\"\nquit\n".encode(), timeout=TIMEOUT)
+            process.communicate(f"pmemsave {address} {size} \"{dump}\"\nquit\n".encode(), timeout=TIMEOUT)
         finally:
             process.kill()
-    cells = dump.read_bytes()[::2].decode("cp437")
+    assert log.read_bytes().endswith(last)
+    return dump.read_bytes()
+
+
+def screen(path, tmp_path):
+    """What the text screen shows once COM1 has the message."""
+    cells = memory_at_the_end(path, tmp_path, 0xb8000, 4000)[::2].decode("cp437")
     return [cells[row:row + 80].strip("\0 ") for row in range(0, len(cells), 80)]
 
 
