@@ -17,7 +17,9 @@
 // Shortcomings: the rest of the functions go byte by byte: the kernel's strings are short.
 #include "lib/string.h"
 
-void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
+// Lowest address first. The ranges may overlap if no byte is read after it was written: `to` below
+// `from`, or not in its range.
+static inline void copy_upwards(void *to, const void *from, size_t bytes) {
 #ifdef __i386__
     void *at = to;
     size_t words = bytes / 4, rest = bytes % 4;
@@ -27,6 +29,11 @@ void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
     // cppcheck-suppress useStandardLibrary
     for (size_t i = 0; i < bytes; i++) ((char *)to)[i] = ((const char *)from)[i];
 #endif
+}
+
+// `restrict` is the caller's promise that the ranges are apart, and the compiler may build on it.
+void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
+    copy_upwards(to, from, bytes);
     return to;
 }
 
@@ -36,9 +43,11 @@ void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
 void *memmove(void *to, const void *from, size_t bytes) {
     char *t = to;
     const char *f = from;
-    if ((uintptr_t)t - (uintptr_t)f >= bytes)
-        return memcpy(to, from, bytes); // no byte is read after it was written
-    for (size_t i = bytes; i > 0; i--) t[i - 1] = f[i - 1];
+    if ((uintptr_t)t - (uintptr_t)f >= bytes) {
+        copy_upwards(to, from, bytes);
+    } else {
+        for (size_t i = bytes; i > 0; i--) t[i - 1] = f[i - 1];
+    }
     return to;
 }
 

@@ -14,11 +14,11 @@
 //     first: a write to either is seen, whatever size the block has.
 //   - The record says who asked and who freed. Its sum tells if it was written over.
 //   - A freed block is filled with poison and waits in a ring, the quarantine. When it leaves, all
-//     of it must still be poison. A freed large area is unmapped while it waits: a late access, to
-//     read or to write, faults at the very instruction.
+//     of it must still be poison. A freed large area is unmapped while it waits: the first late
+//     access, to read or to write, faults at the very instruction.
 //   - With `guard` on the command line every block is a large area of its own, and ends where its
-//     last frame but one ends; the last is not mapped. Thus every overflow that is longer than the
-//     gap an alignment leaves, and every late access, faults at the instruction:
+//     last frame but one ends; the last is not mapped. Thus a block's first overflow that is longer than
+//     the gap an alignment leaves, and the first late access to it, fault at the instruction:
 //
 //      +-----------------------+--------+--------------------+---------+- - - - - - - -+
 //      | struct checked_record | canary | the caller's bytes | canary  |  not mapped   |
@@ -31,8 +31,9 @@
 //
 // Invariants (checked_check() walks them by these numbers):
 //   C1  Of every block that is not freed, the record is sound and the canary whole.
-//   C2  A block in quarantine is live to memory.c. If it is not unmapped, it holds poison and its
-//       canary is whole.
+//   C2  A block in quarantine is live to memory.c. A small one holds poison and its canary is whole.
+//       A large one is unmapped up to the first late access; after its report it is mapped, and what
+//       it holds is not looked at.
 //   C3  An unmapped frame belongs to an area in quarantine, or is the last frame of a guarded one.
 //
 // Who protects what: all of it by port_checked_lock(), under which a block gets its record, and
@@ -130,7 +131,7 @@ static uintptr_t margin_damage(const struct heap_block *block) {
 
 // Likewise for a block in quarantine, whose bytes are poison.
 static uintptr_t freed_damage(const struct heap_block *block) {
-    if (is_large(block)) return 0; // unmapped: it would have faulted
+    if (is_large(block)) return 0; // C2: unmapped, or reported already
     uintptr_t at = margin_damage(block);
     if (at) return at;
     const struct checked_record *record = record_of(block);
