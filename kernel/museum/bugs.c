@@ -16,15 +16,30 @@
 #include "kernel/inspect/heapcheck.h"
 #include "kernel/inspect/report.h"
 #include "lib/print.h"
+#include "lib/string.h"
 
 uint32_t bugs_count(void) { return heap_bug_count + use_bug_count + kernel_bug_count; }
 
-// Room after room.
-static const struct bug *bug_at(uint32_t n) {
-    uint32_t i = n - 1;
+// The i-th, room after room.
+static const struct bug *bug_in_order(uint32_t i) {
     if (i < heap_bug_count) return &heap_bugs[i];
     i -= heap_bug_count;
     return i < use_bug_count ? &use_bugs[i] : &kernel_bugs[i - use_bug_count];
+}
+
+// A bug has its number wherever it is: one more in any room changes no other's.
+const struct bug *bug_at(uint32_t n) {
+    for (uint32_t i = 0; i < bugs_count(); i++) {
+        if (bug_in_order(i)->number == n) return bug_in_order(i);
+    }
+    return NULL;
+}
+
+uint32_t bugs_number(const char *name) {
+    for (uint32_t i = 0; i < bugs_count(); i++) {
+        if (strcmp(bug_in_order(i)->name, name) == 0) return bug_in_order(i)->number;
+    }
+    return 0;
 }
 
 void bugs_list(void) {

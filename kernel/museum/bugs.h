@@ -10,8 +10,9 @@
 
 #include "kernel/memory.h"
 
-uint32_t bugs_count(void);
-void bugs_list(void); // a line for each
+uint32_t bugs_count(void);              // numbers 1 .. bugs_count() are given
+uint32_t bugs_number(const char *name); // 0: no such bug
+void bugs_list(void);                   // a line for each
 
 // Commits bug `n`, 1 .. bugs_count(). Prints what comes of it, then "bugs: N NAME: as planned" if
 // that is what the page promises, else "bugs: N NAME: NOT SEEN"; with `fixed` "silent, as it should
@@ -28,7 +29,8 @@ bool bugs_boot(uint32_t n, bool fixed);
 enum bug_build { BUG_FAST, BUG_CHECKED, BUG_GUARD, BUG_BUILDS };
 
 struct bug {
-    const char *name;
+    uint32_t number;  // its page's, and its own for good: a new bug gets the next that is free
+    const char *name; // its page's, too
     const char *what; // for the list
     // The fault, or its twin. Prints a line "bug: ..." for what only it can see. True: what it saw
     // is what was to be expected; false: not.
@@ -37,6 +39,7 @@ struct bug {
     bool panics;                        // ends in a panic
 };
 
+const struct bug *bug_at(uint32_t n); // NULL: no such number
 extern const struct bug heap_bugs[], use_bugs[], kernel_bugs[];
 extern const uint32_t heap_bug_count, use_bug_count, kernel_bug_count;
 

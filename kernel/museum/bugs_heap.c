@@ -83,10 +83,11 @@ static bool large_free_twice(bool fixed) {
     sys_trim(); // out of quarantine, in the checked build
     // Two owners of a frame each, so that no run of three is left to be taken for the area's.
     uint32_t frame = frame_alloc(POOL_KERNEL, 1), next = frame_alloc(POOL_KERNEL, 1);
-    if (!fixed) sys_free(p);
-    frame_free(POOL_KERNEL, frame, 1);
-    frame_free(POOL_KERNEL, next, 1);
-    return true;
+    bool both = frame != FRAME_NONE && next != FRAME_NONE;
+    if (!fixed && both) sys_free(p);
+    if (frame != FRAME_NONE) frame_free(POOL_KERNEL, frame, 1);
+    if (next != FRAME_NONE) frame_free(POOL_KERNEL, next, 1);
+    return both;
 }
 
 // A wild write hit an arena's record, which is the only place the heap believes. One bit of one
@@ -112,20 +113,20 @@ static bool corrupt_record(bool fixed) {
     { (fault), (fault), (fault) }
 
 const struct bug heap_bugs[] = {
-    {"double-free", "a block is freed twice", double_free, EVERYWHERE(HEAP_DOUBLE_FREE), false},
-    {"interior-free", "a pointer into a block is freed", interior_free,
+    {1, "double-free", "a block is freed twice", double_free, EVERYWHERE(HEAP_DOUBLE_FREE), false},
+    {2, "interior-free", "a pointer into a block is freed", interior_free,
      EVERYWHERE(HEAP_INTERIOR_POINTER), false},
-    {"forged-header", "data that looks like an arena's header, freed after it", forged_header,
+    {3, "forged-header", "data that looks like an arena's header, freed after it", forged_header,
      EVERYWHERE(HEAP_INTERIOR_POINTER), false},
-    {"stack-free", "a variable on the stack is freed", free_of_a_variable, EVERYWHERE(HEAP_OUTSIDE),
-     false},
-    {"wrong-allocator", "a frame is given to sys_free", wrong_allocator,
+    {4, "stack-free", "a variable on the stack is freed", free_of_a_variable,
+     EVERYWHERE(HEAP_OUTSIDE), false},
+    {5, "wrong-allocator", "a frame is given to sys_free", wrong_allocator,
      EVERYWHERE(HEAP_NOT_ALLOCATED), false},
-    {"wrong-pool", "a frame is given to the other pool", wrong_pool, EVERYWHERE(HEAP_NOT_ALLOCATED),
-     false},
-    {"large-free-twice", "a large area is freed again when others own its frames", large_free_twice,
+    {6, "wrong-pool", "a frame is given to the other pool", wrong_pool,
      EVERYWHERE(HEAP_NOT_ALLOCATED), false},
-    {"corrupt-record", "a wild write hits an arena's record", corrupt_record,
+    {7, "large-free-twice", "a large area is freed again when others own its frames",
+     large_free_twice, EVERYWHERE(HEAP_NOT_ALLOCATED), false},
+    {8, "corrupt-record", "a wild write hits an arena's record", corrupt_record,
      EVERYWHERE(HEAP_CORRUPT_ARENA), false},
 };
 const uint32_t heap_bug_count = sizeof heap_bugs / sizeof heap_bugs[0];

@@ -170,13 +170,12 @@ static char read_after_remap(uint32_t from, uint32_t to, bool fixed) {
 // QEMU's TLB and Bochs's both keep the page. A processor may forget a translation at any time, so a
 // machine on which nothing is seen is right, too (Intel SDM volume 3, 4.10.2): it is said.
 static bool wrong_invlpg(bool fixed) {
-    uint32_t old = frame_alloc(POOL_KERNEL, 1), new = frame_alloc(POOL_KERNEL, 1);
-    if (old == FRAME_NONE || new == FRAME_NONE) return false;
+    uint32_t old = frame_alloc(POOL_KERNEL, 2), new = old + 1; // both, or none
+    if (old == FRAME_NONE) return false;
     *frame_at(old) = 'o';
     *frame_at(new) = 'n';
     char seen = read_after_remap(old, new, fixed);
-    frame_free(POOL_KERNEL, old, 1);
-    frame_free(POOL_KERNEL, new, 1);
+    frame_free(POOL_KERNEL, old, 2);
     if (fixed) return seen == 'n';
     if (seen == 'n')
         return bugs_saw(
@@ -240,19 +239,20 @@ static bool lock_twice(bool fixed) {
     { HEAP_OK, HEAP_OK, HEAP_OK }
 
 const struct bug kernel_bugs[] = {
-    {"free-in-interrupt",
+    {21,
+     "free-in-interrupt",
      "an interrupt handler frees a block",
      free_in_interrupt,
      {HEAP_FROM_INTERRUPT, HEAP_FROM_INTERRUPT, HEAP_FROM_INTERRUPT},
      false},
-    {"interrupts-left-off", "an early return forgets to turn interrupts on", interrupts_left_off,
-     NOWHERE, false},
-    {"lost-update", "two threads count without a lock", lost_update, NOWHERE, false},
-    {"deadlock", "two locks, taken in two orders", deadlock, NOWHERE, false},
-    {"wrong-invlpg", "invlpg of a variable's address, not of the page's", wrong_invlpg, NOWHERE,
+    {22, "interrupts-left-off", "an early return forgets to turn interrupts on",
+     interrupts_left_off, NOWHERE, false},
+    {23, "lost-update", "two threads count without a lock", lost_update, NOWHERE, false},
+    {24, "deadlock", "two locks, taken in two orders", deadlock, NOWHERE, false},
+    {25, "wrong-invlpg", "invlpg of a variable's address, not of the page's", wrong_invlpg, NOWHERE,
      false},
-    {"null-write", "the null return is not checked", null_write, NOWHERE, true},
-    {"lock-twice", "a lock is taken by the thread that holds it", lock_twice, NOWHERE, true},
-    {"stack-overflow", "a large buffer in a deep recursion", stack_overflow, NOWHERE, true},
+    {26, "null-write", "the null return is not checked", null_write, NOWHERE, true},
+    {27, "lock-twice", "a lock is taken by the thread that holds it", lock_twice, NOWHERE, true},
+    {28, "stack-overflow", "a large buffer in a deep recursion", stack_overflow, NOWHERE, true},
 };
 const uint32_t kernel_bug_count = sizeof kernel_bugs / sizeof kernel_bugs[0];

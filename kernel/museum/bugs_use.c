@@ -28,6 +28,12 @@ static bool saw_at(bool there, const void *at, const char *what) {
     return there;
 }
 
+// The exhibit cannot be shown for want of memory: gives back what it has. False, for `return`.
+static bool gone(void *p) {
+    sys_free(p);
+    return false;
+}
+
 // Part of the exhibit that calls it: reports shall name that one.
 #define EXHIBIT_INLINE static inline __attribute__((always_inline))
 
@@ -158,7 +164,7 @@ static bool write_after_free(bool fixed) {
     char *session = sys_malloc(200), *user = session;
     sys_free(session);
     char *other = sys_malloc(200);
-    if (!session || !other) return false;
+    if (!session || !other) return gone(other);
     other[5] = 'N';
     poke((fixed ? other : user) + 5, fixed ? 'N' : 'x');
     bool damaged = other[5] != 'N';
@@ -173,7 +179,7 @@ static bool read_after_free(bool fixed) {
     char *old = sys_malloc(5000);
     sys_free(old);
     char *secret = sys_malloc(5000);
-    if (!old || !secret) return false;
+    if (!old || !secret) return gone(secret);
     secret[100] = '!';
     char read = peek((fixed ? secret : old) + 100);
     sys_free(secret);
@@ -212,6 +218,12 @@ static bool list_sound(const struct list *list) {
     return true;
 }
 
+// No memory for all of the nodes: those that there are go back. False, for `return`.
+static bool nodes_gone(struct list *list) {
+    for (struct list_elem *e = list_pop(list); e; e = list_pop(list)) sys_free(e);
+    return false;
+}
+
 // A node is freed and stays in its list. Its block gets another owner, and the list leads to
 // whatever that one writes.
 static bool freed_in_list(bool fixed) {
@@ -220,7 +232,7 @@ static bool freed_in_list(bool fixed) {
     list_init(&list);
     for (int i = 0; i < 3; i++) {
         node[i] = sys_malloc(sizeof *node[i]);
-        if (!node[i]) return false;
+        if (!node[i]) return nodes_gone(&list);
         list_append(&list, node[i]);
     }
     if (fixed) list_remove(node[1]);
@@ -296,6 +308,7 @@ static bool leak(bool fixed) {
 // its caller would never learn, so that the exhibit can give it back.
 static uint32_t open_both(bool fixed) {
     uint32_t buffer = frame_alloc(POOL_USER, 4);
+    if (buffer == FRAME_NONE) return buffer;
     void *record = sys_malloc(0x70000000); // more than the heap's window has
     if (!record && fixed) frame_free(POOL_USER, buffer, 4);
     return buffer;
@@ -304,7 +317,8 @@ static uint32_t open_both(bool fixed) {
 static bool no_rollback(bool fixed) {
     uint32_t before = frames_free(POOL_USER), buffer = open_both(fixed);
     uint32_t lost = before - frames_free(POOL_USER);
-    if (lost) frame_free(POOL_USER, buffer, 4);
+    if (buffer == FRAME_NONE) return false;
+    if (!fixed) frame_free(POOL_USER, buffer, 4);
     if (fixed) return lost == 0;
     return bugs_saw(lost == 4, "four frames are gone with every call that fails");
 }
@@ -318,24 +332,24 @@ static bool no_rollback(bool fixed) {
     { HEAP_OK, HEAP_OK, (fault) }
 
 const struct bug use_bugs[] = {
-    {"off-by-one", "a string's zero is one byte too many", off_by_one, CHECKED(HEAP_OVERFLOW),
+    {9, "off-by-one", "a string's zero is one byte too many", off_by_one, CHECKED(HEAP_OVERFLOW),
      false},
-    {"underflow", "an index starts at -1", underflow, CHECKED(HEAP_OVERFLOW), false},
-    {"unterminated", "a string without its zero is read", unterminated, GUARDED(HEAP_OVERFLOW),
+    {10, "underflow", "an index starts at -1", underflow, CHECKED(HEAP_OVERFLOW), false},
+    {11, "unterminated", "a string without its zero is read", unterminated, GUARDED(HEAP_OVERFLOW),
      false},
-    {"truncated-size", "a length is kept in 16 bits", truncated_size, CHECKED(HEAP_OVERFLOW),
+    {12, "truncated-size", "a length is kept in 16 bits", truncated_size, CHECKED(HEAP_OVERFLOW),
      false},
-    {"write-after-free", "a freed block is written to", write_after_free,
+    {13, "write-after-free", "a freed block is written to", write_after_free,
      CHECKED(HEAP_USE_AFTER_FREE), false},
-    {"read-after-free", "a freed area is read", read_after_free, CHECKED(HEAP_USE_AFTER_FREE),
+    {14, "read-after-free", "a freed area is read", read_after_free, CHECKED(HEAP_USE_AFTER_FREE),
      false},
-    {"realloc-stale", "the pointer from before a realloc is used", old_pointer_after_realloc,
+    {15, "realloc-stale", "the pointer from before a realloc is used", old_pointer_after_realloc,
      CHECKED(HEAP_USE_AFTER_FREE), false},
-    {"freed-in-list", "a node is freed and stays in its list", freed_in_list,
+    {16, "freed-in-list", "a node is freed and stays in its list", freed_in_list,
      GUARDED(HEAP_USE_AFTER_FREE), false},
-    {"uninitialised", "a new block is taken for an empty one", uninitialised, NOWHERE, false},
-    {"size-wraps", "count * size passes 2^32", size_wraps, NOWHERE, false},
-    {"leak", "blocks whose pointers are lost", leak, NOWHERE, false},
-    {"no-rollback", "a call that fails keeps what it had taken", no_rollback, NOWHERE, false},
+    {17, "uninitialised", "a new block is taken for an empty one", uninitialised, NOWHERE, false},
+    {18, "size-wraps", "count * size passes 2^32", size_wraps, NOWHERE, false},
+    {19, "leak", "blocks whose pointers are lost", leak, NOWHERE, false},
+    {20, "no-rollback", "a call that fails keeps what it had taken", no_rollback, NOWHERE, false},
 };
 const uint32_t use_bug_count = sizeof use_bugs / sizeof use_bugs[0];

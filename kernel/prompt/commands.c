@@ -316,7 +316,8 @@ static bool run_bugs(int words, char **word) {
     }
     bool fixed = words > 2;
     if (fixed && strcmp(word[2], "fixed") != 0) return wrong(word[2], "not fixed");
-    if (!number_within(word[1], 1, bugs_count(), &which)) return false;
+    which = bugs_number(word[1]);
+    if (!which && !number_within(word[1], 1, bugs_count(), &which)) return false;
     bugs_run(which, fixed);
     return true;
 }

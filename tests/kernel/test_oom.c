@@ -39,6 +39,7 @@
 #include "kernel/panic.h"
 #include "kernel/inspect/report.h"
 #include "kernel/measure/random_calls.h"
+#include "kernel/museum/bugs.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/x86.h"
@@ -359,10 +360,11 @@ static uint32_t work_soak(void) {
     return soak.refused;
 }
 
-static const struct {
+struct work {
     const char *name;
     uint32_t (*run)(void);
-} works[] = {
+};
+static const struct work works[] = {
     {"blocks", work_blocks}, {"arenas", work_arenas},   {"areas", work_areas},
     {"calloc", work_calloc}, {"aligned", work_aligned}, {"realloc", work_realloc},
     {"trim", work_trim},     {"frames", work_frames},   {"threads", work_threads},
@@ -450,10 +452,11 @@ struct figures {
 };
 
 // One run, with the shortage at stretch k. True if it came so far.
-static bool run_at(uint32_t work, uint32_t k, const struct state *before, struct figures *figures) {
+static bool run_at(const struct work *work, uint32_t k, const struct state *before,
+                   struct figures *figures) {
     shortage.first = k;
     if (!KCHECK(shortage_begin())) return false;
-    uint32_t refused = works[work].run();
+    uint32_t refused = work->run();
     bool good = KCHECK(irq_enabled());
     irq_enable();
     shortage_end();
@@ -465,12 +468,12 @@ static bool run_at(uint32_t work, uint32_t k, const struct state *before, struct
     figures->points += refused > 0;
     figures->refused += refused;
     if (as_before(before, refused > 0 || k % CHECK_RUNS == 0) && good) return true;
-    kprintf("oom: work %s, stretch %u, for %u: see above\n", works[work].name, k,
-            shortage.stretches);
+    kprintf("oom: work %s, stretch %u, for %u: see above\n", work->name, k, shortage.stretches);
     return false; // one line for what is likely the same fault at every k from here on
 }
 
-static void work_at_every_point(uint32_t work, const struct state *before, struct figures *all) {
+static void work_at_every_point(const struct work *work, const struct state *before,
+                                struct figures *all) {
     struct figures figures = {0, 0, 0};
     for (uint32_t k = 1; run_at(work, k, before, &figures); k++) {}
     // A shortage that stays is felt; a moment may pass unnoticed.
@@ -489,7 +492,7 @@ static void all_points(const char *what, bool blocks) {
     for (uint32_t length = 0; length < 3; length++) {
         shortage.stretches = lengths[length];
         for (uint32_t work = 0; work < WORKS; work++)
-            work_at_every_point(work, &before, &figures[length]);
+            work_at_every_point(&works[work], &before, &figures[length]);
     }
     kprintf("oom: %s: %u points of failure, %u calls refused, in %u runs; for one stretch %u, for "
             "two %u, from then on %u\n",
@@ -502,3 +505,25 @@ static void all_points(const char *what, bool blocks) {
 KTEST(oom_at_every_frame) { all_points("no frames", false); }
 
 KTEST(oom_at_every_block) { all_points("no frames, no blocks", true); }
+
+// ---- the museum's exhibits, which take memory too -----------------------------------------------
+
+static const struct bug *exhibit;
+
+// The twin: the same code, and no report that would have to be told from a false one.
+static uint32_t work_exhibit(void) { return !exhibit->commit(true); }
+
+// An exhibit that finds no memory cannot be shown, and must leave the kernel as it was all the same.
+KTEST(oom_in_the_museum) {
+    struct figures figures = {0, 0, 0};
+    struct state before;
+    state_take(&before);
+    shortage.blocks = true;
+    shortage.stretches = FOREVER;
+    for (uint32_t n = 1; n <= bugs_count(); n++) {
+        exhibit = bug_at(n);
+        struct work work = {exhibit->name, work_exhibit};
+        for (uint32_t k = 1; run_at(&work, k, &before, &figures); k++) {}
+    }
+    KCHECK(figures.points > 0);
+}
