@@ -8,17 +8,17 @@
 //   K2  A slot's first page is never mapped.
 //   K3  A frame goes back to its pool only after its page is unmapped and flushed.
 //
-// A stack's frames come from the kernel pool one by one: they need not lie in a row. Its memory is
+// A stack's frames come from the kernel pool one by one: they need not be in a row. Its memory is
 // painted, so that the deepest place ever reached can be seen.
 //
-// Why a guard page: C checks no stack. A thread that goes too deep would write over whatever lies
-// below, and the fault would show much later, in another thread. With nothing mapped there the
-// access is a page fault; where esp itself has reached that page the CPU cannot push its frame
-// either and makes a double fault of it, which has a stack of its own (kernel/gdt.c). Both reports
+// Why a guard page: C does not check the stack. A thread that goes too deep would write over
+// whatever lies below, and the fault would show much later, in another thread. With nothing mapped
+// there the access is a page fault; where esp itself has reached that page the CPU cannot push its
+// frame either and raises a double fault, which has a stack of its own (kernel/gdt.c). Both reports
 // name the thread.
 //
 // The same frames stay mapped in the heap window, as all of the kernel pool's are: two addresses
-// for one frame. Nobody uses the other one while a stack holds the frame, and the processor's
+// for one frame. The other one is not used while a stack holds the frame, and the processor's
 // caches go by physical addresses, so both would show the same bytes.
 //
 // Shortcomings: a stack does not grow; an array larger than a page can jump over the guard page.
@@ -51,7 +51,7 @@ uintptr_t stack_top(int slot) {
     return slot == STACK_SLOT_NONE ? (uintptr_t)boot_stack_top : slot_base(slot) + STACK_SLOT_BYTES;
 }
 
-// Whoever has taken a slot is alone with its pages: only the bitmap needs interrupts off.
+// A slot that is taken has one owner for its pages: only the bitmap needs interrupts off.
 static int slot_take(void) {
     uint32_t state = irq_save();
     size_t slot = bitmap_scan(&slots, 1);
@@ -66,8 +66,8 @@ static void slot_give(int slot) {
     irq_restore(state);
 }
 
-// Page tables know physical addresses, the pool frame numbers. The stack's frames are written down
-// nowhere but in the page tables: no second list can disagree with them.
+// Page tables know physical addresses, the pool frame numbers. The stack's frames are recorded only
+// in the page tables: no second list can disagree with them.
 static uint32_t frame_number(uint32_t pa) {
     return (uint32_t)((pa - frame_address(POOL_KERNEL, 0)) >> PG_SHIFT);
 }
@@ -115,15 +115,15 @@ int stack_alloc(void) {
     return slot;
 }
 
-// The pages first, the slot behind them (K1): a slot that was free with pages still mapped could be
-// taken by somebody whose paging_map() finds a page there, and panics.
+// The pages first, then the slot (K1): a slot that was free with pages still mapped could be taken
+// again, and paging_map() would find a page there and panic.
 void stack_free(int slot) {
     pages_give(slot, STACK_PAGES);
     slot_give(slot);
 }
 
-// Reads upwards to the first word that somebody wrote over. May look at a stack in use: what it
-// stands on only grows meanwhile, and the answer was right at some moment.
+// Reads upwards to the first word that was overwritten. May look at a stack in use: that only
+// grows meanwhile, and the answer was right at some moment.
 uint32_t stack_used(int slot) {
     const uint32_t *at = (const uint32_t *)stack_bottom(slot);
     const uint32_t *end = (const uint32_t *)stack_top(slot);

@@ -1,20 +1,20 @@
 // sync.c - see sync.h.
 //
 // Invariants:
-//   S1  While a thread waits, value is 0: whoever comes finds the waiters first.
+//   S1  While a thread waits, value is 0: a later thread queues after the waiters.
 //   S2  A waiter is in state BLOCKED and in exactly one semaphore's list.
-//   S3  A lock's `free` is 0 exactly while somebody holds it, or has been handed it and not run
-//       yet.
+//   S3  A lock's `free` is 0 exactly while a thread holds it, or has been handed it and has not
+//       run yet.
 //
-// Interrupts off protects all of it: on one processor nobody can come between. Handlers may go up,
-// and try to go down, but never wait: there is no thread of theirs that could be put aside, and the
-// thread they interrupted may be the very one that would go up.
+// Interrupts off protects all of it: on one processor nothing else runs then. Handlers may go up,
+// and try to go down, but never wait: a handler is not a thread that could be put aside, and the
+// thread that it interrupted may be the very one that would go up.
 //
-// The two classical mistakes, and where they are kept out:
-//   - the lost wake-up: a thread sees 0, somebody goes up, and only then the thread lies down to
-//     sleep. Here test, queue and switch are one stretch with interrupts off; they go on again in
-//     the next thread only (thread.c).
-//   - the stolen wake-up: see "hand-over" in sync.h. Here the number never rises while anybody
+// The two classical mistakes, and how they are avoided:
+//   - the lost wake-up: a thread sees 0, another goes up, and only then does the first go to
+//     sleep. Here test, queue and switch are one stretch with interrupts off; they are turned on
+//     again only in the next thread (thread.c).
+//   - the stolen wake-up: see "hand-over" in sync.h. Here the number never rises while a thread
 //     waits (S1), so there is nothing to steal.
 #include "thread/sync.h"
 
@@ -31,7 +31,7 @@ void sema_init(struct semaphore *sema, uint32_t value) {
     list_init(&sema->waiters);
 }
 
-// Behind every waiter of the same or a higher priority. Sorted on the way in, so that sema_up(),
+// After every waiter of the same or a higher priority. Sorted on the way in, so that sema_up(),
 // which handlers call, takes the front and searches nothing. A thread is in one list at a time
 // (S2), so the element in its struct is enough, and waiting needs no memory that could be refused.
 static void waiters_insert(struct semaphore *sema, struct thread *thread) {
@@ -50,14 +50,14 @@ void sema_down(struct semaphore *sema) {
     uint32_t state = irq_save();
     if (sema->value > 0) {
         sema->value--;
-    } else { // sema_up() hands its one to the first waiter: nobody can be faster
+    } else { // sema_up() hands its one to the first waiter
         waiters_insert(sema, thread_current());
         thread_block();
     }
     irq_restore(state);
 }
 
-// Those who wait come first: with S1 a value above 0 means that nobody does.
+// Waiters come first: by S1 a value above 0 means that there are none.
 bool sema_try_down(struct semaphore *sema) {
     uint32_t state = irq_save();
     bool taken = sema->value > 0;
@@ -83,8 +83,8 @@ void lock_init(struct lock *lock) {
 }
 
 // A second acquire by the holder would wait for itself for ever: a hang without a word, so it is
-// looked for. The name is written behind sema_down(), by whoever was let in; until it runs, the
-// handed-over lock has no name, and nobody else could release it.
+// looked for. The name is written after sema_down(), by the thread that was let in; until it runs,
+// the handed-over lock has no name, and no other thread can release it.
 void lock_acquire(struct lock *lock) {
     if (lock_held(lock))
         panic("lock_acquire: thread %s holds this lock already", thread_name(lock->holder));

@@ -1,8 +1,8 @@
 // sync.h - semaphores and locks for threads.
 //
 // A semaphore is a number that never falls below 0: "down" takes one and waits while there is none,
-// "up" gives one. Given to a waiter, it is handed over directly, so that nobody who comes later can
-// take it in between. A lock is a semaphore of 1 that knows who has it.
+// "up" gives one. If a thread waits, the one is handed to it directly, so that no later thread can
+// take it first. A lock is a semaphore of 1 that knows its holder.
 //
 // Which of the two: a lock where one thread must keep others out for a while and may sleep
 // meanwhile (a driver's registers); a semaphore to count things or to say "it has happened". For a
@@ -30,8 +30,8 @@ struct semaphore {
     uint32_t value;      // how many may still go down without waiting
     struct list waiters; // threads, highest priority first, first come first served within one
 };
-// The memory is the caller's and must live until nobody waits. Not while a thread waits: it would
-// be forgotten.
+// The memory is the caller's, and must live while any thread waits. Not while a thread waits: it
+// would be forgotten.
 void sema_init(struct semaphore *sema, uint32_t value);
 void sema_down(struct semaphore *sema);     // may sleep: threads only, else panics
 bool sema_try_down(struct semaphore *sema); // false instead of waiting. Any context
@@ -40,8 +40,8 @@ bool sema_try_down(struct semaphore *sema); // false instead of waiting. Any con
 void sema_up(struct semaphore *sema);
 
 struct lock {
-    struct thread *holder; // NULL: nobody; written by the holder only
-    struct semaphore free; // 1: nobody holds it
+    struct thread *holder; // NULL: none; written by the holder only
+    struct semaphore free; // 1: the lock is free
 };
 void lock_init(struct lock *lock);
 // May sleep: threads only. Not recursive: a second acquire by the holder panics.

@@ -73,7 +73,7 @@ const char *thread_state_text(enum thread_state state) {
 
 // A thread that was taken off the processor in the middle of its turn goes to the front, to end it:
 // at the back, one that is often interrupted by higher ones would get less than its share. One that
-// blocked or yielded has given the rest of its turn away (slice 0) and queues behind those that
+// blocked or yielded has given the rest of its turn away (slice 0) and queues after those that
 // have waited longer.
 static void ready_add(struct thread *thread) {
     struct list *list = &queue[thread->priority];
@@ -84,7 +84,7 @@ static void ready_add(struct thread *thread) {
     ready_mask |= 1u << thread->priority;
 }
 
-// The highest set bit is the highest priority that anybody is ready at: no search through queues.
+// The highest set bit is the highest priority with a ready thread: no search through the queues.
 static struct thread *ready_pop(void) {
     ASSERT(ready_mask != 0);
     unsigned priority = 31 - (unsigned)__builtin_clz(ready_mask);
@@ -94,13 +94,13 @@ static struct thread *ready_pop(void) {
 }
 
 // Runs the next ready thread. `current` is already where it belongs: ready, in a waiters' list,
-// among the sleepers, dead. Returns when it is chosen again, or at once if it is the best one
-// still.
+// among the sleepers, dead. Returns when it is chosen again, or at once if it is still the best
+// one.
 //
-// want_switch is cleared by every switch, not only by the one that it asked for: whoever runs now
-// is the first of the queues, so there is nothing left to want. The magic number is looked at
-// because the next instruction loads a stack pointer from there: a thread freed too early would
-// otherwise run on with whatever its block holds now.
+// Every switch clears want_switch, not only the one that it asked for: the thread that runs now
+// is the first of the queues, so nothing is left to want. The magic number is checked because a
+// stack pointer is loaded from there next: a thread freed too early would otherwise run on with
+// whatever its block holds now.
 static void schedule(void) {
     struct thread *from = current, *to = ready_pop();
     ASSERT(!irq_enabled());
@@ -128,7 +128,7 @@ static void leave_interrupt(void) {
 void thread_yield(void) {
     ASSERT(interrupt_depth == 0);
     uint32_t state = irq_save();
-    current->slice = 0; // behind the others
+    current->slice = 0; // after the others
     give_way();
     irq_restore(state);
 }
@@ -141,9 +141,9 @@ void thread_preempt(void) {
     irq_enable();
 }
 
-// Whoever calls has put the thread into some list, or it would never come back. Both and the switch
+// The caller has put the thread into some list, or it would never come back. That and the switch
 // are one stretch with interrupts off: an "up" in between would find a waiter that is still
-// running, make it ready, and be forgotten when the state becomes BLOCKED.
+// running, make it ready, and be lost when the state becomes BLOCKED.
 void thread_block(void) {
     ASSERT(!irq_enabled() && interrupt_depth == 0);
     current->state = THREAD_BLOCKED;
@@ -151,8 +151,8 @@ void thread_block(void) {
     schedule();
 }
 
-// The switch itself is left to whoever knows if it may be now. Equal priorities do not disturb each
-// other's turns.
+// The switch itself is left to the caller, who knows whether it may happen now. Threads of equal
+// priority do not cut each other's turns short.
 static void wake(struct thread *thread) {
     ready_add(thread);
     if (thread->priority > current->priority) want_switch = true;
@@ -169,14 +169,14 @@ void thread_unblock(struct thread *thread) {
 
 // ---- time ---------------------------------------------------------------------------------------
 
-// Half of the counter's range is "later", so nobody can sleep longer: 248 days at 100 ticks a
+// Half of the counter's range is "later", so no thread can sleep longer: 248 days at 100 ticks a
 // second.
 #define TICKS_MAX INT32_MAX
 
-// True if tick a comes before tick b; right across the counter's wrap.
+// True if tick a comes before tick b, also across the counter's wrap.
 static bool earlier(uint32_t a, uint32_t b) { return (int32_t)(a - b) < 0; }
 
-// Behind those that wake at the same tick: first come, first served.
+// After those that wake at the same tick: first come, first served.
 static void sleepers_insert(struct thread *thread) {
     struct list_elem *e = sleepers.head.next;
     while (e != &sleepers.head && !earlier(thread->wake, list_entry(e, struct thread, elem)->wake))
@@ -184,8 +184,8 @@ static void sleepers_insert(struct thread *thread) {
     list_insert_before(e, &thread->elem);
 }
 
-// The running thread goes into the list by its own hand and stays on the processor until
-// schedule(): a tick cannot come between.
+// The running thread puts itself into the list and stays on the processor until schedule(): no
+// tick can come in between.
 void thread_sleep(uint32_t ticks) {
     if (ticks == 0) {
         thread_yield();
@@ -214,9 +214,9 @@ static void sleepers_wake(void) {
 }
 
 // In the timer's interrupt: what it decides happens in leave_interrupt(). A tick is charged to
-// whoever it finds running, however short that has been: a thread that always sleeps before the
-// tick looks idle. A slice may be 0 before it is counted: "main" starts with none (thread_fill()),
-// and its first turn ends with the first tick.
+// the thread that it finds running, however briefly that has run: a thread that always sleeps
+// before the tick looks idle. A slice may be 0 before it is counted: "main" starts with none
+// (thread_fill()), and its first turn ends with the first tick.
 void thread_tick(void) {
     now++;
     current->ticks++;
@@ -227,15 +227,15 @@ void thread_tick(void) {
 
 // ---- birth and death ----------------------------------------------------------------------------
 
-// Where a new thread's first switch_to() returns to, with interrupts off: nobody's irq_restore() is
-// on its stack, so it turns them on itself. Returning from the function would lead nowhere, hence
+// Where a new thread's first switch_to() returns to, with interrupts off: no irq_restore() is
+// waiting on its stack, so it turns them on itself. The function has no caller to return to, hence
 // the thread_exit() around it.
 static noreturn void thread_begin(void) {
     irq_enable();
     thread_exit(current->function(current->argument));
 }
 
-// A slice of 0: its first turn is a whole one, behind the others (ready_add()).
+// A slice of 0: its first turn is a whole one, after the others (ready_add()).
 static void thread_fill(struct thread *thread, const char *name, unsigned priority, int slot) {
     memset(thread, 0, sizeof *thread);
     strlcpy(thread->name, name, sizeof thread->name);
@@ -261,9 +261,9 @@ static void thread_enlist(struct thread *thread) {
 }
 
 // What can fail comes first, and the thread is in no list until nothing can any more. It starts
-// BLOCKED, as far as thread_unblock() knows, and may have ended when that returns: its memory is
-// there all the same until it is joined, so the pointer is good. Interrupts stay on while the stack
-// is mapped and painted: nobody else knows the thread yet.
+// BLOCKED, as far as thread_unblock() knows, and may have ended when that returns: its memory
+// remains until it is joined, so the pointer is good. Interrupts stay on while the stack is mapped
+// and painted: no other code knows the thread yet.
 struct thread *thread_create(const char *name, unsigned priority, thread_function *function,
                              void *argument) {
     ASSERT(function && priority <= PRIORITY_MAX);
@@ -287,9 +287,9 @@ struct thread *thread_create(const char *name, unsigned priority, thread_functio
     return thread;
 }
 
-// Cannot free the stack it stands on: that is the joiner's task (T3). The value is written before
-// the joiner can be woken. With interrupts off thread_unblock() makes it ready and does not switch
-// to it, so this thread's last switch is the one below, whatever the joiner's priority.
+// A thread cannot free the stack it runs on: that is the joiner's task (T3). The value is written
+// before the joiner can be woken. With interrupts off thread_unblock() makes it ready and does not
+// switch to it, so this thread's last switch is the one below, whatever the joiner's priority.
 noreturn void thread_exit(int value) {
     ASSERT(interrupt_depth == 0 && current != &main_thread);
     irq_disable();
@@ -319,14 +319,14 @@ int thread_join(struct thread *thread) {
     return value;
 }
 
-// Runs when nobody else can. `hlt` waits for the next interrupt without burning time. It must not
-// block: it is the one thread that makes "there is a next one" true (T2), so it takes no lock and
+// Runs when no other thread can. `hlt` waits for the next interrupt without burning time. It must
+// not block: it is the thread that makes "there is a next one" true (T2), so it takes no lock and
 // allocates nothing.
 static noreturn int idle(void *unused) {
     for (;;) cpu_idle();
 }
 
-// For kernel/running.h. A dead thread that nobody has joined still has its name.
+// For kernel/running.h. A dead thread that has not been joined still has its name.
 static uint32_t current_number(void) { return current->tid; }
 
 static const char *name_of_number(uint32_t number) {
@@ -338,9 +338,9 @@ static const char *name_of_number(uint32_t number) {
 }
 
 // Nothing is switched before this is done: the idle thread waits in its queue until main first
-// blocks. The running code is made a thread where it stands, on the boot stack; its registers are
+// blocks. The running code is made a thread in place, on the boot stack; its registers are
 // saved by the first switch away from it, so there is nothing to prepare. The hook is set before
-// the first interrupt can come (kernel/main.c), the lists before anybody can look at them.
+// the first interrupt can come (kernel/main.c), the lists before anything can look at them.
 void thread_init(void) {
     for (unsigned p = 0; p <= PRIORITY_MAX; p++) list_init(&queue[p]);
     list_init(&sleepers);
@@ -358,7 +358,7 @@ void thread_init(void) {
 // ---- for `ps` -----------------------------------------------------------------------------------
 
 // A copy, not a pointer: the thread may be gone when the caller looks. The name is copied whole, as
-// thread_fill() has cleared what lies behind its NUL.
+// thread_fill() has cleared what follows its NUL.
 static void info_fill(struct thread_info *info, const struct thread *thread) {
     memcpy(info->name, thread->name, sizeof info->name);
     info->tid = thread->tid;

@@ -15,8 +15,8 @@
 //         +---------------------------+----------+
 //            thread_unblock(), thread_tick()
 //
-// "Threads only" below: not in an interrupt handler, where it would be the interrupted thread that
-// slept, in the middle of the handler. Every such call asserts it, or panics.
+// "Threads only" below: not in an interrupt handler, where the interrupted thread would be put to
+// sleep, in the middle of the handler. Every such call asserts this, or panics.
 #pragma once
 
 #include <stdbool.h>
@@ -51,7 +51,7 @@ struct thread {
     thread_function *function; // what it runs
     void *argument;
     int value;             // what it returned, once DEAD
-    struct thread *joiner; // BLOCKED until this thread is DEAD; NULL: nobody waits
+    struct thread *joiner; // BLOCKED until this thread is DEAD; NULL: none
     struct list_elem elem; // in a ready queue, a semaphore's waiters, or the sleepers
     struct list_elem all;  // in the list of all threads
     uint32_t magic;        // THREAD_MAGIC: tells a thread from a wild or stale pointer
@@ -70,14 +70,14 @@ struct thread *thread_create(const char *name, unsigned priority, thread_functio
 // only.
 int thread_join(struct thread *thread);
 // As returning from the thread's function. Gives nothing back of what the thread allocated or
-// locked. Threads only; not for "main", whose stack nobody could free.
+// locked. Threads only; not for "main", whose stack cannot be freed.
 noreturn void thread_exit(int value);
 void thread_yield(void); // lets others of the same priority run. Threads only
 // Sleeps until that many ticks have come. The first may come at once: between ticks - 1 and ticks
 // periods, and longer while higher priorities run. 0: as thread_yield(). Threads only.
 void thread_sleep(uint32_t ticks);
-// Lies down until thread_unblock(). Interrupts off at the call and behind it; before it the caller
-// has put the thread where whoever wakes it will look. Threads only.
+// Sleeps until thread_unblock(). Interrupts are off at the call and after it; the caller has put
+// the thread where the waking side will look for it. Threads only.
 void thread_block(void);
 // A blocked thread becomes ready, and runs at once if its priority is the higher one. Any context.
 void thread_unblock(struct thread *thread);
@@ -97,12 +97,12 @@ struct thread_info {
     uint32_t stack_used; // bytes, at the most so far
     uint32_t stack_size; // bytes
 };
-// Fills at most `max` records and returns how many, in the order of creation. All are of one
+// Fills at most `max` records and returns how many, in the order of creation. All show the same
 // moment: interrupts are off meanwhile, and each stack is searched for its deepest use. Any
 // context.
 size_t thread_snapshot(struct thread_info *out, size_t max);
 const char *thread_state_text(enum thread_state state);
-// Calls `visit` for each thread in the order of creation, dead ones that nobody has joined too.
+// Calls `visit` for each thread in the order of creation, including dead ones not yet joined.
 // Interrupts are off meanwhile; `visit` must neither sleep nor create nor join. Any context.
 void thread_for_each(void (*visit)(struct thread *thread, void *argument), void *argument);
 // The thread whose stack has `address` in the guard page below it, or NULL. Any context.
