@@ -1,7 +1,7 @@
 // bitmap.c - see bitmap.h.
 //
-// Every loop counts bits, not words, so the bits behind the last one are never looked at: a scan
-// that tested them found room that was not there.
+// Every loop counts bits, not words, so the bits beyond the last one are never read: a scan
+// that tested them would find room that is not there.
 //
 // The divisions by 32 are shifts and masks to the compiler, because the operands are unsigned; `%`
 // and `/` are kept since they say what is meant.
@@ -44,8 +44,8 @@ size_t bitmap_count(const struct bitmap *map) {
     return count;
 }
 
-// First fit from below. `run` grows with each clear bit and starts again behind a set one, so every
-// bit is looked at once: a scan that went back to the run's second bit would be quadratic in a map
+// First fit from below. `run` grows with each clear bit and starts again after a set one, so every
+// bit is read once: a scan that went back to the run's second bit would be quadratic in a map
 // of many short runs. Count 0 is refused first: `run == count` would find it at the first set bit.
 size_t bitmap_scan(const struct bitmap *map, size_t count) {
     size_t run = 0; // clear bits that end just before `bit`
@@ -59,7 +59,7 @@ size_t bitmap_scan(const struct bitmap *map, size_t count) {
         loop variant map->bits - bit; */
     for (size_t bit = 0; bit < map->bits; bit++) {
         // A word that is all set holds no clear bit: step over it. Only a whole one: in the last
-        // word this would look at bits behind `bits`.
+        // word this would read bits beyond `bits`.
         if (bit % 32 == 0 && map->bits - bit >= 32 && map->words[bit / 32] == UINT32_MAX) {
             //@ assert full: \forall integer i; bit <= i <= bit + 31 ==> bitmap_bit(map, i);
             run = 0;

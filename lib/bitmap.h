@@ -1,11 +1,11 @@
-// bitmap.h - an array of bits over memory the caller gives.
+// bitmap.h - an array of bits in memory that the caller provides.
 //
-// Bit i is bit (i % 32) of word i / 32. The bits behind `bits` in the last word are never
-// read as bits and never written, but bitmap_init() clears them with their word.
+// Bit i is bit (i % 32) of word i / 32. The bits beyond `bits` in the last word are never
+// read as bits and never written, except that bitmap_init() clears them with their word.
 //
 // Context of every call: any, and none of them fails. Nothing is locked here, and setting a bit is
-// a read and a write of 31 others: two who set different bits of one word at the same time can lose
-// one of them. So the caller keeps others out for every call that writes, and for a scan together
+// also reads and writes 31 others: if two threads set different bits of one word at the same time,
+// one can be lost. So the caller locks around every call that writes, and around a scan together
 // with the set that follows it (thread/stack.c: slot_take()).
 //
 // Shortcoming: bits are looked at one by one, so a scan costs as many steps as there are bits. The
@@ -32,15 +32,15 @@ struct bitmap {
     predicate bitmap_run(struct bitmap *m, integer from, integer to) =
       \forall integer i; from <= i < to ==> !bitmap_bit(m, i); */
 
-// `words` stays the caller's and must live as long as the map. A map that is all clear already can
-// be had without a call, by an initialiser (thread/stack.c).
+// `words` stays the caller's and must live as long as the map. A map whose words are clear already
+// needs no call, only an initialiser (thread/stack.c).
 /*@ requires \valid(map) && bits <= 0x7fffffff && \valid(words + (0 .. (bits + 31) / 32 - 1));
     requires \separated(map, words + (0 .. (bits + 31) / 32 - 1));
     assigns *map, words[0 .. (bits + 31) / 32 - 1];
     ensures bitmap_good(map) && map->bits == bits && bitmap_run(map, 0, bits); */
 void bitmap_init(struct bitmap *map, uint32_t *words, size_t bits); // all clear
-// A bit at or behind `bits` is not caught: it would be read from, or written to, whatever lies
-// behind the words.
+// A bit at or above `bits` is not caught: it would be read from, or written to, whatever follows
+// the words.
 /*@ requires bitmap_good(map) && bit < map->bits;
     assigns \nothing;
     ensures \result <==> bitmap_bit(map, bit); */

@@ -7,7 +7,8 @@
 // 64-bit numbers are divided by 8, 10 or 16 as on paper, with digits of 16 bits: the processor's
 // `div` has a 32-bit quotient, so the compiler makes a 64-bit division a call into its library.
 //
-// Invariant L1: out.length counts every character, written or not; those below room - 1 are in `to`.
+// Invariant L1: out.length counts every character, written or not; those below room - 1 are in
+// `to`.
 //
 // Shortcomings: no floating point (the kernel does not save those registers), no %n, no precision
 // for numbers.
@@ -20,7 +21,7 @@
 
 #define DIGITS_MAX 24 // 2^64 - 1 in octal has 22
 
-// Where one ksnprintf() stands; lives as long as that call.
+// The state of one ksnprintf(); lives as long as that call.
 struct out {
     char *to;      // where the text goes
     size_t room;   // bytes there, NUL included
@@ -61,9 +62,9 @@ static uint64_t divide(uint64_t value, uint32_t base, uint32_t *rest) {
     return quotient;
 }
 
-// Text of `length` characters behind a prefix ("-", "0x"): padded with zeros between the two, or
-// blanks outside. The prefix is a thing of its own for this: zeros before a minus sign, as in
-// "00-5", are no number. '-' beats '0', as in C.
+// Text of `length` characters after a prefix ("-", "0x"): padded with zeros between the two, or
+// with blanks outside. That is why the prefix is separate: "00-5", with zeros before the minus
+// sign, is not a number. '-' beats '0', as in C.
 static void emit(struct out *out, const struct spec *spec, const char *prefix, const char *text,
                  size_t length) {
     size_t head = strlen(prefix), used = head + length;
@@ -75,7 +76,8 @@ static void emit(struct out *out, const struct spec *spec, const char *prefix, c
     if (spec->left) put_many(out, ' ', pad);
 }
 
-// Digits come out last first, so the buffer is filled from its end. A `do`, for 0 has a digit too.
+// Digits come out last first, so the buffer is filled from its end. A `do`, because 0 has a digit
+// too.
 static void emit_number(struct out *out, const struct spec *spec, const char *prefix,
                         uint64_t value, uint32_t base, bool upper) {
     char text[DIGITS_MAX];
@@ -108,9 +110,9 @@ static void read_flags(const char **format, struct spec *spec) {
     }
 }
 
-// On i386 int, long and size_t have one size, so "ll" cannot be told from "l" by what came out so
-// far: the letter before is looked at. What counts is the bytes that va_arg() has to take: with
-// four of eight taken, every argument behind would be read from the wrong place.
+// On i386 int, long and size_t have one size, so "ll" cannot be told from "l" by the size so far:
+// the letter before decides. What counts is the number of bytes that va_arg() takes: with four of
+// eight taken, every later argument would be read from the wrong place.
 static void read_size(const char **format, struct spec *spec) {
     spec->size = sizeof(int);
     for (;; (*format)++) {
@@ -204,7 +206,7 @@ static bool convert(struct out *out, char kind, struct spec *spec, va_list *args
 }
 
 // The caller's va_list is copied: helpers take arguments through a pointer, and where va_list is an
-// array (x86-64) a parameter of that type is no array any more, so its address has another type.
+// array (x86-64) a parameter of that type is no longer an array, so its address has another type.
 int kvsnprintf(char *to, size_t room, const char *format, va_list args) {
     struct out out = {to, room, 0};
     va_list rest;
@@ -223,14 +225,14 @@ int kvsnprintf(char *to, size_t room, const char *format, va_list args) {
         read_spec(&format, &spec, &rest);
         if (*format && convert(&out, *format, &spec, &rest)) format++;
         else
-            while (start < format) put(&out, *start++); // not known: as it stands
+            while (start < format) put(&out, *start++); // not known: unchanged
     }
     va_end(rest);
     if (room > 0) to[out.length < room ? out.length : room - 1] = '\0';
     return (int)out.length;
 }
 
-// Returns an int as C does; a text near 2^31 characters is nothing that a kernel prints.
+// Returns an int as C does; a kernel prints no text of nearly 2^31 characters.
 int ksnprintf(char *to, size_t room, const char *format, ...) {
     va_list args;
     va_start(args, format);

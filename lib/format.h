@@ -2,7 +2,7 @@
 //
 // Conversions: %d %i %u %x %X %o %c %s %p %%, with flags '-', '0', '#', a width (also '*'), a
 // precision for %s (also '*'), and the lengths h, hh, l, ll, z. %p prints 0x and eight digits
-// (sixteen on a 64-bit host). Anything else is printed as it stands.
+// (sixteen on a 64-bit host). Anything else is printed unchanged.
 #pragma once
 
 #include <stdarg.h>

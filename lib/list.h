@@ -119,8 +119,8 @@ struct list_elem *list_pop(struct list *list);
     ensures list->head.next != &list->head ==> \result == list->head.next; */
 struct list_elem *list_first(const struct list *list);
 
-// The element behind `elem`, which must be in this list; NULL at the end. A loop that removes what
-// it stands on must ask for the next one first.
+// The element after `elem`, which must be in this list; NULL at the end. A loop that removes
+// elements must ask for the next one before it removes one.
 /*@ requires \valid_read(list) && \valid_read(elem);
     assigns \nothing;
     ensures elem->next == &list->head ==> \result == \null;

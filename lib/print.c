@@ -1,12 +1,12 @@
 // print.c - see print.h.
 //
-// A line is made in full before anything is shown: what goes to the sink in one piece, with
-// interrupts off, cannot be torn apart by another thread's line, and takes no lock. So kprintf()
-// works in a handler and in a panic, where a lock's holder could not be waited for.
+// A line is made in full before anything is shown: it goes to the sink in one piece, with
+// interrupts off, so another thread's line cannot tear it apart, and no lock is needed. So
+// kprintf() works in a handler and in a panic, where waiting for a lock's holder is impossible.
 //
 // Invariant L2: the sink is called with interrupts off, by one caller at a time.
 //
-// Shortcoming: the sink's time is time with interrupts off: on a real serial line a full line takes
+// Shortcoming: interrupts are off while the sink works. On a real serial line a full line takes
 // 44 ms, and ticks get lost; emulators take no time for it.
 #include "lib/print.h"
 
@@ -22,8 +22,8 @@ static print_sink *sink; // NULL until print_sink_set(); a pointer is written in
 
 void print_sink_set(print_sink *to) { sink = to; }
 
-// One piece for the sink (L2): nobody else's text comes between. The host's tests have no
-// interrupts, and no right to execute `cli`.
+// One piece for the sink (L2): no other text comes in between. The host's tests have no
+// interrupts, and may not execute `cli`.
 static void sink_write(const char *text, size_t bytes) {
     if (!sink) return;
 #ifdef __i386__

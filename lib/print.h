@@ -1,7 +1,7 @@
 // print.h - formatted text, to a buffer (lib/format.h) or to the console.
 //
-// kprintf() knows no device: whoever can show text registers a sink with print_sink_set(),
-// so that every part of the kernel can print without including a driver.
+// kprintf() knows no device: the console registers a sink with print_sink_set(), so that every
+// part of the kernel can print without including a driver.
 #pragma once
 
 #include "lib/format.h"
@@ -17,4 +17,4 @@ void print_sink_set(print_sink *sink);
 // Prints to the sink, line by line as one piece: any context, interrupts too. Text of one call is
 // never split by another thread's. At most 512 characters a call, then cut with "...".
 void kprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void put_str(const char *text); // the seed's name for printing a string as it stands
+void put_str(const char *text); // the seed's name for printing a string unchanged

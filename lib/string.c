@@ -1,20 +1,20 @@
 // string.c - see string.h.
 //
 // On i386 the two that move much use the string instructions; elsewhere (the host's tests) plain
-// loops. The build forbids the compiler to turn these loops into calls of the functions they
-// implement: memset() would call itself until the stack is full.
+// loops. A flag of the build keeps the compiler from turning these loops into calls of the
+// functions they implement: memset() would call itself until the stack is full.
 //
-// The string instructions count upwards because the direction flag is clear: the i386 ABI wants it
-// so at every call, the loader starts the kernel so, and entry.asm makes it so for handlers. They
-// take their operands from edi, esi and ecx and change them; "+D" and the like tell the compiler
-// both. "memory" tells it that bytes changed which no operand names: without it a value kept in a
-// register could survive the copy over its place.
+// The string instructions count upwards because the direction flag is clear: the i386 ABI requires
+// that at every call, the loader clears it for the kernel, and entry.asm for handlers. They take
+// their operands from edi, esi and ecx and change them; "+D" and the like tell the compiler both.
+// "memory" tells it that bytes changed which no operand names: without it a value that is kept in
+// a register could survive a copy over its place in memory.
 //
-// Double words first, then the up to three bytes that are left. Addresses need no alignment on
-// x86: it would only be faster. An interrupt may come between two steps of a `rep`; the registers
+// Double words first, then the remaining bytes, at most three. Addresses need no alignment on x86,
+// which would only be faster. An interrupt may come between two steps of a `rep`; the registers
 // say where to go on (Intel SDM volume 2, REP).
 //
-// Shortcomings: the rest of the functions go byte by byte: the kernel's strings are short.
+// Shortcoming: the other functions go byte by byte, since the kernel's strings are short.
 #include "lib/string.h"
 
 // Lowest address first. The ranges may overlap if no byte is read after it was written: `to` below
@@ -91,7 +91,7 @@ int strcmp(const char *a, const char *b) {
     return (unsigned char)*a - (unsigned char)*b;
 }
 
-// Ends behind the NUL, and with the first difference: what lies behind either may not be mapped.
+// Ends with the NUL or the first difference: what follows either may not be mapped.
 int strncmp(const char *a, const char *b, size_t max) {
     for (size_t i = 0; i < max; i++) {
         if (a[i] != b[i] || !a[i]) return (unsigned char)a[i] - (unsigned char)b[i];
@@ -108,9 +108,9 @@ char *strchr(const char *s, int c) {
     }
 }
 
-// strncpy() would leave a cut copy without its NUL, and whoever prints it reads on into what lies
-// behind: a fixed field (a thread's name) is always ended here. The length that was wanted comes
-// back, so that a caller can tell.
+// strncpy() would leave a cut copy without its NUL, and printing it would read on into whatever
+// follows. Here a fixed field (a thread's name) always ends with a NUL. The length that was wanted
+// is returned, so that a caller can tell.
 size_t strlcpy(char *to, const char *from, size_t room) {
     size_t length = strlen(from), copied = length < room ? length : room - 1;
     memcpy(to, from, copied);

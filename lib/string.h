@@ -1,8 +1,8 @@
 // string.h - the few of C's string functions that a freestanding kernel needs.
 //
 // Context of every call: any. None of them fails, allocates or locks; a wrong pointer is a page
-// fault where it is used. Nothing that another thread may write meanwhile should be copied without
-// its lock: the copy is not one step.
+// fault where it is used. Do not copy what another thread may write meanwhile without its lock:
+// the copy is not atomic.
 //
 // The compiler may call memcpy, memset, memmove and memcmp by itself (GCC manual,
 // "Standards"), so these four exist under their standard names and behave as ISO C11 7.24.

@@ -1,6 +1,6 @@
-// x86.h - the instructions C has no words for, one inline function each.
+// x86.h - the instructions that C cannot express, one inline function each.
 //
-// Sources: Intel SDM volume 2. Nothing here knows the kernel; anyone may include it.
+// Sources: Intel SDM volume 2. Nothing here knows the kernel; any file may include it.
 // Page tables, CR3 and invlpg are not here: kernel/paging.c alone owns those.
 #pragma once
 
@@ -45,8 +45,8 @@ static inline uint32_t rdtsc_low(void) {
 
 // Every cli and sti below leaves its address in the section .irq_sites, at no cost where it runs:
 // kernel/measure/irqwatch.c finds them there. The label 1 is the instruction; `inline` keeps the
-// compiler from taking these lines for many instructions. Inlined also where nothing is optimised:
-// a site belongs to the function that wants interrupts off.
+// compiler from counting these lines as many instructions. Inlined even where nothing is optimised:
+// a site belongs to the function that turns interrupts off.
 #define IRQ_INLINE static inline __attribute__((always_inline))
 #define IRQ_SITE "\n\t.pushsection .irq_sites, \"a\"\n\t.long 1b\n\t.popsection"
 
@@ -76,7 +76,7 @@ IRQ_INLINE void irq_restore(uint32_t flags) {
     if (flags & EFLAGS_IF) irq_enable();
 }
 
-// Waits for the next interrupt with interrupts on; `sti` shields the `hlt` behind it.
+// Waits for the next interrupt with interrupts on; `sti` shields the `hlt` that follows it.
 static inline void cpu_idle(void) { __asm__ volatile("sti\n\thlt" : : : "memory"); }
 
 // `xchg %bx, %bx` does nothing, and Bochs's debugger stops at it if it was told to (magic_break in
