@@ -15,7 +15,7 @@
 ; What the kernel finds is written down in docs/boot.md, in kernel/bootinfo.h and at enter_kernel below.
 ;
 ; Every failure has a message of its own on the screen and on COM1, ends an emulator with EXIT_FAILED,
-; and stops. The texts stand at the end of each half; docs/boot.md explains them.
+; and stops. The texts are at the end of each half; docs/boot.md explains them.
 ;
 ; Shortcomings: one disk format (this image), 32-bit ELF only, kernel files to 512 KiB, segments
 ; below 4 MiB; segments are not compared with each other for overlap (the linker does not make any, and the
@@ -35,20 +35,20 @@ E820_CALLS_MAX      equ 1024            ; a BIOS that never says "last entry" is
 EFLAGS_ID           equ 1 << 21         ; can be changed where CPUID is known
 CPUID_TSC           equ 1 << 4          ; leaf 1, EDX: rdtsc
 SMAP                equ 0x534d4150      ; "SMAP", E820h's password and signature
-E820_USABLE         equ 1               ; entry type: memory for everybody
+E820_USABLE         equ 1               ; entry type: memory that is free to use
 E820_ENABLED        equ 1               ; bit 0 of the attributes: the entry counts
-ENTRY_LENGTH        equ 8               ; offsets in an entry: base stands at 0
+ENTRY_LENGTH        equ 8               ; offsets in an entry: the base is at 0
 ENTRY_TYPE          equ 16
 ENTRY_ACPI          equ 20
 
-A20_PROBE           equ 0x7c00          ; the MBR's place: nobody needs it any more
+A20_PROBE           equ 0x7c00          ; the MBR's place: no longer needed
 A20_CHECKS          equ 1000            ; the gate may take some microseconds to open
 KBC_DATA            equ 0x60            ; keyboard controller (8042): data
 KBC_STATUS          equ 0x64            ; status when read, command when written
 SYSTEM_PORT_A       equ 0x92            ; bit 1: A20, bit 0: reset (never to be set by us)
 A20_BIT             equ 2               ; in port 92h and in the 8042's output port alike
 
-CODE_SEG            equ 0x08            ; the GDT's first and second entry behind the null one
+CODE_SEG            equ 0x08            ; the GDT's first and second entry after the null one
 DATA_SEG            equ 0x10
 VGA_TEXT            equ 0xb8000         ; 80 columns, 25 rows, a character and an attribute each
 VGA_COLUMNS         equ 80
@@ -63,7 +63,7 @@ CR0_PE              equ 1               ; protection enable
 CR0_WP_PG           equ 0x80010000      ; write protection holds for ring 0 too; paging
 
 ELF_MAGIC           equ 0x464c457f      ; 0x7f, "ELF"
-ELF_32_LSB_V1       equ 0x010101        ; the three bytes behind it: class, byte order, version
+ELF_32_LSB_V1       equ 0x010101        ; the three bytes after it: class, byte order, version
 ELF_EXEC_386        equ 0x00030002      ; e_type 2 (executable), e_machine 3 (i386), one dword
 E_TYPE              equ 16              ; offsets in the ELF header
 E_ENTRY             equ 24
@@ -72,7 +72,7 @@ E_PHENTSIZE         equ 42
 E_PHNUM             equ 44
 EHDR_BYTES          equ 52
 PHDR_BYTES          equ 32
-PT_LOAD             equ 1               ; p_type stands at 0 of a program header
+PT_LOAD             equ 1               ; p_type is at 0 of a program header
 P_OFFSET            equ 4               ; offsets in a program header
 P_VADDR             equ 8
 P_PADDR             equ 12
@@ -109,7 +109,7 @@ start:
         jne fail                        ; the command line does not start where the loader ends
         inc eax                         ; the command line has one sector
         cmp eax, [HEADER + HEADER_KERNEL_LBA]
-        jne fail                        ; the kernel does not start behind it
+        jne fail                        ; the kernel does not start after it
         mov si, text_kernel_size
         mov eax, [HEADER + HEADER_KERNEL_BYTES] ; the file's length, of which 0 and too much are refused
         dec eax                         ; 0 becomes the largest number: one comparison for both bounds
@@ -268,7 +268,7 @@ map_e820:
         int 0x15                        ; one entry to ES:DI, what comes next to EBX
         pop di
         pop bp
-        jc .done                        ; not known; or, from the second time on, behind the last
+        jc .done                        ; not known; or, from the second time on, after the last
         cmp eax, SMAP                   ; the signature shows that E820h has answered
         jne .done                       ; something else answered: what it wrote is no entry
         cmp ecx, ENTRY_ACPI             ; CL or CX alone would do, but the manual says ECX
@@ -286,7 +286,7 @@ map_e820:
         inc dword [BOOT_INFO + INFO_DROPPED_OFF] ; the kernel can say that its map is not whole
 .skip:
         test ebx, ebx                   ; 0: this was the last
-        jz .done                        ; nothing behind it
+        jz .done                        ; nothing follows it
         dec bp                          ; the bound against a BIOS that goes round in circles
         jnz .next
 .done:
@@ -471,7 +471,7 @@ a20_is_open:
         mov ax, cx
         not ax                          ; its opposite: never the same as the value
         mov [fs:A20_PROBE + 0x10], ax   ; the upper place gets what the lower one has not
-        out 0x80, al                    ; a port nobody uses: about a microsecond, and the bus is drained
+        out 0x80, al                    ; an unused port: about a microsecond, and the bus is drained
         cmp [A20_PROBE], cx             ; did the write beyond 1 MiB arrive here?
         clc                             ; open if the lower one has kept its value
         je .done                        ; (clc leaves the zero flag as it was)
@@ -592,7 +592,7 @@ enter_kernel:
         rdtsc                           ; end of the loader's time
         mov [BOOT_INFO + INFO_TSC_LOADER_OFF], eax ; the lower half
         mov [BOOT_INFO + INFO_TSC_LOADER_OFF + 4], edx ; the upper half; both through the map at 0
-        jmp ebx                         ; not a call: nobody comes back here
+        jmp ebx                         ; not a call: the kernel does not return
 
 ; check_file - the kernel file's CRC-32 must be the header's.
 check_file:
@@ -658,7 +658,7 @@ check_elf:
         ja fail32                       ; more than the whole file
         sub edx, eax                    ; EDX = the last offset at which the table fits
         cmp [edi + E_PHOFF], edx        ; its offset
-        ja fail32                       ; they would end behind the file's end
+        ja fail32                       ; they would end after the file's end
         mov ebx, [edi + E_PHOFF]        ; the offset as an address
         add ebx, edi                    ; EBX = the first program header
         mov byte [entry_found], 0       ; no segment seen so far
@@ -686,7 +686,7 @@ check_segment:
         ja fail32                       ; more than the whole file
         sub edx, eax                    ; EDX = the last offset at which it fits
         cmp [ebx + P_OFFSET], edx       ; where it starts in the file
-        ja fail32                       ; it would end behind the file's end
+        ja fail32                       ; it would end after the file's end
         mov esi, text_segment_place     ; for the checks of its place
         mov eax, [ebx + P_PADDR]        ; where it shall lie
         cmp eax, KERNEL_PHYS            ; 1 MiB: below are the BIOS, the loader and the file itself
@@ -763,7 +763,7 @@ note_entry:
         sub eax, [ebx + P_VADDR]        ; as an offset in the segment
         jb .done                        ; before it
         cmp eax, [ebx + P_FILESZ]       ; .bss has no instructions
-        jae .done                       ; behind it
+        jae .done                       ; after it
         mov byte [entry_found], 1       ; once is enough
 .done:
         ret
@@ -879,7 +879,7 @@ fail32:
         mov esi, text_prefix            ; fail.inc's "granary: "
         call say32                      ; on both devices
         pop esi                         ; the reason itself
-        call say32                      ; behind the prefix: EDI has moved on
+        call say32                      ; after the prefix: EDI has moved on
         mov al, 13                      ; the end of the line, for the serial side only
         call send32                     ; carriage return
         mov al, 10                      ; line feed

@@ -100,7 +100,7 @@ start:
         xchg bp, ax                     ; the number for read_loader, and for the checksum below
         call read_loader                ; all of it, the first sector once more
 
-        ; CRC-32 of what lies behind the header, bit by bit: slow, short, and at most 16 KiB.
+        ; CRC-32 of what follows the header, bit by bit: slow, short, and at most 16 KiB.
         mov cx, bp                      ; sectors once more
         shl cx, 9                       ; sectors to bytes
         sub cx, HEADER_BYTES            ; the header holds the sum, so it cannot be part of it
