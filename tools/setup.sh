@@ -5,7 +5,8 @@
 #   sh tools/setup.sh test             installs what the tests need, runs them all (make test)
 #   sh tools/setup.sh                  installs both, runs nothing
 #   sh tools/setup.sh --only LIST...   installs what these jobs need: run bochs debug test lint bench proof web all
-#   sh tools/setup.sh --check LIST...  installs nothing: one line and status 1 if something is missing (make uses it)
+#   sh tools/setup.sh --check NAME...  installs nothing: one line and status 1 if something of a list, or a command or
+#                                      package of the table, is missing (make uses it)
 #
 # Looks at what is missing, installs only that, as root or through sudo, and is silent when nothing is missing.
 # Recommended packages are left out. Nothing is removed: gcc-multilib and gcc-i686-linux-gnu exclude each other,
@@ -14,18 +15,16 @@ set -eu
 
 # One line for each need (tools/cli.py reads them, too): lists; how its presence is seen; packages; why.
 #
-#   presence   a command, a function below, or `-`: the packages themselves
+#   presence   a command, a function below (it has a _ in its name), py:MODULE of Python, or `-`: the packages themselves
 #   packages   one of the alternatives a|b, several with a,b. `%` is a release's number: the newest that all the names
 #              with it have. A `?` at the end: a system without it gets a line and goes on.
 needs='
 run             make                  make                            the build
-run             /usr/bin/python3      python3                         image maker, runner, the tools
+run             python_3              python3                         image maker, runner, the tools
 run             nasm                  nasm                            boot sector, loader, the entries of the kernel
 run             compiler_for_32_bits  gcc-i686-linux-gnu              the kernel; smaller than gcc, needs no C library
 run             qemu-system-i386      qemu-system-x86                 the emulator of make run
-bochs,debug     bochs                 bochs                           make bochs, make bochs-debug, tours
-bochs,debug     -                     bochsbios,vgabios               its firmware, and that of make v86
-bochs,debug     -                     bochs-x                         the window of Bochs
+bochs           bochs                 bochs,bochsbios,vgabios,bochs-x  make bochs, make bochs-debug, tours; with its window
 debug           gdb                   gdb                             make debug, make rewind, tours
 debug           qemu-img              qemu-utils                      make rewind: the disk of a recorded run
 test            gcc                   gcc                             unit tests, libgranary, the recorder
@@ -37,20 +36,22 @@ test            git                   git                             a program 
 test            -                     libcmocka-dev                   unit tests
 test            clang                 clang                           the fuzzers, and the kernel built by a second compiler
 test            -                     libclang-rt-dev                 their sanitizers
-test            -                     python3-pytest                  tests from outside
-test            -                     python3-pytest-xdist            two of them at a time
-test            -                     python3-pexpect                 sessions at a prompt
+test            py:pytest             python3-pytest                  tests from outside
+test            py:xdist              python3-pytest-xdist            two of them at a time
+test            py:pexpect            python3-pexpect                 sessions at a prompt
 test            sqlite3               sqlite3                         a program that runs on libgranary
 test            perl                  perl                            another one
 test            xz                    xz-utils                        recorded traces
 test            Xvfb                  xvfb                            the window of Bochs without a display
-test,bench      -                     python3-matplotlib              pictures: make pictures, make bench
+test,bench      py:matplotlib         python3-matplotlib              pictures: make pictures, make bench
 test,bench      valgrind              valgrind                        instructions counted on the host
 test,bench      -                     libmimalloc%?                   an allocator to compare with
 test,bench      -                     libjemalloc2?                   another one
 test,bench      -                     libtcmalloc-minimal%?           another one
-web,test        node                  nodejs                          make v86: an emulator in WebAssembly, no browser
-web,test        -                     ca-certificates                 v86 itself is fetched by https
+web             node                  nodejs                          make v86: an emulator in WebAssembly, no browser
+web             npm                   npm                             fetches v86, once; nothing else here needs npm
+web             -                     ca-certificates                 as npm does, by https
+web             -                     seabios                         the firmware that v86 gets
 lint            clang-format          clang-format                    layout of C
 lint            clang-tidy            clang-tidy                      analysis of C
 lint            cppcheck              cppcheck                        a second analysis
@@ -66,7 +67,7 @@ proof           spin                  spin                            make model
 proof           -                     libpython%-testsuite            make cpython
 '
 
-usage='usage: sh tools/setup.sh [run | test | --only LIST... | --check LIST...]'
+usage='usage: sh tools/setup.sh [run | test | --only LIST... | --check NAME...]'
 lists='run bochs debug test lint bench proof web all'
 
 die() {
@@ -78,7 +79,11 @@ has() { # has COMMAND
     command -v "$1" >/dev/null 2>&1
 }
 
-# As tools/mk/toolchain.mk chooses; make hands over its CC.
+python_3() { # make hands over its PYTHON, and its CC
+    has "${PYTHON:-/usr/bin/python3}"
+}
+
+# As tools/mk/toolchain.mk chooses.
 compiler_for_32_bits() {
     if [ -n "${CC-}" ] && [ "$CC" != gcc ]; then has "${CC%% *}" && return; fi
     has i686-elf-gcc || has i686-linux-gnu-gcc ||
@@ -139,9 +144,15 @@ with_number() {
 present() {
     case "$1" in
         -) ;;
-        *_*) "$1" && return || return 1 ;; # a function
+        py:*)
+            python_3 && "${PYTHON:-/usr/bin/python3}" -c "import importlib.util, sys
+sys.exit(not importlib.util.find_spec('${1#py:}'))"
+            return
+            ;;
+        *_*) "$1" && return || return 1 ;;
         *) has "$1" && return || return 1 ;;
     esac
+    [ -n "$installed" ] || [ "$job" != --check ] || return 0
     for choice in $(echo "${2%\?}" | tr '|' ' '); do
         # shellcheck disable=SC2046
         if all_in "$installed" $(with_number "$installed" "$choice"); then return; fi
@@ -149,15 +160,16 @@ present() {
     return 1
 }
 
-# each_need LISTS FUNCTION: FUNCTION PACKAGES WHY for what these lists name and the system lacks.
+# each_need NAMES FUNCTION: FUNCTION PACKAGES WHY LISTS for each need with one of these names (of a list, a command, a
+# package) that the system lacks.
 each_need() {
     while read -r of presence packages why; do
         case "$of" in '') continue ;; esac
         wanted=no
-        for list in $(echo "$of" | tr , ' '); do
-            case " $1 " in *" $list "* | *" all "*) wanted=yes ;; esac
+        for name in all "$presence" $(echo "$of $packages" | tr ',|?' '   '); do
+            case " $1 " in *" $name "*) wanted=yes ;; esac
         done
-        [ $wanted = no ] || present "$presence" "$packages" || "$2" "$packages" "$why"
+        [ $wanted = no ] || present "$presence" "$packages" || "$2" "$packages" "$why" "$of"
     done <<NEEDS
 $needs
 NEEDS
@@ -228,15 +240,18 @@ install() {
     echo "setup: done"
 }
 
-# check LISTS: for make. What need not be there is not asked for.
+# check NAMES: for make. What need not be there is not asked for, nor are packages where there are none.
 check() {
     look_at_packages
+    asked=''
     each_need "$1" note_missing
-    [ -z "$missing" ] || die "missing:$missing; \`sh tools/setup.sh --only $asked\` installs it"
+    [ -z "$missing" ] || die "missing:$missing; \`sh tools/setup.sh --only$asked\` installs it"
 }
 
-note_missing() { # note_missing PACKAGES WHY
-    case "$1" in *\?) ;; *) missing="$missing $(echo "${1%%|*}" | sed 's/,/ /g; s/%/N/g')" ;; esac
+note_missing() { # note_missing PACKAGES WHY LISTS
+    case "$1" in *\?) return 0 ;; esac
+    missing="$missing $(echo "${1%%|*}" | sed 's/,/ /g; s/%/N/g')"
+    case "$asked " in *" ${3%%,*} "*) ;; *) asked="$asked ${3%%,*}" ;; esac
 }
 
 # with_implied LIST...: every job builds and boots; the tests look at the debuggers as well.
@@ -244,8 +259,7 @@ with_implied() {
     for list in "$@"; do
         case " $lists " in *" $list "*) ;; *) die "no list '$list'; there are: $lists" ;; esac
     done
-    asked="$*"
-    case " $asked " in *' test '*) wanted_lists="$asked run bochs debug" ;; *) wanted_lists="$asked run" ;; esac
+    case " $* " in *' test '*) wanted_lists="$* run bochs debug" ;; *) wanted_lists="$* run" ;; esac
 }
 
 cd "$(dirname "$0")/.."
@@ -256,6 +270,6 @@ case "$job $#" in
     'run 0' | 'test 0') with_implied "$job" && install "$wanted_lists" && exec make "$job" ;;
     '--only 0' | '--check 0') echo "$usage" >&2 && exit 2 ;;
     --only*) with_implied "$@" && install "$wanted_lists" ;;
-    --check*) with_implied "$@" && check "$wanted_lists" ;;
+    --check*) check "$*" ;;
     *) echo "$usage" >&2 && exit 2 ;;
 esac

@@ -3,10 +3,13 @@
 import os
 import random
 import re
+import shutil
 import struct
 import subprocess
 
 import pytest
+
+import cli
 
 PYTHON = "/usr/bin/python3"
 MALLOC, FREE, REALLOC, CALLOC = range(4)
@@ -14,7 +17,10 @@ MALLOC, FREE, REALLOC, CALLOC = range(4)
 
 @pytest.fixture(scope="module")
 def modules():
-    """Where npm put v86."""
+    """Where npm put v86. The list `test` of setup.sh does not bring npm."""
+    for name in ("node", "npm"):
+        if not shutil.which(name):
+            pytest.skip(str(cli.missing(name)))
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     folder = os.path.join("build", "v86", "node_modules")
     made = subprocess.run(["make", "-s", os.path.join(folder, "v86", "package.json")], cwd=root, capture_output=True,
