@@ -57,7 +57,7 @@ lint            clang-tidy            clang-tidy                      analysis o
 lint            cppcheck              cppcheck                        a second analysis
 lint            shellcheck            shellcheck                      shell scripts
 lint            ctags                 universal-ctags                 make stats
-proof           clang_with_mcdc       clang-%,llvm-%,libclang-rt-%-dev  make coverage: MC/DC, which a new clang counts
+proof           clang_with_mcdc       clang-19,llvm-19,libclang-rt-19-dev|clang-%,llvm-%,libclang-rt-%-dev  make coverage: MC/DC
 proof           afl-clang-fast        afl++                           make fuzz-afl
 proof           frama-c               frama-c-base?                   make formal
 proof           why3                  why3?                           how it asks provers

@@ -34,7 +34,7 @@ def pytest_configure(config):
         return  # the process that started the workers has done it
     if subprocess.call(["make", "--no-print-directory", "-s", "all", "libgranary", "bench-programs"], cwd=ROOT) != 0:
         pytest.exit("the image does not build: nothing to test", 1)
-    if subprocess.call(["make", "--no-print-directory", "-s", "all", "CHECK=1", "BUILD=build/check"], cwd=ROOT) != 0:
+    if subprocess.call(["make", "--no-print-directory", "-s", "all", "CHECK=1"], cwd=ROOT) != 0:
         pytest.exit("the checked build's image does not build", 1)
     for build, to in (("build", E2E), ("build/check", os.path.join(E2E, "check"))):
         os.makedirs(to, exist_ok=True)

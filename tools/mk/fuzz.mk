@@ -8,7 +8,6 @@
 # Inputs that reach something new stay in build/fuzz for the next run; a few good ones are kept in tests/fuzz/corpus.
 # libFuzzer's needs are clang's own (libclang-rt-dev); AFL++ comes with setup.sh --only proof.
 
-FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 10
 FUZZ_DIR := $(BUILD)/fuzz
 FUZZ_NAMES := cmdline heap memmap shell trace
@@ -34,7 +33,7 @@ FUZZ_FLAGS_trace  := $(HOST_FLAGS_test_string)
 FUZZ_LEN_trace    := 4096
 
 define FUZZ_PROGRAM
-$(FUZZ_DIR)/$(1).d/%.o: %.c tools/mk/fuzz.mk | $(BUILD)/gen/boot_const.h
+$(FUZZ_DIR)/$(1).d/%.o: %.c tools/mk/fuzz.mk $(HOST_STAMP) | $(BUILD)/gen/boot_const.h have-clang+libclang-rt-dev+libcmocka-dev
 	@mkdir -p $$(@D)
 	@$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_FLAGS_$(1)) $$(if $$(filter $$<,$(FUZZ_SRC_$(1))),-O1 $$(FUZZ_SANITIZE),-O2) -MMD -MP -c $$< -o $$@
 
@@ -44,7 +43,7 @@ $(FUZZ_DIR)/fuzz_$(1): $(patsubst %.c,$(FUZZ_DIR)/$(1).d/%.o,$(FUZZ_SRC_$(1)) $(
 -include $(patsubst %.c,$(FUZZ_DIR)/$(1).d/%.d,$(FUZZ_SRC_$(1)) $(FUZZ_PLAIN_$(1)))
 
 # AFL++ drives the same function, through the driver that it links where libFuzzer is asked for.
-$(FUZZ_DIR)/afl_$(1): $(FUZZ_SRC_$(1)) $(FUZZ_PLAIN_$(1)) tools/mk/fuzz.mk | $(BUILD)/gen/boot_const.h
+$(FUZZ_DIR)/afl_$(1): $(FUZZ_SRC_$(1)) $(FUZZ_PLAIN_$(1)) tools/mk/fuzz.mk | $(BUILD)/gen/boot_const.h have-afl-clang-fast
 	@mkdir -p $$(@D)
 	@AFL_QUIET=1 afl-clang-fast $(FUZZ_CFLAGS) $(FUZZ_FLAGS_$(1)) -Wno-error -O1 -fsanitize=fuzzer,undefined \
 	    $(FUZZ_SRC_$(1)) $(FUZZ_PLAIN_$(1)) $(FUZZ_LIBS_$(1)) -o $$@
@@ -63,16 +62,14 @@ $(foreach name,$(FUZZ_NAMES),$(eval $(call FUZZ_PROGRAM,$(name))))
 fuzz: $(FUZZ_NAMES:%=$(FUZZ_DIR)/fuzz_%)
 	@sh tests/fuzz/run.sh libfuzzer "$(FUZZ_NAMES)" $(FUZZ_DIR) $(FUZZ_SECONDS) \
 	    "$(foreach name,$(FUZZ_NAMES),$(FUZZ_LEN_$(name)))"
-fuzz-afl:
-	@command -v afl-clang-fast >/dev/null || \
-	    { echo 'fuzz: afl-clang-fast is missing: sh tools/setup.sh --only proof installs it' >&2; exit 2; }
+fuzz-afl: | have-afl-clang-fast
 	@$(MAKE) -s $(FUZZ_NAMES:%=$(FUZZ_DIR)/afl_%)
 	@sh tests/fuzz/run.sh afl "$(FUZZ_NAMES)" $(FUZZ_DIR) $(FUZZ_SECONDS) \
 	    "$(foreach name,$(FUZZ_NAMES),$(FUZZ_LEN_$(name)))"
 
 # Programs that misbehave, on the library and on the allocators beside it. Built without the sanitizers, which would
 # replace the very malloc that is looked at.
-$(BUILD)/host/attack: tests/fuzz/attack.c tools/mk/fuzz.mk
+$(BUILD)/host/attack: tests/fuzz/attack.c tools/mk/fuzz.mk $(HOST_STAMP) | $(TO_BUILD_FOR_HOST)
 	@mkdir -p $(@D)
 	@$(HOST_CC) -std=gnu11 -O1 -g -fno-builtin -Wall -Wextra -Werror $< -o $@
 

@@ -10,8 +10,12 @@
 
 # The host's own compiler: CC is the kernel's.
 HOST_CC ?= gcc
+FUZZ_CC ?= clang
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 HOST_CFLAGS := -std=gnu11 -g -O1 -Wall -Wextra -Werror $(SANITIZE) -I. -I$(BUILD)/gen
+
+HOST_STAMP := $(BUILD)/gen/host_flags
+$(call stamp,$(HOST_STAMP),$(HOST_CC) $(SANITIZE) : $(FUZZ_CC))
 
 # The heap over stand-in frames (tests/host/heap_host.h).
 HEAP_SRC   := kernel/memory.c kernel/inspect/heapcheck.c kernel/inspect/heapwalk.c kernel/inspect/who.c lib/list.c tests/host/heap_host.c
@@ -69,7 +73,7 @@ define HOST_PROGRAM
 $(BUILD)/host/$(1): $(call host_objects,$(1))
 	@$(HOST_CC) $(HOST_CFLAGS) $$^ -lcmocka -lpthread -o $$@
 
-$(BUILD)/host/$(1).d/%.o: %.c tools/mk/host.mk | $(BUILD)/gen/boot_const.h
+$(BUILD)/host/$(1).d/%.o: %.c tools/mk/host.mk $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)+libcmocka-dev
 	@mkdir -p $$(@D)
 	@$(HOST_CC) $(HOST_CFLAGS) $$(HOST_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
 

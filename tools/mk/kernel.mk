@@ -2,7 +2,6 @@
 
 KERNEL_C := $(sort $(wildcard lib/*.c kernel/*.c kernel/*/*.c device/*.c thread/*.c tests/kernel/*.c))
 # CHECK=1: the checked build (kernel/checked/checked.c). Its files are in no other, and memory.c's calls get other names.
-CHECK ?=
 CHECKED_C := kernel/checked/checked.c kernel/checked/checked_port.c tests/kernel/test_checked.c
 # These hold the fast build's layout against its numbers: which address comes next, how many frames a size takes.
 FAST_TESTS_C := $(addprefix tests/kernel/test_,size_tables.c heap.c heap_limits.c heap_misuse.c preempt.c)
@@ -10,48 +9,48 @@ ifeq ($(CHECK),1)
   KERNEL_C := $(filter-out $(FAST_TESTS_C),$(KERNEL_C))
   KERNEL_CFLAGS += -DHEAP_CHECKED
   HEAP_CFLAGS += -include kernel/checked/checked_names.h
-else ifneq ($(filter-out 0,$(CHECK)),)
-  $(error CHECK=$(CHECK): 1 is the checked build, nothing or 0 the fast one)
 else
   KERNEL_C := $(filter-out $(CHECKED_C),$(KERNEL_C))
 endif
 KERNEL_ASM := $(sort $(wildcard kernel/*.asm thread/*.asm))
 KERNEL_OBJ := $(KERNEL_C:%.c=$(BUILD)/obj/%.o) $(KERNEL_ASM:%.asm=$(BUILD)/obj/%.asm.o)
 
-# Rebuild everything when the compiler or its flags change: the file below changes only then.
+NASM_ELF := $(NASM) -f elf32 -g -F dwarf -Iboot/ $(NASM_WARNINGS)
+NASM_BIN := $(NASM) -f bin -Iboot/ $(NASM_WARNINGS)
+LINK := $(LD) -m elf_i386 -nostdlib -z noexecstack -z max-page-size=4096 -T kernel/kernel.ld
+
 FLAGS_STAMP := $(BUILD)/gen/flags
-$(shell mkdir -p $(BUILD)/gen; echo '$(CC) $(LD) $(KERNEL_CFLAGS)' | cmp -s - $(FLAGS_STAMP) || \
-        echo '$(CC) $(LD) $(KERNEL_CFLAGS)' > $(FLAGS_STAMP))
+$(call stamp,$(FLAGS_STAMP),$(CC) $(KERNEL_CFLAGS) : $(HEAP_CFLAGS) : $(NASM_ELF) : $(NASM_BIN) : $(LINK))
 
 $(BUILD)/gen/boot_const.h: boot/boot.inc
 	@mkdir -p $(@D)
 	@{ echo '// Made from boot/boot.inc; change that file.'; echo '#pragma once'; \
 	   sed -n 's/^\([A-Z][A-Z0-9_]*\) *equ *\(0x[0-9a-f]*\|[0-9][0-9]*\).*/#define \1 \2u/p' boot/boot.inc; } > $@
 
-$(BUILD)/obj/%.o: %.c $(FLAGS_STAMP) | $(BUILD)/gen/boot_const.h
+$(BUILD)/obj/%.o: %.c $(FLAGS_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD)
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
 	@$(CC) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/obj/kernel/memory.o: KERNEL_CFLAGS += $(HEAP_CFLAGS)
 
-$(BUILD)/obj/%.asm.o: %.asm boot/boot.inc
+$(BUILD)/obj/%.asm.o: %.asm boot/boot.inc $(FLAGS_STAMP) | $(TO_BUILD)
 	@mkdir -p $(@D)
 	@echo '  NASM  $<'
-	@$(NASM) -f elf32 -g -F dwarf -Iboot/ $(NASM_WARNINGS) -MD $(@:.o=.d) $< -o $@
+	@$(NASM_ELF) -MD $(@:.o=.d) $< -o $@
 
 # Two links: the first gives the functions' addresses, the second has the table of their names
 # (kernel/symbol.h). The table lies behind .text, so the addresses stay; tools/symtab.py --check sees that they did.
-$(BUILD)/kernel.pass1.elf: $(KERNEL_OBJ) kernel/kernel.ld
+$(BUILD)/kernel.pass1.elf: $(KERNEL_OBJ) kernel/kernel.ld $(FLAGS_STAMP)
 	@printf '#include "kernel/symbol_table.h"\nconst struct symbol symbol_table[] = {{0, 0}};\nconst unsigned symbol_count = 0;\n' > $(BUILD)/gen/symtab0.c
 	@$(CC) $(KERNEL_CFLAGS) -c $(BUILD)/gen/symtab0.c -o $(BUILD)/gen/symtab0.o
-	@$(LD) -m elf_i386 -nostdlib -z noexecstack -z max-page-size=4096 -T kernel/kernel.ld -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab0.o
+	@$(LINK) -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab0.o
 
 $(BUILD)/kernel.elf: $(BUILD)/kernel.pass1.elf tools/symtab.py
 	@$(NM) -n $< | $(PYTHON) tools/symtab.py > $(BUILD)/gen/symtab.c
 	@$(CC) $(KERNEL_CFLAGS) -c $(BUILD)/gen/symtab.c -o $(BUILD)/gen/symtab.o
 	@echo '  LD    $@'
-	@$(LD) -m elf_i386 -nostdlib -z noexecstack -z max-page-size=4096 -T kernel/kernel.ld -Map $(BUILD)/kernel.map -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab.o
+	@$(LINK) -Map $(BUILD)/kernel.map -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab.o
 	@$(NM) -n $@ | $(PYTHON) tools/symtab.py --check $(BUILD)/gen/symtab.c
 
 # Bochs's symbol file: the kernel's functions, and the lines of the heap.
@@ -61,15 +60,15 @@ $(BUILD)/kernel.sym: $(BUILD)/kernel.elf tools/linesym.py
 $(BUILD)/kernel.stripped.elf: $(BUILD)/kernel.elf
 	@$(OBJCOPY) --strip-all $< $@
 
-$(BUILD)/boot/%.bin: boot/%.asm $(wildcard boot/*.inc)
+$(BUILD)/boot/%.bin: boot/%.asm $(wildcard boot/*.inc) $(FLAGS_STAMP) | $(TO_BUILD)
 	@mkdir -p $(@D)
 	@echo '  NASM  $<'
-	@$(NASM) -f bin -Iboot/ $(NASM_WARNINGS) $< -o $@
+	@$(NASM_BIN) $< -o $@
 
 # ARGS is part of the image: a change of ARGS makes a new one.
 ARGS ?=
-ARGS_WORD := '$(subst ','\'',$(ARGS))'
-$(shell printf '%s' $(ARGS_WORD) | cmp -s - $(BUILD)/gen/args 2>/dev/null || \
+ARGS_WORD := $(call quoted,$(ARGS))
+$(shell mkdir -p $(BUILD)/gen; printf '%s' $(ARGS_WORD) | cmp -s - $(BUILD)/gen/args 2>/dev/null || \
         printf '%s' $(ARGS_WORD) > $(BUILD)/gen/args)
 $(BUILD)/hd.img: $(BUILD)/boot/mbr.bin $(BUILD)/boot/loader.bin $(BUILD)/kernel.stripped.elf $(BUILD)/gen/args tools/mkimage.py
 	@echo '  IMAGE $@'

@@ -12,7 +12,7 @@ GRANARY_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -fno
 GRANARY_LDFLAGS := -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,--no-undefined
 
 GRANARY_OBJ := $(GRANARY_SRC:%.c=$(GRANARY_DIR)/%.o)
-$(GRANARY_OBJ): $(GRANARY_DIR)/%.o: %.c tools/mk/libgranary.mk | $(BUILD)/gen/boot_const.h
+$(GRANARY_OBJ): $(GRANARY_DIR)/%.o: %.c tools/mk/libgranary.mk $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)
 	@mkdir -p $(@D)
 	@$(HOST_CC) $(GRANARY_CFLAGS) -MMD -MP -c $< -o $@
 
@@ -25,7 +25,7 @@ $(BUILD)/host/libgranary.so: $(GRANARY_OBJ)
 # The same with the checks of kernel/checked/checked.c between the heap and the program.
 CHECKED_SRC := $(GRANARY_SRC) tools/libgranary/checked_port.c
 CHECKED_OBJ := $(CHECKED_SRC:%.c=$(GRANARY_DIR)/checked/%.o)
-$(CHECKED_OBJ): $(GRANARY_DIR)/checked/%.o: %.c tools/mk/libgranary.mk | $(BUILD)/gen/boot_const.h
+$(CHECKED_OBJ): $(GRANARY_DIR)/checked/%.o: %.c tools/mk/libgranary.mk $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)
 	@mkdir -p $(@D)
 	@$(HOST_CC) $(GRANARY_CFLAGS) -DHEAP_CHECKED -MMD -MP -c $< -o $@
 
@@ -48,7 +48,7 @@ RACE_DEPENDS := tests/host/race_heap.c $(wildcard kernel/*.[ch] kernel/*/*.[ch] 
 
 $(BUILD)/host/race_heap: RACE_SRC := $(GRANARY_SRC)
 $(BUILD)/host/race_checked: RACE_SRC := $(CHECKED_SRC) -DHEAP_CHECKED
-$(RACE_PROGRAMS): $(RACE_DEPENDS) | $(BUILD)/gen/boot_const.h
+$(RACE_PROGRAMS): $(RACE_DEPENDS) $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)+libcmocka-dev
 	@mkdir -p $(@D)
 	@$(HOST_CC) $(RACE_CFLAGS) tests/host/race_heap.c $(RACE_SRC) -lcmocka -lpthread -o $@
 
@@ -58,8 +58,7 @@ host-test: $(RACE_PROGRAMS)
 #: make libgranary32   build/32/host/libgranary.so: the same for programs of 32 bits
 .PHONY: libgranary libgranary32
 libgranary: $(BUILD)/host/libgranary.so $(BUILD)/host/libgranary-checked.so
-libgranary32:
-	$(libc32)
+libgranary32: | have-i686-linux-gnu-gcc+libc6-dev-i386-cross
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/32 HOST_CC='$(HOST_CC32)' libgranary
 e2e-test: libgranary
 
@@ -71,8 +70,6 @@ RECORDER := $(BUILD)/host/mtrace-record.so
 RECORDER32 := $(BUILD)/host/mtrace-record32.so
 # For programs of 32 bits. Debian's package of its C library is libc6-dev-i386-cross; gcc -m32 does where gcc-multilib is.
 HOST_CC32 ?= i686-linux-gnu-gcc
-libc32 = @echo '\#include <stdlib.h>' | $(HOST_CC32) -E - >/dev/null 2>&1 || \
-         { echo '$@: $(HOST_CC32) has no C library: sh tools/setup.sh --only test installs it' >&2; exit 2; }
 # -fno-builtin: what is called malloc here is not what the compiler thinks it knows. -z now: no call is resolved late,
 # inside malloc.
 RECORDER_CFLAGS := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -O2 -g -fPIC -fvisibility=hidden -fno-builtin \
@@ -81,8 +78,9 @@ RECORDER_LDFLAGS := -shared -pthread -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack 
 
 $(RECORDER): RECORDER_CC = $(HOST_CC)
 $(RECORDER32): RECORDER_CC = $(HOST_CC32)
-$(RECORDER) $(RECORDER32): tools/trace/record.c tools/mk/libgranary.mk
-	$(if $(findstring 32,$@),$(libc32))
+$(RECORDER): | $(TO_BUILD_FOR_HOST)
+$(RECORDER32): | have-i686-linux-gnu-gcc+libc6-dev-i386-cross
+$(RECORDER) $(RECORDER32): tools/trace/record.c tools/mk/libgranary.mk $(HOST_STAMP)
 	@mkdir -p $(@D)
 	@echo '  LD    $@'
 	@$(RECORDER_CC) $(RECORDER_CFLAGS) $< $(RECORDER_LDFLAGS) -o $@

@@ -1,17 +1,14 @@
 # The longer proofs. None is part of `make test`: each takes minutes, or a tool that `sh tools/setup.sh --only proof` installs.
 
 COVERAGE_DIR := $(BUILD)/coverage
-COVERAGE_CC ?= clang-19
 COVERAGE_FLAGS := -Wno-format-security -fprofile-instr-generate -fcoverage-mapping -fcoverage-mcdc -fno-omit-frame-pointer
 
 #: make coverage       lines, branches and MC/DC that the host tests reach in the heap (needs setup.sh --only proof)
 .PHONY: coverage
-coverage:
-	@command -v $(COVERAGE_CC) >/dev/null || \
-	    { echo 'coverage: $(COVERAGE_CC) is missing: sh tools/setup.sh --only proof installs it' >&2; exit 2; }
+coverage: | have-clang_with_mcdc
 	@rm -rf $(COVERAGE_DIR)/profiles
 	@LLVM_PROFILE_FILE=$(abspath $(COVERAGE_DIR))/profiles/%p.profraw $(MAKE) -s BUILD=$(COVERAGE_DIR) \
-	    HOST_CC=$(COVERAGE_CC) SANITIZE='$(COVERAGE_FLAGS)' RACE_PROGRAMS= host-test | tail -1
+	    HOST_CC=$$($(PYTHON) tools/coverage.py --compiler) SANITIZE='$(COVERAGE_FLAGS)' RACE_PROGRAMS= host-test | tail -1
 	@$(PYTHON) tools/coverage.py --build $(COVERAGE_DIR)
 
 SAMPLE ?= 0
@@ -36,7 +33,7 @@ cpython: libgranary
 
 #: make model          Spin: locking and the arenas under every interleaving of three threads (setup.sh --only proof)
 .PHONY: model
-model:
+model: | have-spin
 	@sh tests/model/run.sh $(BUILD)/model
 
 SOAK_OPS ?= 100000000

@@ -5,9 +5,6 @@ ACCEL ?= tcg
 # Where `make bochs-debug` stops: a script of tools/bochs.
 STOP ?= sys_malloc
 
-# A value as one word for the shell, whatever quotes it has.
-quoted = '$(subst ','\'',$(1))'
-
 RUN_OPTIONS = --mem $(call quoted,$(MEM)) --args=$(call quoted,$(ARGS))
 
 #: make                builds everything for the emulators (build/hd.img); warnings are errors
@@ -82,8 +79,7 @@ tours: $(BUILD)/hd.img $(BUILD)/kernel.elf $(BUILD)/kernel.sym
 V86_DIR := $(BUILD)/v86
 V86_MODULES := $(V86_DIR)/node_modules
 
-$(V86_MODULES)/v86/package.json: tools/v86/package.json tools/v86/package-lock.json
-	@command -v npm >/dev/null || { echo 'v86: npm is missing: sh tools/setup.sh installs it' >&2; exit 1; }
+$(V86_MODULES)/v86/package.json: tools/v86/package.json tools/v86/package-lock.json | have-npm
 	@mkdir -p $(V86_DIR)
 	@cp tools/v86/package.json tools/v86/package-lock.json $(V86_DIR)/
 	@npm ci --prefix $(V86_DIR) --no-audit --no-fund --silent
@@ -91,6 +87,6 @@ $(V86_MODULES)/v86/package.json: tools/v86/package.json tools/v86/package-lock.j
 
 #: make v86            the same image in v86 (Node, no browser): the demonstration
 .PHONY: v86
-v86: $(BUILD)/hd.img $(V86_MODULES)/v86/package.json
+v86: $(BUILD)/hd.img $(V86_MODULES)/v86/package.json | have-node+seabios
 	@$(PYTHON) tools/mkimage.py --set-cmdline $(call quoted,$(strip $(ARGS) batch)) $(BUILD)/hd.img --out $(V86_DIR)/hd.img
 	@node tools/v86/run.mjs --image $(V86_DIR)/hd.img --modules $(V86_MODULES) --mem $(call quoted,$(MEM))

@@ -4,16 +4,16 @@
 #: make kernel-test    the kernel's own tests, in QEMU and in Bochs, fast build and checked, both tables of sizes
 #: make e2e-test       the commands, the emulators and the debuggers from outside
 .PHONY: test kernel-test e2e-test
-test: all
+test: all | have-test
 	@MAKE=$(call quoted,$(MAKE)) $(PYTHON) tools/testall.py all
 
 kernel-test: $(BUILD)/hd.img
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/check CHECK=1 >/dev/null
+	@$(MAKE) --no-print-directory CHECK=1 BUILD=$(BUILD)/check >/dev/null
 	@$(PYTHON) tools/testall.py kernel $(BUILD)/hd.img $(BUILD)/check/hd.img
 
 # -n 2: two at a time where python3-pytest-xdist is there. Tests that call `make` form one group and follow each other.
 XDIST := $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && printf '%s' '-n 2 --dist loadgroup')
-e2e-test: all
+e2e-test: all | have-test
 	@cd tests/e2e && $(PYTHON) -m pytest -q $(XDIST) .
 
 # ---- the source text -----------------------------------------------------------------------------

@@ -1,8 +1,21 @@
-# Which compiler, and how it is called.
+# Which compiler, how it is called, and into which folder it builds.
 
-BUILD := build
 OPT ?= -O2
+CHECK ?=
 PYTHON ?= /usr/bin/python3
+
+# A value as one word for the shell, whatever quotes it has.
+quoted = '$(subst ','\'',$(1))'
+
+# $(call stamp,FILE,TEXT): what depends on FILE is made anew when TEXT, a compiler and its flags, changes.
+stamp = $(if $(subst x$(file <$(1)),,x$(strip $(2))),$(shell mkdir -p $(dir $(1)))$(file >$(1),$(strip $(2))))
+
+# have-NAME+NAME, as an order-only prerequisite: what is missing is one line, with the command that brings it. A NAME is
+# a list, a command or a package of the table in tools/setup.sh. Tools in Python say the same of what they call.
+have-%:
+	@CC=$(call quoted,$(CC)) PYTHON=$(call quoted,$(PYTHON)) sh tools/setup.sh --check $(subst +, ,$*)
+TO_BUILD := have-nasm+compiler_for_32_bits+python_3
+TO_BUILD_FOR_HOST := have-gcc+libc6-dev
 
 # CROSS: i686-elf- where somebody built one, Debian's i686-linux-gnu- else, the host's gcc -m32 as the last resort.
 ifeq ($(origin CROSS),undefined)
@@ -15,9 +28,22 @@ ifeq ($(origin CROSS),undefined)
   endif
 endif
 
-ifeq ($(origin CC),default)
-  CC := $(CROSS)gcc
+# Only a CC of the command line is meant for the kernel: that of the environment is the host's.
+DEFAULT_CC := $(CROSS)gcc
+ifneq ($(origin CC),command line)
+  CC := $(DEFAULT_CC)
 endif
+
+# Each choice of CHECK, CC, CROSS and OPT has a folder of its own below build/, so changing back costs nothing.
+# CHECK=1: build/check; CC=clang OPT=-O0: build/clang-O0. BUILD=folder is taken as it is.
+ifneq ($(filter-out 0 1,$(CHECK)),)
+  $(error CHECK=$(CHECK): 1 is the checked build, nothing or 0 the fast one)
+endif
+VARIANT := $(if $(filter 1,$(CHECK)),check) $(filter-out $(DEFAULT_CC),$(notdir $(CC))) \
+           $(if $(filter command environment,$(firstword $(origin CROSS))),cross-$(or $(CROSS:%-=%),none)) \
+           $(patsubst -%,%,$(filter-out -O2,$(OPT)))
+EMPTY :=
+BUILD := build$(addprefix /,$(subst $(EMPTY) $(EMPTY),-,$(strip $(VARIANT))))
 LD := $(CROSS)ld
 NM := $(CROSS)nm
 OBJCOPY := $(CROSS)objcopy
