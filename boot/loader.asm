@@ -870,7 +870,7 @@ fail32:
         mov al, 0x83                    ; 8 bits, no parity, 1 stop bit; divisor selected
         out dx, al
         mov dx, COM1                    ; the divisor
-        mov ax, 1                       ; 115200 baud
+        mov ax, COM1_DIVISOR            ; the line's speed
         out dx, ax
         mov dx, COM1_LCR                ; back to the data register
         mov al, 0x03                    ; the same format

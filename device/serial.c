@@ -16,10 +16,10 @@
 // No flow control. Output waits for its characters with interrupts off (lib/print.h).
 #include "device/serial.h"
 
+#include "boot_const.h"
 #include "kernel/interrupt.h"
 #include "lib/x86.h"
 
-#define COM1 0x3f8
 #define REG_DATA (COM1 + 0)       // divisor's low byte while DLAB is set
 #define REG_INTERRUPTS (COM1 + 1) // divisor's high byte while DLAB is set
 #define REG_FIFO (COM1 + 2)
@@ -51,14 +51,13 @@ static bool self_test(void) {
 }
 
 // Interrupts of the UART first of all: the firmware may have left some on. DLAB turns the first two
-// registers into the divisor and must be off again before data is meant; 115200 baud, the clock of
-// 1.8432 MHz over 16, are what it divides. The modem register is the last: a peer must not see us
-// ready before.
+// registers into the divisor and must be off again before data is meant. The modem register is the
+// last: a peer must not see us ready before.
 bool serial_init(void) {
     outb(REG_INTERRUPTS, 0);
     outb(REG_LINE, LINE_DLAB);
-    outb(REG_DATA, 1); // divisor 1: 115200 baud
-    outb(REG_INTERRUPTS, 0);
+    outb(REG_DATA, COM1_DIVISOR & 0xff);
+    outb(REG_INTERRUPTS, COM1_DIVISOR >> 8);
     outb(REG_LINE, LINE_8N1);
     outb(REG_FIFO, 0xc7); // on, both emptied, reports at 14 characters
     present = self_test();

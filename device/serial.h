@@ -1,4 +1,4 @@
-// serial.h - COM1, a 16550 UART: 115200 baud, 8 data bits, no parity, 1 stop bit.
+// serial.h - COM1, a 16550 UART: its speed is in boot/boot.inc, 8 data bits, no parity, 1 stop bit.
 //
 // The console's other half: under an emulator it is what the runner reads, so the transcript of a
 // run is what goes through here.

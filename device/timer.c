@@ -13,15 +13,14 @@
 #include "device/timer.h"
 
 #include "kernel/interrupt.h"
+#include "kernel/limits.h"
 #include "lib/x86.h"
 
 #define PIT_HZ 1193182 // the 8254's clock on a PC: 14.31818 MHz, the first PC's crystal, over 12
 #define PIT_CHANNEL0 0x40
 #define PIT_COMMAND 0x43
 #define PIT_RATE_GENERATOR 0x34 // channel 0, low byte then high byte, mode 2, binary
-#define HZ_MIN 19               // the divisor has 16 bits: 1193182 / 65536 = 18.2
-// A tick each 100 us: what is left for threads between two handlers shrinks with every step above.
-#define HZ_MAX 10000
+_Static_assert(PIT_HZ / TIMER_HZ_MIN < 65536, "the divisor has 16 bits");
 
 // Volatile: a thread that waits for the next tick in a loop must read it anew each time. A dword is
 // read in one step, so no thread sees half of an increment.
@@ -40,8 +39,8 @@ static void on_tick(struct interrupt_frame *frame) {
 // one port for two bytes, and the command word says which comes first. Rounded to the nearest
 // divisor: cut off, a high rate would be wrong by up to a whole count in 119.
 void timer_init(unsigned hz, timer_callback *callback) {
-    if (hz < HZ_MIN) hz = HZ_MIN;
-    if (hz > HZ_MAX) hz = HZ_MAX;
+    if (hz < TIMER_HZ_MIN) hz = TIMER_HZ_MIN;
+    if (hz > TIMER_HZ_MAX) hz = TIMER_HZ_MAX;
     rate = hz;
     unsigned divisor = (PIT_HZ + hz / 2) / hz;
     tick_callback = callback;

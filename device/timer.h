@@ -10,7 +10,7 @@
 // Runs in the interrupt: interrupts off, must not wait.
 typedef void timer_callback(void);
 
-// Starts the tick at `hz` (19 .. 10000; else clamped) and calls `callback` from the interrupt at
+// Starts the tick at `hz` (kernel/limits.h; else clamped) and calls `callback` from the interrupt at
 // each. Boot only, after interrupt_init(); the first tick comes when interrupts go on.
 void timer_init(unsigned hz, timer_callback *callback);
 unsigned timer_hz(void); // ticks a second, as clamped: 0 before timer_init(). Any context

@@ -10,15 +10,16 @@
 
 #include <stddef.h>
 
+#include "kernel/limits.h"
 #include "kernel/size_tables.h"
 #include "lib/print.h"
 #include "lib/string.h"
 
 #define SHOWN_MAX 32 // characters of a wrong word that a message repeats
 
-// As device/timer.c, which must not be included here: this file is pure.
-#define HZ_MIN 19
-#define HZ_MAX 10000
+// A bound's digits, for messages.
+#define DIGITS(number) #number
+#define NUMBER(macro) DIGITS(macro)
 
 // Keeps a line for main.c to print: there is no console yet for whoever parses.
 static void problem(struct options *out, const char *text) {
@@ -119,7 +120,6 @@ static bool read_number(const char **at, uint32_t max, uint32_t *out) {
 }
 
 #define SOAK_OPS_MAX 4000000000u // the sum of all threads' rounded shares must fit in 32 bits
-#define SOAK_THREADS_MAX 64u     // as kernel/measure/soak.h, which needs more than a pure file may
 
 // Nothing is kept of a value that is wrong at its end.
 static bool read_soak(struct options *out, const char *value) {
@@ -139,10 +139,10 @@ static bool read_hz(struct options *out, const char *value) {
     uint32_t hz = 0;
     if (!*value) return false;
     for (; *value; value++) {
-        if (*value < '0' || *value > '9' || hz > HZ_MAX) return false;
+        if (*value < '0' || *value > '9' || hz > TIMER_HZ_MAX) return false;
         hz = hz * 10 + (uint32_t)(*value - '0');
     }
-    if (hz < HZ_MIN || hz > HZ_MAX) return false;
+    if (hz < TIMER_HZ_MIN || hz > TIMER_HZ_MAX) return false;
     out->hz = hz;
     return true;
 }
@@ -212,7 +212,7 @@ static const struct option {
     {"progress", read_progress, false, "progress"},
     {"bench", read_bench, false, "bench"},
     {"soak", read_soak, true, "soak=OPS[,THREADS[,SEED]]"},
-    {"hz", read_hz, true, "hz=19..10000"},
+    {"hz", read_hz, true, "hz=" NUMBER(TIMER_HZ_MIN) ".." NUMBER(TIMER_HZ_MAX)},
     {"bugs", read_bugs, true, "bugs=N|all[,fixed]"},
     {"scene", read_scene, true, "scene=NAME"},
     {"guard", read_guard, false, "guard"},

@@ -53,6 +53,7 @@
 #include "kernel/memory.h"
 
 #include "kernel/port.h"
+#include "kernel/size_tables.h"
 #include "lib/print.h"
 #include "lib/string.h"
 
@@ -80,7 +81,7 @@ struct heap heap;
 static struct mem_block_desc *desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
 
 // The seed's seven sizes.
-static const uint32_t seed_sizes[] = {16, 32, 64, 128, 256, 512, 1024};
+static const uint32_t seed_sizes[] = {SIZES_SEED};
 
 // Four operations on a bit or number in memory, each one instruction of the i386 that compilers do
 // not find. (64-bit processors do them faster in several steps.) Arrays of bits are BIT_WORDS words

@@ -14,8 +14,7 @@
 #define DIGITS(number) #number
 #define NUMBER(macro) DIGITS(macro)
 
-// The seven of the document this project starts from. memory_init() has the same ones.
-static const uint32_t seed[] = {16, 32, 64, 128, 256, 512, 1024};
+static const uint32_t seed[] = {SIZES_SEED};
 
 // Chosen by measurement on recorded programs (make bench). Below 128 the alignment of 16 bytes sets
 // the step, above it two or three steps to a power of two: finer ones round up less, but each is

@@ -4,7 +4,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SOAK_THREADS_MAX 64
+#include "kernel/limits.h"
+
 #define SOAK_CHECK_OPS 10000u // calls of a stream between two walks over all invariants
 
 // Makes `ops` calls: with `threads` 0 in the calling thread, and the hash then has every address in

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kernel/inspect/heapcheck.h"
+#include "kernel/size_tables.h"
 #include "tests/host/heap_host.h"
 
 #define FRAMES 96u
@@ -25,7 +26,7 @@ static struct slot {
 } slot[SLOTS];
 static uint8_t owner[GRANULES]; // slot number + 1, or NOBODY
 
-static const uint32_t table_seed[] = {16, 32, 64, 128, 256, 512, 1024};
+static const uint32_t table_seed[] = {SIZES_SEED};
 static const uint32_t table_fine[] = {16,   32,   48,   64,   80,   96,   112,  128,  160,
                                       192,  256,  320,  384,  512,  640,  768,  1024, 1152,
                                       1280, 1536, 2048, 2560, 3072, 4096, 4352, 5120};

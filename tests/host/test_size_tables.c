@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "kernel/memory.h"
 #include "kernel/size_tables.h"
 #include "tests/host/heap_host.h"
 

@@ -26,6 +26,7 @@
 #include <sys/mman.h>
 
 #include "kernel/port.h"
+#include "kernel/memory.h"
 #include "kernel/size_tables.h"
 #include "kernel/measure/trace_format.h"
 #include "lib/print.h"
