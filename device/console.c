@@ -1,8 +1,12 @@
 // console.c - see console.h.
 //
 // Input goes through one ring: the interrupt handlers put characters in, threads take them out. The
-// semaphore counts the characters in the ring; the two ends move with interrupts off. A full ring
-// drops what comes: a handler cannot wait for room, and what was typed first is worth more.
+// semaphore counts the characters in the ring; the two ends move with interrupts off.
+//
+// No line is ever read with a piece missing. The serial line waits when the ring is full. A keyboard
+// cannot be told to wait: a key that finds no room is lost, and with it the line that it belongs to.
+// The line's beginning is given up by a Ctrl-C in its place, its rest is dropped. Hence the ring's
+// last two slots: one for that Ctrl-C, one for a serial character that is on its way meanwhile.
 //
 // The ends are counts that only grow, and wrap at 2^32: full and empty are then different (a ring
 // with two positions has one slot that must stay free, or looks empty when it is full). RING_BYTES
@@ -24,10 +28,13 @@
 #include "thread/sync.h"
 
 #define RING_BYTES 256 // more than anyone types ahead; a power of two
+#define RING_FULL (RING_BYTES - 2)
+#define CTRL_C 3
 
 static char ring[RING_BYTES];
 static unsigned ring_in, ring_out; // characters ever put in and taken out
 static struct semaphore waiting;   // characters in the ring
+static bool dropping;              // the rest of a line of the keyboard
 
 // The screen first: it takes no time, and it shows the text even if the line is slow or stuck.
 void console_write(const char *text, size_t bytes) {
@@ -41,24 +48,41 @@ void console_init(void) {
     print_sink_set(console_write);
 }
 
-// From an interrupt handler, so with interrupts off. The character is in the ring before its reader
-// is woken (C2); that one runs when the handler has ended.
-static void receive(char c) {
-    if (ring_in - ring_out == RING_BYTES) return;
+// With interrupts off. The character is in the ring before its reader is woken (C2).
+static void put(char c) {
     ring[ring_in++ % RING_BYTES] = c;
     sema_up(&waiting);
 }
 
+// From an interrupt handler, or from take(). False: no room for another.
+static bool receive(char c) {
+    put(c);
+    return ring_in - ring_out < RING_FULL;
+}
+
+// From an interrupt handler. Above RING_FULL the Ctrl-C is in the ring already.
+static void receive_key(char c) {
+    unsigned used = ring_in - ring_out;
+    if (dropping || used >= RING_FULL) {
+        if (!dropping && used == RING_FULL) put(CTRL_C);
+        dropping = c != '\r';
+    } else {
+        put(c);
+    }
+}
+
 void console_input_init(void) {
     sema_init(&waiting, 0);
-    keyboard_init(receive);
+    keyboard_init(receive_key);
     serial_input_init(receive);
 }
 
 // With a character sure to be there (C2). `unsigned char`: the byte 0xff must not come out as -1.
+// The serial line goes on when half of the ring is free.
 static int take(void) {
     uint32_t state = irq_save();
     int c = (unsigned char)ring[ring_out++ % RING_BYTES];
+    if (ring_in - ring_out <= RING_BYTES / 2) serial_input_resume();
     irq_restore(state);
     return c;
 }
@@ -69,3 +93,10 @@ int console_getc(void) {
 }
 
 int console_try_getc(void) { return sema_try_down(&waiting) ? take() : -1; }
+
+int console_peek(void) {
+    uint32_t state = irq_save();
+    int c = ring_in != ring_out ? (unsigned char)ring[ring_out % RING_BYTES] : -1;
+    irq_restore(state);
+    return c;
+}

@@ -18,3 +18,5 @@ void console_write(const char *text, size_t bytes);
 // one.
 int console_getc(void);
 int console_try_getc(void);
+// As console_try_getc(), but the character stays where it is.
+int console_peek(void);

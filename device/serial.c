@@ -3,18 +3,25 @@
 // Output polls: it must work in a panic, with interrupts off. Every wait is bounded, so a port that
 // answers nothing costs time and never a hang.
 //
-// Input comes by interrupt, with the FIFO set to report at 14 of its 16 characters: a burst costs
-// one interrupt, and a single key is reported all the same, by the receiver's time-out, four
-// characters' time after it came (data sheet, "FIFO interrupt mode operation"). In a 16450, which
-// has no FIFO, the same program works with an interrupt for each character.
+// Input comes by interrupt, a character each: the FIFO stays off, because then nothing is lost under
+// an emulator. QEMU and Bochs give a UART without a FIFO its next character only when the last one
+// has been read, however long the kernel takes; Bochs fills a FIFO at the line's speed and drops
+// what finds no room, and a printed line keeps interrupts off for five times what a FIFO holds.
+//
+// Flow control: a receiver that has no room for another character says so. Then the UART's interrupt
+// and RTS go off, and the next character waits in the UART, those after it at the other end, until
+// serial_input_resume().
 //
 // The line that the UART drives stays high while there is something to read, and the PICs look for
-// edges: the handler must read until nothing is left. If it left a character the line would not
-// fall, so it could not rise again, and input would be dead from then on.
+// edges: the handler reads until nothing is left, or turns the interrupt off, which lets the line
+// fall. If it did neither, the line could not rise again, and input would be dead from then on.
 //
-// Shortcomings: line errors (overrun, framing) are not looked at: what was lost is lost silently.
-// No flow control. Output waits for its characters with interrupts off (lib/print.h).
+// Shortcomings: line errors (overrun, framing) are not looked at. On a real line a character that
+// comes while the kernel prints may overrun the one before it; RTS says only that the ring is full.
+// Output waits for its characters with interrupts off (lib/print.h).
 #include "device/serial.h"
+
+#include <stddef.h>
 
 #include "boot_const.h"
 #include "kernel/interrupt.h"
@@ -30,13 +37,16 @@
 #define LINE_8N1 0x03
 #define LINE_DLAB 0x80
 #define MODEM_NORMAL 0x0b   // DTR, RTS, and OUT2, which lets the interrupt through on a PC
+#define MODEM_STOP 0x09     // without RTS: the other end is to wait
 #define MODEM_LOOPBACK 0x1e // what is sent comes back: the self-test
+#define INTERRUPT_RECEIVED 0x01
 #define STATUS_RECEIVED 0x01
 #define STATUS_CAN_SEND 0x20 // the holding register is empty: it takes one character
 #define SEND_POLLS 100000    // at 115200 baud a character takes 87 us: far fewer polls than this
 
 static bool present; // the self-test's answer, for good
-static void (*receiver)(char c);
+static bool (*receiver)(char c);
+static bool stopped; // the receiver has no room; changed with interrupts off
 
 // Sends a byte round the loopback and looks whether it comes back. Where no port is, reads give
 // 0xff: its bits say "received" and "can send" to everybody, so the byte itself is what tells. In
@@ -59,7 +69,8 @@ bool serial_init(void) {
     outb(REG_DATA, COM1_DIVISOR & 0xff);
     outb(REG_INTERRUPTS, COM1_DIVISOR >> 8);
     outb(REG_LINE, LINE_8N1);
-    outb(REG_FIFO, 0xc7); // on, both emptied, reports at 14 characters
+    outb(REG_FIFO, 0); // off, which empties it
+    inb(REG_DATA);     // a character that came before: the test must not take it for its own
     present = self_test();
     outb(REG_MODEM, MODEM_NORMAL);
     return present;
@@ -86,15 +97,29 @@ void serial_write(const char *text, size_t bytes) {
 }
 
 static void on_receive(struct interrupt_frame *frame) {
-    while (inb(REG_LINE_STATUS) & STATUS_RECEIVED) receiver((char)inb(REG_DATA));
+    while (!stopped && (inb(REG_LINE_STATUS) & STATUS_RECEIVED)) {
+        stopped = !receiver((char)inb(REG_DATA));
+    }
+    if (!stopped) return;
+    outb(REG_INTERRUPTS, 0);
+    outb(REG_MODEM, MODEM_STOP);
+}
+
+// The character that waited is taken here, whether or not the UART would report it once more.
+void serial_input_resume(void) {
+    if (!stopped) return;
+    stopped = false;
+    outb(REG_MODEM, MODEM_NORMAL);
+    outb(REG_INTERRUPTS, INTERRUPT_RECEIVED);
+    on_receive(NULL);
 }
 
 // In the order of need, from the far end: handler, UART, PIC. A character that comes in between
-// waits in the FIFO, or on the PIC's line, which remembers it behind the mask.
-void serial_input_init(void (*receive)(char c)) {
+// waits in the UART, or on the PIC's line, which remembers it behind the mask.
+void serial_input_init(bool (*receive)(char c)) {
     if (!present) return;
     receiver = receive;
     interrupt_register(IRQ_BASE + IRQ_COM1, on_receive);
-    outb(REG_INTERRUPTS, 1); // received data
+    outb(REG_INTERRUPTS, INTERRUPT_RECEIVED);
     irq_unmask(IRQ_COM1);
 }

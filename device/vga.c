@@ -9,6 +9,9 @@
 // the next instruction runs, in a panic too. Nothing is kept beside it: what scrolls is read back
 // from there, which makes a copy of the screen in RAM unnecessary and a scroll slow on old cards.
 //
+// Text that reaches the right edge is broken at a blank. The part of a word that is on the screen by
+// then moves to the next row with it, so nothing has to wait for a word's end to be shown.
+//
 // Invariant: between two characters, `cursor` is below CELLS; so put_text() may write before it
 // looks.
 //
@@ -38,6 +41,7 @@
 // compiler finish its stores. All below is protected by interrupts off (vga.h).
 static uint16_t *const cells = P2V(TEXT_MEMORY);
 static unsigned cursor; // cell where the next character goes, below CELLS
+static bool wrapped;    // the last character filled its row, and the text goes on
 static uint8_t colour = COLOUR_NORMAL;
 
 // An escape sequence on its way: after ESC, then after ESC [.
@@ -68,16 +72,45 @@ static void scroll(void) {
     cursor -= COLUMNS;
 }
 
+static bool blank(unsigned cell) { return (cells[cell] & 0xff) == ' '; }
+
+// The cursor is at a row's start, the row above is full: the word that it ends with comes down. A
+// word as long as a row stays.
+static void wrap_word(void) {
+    unsigned from = cursor;
+    while (from > cursor - COLUMNS && !blank(from - 1)) from--;
+    if (from == cursor - COLUMNS) return;
+    unsigned moved = cursor - from;
+    for (unsigned i = 0; i < moved; i++) {
+        cells[cursor + i] = cells[from + i];
+        cells[from + i] = cell_of(' ');
+    }
+    cursor += moved;
+}
+
+// `full`: the row above is, and the text goes on. The blank that the edge took the place of is not
+// shown.
+static void put_printable(char c, bool full) {
+    if (full && c == ' ') return;
+    if (full) wrap_word();
+    cells[cursor++] = cell_of(c);
+    wrapped = cursor % COLUMNS == 0;
+}
+
 // A step is at most a line, from a cell below CELLS: one scroll brings the cursor back. Scrolling
-// waits until then: a full screen scrolls when its last cell is written.
+// waits until then: a full screen scrolls when its last cell is written. As on a terminal, a row
+// that is just full counts as the cursor's own: '\n' leaves no empty row after it.
 static void put_text(char c) {
+    bool full = wrapped;
+    if (c == '\033') state = ESCAPE;
+    if (c == '\033' || c == '\a') return;
+    wrapped = false;
     switch (c) {
-    case '\033': state = ESCAPE; return;
-    case '\n': cursor += COLUMNS - cursor % COLUMNS; break;
-    case '\r': cursor -= cursor % COLUMNS; break;
+    case '\n': cursor += full ? 0 : COLUMNS - cursor % COLUMNS; break;
+    case '\r': cursor -= full ? COLUMNS : cursor % COLUMNS; break;
     case '\b': cursor -= cursor > 0; break;
     case '\t': cursor += 8 - cursor % 8; break;
-    default: cells[cursor++] = cell_of(c); break;
+    default: put_printable(c, full); break;
     }
     while (cursor >= CELLS) scroll();
 }
@@ -103,6 +136,7 @@ static void clear(unsigned from, unsigned to) {
 // CUP without numbers, ED and EL (ECMA-48, 8.3.21, 8.3.39, 8.3.41): what a line editor and a live
 // picture need.
 static void move_or_clear(char c) {
+    wrapped = false;
     if (c == 'H') cursor = 0;
     else if (c == 'J') clear(parameter == 2 ? 0 : cursor, CELLS);
     else if (c == 'K') clear(cursor, cursor - cursor % COLUMNS + COLUMNS);
