@@ -10,6 +10,8 @@
 // Invariants:
 //   E1  cursor <= length < LINEEDIT_ROOM, and line[length] is NUL.
 //   E2  line[0 .. length - 1] are printable ASCII characters.
+//   E3  While `cut` is set, the line is not what was typed: a character found no room. Such a line is
+//       not handed over. Deleting shows that the user has seen it, and clears it.
 //
 // Shortcomings: no undo; a line ends where the screen's does.
 #include "kernel/prompt/lineedit.h"
@@ -49,6 +51,7 @@ static void replace(struct lineedit *edit, size_t from, size_t to, const char *t
 }
 
 static void delete (struct lineedit *edit, size_t from, size_t to) {
+    edit->cut &= from == to;
     replace(edit, from, to, "", 0);
 }
 
@@ -79,6 +82,7 @@ static void history_show(struct lineedit *edit, size_t to) {
     edit->history_at = to;
     const char *line =
         to == edit->history_count ? edit->kept : edit->history[to % LINEEDIT_HISTORY];
+    edit->cut = false;
     replace(edit, 0, edit->length, line, strlen(line));
 }
 
@@ -91,19 +95,25 @@ static size_t common(const char *a, const char *b, size_t most) {
     return i;
 }
 
-// All candidates in a row, then the line again.
-static void list_candidates(struct lineedit *edit, size_t start, size_t typed) {
-    const char *word;
+static void show_again(struct lineedit *edit) {
+    put_text(edit, edit->prompt);
+    put_text(edit, edit->line);
+    put_back(edit, edit->length - edit->cursor);
+}
+
+// All candidates in a row, or what the owner says of the line; then the line again.
+static void list_candidates(struct lineedit *edit, size_t start, size_t typed, size_t matches) {
+    const char *word, *hint = matches == 0 && edit->hint ? edit->hint(edit->line) : NULL;
+    if (matches == 0 && !hint) return;
     put_text(edit, "\n");
-    for (size_t i = 0; (word = edit->candidate(edit->line, start, i)) != NULL; i++) {
+    if (hint) put_text(edit, hint);
+    for (size_t i = 0; matches && (word = edit->candidate(edit->line, start, i)) != NULL; i++) {
         if (strncmp(word, edit->line + start, typed) != 0) continue;
         put_text(edit, word);
         put_text(edit, "  ");
     }
     put_text(edit, "\n");
-    put_text(edit, edit->prompt);
-    put_text(edit, edit->line);
-    put_back(edit, edit->length - edit->cursor);
+    show_again(edit);
 }
 
 // Adds what all words have in common that begin like the one before the cursor; a blank if there is
@@ -119,11 +129,10 @@ static void complete(struct lineedit *edit) {
         same = matches++ == 0 ? strlen(word) : common(first, word, same);
         if (!first) first = word;
     }
-    if (matches == 0) return;
-    if (same > typed) {
+    if (matches > 0 && same > typed) {
         replace(edit, edit->cursor, edit->cursor, first + typed, same - typed);
-    } else if (matches > 1) {
-        if (edit->tabbed) list_candidates(edit, start, typed);
+    } else if (matches != 1) {
+        if (edit->tabbed) list_candidates(edit, start, typed, matches);
         edit->tabbed = true;
         return;
     }
@@ -136,13 +145,13 @@ static void complete(struct lineedit *edit) {
 
 static void clear_screen(struct lineedit *edit) {
     put_text(edit, "\033[2J\033[H");
-    put_text(edit, edit->prompt);
-    put_text(edit, edit->line);
-    put_back(edit, edit->length - edit->cursor);
+    show_again(edit);
 }
 
-static void give_up(struct lineedit *edit) {
-    put_text(edit, "^C\n");
+// From the line's end, so that what follows the cursor stays readable.
+static void give_up(struct lineedit *edit, const char *why) {
+    cursor_to(edit, edit->length);
+    put_text(edit, why);
     lineedit_begin(edit);
 }
 
@@ -164,9 +173,29 @@ static void act(struct lineedit *edit, int key) {
     case CTRL('N'): history_show(edit, edit->history_at + 1); break;
     case CTRL('I'): complete(edit); break;
     case CTRL('L'): clear_screen(edit); break;
-    case CTRL('C'): give_up(edit); break;
+    case CTRL('C'): give_up(edit, "^C\n"); break;
     default: break; // another control character: nothing
     }
+}
+
+// The line is complete: true, unless a part of it is missing.
+static bool enter(struct lineedit *edit) {
+    if (edit->cut) {
+        give_up(edit, "\nlonger than a line may be: not run\n");
+        return false;
+    }
+    put_text(edit, "\n");
+    history_keep(edit);
+    return true;
+}
+
+// The first character that finds no room is answered with a bell.
+static void insert(struct lineedit *edit, char c) {
+    size_t before = edit->length;
+    replace(edit, edit->cursor, edit->cursor, &c, 1);
+    if (edit->length > before || edit->cut) return;
+    edit->cut = true;
+    put_text(edit, "\a");
 }
 
 // The final byte of an escape sequence, as the control character that does the same: VT100's cursor
@@ -215,7 +244,7 @@ void lineedit_begin(struct lineedit *edit) {
     edit->line[0] = '\0';
     edit->history_at = edit->history_count;
     edit->state = KEY_PLAIN;
-    edit->tabbed = false;
+    edit->tabbed = edit->cut = false;
     if (!edit->prompt) edit->prompt = "";
     put_text(edit, edit->prompt);
 }
@@ -223,13 +252,12 @@ void lineedit_begin(struct lineedit *edit) {
 bool lineedit_key(struct lineedit *edit, int c) {
     if (escape(edit, c)) return false;
     if (c != CTRL('I')) edit->tabbed = false;
-    if (c == '\r' || c == '\n') {
-        put_text(edit, "\n");
-        history_keep(edit);
-        return true;
+    if (c == '\r' || c == '\n') return enter(edit);
+    if (c == CTRL('D') && edit->length == 0 && edit->end) {
+        replace(edit, 0, 0, edit->end, strlen(edit->end));
+        return enter(edit);
     }
-    char text = (char)c;
-    if (c >= ' ' && c < KEY_DELETE) replace(edit, edit->cursor, edit->cursor, &text, 1);
+    if (c >= ' ' && c < KEY_DELETE) insert(edit, (char)c);
     else act(edit, c);
     return false;
 }

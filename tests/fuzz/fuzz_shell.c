@@ -22,6 +22,8 @@ static void put(const char *text, size_t bytes) {
             while (i < bytes && (text[i] < '@' || text[i] == '[')) i++; // to the final byte
             REQUIRE(i < bytes && strchr("KJH", text[i]) != NULL);
             if (text[i] == 'H') column = 0;
+        } else if (text[i] == '\a') {
+            continue;
         } else if (text[i] == '\b') {
             REQUIRE(column > 0);
             column--;
@@ -67,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     edit.prompt = PROMPT;
     edit.put = put;
     edit.candidate = candidate;
+    edit.end = "exit";
     column = 0;
     lineedit_begin(&edit);
     for (size_t i = 0; i < bytes; i++) {
@@ -74,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         REQUIRE(edit.length < LINEEDIT_ROOM && edit.cursor <= edit.length);
         REQUIRE(strlen(edit.line) == edit.length);
         REQUIRE(done || column == strlen(PROMPT) + edit.cursor);
+        REQUIRE(!done || !edit.cut);
         if (!done) continue;
         check_words(edit.line);
         lineedit_begin(&edit);

@@ -42,6 +42,8 @@ static void put(const char *text, size_t bytes) {
     for (size_t i = 0; i < bytes; i++) {
         if (text[i] == '\033') {
             i += sequence(text + i, bytes - i) - 1;
+        } else if (text[i] == '\a') {
+            continue;
         } else if (text[i] == '\b') {
             assert_true(column > 0); // a terminal does not climb into the line above
             column--;
@@ -170,6 +172,38 @@ TEST(a_long_line_ends_with_the_screen) {
     assert_int_equal(edit.line[0], 'y');
 }
 
+// Part of a command is never run: a pasted line that is too long is refused whole.
+TEST(a_line_that_was_cut_is_not_handed_over) {
+    char keys[LINEEDIT_ROOM + 1];
+    memset(keys, 'x', LINEEDIT_ROOM);
+    keys[LINEEDIT_ROOM] = '\0';
+    assert_false(type(keys));
+    assert_int_equal(all[all_length - 1], '\a');
+    assert_false(type("\t\002\r")); // neither Tab nor a movement is a second thought
+    assert_int_equal(edit.length, 0);
+    assert_non_null(strstr(all, "longer than a line may be: not run\n" PROMPT));
+    assert_int_equal(edit.history_count, 0);
+    assert_true(type("short\r"));
+    lineedit_begin(&edit);
+    type(keys);
+    assert_true(type("\b\r")); // seen and mended
+    lineedit_begin(&edit);
+    type(keys);
+    assert_true(type("\020\020\r")); // another line altogether
+    assert_string_equal(edit.line, "short");
+}
+
+TEST(control_d_in_an_empty_line_types_the_end) {
+    type("\004");
+    assert_int_equal(edit.length, 0); // its owner has none
+    edit.end = "exit";
+    type("x\001\004"); // a line with something in it: a character
+    assert_int_equal(edit.length, 0);
+    assert_true(type("\004"));
+    assert_string_equal(edit.line, "exit");
+    assert_non_null(strstr(all, "exit\n"));
+}
+
 TEST(other_keys_do_nothing) {
     expect("a\001\002\033[5~\033[Z\033[200~\033[", "a", 0);
     type("A"); // ends the sequence that was open
@@ -195,6 +229,14 @@ TEST(control_c_gives_the_line_up) {
     assert_int_equal(edit.length, 0);
     assert_non_null(strstr(all, "abc^C\n" PROMPT));
     expect("\020", "", 0); // and it is not remembered
+}
+
+// The rest of the line stays before the ^C, not after it.
+TEST(control_c_inside_a_line_leaves_a_clean_line) {
+    type("abc\002\002");
+    all_length = 0;
+    type("\003");
+    assert_string_equal(all, "bc^C\n" PROMPT);
 }
 
 TEST(control_l_shows_the_line_on_a_clear_screen) {
@@ -264,6 +306,23 @@ TEST(a_second_tab_lists) {
     assert_null(strstr(all, "map"));
 }
 
+static const char *hint(const char *line) {
+    return strncmp(line, "free ", 5) ? NULL : "an address";
+}
+
+TEST(a_second_tab_shows_a_hint_where_nothing_can_be_completed) {
+    type("free \t\t");
+    assert_null(strstr(all, "\n")); // its owner has none
+    edit.hint = hint;
+    type("\025free 0\t");
+    assert_null(strstr(all, "an address"));
+    type("\t");
+    assert_non_null(strstr(all, "\nan address\n" PROMPT "free 0"));
+    all_length = 0;
+    type("\025other \t\t");
+    assert_null(strstr(all, "\n"));
+}
+
 TEST(a_line_full_takes_no_completion) {
     char keys[LINEEDIT_ROOM];
     memset(keys, ' ', sizeof keys - 1);
@@ -298,16 +357,20 @@ int main(void) {
         RUN(text_is_inserted_where_the_cursor_is),
         RUN(text_is_deleted),
         RUN(a_long_line_ends_with_the_screen),
+        RUN(a_line_that_was_cut_is_not_handed_over),
+        RUN(control_d_in_an_empty_line_types_the_end),
         RUN(other_keys_do_nothing),
         RUN(a_lone_escape_costs_no_key),
         RUN(an_open_sequence_ends_with_the_line),
         RUN(control_c_gives_the_line_up),
+        RUN(control_c_inside_a_line_leaves_a_clean_line),
         RUN(control_l_shows_the_line_on_a_clear_screen),
         RUN(history_goes_back_and_forth),
         RUN(history_keeps_no_line_twice_in_a_row_and_no_empty_one),
         RUN(history_forgets_the_oldest),
         RUN(tab_completes),
         RUN(a_second_tab_lists),
+        RUN(a_second_tab_shows_a_hint_where_nothing_can_be_completed),
         RUN(a_line_full_takes_no_completion),
         RUN(random_keys_are_always_seen),
     };
