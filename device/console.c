@@ -3,10 +3,11 @@
 // Input goes through one ring: the interrupt handlers put characters in, threads take them out. The
 // semaphore counts the characters in the ring; the two ends move with interrupts off.
 //
-// No line is ever read with a piece missing. The serial line waits when the ring is full. A keyboard
-// cannot be told to wait: a key that finds no room is lost, and with it the line that it belongs to.
-// The line's beginning is given up by a Ctrl-C in its place, its rest is dropped. Hence the ring's
-// last two slots: one for that Ctrl-C, one for a serial character that is on its way meanwhile.
+// No line is ever read with a piece missing. The serial line waits when the ring is full. A
+// keyboard cannot be told to wait: a key that finds no room is lost, and with it the line that it
+// belongs to. The line's beginning is given up by a Ctrl-C in its place, its rest is dropped. Hence
+// the ring's last two slots: one for that Ctrl-C, one for a serial character that is on its way
+// meanwhile.
 //
 // The ends are counts that only grow, and wrap at 2^32: full and empty are then different (a ring
 // with two positions has one slot that must stay free, or looks empty when it is full). RING_BYTES
@@ -94,9 +95,9 @@ int console_getc(void) {
 
 int console_try_getc(void) { return sema_try_down(&waiting) ? take() : -1; }
 
-int console_peek(void) {
+int console_peek(unsigned ahead) {
     uint32_t state = irq_save();
-    int c = ring_in != ring_out ? (unsigned char)ring[ring_out % RING_BYTES] : -1;
+    int c = ahead < ring_in - ring_out ? (unsigned char)ring[(ring_out + ahead) % RING_BYTES] : -1;
     irq_restore(state);
     return c;
 }

@@ -18,5 +18,6 @@ void console_write(const char *text, size_t bytes);
 // one.
 int console_getc(void);
 int console_try_getc(void);
-// As console_try_getc(), but the character stays where it is.
-int console_peek(void);
+// The character that is `ahead` places after the next one, -1 if there are not so many; all stay
+// where they are. Any context.
+int console_peek(unsigned ahead);

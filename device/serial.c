@@ -3,14 +3,15 @@
 // Output polls: it must work in a panic, with interrupts off. Every wait is bounded, so a port that
 // answers nothing costs time and never a hang.
 //
-// Input comes by interrupt, a character each: the FIFO stays off, because then nothing is lost under
-// an emulator. QEMU and Bochs give a UART without a FIFO its next character only when the last one
-// has been read, however long the kernel takes; Bochs fills a FIFO at the line's speed and drops
-// what finds no room, and a printed line keeps interrupts off for five times what a FIFO holds.
+// Input comes by interrupt, a character each: the FIFO stays off, because then nothing is lost
+// under an emulator. QEMU and Bochs give a UART without a FIFO its next character only when the
+// last one has been read, however long the kernel takes; Bochs fills a FIFO at the line's speed and
+// drops what finds no room, and a printed line keeps interrupts off for five times what a FIFO
+// holds.
 //
-// Flow control: a receiver that has no room for another character says so. Then the UART's interrupt
-// and RTS go off, and the next character waits in the UART, those after it at the other end, until
-// serial_input_resume().
+// Flow control: a receiver that has no room for another character says so. Then the UART's
+// interrupt and RTS go off, and the next character waits in the UART, those after it at the other
+// end, until serial_input_resume().
 //
 // The line that the UART drives stays high while there is something to read, and the PICs look for
 // edges: the handler reads until nothing is left, or turns the interrupt off, which lets the line

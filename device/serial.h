@@ -13,9 +13,9 @@ bool serial_init(void);
 // '\n' becomes "\r\n". Any context; polls, bounded: 87 us a character on a real line, nothing to
 // speak of in an emulator. One caller at a time, as vga_write().
 void serial_write(const char *text, size_t bytes);
-// Calls `receive` from the interrupt for each character; it must not wait. False from it: no room for
-// another, and none comes until serial_input_resume(). Boot only, after interrupt_init(). Without a
-// port nothing is ever received.
+// Calls `receive` from the interrupt for each character; it must not wait. False from it: no room
+// for another, and none comes until serial_input_resume(). Boot only, after interrupt_init().
+// Without a port nothing is ever received.
 void serial_input_init(bool (*receive)(char c));
 // There is room again. Any context with interrupts off; cheap if nothing was stopped. May call
 // `receive`.

@@ -9,8 +9,8 @@
 // the next instruction runs, in a panic too. Nothing is kept beside it: what scrolls is read back
 // from there, which makes a copy of the screen in RAM unnecessary and a scroll slow on old cards.
 //
-// Text that reaches the right edge is broken at a blank. The part of a word that is on the screen by
-// then moves to the next row with it, so nothing has to wait for a word's end to be shown.
+// Text that reaches the right edge is broken at a blank. The part of a word that is on the screen
+// by then moves to the next row with it, so nothing has to wait for a word's end to be shown.
 //
 // Invariant: between two characters, `cursor` is below CELLS; so put_text() may write before it
 // looks.

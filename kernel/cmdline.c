@@ -1,7 +1,7 @@
 // cmdline.c - see cmdline.h.
 //
 // A table says what is known; each row has the function that reads its value. Growing the command
-// line is one row and, for a new kind of value, one function.
+// line is one row, one in docs/options.md and, for a new kind of value, one function.
 //
 // The text is cut into words where it lies, in out->text: a value that is kept as text needs no
 // room of its own. Nothing here can fail: what is not understood becomes a line in out->problem,
@@ -13,6 +13,7 @@
 #include "kernel/limits.h"
 #include "kernel/size_tables.h"
 #include "lib/print.h"
+#include "lib/spelling.h"
 #include "lib/string.h"
 
 #define SHOWN_MAX 32 // characters of a wrong word that a message repeats
@@ -21,8 +22,8 @@
 #define DIGITS(number) #number
 #define NUMBER(macro) DIGITS(macro)
 
-// Keeps a line for main.c to print: there is no console yet for whoever parses.
-static void problem(struct options *out, const char *text) {
+// The line is kept for main.c to print: this file is pure.
+void cmdline_problem(struct options *out, const char *text) {
     if (out->problem_count == CMDLINE_PROBLEMS_MAX) {
         out->problem_more++;
         return;
@@ -68,7 +69,7 @@ static bool read_heap(struct options *out, const char *value) {
     return true;
 }
 
-#define CLASSES_FORM "classes=seed|fine|16,32,48,..."
+#define SIZES_VALUES "seed|fine|16,32,48,..."
 
 // Says itself what is wrong with a table, in more words than "bad value": they are long, and one
 // wrong size among thirty is hard to see.
@@ -78,9 +79,9 @@ static bool read_classes(struct options *out, const char *value) {
     out->classes_wrong = why != NULL;
     if (why) {
         char text[CMDLINE_PROBLEM_BYTES], word[SHOWN_MAX + 1];
-        ksnprintf(text, sizeof text, "bad value '%s' for 'classes': %s (%s)", shown(word, value),
-                  why, CLASSES_FORM);
-        problem(out, text);
+        ksnprintf(text, sizeof text, "bad value '%s' for 'sizes': %s (sizes=%s)",
+                  shown(word, value), why, SIZES_VALUES);
+        cmdline_problem(out, text);
     } else {
         out->classes = value;
     }
@@ -197,52 +198,68 @@ static bool read_selftest(struct options *out, const char *value) {
     return false;
 }
 
-static const struct option {
-    const char *name;
-    bool (*read)(struct options *out, const char *value);
-    bool needs_value;
-    const char *form; // what may stand there
-} known[] = {
-    {"batch", read_batch, false, "batch"},
-    {"demo", read_demo, true, "demo=yes|no"},
-    {"test", read_test, false, "test[=NAME,NAME*]"},
-    {"heap", read_heap, true, "heap=report|panic"},
-    {"classes", read_classes, true, CLASSES_FORM},
-    {"replay", read_replay, false, "replay[=NAME]"},
-    {"progress", read_progress, false, "progress"},
-    {"bench", read_bench, false, "bench"},
-    {"soak", read_soak, true, "soak=OPS[,THREADS[,SEED]]"},
-    {"hz", read_hz, true, "hz=" NUMBER(TIMER_HZ_MIN) ".." NUMBER(TIMER_HZ_MAX)},
-    {"bugs", read_bugs, true, "bugs=N|all[,fixed]"},
-    {"scene", read_scene, true, "scene=NAME"},
-    {"guard", read_guard, false, "guard"},
-    {"log", read_log, false, "log[=print]"},
-    {"magic_break", read_magic_break, false, "magic_break"},
-    {"selftest", read_selftest, true, "selftest=panic|hang|lie|silent|stack|fault"},
+// docs/options.md has the same rows; a test compares them.
+const struct option cmdline_options[] = {
+    {"batch", read_batch, false, "batch", "power off at the end, no prompt"},
+    {"demo", read_demo, true, "demo=yes|no", "the demonstration after the boot; yes by default"},
+    {"sizes", read_classes, true, "sizes=" SIZES_VALUES, "the table of block sizes"},
+    {"heap", read_heap, true, "heap=report|panic", "what a misuse of the heap leads to"},
+    {"hz", read_hz, true, "hz=" NUMBER(TIMER_HZ_MIN) ".." NUMBER(TIMER_HZ_MAX),
+     "timer ticks a second"},
+    {"guard", read_guard, false, "guard", "checked build: frames of its own for each block"},
+    {"test", read_test, false, "test[=NAME,NAME*]", "the kernel's own tests, then power off"},
+    {"bugs", read_bugs, true, "bugs=N|all[,fixed]", "a bug of the museum, or its sound twin"},
+    {"scene", read_scene, true, "scene=NAME", "the scene of a guided tour"},
+    {"log", read_log, false, "log[=print]", "write the heap's calls down, and print them"},
+    {"replay", read_replay, false, "replay[=NAME]", "replay the trace on the second disk"},
+    {"progress", read_progress, false, "progress", "show how far a replay is, with batch too"},
+    {"bench", read_bench, false, "bench", "count the instructions of allocation patterns"},
+    {"soak", read_soak, true, "soak=OPS[,THREADS[,SEED]]", "random heap calls"},
+    {"magic_break", read_magic_break, false, "magic_break", "stop in Bochs's debugger"},
+    {"selftest", read_selftest, true, "selftest=panic|hang|lie|silent|stack|fault",
+     "misbehave, to test the runner"},
+    {"classes", read_classes, true, "classes=" SIZES_VALUES, NULL}, // the old word for `sizes`
 };
-#define KNOWN_COUNT (sizeof known / sizeof known[0])
+const uint32_t cmdline_option_count = sizeof cmdline_options / sizeof cmdline_options[0];
 
-// A typing error is best answered with the list of what would have been right.
+static const char *option_name(size_t i) {
+    return i < cmdline_option_count ? cmdline_options[i].name : NULL;
+}
+
+static const struct option *option_find(const char *name) {
+    for (size_t i = 0; i < cmdline_option_count; i++) {
+        if (strcmp(name, cmdline_options[i].name) == 0) return &cmdline_options[i];
+    }
+    return NULL;
+}
+
+// A typing error is best answered with what was meant, else with what there is.
 static void unknown_option(struct options *out, const char *word) {
     char text[CMDLINE_PROBLEM_BYTES], name[SHOWN_MAX + 1];
-    int length = ksnprintf(text, sizeof text, "unknown option '%s' (known: ", shown(name, word));
-    // A table that outgrows the line is cut, not written behind its end.
-    for (size_t i = 0; i < KNOWN_COUNT && (size_t)length < sizeof text; i++) {
-        length += ksnprintf(text + length, sizeof text - (size_t)length, "%s%s", known[i].form,
-                            i + 1 < KNOWN_COUNT ? ", " : ")");
+    const char *meant = spelling_nearest(word, option_name);
+    int length = ksnprintf(text, sizeof text, "unknown option '%s'", shown(name, word));
+    if (meant) {
+        ksnprintf(text + length, sizeof text - (size_t)length, ": did you mean %s?",
+                  option_find(meant)->form);
     }
-    problem(out, text);
+    // A table that outgrows the line is cut, not written beyond its end.
+    for (size_t i = 0; !meant && option_name(i) && (size_t)length < sizeof text; i++) {
+        length +=
+            ksnprintf(text + length, sizeof text - (size_t)length, "%s%s%s",
+                      i > 0 ? ", " : " (known: ", option_name(i), option_name(i + 1) ? "" : ")");
+    }
+    cmdline_problem(out, text);
 }
 
 static void read_option(struct options *out, const struct option *option, const char *value) {
     char text[CMDLINE_PROBLEM_BYTES], word[SHOWN_MAX + 1];
     if (option->needs_value && !value) {
         ksnprintf(text, sizeof text, "'%s' wants a value (%s)", option->name, option->form);
-        problem(out, text);
+        cmdline_problem(out, text);
     } else if (!option->read(out, value)) {
         ksnprintf(text, sizeof text, "bad value '%s' for '%s' (%s)",
                   shown(word, value ? value : ""), option->name, option->form);
-        problem(out, text);
+        cmdline_problem(out, text);
     }
 }
 
@@ -250,13 +267,9 @@ static void read_option(struct options *out, const struct option *option, const 
 static void read_word(struct options *out, char *word) {
     char *value = strchr(word, '=');
     if (value) *value++ = '\0';
-    for (size_t i = 0; i < KNOWN_COUNT; i++) {
-        if (strcmp(word, known[i].name) == 0) {
-            read_option(out, &known[i], value);
-            return;
-        }
-    }
-    unknown_option(out, word);
+    const struct option *option = option_find(word);
+    if (option) read_option(out, option, value);
+    else unknown_option(out, word);
 }
 
 // ---- words --------------------------------------------------------------------------------------
@@ -275,7 +288,7 @@ static char *next_word(struct options *out, char **at) {
         if (*from == '"') quoted = !quoted;
         else *to++ = *from;
     }
-    if (quoted) problem(out, "a quote is not closed");
+    if (quoted) cmdline_problem(out, "a quote is not closed");
     *at = *from ? from + 1 : from;
     *to = '\0';
     return word;
@@ -286,7 +299,7 @@ void cmdline_parse(const char *text, struct options *out) {
     out->demo = true;
     out->classes = "seed";
     if (strlcpy(out->text, text, sizeof out->text) >= sizeof out->text) {
-        problem(out, "longer than 511 characters, cut there");
+        cmdline_problem(out, "longer than 511 characters, cut there");
     }
     char *at = out->text;
     for (char *word = next_word(out, &at); word; word = next_word(out, &at)) read_word(out, word);

@@ -23,7 +23,7 @@ enum selftest {
 #define BUGS_ALL UINT32_MAX
 
 #define CMDLINE_PROBLEMS_MAX 8    // lines kept of what was wrong
-#define CMDLINE_PROBLEM_BYTES 448 // of one line, NUL included
+#define CMDLINE_PROBLEM_BYTES 256 // of one line, NUL included
 
 struct options {
     bool batch;          // power off instead of a prompt
@@ -52,6 +52,21 @@ struct options {
     char problem[CMDLINE_PROBLEMS_MAX][CMDLINE_PROBLEM_BYTES];
     char text[CMDLINE_BYTES]; // the words, cut apart: `test` points into it
 };
+
+// A row of the table of options. All of it is text of the image: nothing is owned.
+struct option {
+    const char *name;
+    bool (*read)(struct options *out, const char *value); // false: not a value for it
+    bool needs_value;
+    const char *form; // what may be written
+    const char *help; // NULL: an old word for another option, which no list shows
+};
+extern const struct option cmdline_options[];
+extern const uint32_t cmdline_option_count;
+
+// Adds a line of what was wrong: for an option that was understood, but cannot be obeyed. Boot
+// only.
+void cmdline_problem(struct options *out, const char *text);
 
 // Fills *out from `text` (NUL-terminated; what is behind 511 characters is cut off and named). Any
 // context.

@@ -58,6 +58,13 @@ static void boot_info_check(void) {
     }
 }
 
+// Options that were passed over: at the start, and once more above the prompt, where it is seen.
+static void options_complain(void) {
+    for (uint32_t i = 0; i < options.problem_count; i++)
+        kprintf("cmdline: %s\n", options.problem[i]);
+    if (options.problem_more) kprintf("cmdline: %u more\n", options.problem_more);
+}
+
 static void options_read(void) {
     static char text[CMDLINE_BYTES + NEXTBOOT_MAX + 2]; // what does not fit, cmdline_parse() names
     char once[NEXTBOOT_MAX + 1];
@@ -69,9 +76,7 @@ static void options_read(void) {
     }
     kprintf("command line: %s\n", text[0] ? text : "(empty)");
     cmdline_parse(text, &options);
-    for (uint32_t i = 0; i < options.problem_count; i++)
-        kprintf("cmdline: %s\n", options.problem[i]);
-    if (options.problem_more) kprintf("cmdline: %u more\n", options.problem_more);
+    options_complain();
     heap_report_panics(options.heap_panic);
     magic_breaks = options.magic_break;
 }
@@ -119,8 +124,6 @@ static void classes_use(void) {
             sizes[count - 1]);
 }
 
-#define TRACE_DRIVE 1
-
 static const char *trace_read(uint32_t sector, uint32_t count, void *to) {
     enum ata_status status = ata_read(TRACE_DRIVE, sector, count, to);
     return status == ATA_OK ? NULL : ata_status_text(status);
@@ -158,7 +161,10 @@ static void checks_start(void) {
 #ifdef HEAP_CHECKED
     checked_start(options.guard);
 #else
-    if (options.guard) kprintf("cmdline: 'guard' needs the checked build: make run CHECK=1\n");
+    static const char why[] = "'guard' needs the checked build: make run CHECK=1";
+    if (!options.guard) return;
+    cmdline_problem(&options, why);
+    kprintf("cmdline: %s\n", why);
 #endif
 }
 
@@ -199,5 +205,6 @@ noreturn void kmain(void) {
     if (options.soak)
         good = soak_run(options.soak, options.soak_crowd, options.soak_seed, &hash) && good;
     if (options.batch) power_off(good ? EXIT_PASSED : EXIT_FAILED);
+    options_complain();
     shell_run();
 }

@@ -30,7 +30,8 @@
 #include "lib/print.h"
 #include "lib/x86.h"
 
-#define TRACE_MAX 24 // lines of a call trace
+#define TRACE_MAX 24     // lines of a call trace
+#define FRAMES_MAX 20000 // frames followed: more than the largest stack has
 
 // Counted with interrupts off, and never taken back: there is no way out of a panic.
 static unsigned panics; // how many were begun: one, unless reporting it fails
@@ -55,17 +56,36 @@ static void trace_line(uintptr_t eip, uint32_t back) {
     else kprintf("  at %p\n", (void *)eip);
 }
 
-// The frame of a function compiled with a frame pointer: [ebp] is the caller's ebp, [ebp + 4] the
-// return address.
+// From a frame to its caller's; false at the end of the chain. The frame of a function compiled
+// with a frame pointer: [ebp] is the caller's ebp, [ebp + 4] the return address.
+static bool frame_up(uintptr_t *ebp, uintptr_t *eip) {
+    if (*ebp == 0 || !readable(*ebp) || !readable(*ebp + 4)) return false;
+    const uintptr_t *frame = (const uintptr_t *)*ebp;
+    *eip = frame[1];
+    *ebp = frame[0] > *ebp ? frame[0] : 0; // frames lie higher and higher, or the chain is broken
+    return *eip != 0;
+}
+
+// A recursion is one line and a count, so that what called it is still seen.
+static void repeated_print(uint32_t times) {
+    if (times > 0) kprintf("  (the same %u more times)\n", times);
+}
+
 void call_trace(uintptr_t ebp, uintptr_t eip) {
-    for (uint32_t line = 0; line < TRACE_MAX; line++) {
-        trace_line(eip, line > 0);
-        if (ebp == 0 || !readable(ebp) || !readable(ebp + 4)) return;
-        const uintptr_t *frame = (const uintptr_t *)ebp;
-        eip = frame[1];
-        if (eip == 0) return;
-        ebp = frame[0] > ebp ? frame[0] : 0; // frames lie higher and higher, or the chain is broken
-    }
+    uint32_t lines = 0, frames = 0, repeated = 0;
+    uintptr_t before = 0;
+    do {
+        if (frames > 0 && eip == before) {
+            repeated++;
+            continue;
+        }
+        repeated_print(repeated);
+        trace_line(eip, frames > 0);
+        before = eip;
+        repeated = 0;
+        lines++;
+    } while (++frames < FRAMES_MAX && lines < TRACE_MAX && frame_up(&ebp, &eip));
+    repeated_print(repeated);
 }
 
 // All of them: whoever reads a report cannot ask again.

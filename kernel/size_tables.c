@@ -81,6 +81,8 @@ static const char *read_sizes(const char *at, uint32_t sizes[DESC_MAX], uint32_t
     return read > 0 ? NULL : "no sizes";
 }
 
+const char *classes_known(size_t index) { return index < TABLES ? tables[index].name : NULL; }
+
 // A name must be whole and alone: "seed,16" is not the seed's and one more.
 const char *classes_parse(const char *text, uint32_t sizes[DESC_MAX], uint32_t *count) {
     for (size_t i = 0; i < TABLES; i++) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kernel/heap.h"
@@ -23,6 +24,9 @@
 // Else a few words that say what is wrong (static text), with *sizes and *count unchanged. Any
 // context.
 const char *classes_parse(const char *text, uint32_t sizes[DESC_MAX], uint32_t *count);
+
+// The index-th of the tables built in, NULL after the last.
+const char *classes_known(size_t index);
 
 // A table's name: "seed" or "fine" where it is one of these, else its sizes with commas between
 // them. `to` has room for CLASSES_NAME_BYTES. Returns `to`. Any context.

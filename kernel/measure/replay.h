@@ -29,6 +29,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+// Where a trace is: the second disk, by its number in device/ata.h.
+#define TRACE_DRIVE 1
+
 struct replay {
     const char *name;    // for the line
     bool progress;       // show per cent on the console

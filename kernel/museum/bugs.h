@@ -12,7 +12,8 @@
 
 uint32_t bugs_count(void);              // numbers 1 .. bugs_count() are given
 uint32_t bugs_number(const char *name); // 0: no such bug
-void bugs_list(void);                   // a line for each
+// A line for each, as long as more() says so before it.
+void bugs_list(bool (*more)(void));
 
 // Commits bug `n`, 1 .. bugs_count(). Prints what comes of it, then "bugs: N NAME: as planned" if
 // that is what the page promises, else "bugs: N NAME: NOT SEEN"; with `fixed` "silent, as it should

@@ -8,8 +8,10 @@
 // caution: the heap refuses it with a report, and that is what one may want to see.
 #include <stddef.h>
 
+#include "device/ata.h"
 #include "device/console.h"
 #include "device/timer.h"
+#include "kernel/cmdline.h"
 #include "kernel/museum/bugs.h"
 #include "kernel/measure/heaplog.h"
 #include "kernel/size_tables.h"
@@ -18,7 +20,11 @@
 #include "kernel/inspect/heapwalk.h"
 #include "kernel/ktest.h"
 #include "kernel/memory.h"
+#include "kernel/inspect/report.h"
+#include "kernel/measure/replay.h"
+#include "kernel/measure/trace_format.h"
 #include "kernel/prompt/nextboot.h"
+#include "kernel/prompt/pager.h"
 #include "kernel/paging.h"
 #include "kernel/power.h"
 #include "kernel/prompt/shell.h"
@@ -30,7 +36,6 @@
 #include "thread/thread.h"
 
 #define PS_MAX 64        // threads that `ps` can show
-#define ARENAS_MAX 40    // lines of `arenas`
 #define PEEK_DEFAULT 64u // bytes
 #define PEEK_MAX 512u
 #define WATCH_PER_SECOND 2u // pictures
@@ -78,7 +83,7 @@ static bool run_pools(int words, char **word) {
 
 static bool run_descs(int words, char **word) {
     kprintf("block size  blocks/arena  arenas  free blocks  live blocks\n");
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
+    for (uint32_t i = 0; i < heap.desc_count && pager_line(); i++) {
         struct desc_state state;
         heap_desc_state(i, &state);
         kprintf("%10u  %12u  %6u  %11u  %11u\n", state.block_size, state.blocks_per_arena,
@@ -94,7 +99,8 @@ static bool run_mem(int words, char **word) {
     return run_descs(words, word);
 }
 
-// One line. `arena` is a copy of the record at `frame`. The empty arena that is kept is the reserve.
+// One line. `arena` is a copy of the record at `frame`. The empty arena that is kept is the
+// reserve.
 static void arena_line(const struct arena *arena, uint32_t frame) {
     const struct mem_block_desc *desc = arena->desc;
     if (arena->large) {
@@ -112,17 +118,17 @@ static void arena_line(const struct arena *arena, uint32_t frame) {
 
 // Of one block size, or all. Records that are not sound are `check`'s business.
 static bool run_arenas(int words, char **word) {
-    uint32_t size = 0, shown = 0, more = 0;
+    uint32_t size = 0, shown = 0;
     if (words > 1 && !number(word[1], &size)) return false;
     kprintf("frame  base        holds\n");
     for (uint32_t frame = 0; frame < heap.frames; frame++) {
         struct arena arena = heap.arena[frame]; // it may change while it is printed
         if ((!arena.desc && !arena.large) || !arena_sealed(&arena)) continue;
         if (size != 0 && (arena.large || arena.desc->block_size != size)) continue;
-        if (shown++ < ARENAS_MAX) arena_line(&arena, frame);
-        else more++;
+        if (!pager_line()) return true;
+        arena_line(&arena, frame);
+        shown++;
     }
-    if (more) kprintf("and %u more\n", more);
     if (shown == 0) put_str("none\n");
     return true;
 }
@@ -133,7 +139,7 @@ static bool run_ps(int words, char **word) {
     static struct thread_info info[PS_MAX]; // one shell: nobody else uses it
     size_t count = thread_snapshot(info, PS_MAX);
     kprintf(" tid name             state     priority      ticks  stack used\n");
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && pager_line(); i++) {
         kprintf("%4u %-16s %-8s  %8u  %9u", info[i].tid, info[i].name,
                 thread_state_text(info[i].state), info[i].priority, info[i].ticks);
         if (info[i].stack_size) kprintf("  %u of %u\n", info[i].stack_used, info[i].stack_size);
@@ -190,7 +196,7 @@ static bool run_peek(int words, char **word) {
     while (bytes > 0) {
         uint32_t now = 16 - address % 16;
         if (now > bytes) now = bytes;
-        if (!peek_line(address, now)) return true;
+        if (!pager_line() || !peek_line(address, now)) return true;
         address += now;
         bytes -= now;
     }
@@ -199,15 +205,19 @@ static bool run_peek(int words, char **word) {
 
 // ---- calls --------------------------------------------------------------------------------------
 
-static void print_result(const void *p) {
+// What a call gave. Null has three reasons, and each its words; a refused call has said more in the
+// heap's report.
+static void print_result(const void *p, uint32_t size, uint32_t reports_before) {
     if (p) print_who((uintptr_t)p);
-    else put_str("null: no memory, or nothing asked for\n");
+    else if (heap_report_count != reports_before) put_str("null: refused\n");
+    else if (size == 0) put_str("null: nothing was asked for\n");
+    else kprintf("null: no memory for %u bytes\n", size);
 }
 
 static bool run_malloc(int words, char **word) {
-    uint32_t size;
+    uint32_t size, reports = heap_report_count;
     if (!number(word[1], &size)) return false;
-    print_result(sys_malloc(size));
+    print_result(sys_malloc(size), size, reports);
     return true;
 }
 
@@ -219,9 +229,9 @@ static bool run_free(int words, char **word) {
 }
 
 static bool run_realloc(int words, char **word) {
-    uint32_t address, size;
+    uint32_t address, size, reports = heap_report_count;
     if (!number(word[1], &address) || !number(word[2], &size)) return false;
-    print_result(sys_realloc((void *)(uintptr_t)address, size));
+    print_result(sys_realloc((void *)(uintptr_t)address, size), size, reports);
     return true;
 }
 
@@ -253,16 +263,12 @@ static int load(void *argument) {
 static void watch(uint32_t seconds) {
     uint32_t start = timer_ticks(), pictures = seconds * WATCH_PER_SECOND;
     put_str("\033[2J");
-    for (uint32_t i = 0; (pictures == 0 || i < pictures) && console_try_getc() < 0; i++) {
+    for (uint32_t i = 0; (pictures == 0 || i < pictures) && pager_key() == PAGER_NONE; i++) {
         put_str("\033[H");
         heapmap_print();
         kprintf("%u ticks; any key ends\033[K\n", timer_ticks() - start);
         thread_sleep(timer_hz() / WATCH_PER_SECOND);
     }
-    // The key may have been more than one character: the rest must not be typed at the prompt.
-    int c;
-    do c = console_try_getc();
-    while (c >= 0);
 }
 
 static bool run_watch(int words, char **word) {
@@ -311,7 +317,7 @@ static bool run_test(int words, char **word) {
 static bool run_bugs(int words, char **word) {
     uint32_t which;
     if (words == 1) {
-        bugs_list();
+        bugs_list(pager_line);
         return true;
     }
     bool fixed = words > 2;
@@ -322,81 +328,197 @@ static bool run_bugs(int words, char **word) {
     return true;
 }
 
-// The heap's table of block sizes belongs to its first block: another one is for another boot.
-static bool run_classes(int words, char **word) {
-    uint32_t sizes[DESC_MAX], count;
-    if (words == 1) {
-        char name[CLASSES_NAME_BYTES];
-        for (count = 0; count < heap.desc_count; count++) {
-            sizes[count] = k_block_descs[count].block_size;
-        }
-        kprintf("classes: %s\n", classes_name(sizes, count, name));
-        return true;
+// ---- the machine --------------------------------------------------------------------------------
+
+// Text typed ahead would reach the next boot with its beginning missing: all of it is taken away,
+// up to a pause that no pasted text has. The line before is for a runner, which must send nothing
+// into a machine that starts.
+static void before_restart(void) {
+    uint32_t dropped = 0;
+    put_str("granary: restart\n");
+    for (uint32_t quiet = 0; quiet < timer_hz() / 10; quiet++) {
+        for (; console_try_getc() >= 0; quiet = 0) dropped++;
+        thread_sleep(1);
     }
-    const char *why = classes_parse(word[1], sizes, &count);
-    if (why) {
-        kprintf("classes: %s\n", why);
-        return false;
+    if (dropped) kprintf("%u characters typed ahead are dropped\n", dropped);
+}
+
+static bool current(const uint32_t *sizes, uint32_t count) {
+    if (count != heap.desc_count) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (sizes[i] != k_block_descs[i].block_size) return false;
     }
-    char options[64];
-    ksnprintf(options, sizeof options, "classes=%s", word[1]);
-    put_str("the machine starts again with that table\n");
-    nextboot_start(options);
-    kprintf("classes: too long for the prompt; make run ARGS=\"classes=%s\"\n", word[1]);
     return true;
 }
 
-// ---- the machine --------------------------------------------------------------------------------
+static void sizes_line(const char *name, const uint32_t *sizes, uint32_t count) {
+    kprintf("%-4s%s", name, current(sizes, count) ? " *" : "  ");
+    for (uint32_t i = 0; i < count; i++) kprintf(" %u", sizes[i]);
+    put_str("\n");
+}
 
-// These do not come back. A session that is left by `halt` counts as one that passed.
+// The known tables, and the one of now if it is none of them.
+static void sizes_list(void) {
+    uint32_t sizes[DESC_MAX], count;
+    bool known = false;
+    for (size_t i = 0; classes_known(i); i++) {
+        classes_parse(classes_known(i), sizes, &count);
+        known |= current(sizes, count);
+        sizes_line(classes_known(i), sizes, count);
+    }
+    for (count = 0; count < heap.desc_count; count++) {
+        sizes[count] = k_block_descs[count].block_size;
+    }
+    if (!known) sizes_line("own", sizes, count);
+    put_str("*: of this boot. sizes NAME or sizes 16,32,... starts again with another\n");
+}
+
+// The heap's table of block sizes belongs to its first block: another one is for another boot.
+static bool run_sizes(int words, char **word) {
+    uint32_t sizes[DESC_MAX], count;
+    if (words == 1) {
+        sizes_list();
+        return true;
+    }
+    const char *why = classes_parse(word[1], sizes, &count);
+    if (why) return wrong(word[1], why);
+    char options[CLASSES_NAME_BYTES];
+    ksnprintf(options, sizeof options, "sizes=%s", word[1]);
+    if (strlen(options) > NEXTBOOT_MAX) {
+        kprintf("too long to hand over to the next boot: make run ARGS=\"%s\"\n", options);
+        return true;
+    }
+    before_restart();
+    nextboot_start(options);
+    return true;
+}
+
 static bool run_halt(int words, char **word) { power_off(EXIT_PASSED); }
-static bool run_reboot(int words, char **word) { power_reboot(); }
+
+static bool run_reboot(int words, char **word) {
+    before_restart();
+    power_reboot();
+}
+
+// Why the second disk cannot be replayed; NULL if it can. It is read before the machine starts
+// again: what is wrong is said while there still is a heap to look at.
+static const char *trace_fault(void) {
+    static uint8_t sector[ATA_SECTOR_BYTES];
+    static struct trace trace; // has the words
+    uint32_t sectors;
+    enum ata_status status = ata_identify(TRACE_DRIVE, &sectors);
+    if (status == ATA_OK) status = ata_read(TRACE_DRIVE, 0, 1, sector);
+    if (status != ATA_OK) return ata_status_text(status);
+    return trace_open(&trace, sector, (uint64_t)sectors * ATA_SECTOR_BYTES) ? NULL : trace.fault;
+}
 
 static bool run_replay(int words, char **word) {
-    put_str("the machine starts again and replays the second disk\n");
+    const char *fault = trace_fault();
+    if (fault) {
+        kprintf("no trace on the second disk: %s (make replay TRACE=FILE)\n", fault);
+        return true;
+    }
+    before_restart();
     nextboot_start("demo=no replay");
     return true;
 }
 
-static bool run_help(int words, char **word); // needs the table it stands in
+// ---- help ---------------------------------------------------------------------------------------
 
-static const char *const trace_values[] = {"on", "off", NULL};
-static const char *const watch_values[] = {"load", NULL};
-static const char *const class_values[] = {"seed", "fine", NULL};
+static bool run_options(int words, char **word) {
+    for (uint32_t i = 0; i < cmdline_option_count; i++) {
+        const struct option *option = &cmdline_options[i];
+        if (option->help && !pager_line()) break;
+        if (option->help) kprintf("%-26s %s\n", option->form, option->help);
+    }
+    return true;
+}
 
-const struct command shell_commands[] = {
-    {"help", "", 1, 1, run_help, "this list", NULL},
-    {"mem", "", 1, 1, run_mem, "page-frame pools, block descriptors", NULL},
-    {"pools", "", 1, 1, run_pools, "page-frame pools", NULL},
-    {"descs", "", 1, 1, run_descs, "block descriptors", NULL},
-    {"arenas", "[SIZE]", 1, 2, run_arenas, "arenas and large areas, one a line", NULL},
-    {"map", "", 1, 1, run_map, "the pools as a picture", NULL},
-    {"watch", "[SECONDS] [load]", 1, 3, run_watch, "the picture, live; load: with threads at work",
-     watch_values},
-    {"who", "ADDRESS", 2, 2, run_who, "what an address belongs to", NULL},
-    {"peek", "ADDRESS [BYTES]", 2, 3, run_peek, "bytes of memory, 512 at most", NULL},
-    {"malloc", "SIZE", 2, 2, run_malloc, "allocate", NULL},
-    {"free", "ADDRESS", 2, 2, run_free, "free", NULL},
-    {"realloc", "ADDRESS SIZE", 3, 3, run_realloc, "make larger or smaller", NULL},
-    {"check", "", 1, 1, run_check, "walk every invariant of the heap", NULL},
-    {"leaks", "", 1, 1, run_leaks, "what is not freed", NULL},
-    {"trace", "[on|off]", 1, 2, run_trace, "print each heap call; alone: the last ones",
-     trace_values},
-    {"test", "[NAME,NAME*]", 1, 2, run_test, "the kernel's own tests", NULL},
-    {"bugs", "[N [fixed]]", 1, 3, run_bugs, "the museum of planted faults", NULL},
-    {"classes", "[TABLE]", 1, 2, run_classes, "the table of block sizes; another: starts again",
-     class_values},
-    {"replay", "", 1, 1, run_replay, "start again and replay the trace on the second disk", NULL},
-    {"ps", "", 1, 1, run_ps, "threads", NULL},
-    {"halt", "", 1, 1, run_halt, "switch the machine off", NULL},
-    {"reboot", "", 1, 1, run_reboot, "start again", NULL},
-};
-const uint32_t shell_command_count = sizeof shell_commands / sizeof shell_commands[0];
+static bool help_on(const char *name) {
+    const struct command *command = shell_command(name);
+    if (!command) {
+        shell_unknown(name);
+        return true;
+    }
+    kprintf("%s%s%s: %s\nexample: %s\n", command->name, *command->arguments ? " " : "",
+            command->arguments, command->help, command->example);
+    return true;
+}
 
 static bool run_help(int words, char **word) {
-    for (uint32_t i = 0; i < shell_command_count; i++) {
+    if (words > 1) return help_on(word[1]);
+    for (uint32_t i = 0; i < shell_command_count && pager_line(); i++) {
         kprintf("%-8s %-17s %s\n", shell_commands[i].name, shell_commands[i].arguments,
                 shell_commands[i].help);
     }
     return true;
 }
+
+// ---- what may be completed ----------------------------------------------------------------------
+
+static const char *one_of(const char *const *words, size_t index) {
+    for (size_t i = 0; words[i]; i++) {
+        if (i == index) return words[i];
+    }
+    return NULL;
+}
+
+static const char *help_value(int at, size_t index) {
+    return at == 1 && index < shell_command_count ? shell_commands[index].name : NULL;
+}
+
+static const char *watch_value(int at, size_t index) {
+    return at <= 2 && index == 0 ? "load" : NULL;
+}
+
+static const char *trace_value(int at, size_t index) {
+    static const char *const words[] = {"on", "off", NULL};
+    return at == 1 ? one_of(words, index) : NULL;
+}
+
+static const char *test_value(int at, size_t index) { return at == 1 ? ktest_name(index) : NULL; }
+
+static const char *bugs_value(int at, size_t index) {
+    return at == 2 && index == 0 ? "fixed" : NULL;
+}
+
+static const char *sizes_value(int at, size_t index) {
+    return at == 1 ? classes_known(index) : NULL;
+}
+
+const struct command shell_commands[] = {
+    {"help", "[COMMAND]", 1, 2, run_help, "this list, or more on one command", "help who",
+     help_value},
+    {"mem", "", 1, 1, run_mem, "page-frame pools, block descriptors", "mem", NULL},
+    {"pools", "", 1, 1, run_pools, "page-frame pools", "pools", NULL},
+    {"descs", "", 1, 1, run_descs, "block descriptors", "descs", NULL},
+    {"arenas", "[SIZE]", 1, 2, run_arenas, "arenas and large areas, one a line", "arenas 64", NULL},
+    {"map", "", 1, 1, run_map, "the pools as a picture", "map", NULL},
+    {"watch", "[SECONDS] [load]", 1, 3, run_watch, "the picture, live; load: with threads at work",
+     "watch 10 load", watch_value},
+    {"who", "ADDRESS", 2, 2, run_who, "what an address belongs to", "who 0x88000000", NULL},
+    {"peek", "ADDRESS [BYTES]", 2, 3, run_peek, "bytes of memory, 512 at most",
+     "peek 0x800b8000 160", NULL},
+    {"malloc", "SIZE", 2, 2, run_malloc, "allocate", "malloc 24", NULL},
+    {"free", "ADDRESS", 2, 2, run_free, "free", "free 0x88000020", NULL},
+    {"realloc", "ADDRESS SIZE", 3, 3, run_realloc, "make larger or smaller",
+     "realloc 0x88000020 5000", NULL},
+    {"check", "", 1, 1, run_check, "walk every invariant of the heap", "check", NULL},
+    {"leaks", "", 1, 1, run_leaks, "what is not freed", "leaks", NULL},
+    {"trace", "[on|off]", 1, 2, run_trace, "print each heap call; alone: the last ones", "trace on",
+     trace_value},
+    {"test", "[NAME,NAME*]", 1, 2, run_test, "the kernel's own tests", "test heap_*,lib_print",
+     test_value},
+    {"bugs", "[N [fixed]]", 1, 3, run_bugs, "the museum of planted faults", "bugs 9 fixed",
+     bugs_value},
+    {"sizes", "[TABLE]", 1, 2, run_sizes, "the tables of block sizes; another: starts again",
+     "sizes 16,48,256", sizes_value},
+    {"replay", "", 1, 1, run_replay, "start again and replay the trace on the second disk",
+     "replay", NULL},
+    {"ps", "", 1, 1, run_ps, "threads", "ps", NULL},
+    {"options", "", 1, 1, run_options, "the kernel command line: make run ARGS=\"hz=1000\"",
+     "options", NULL},
+    {"halt", "", 1, 1, run_halt, "switch the machine off; exit, quit, Ctrl-D too", "exit", NULL},
+    {"reboot", "", 1, 1, run_reboot, "start again", "reboot", NULL},
+};
+const uint32_t shell_command_count = sizeof shell_commands / sizeof shell_commands[0];

@@ -10,8 +10,8 @@
 // Invariants:
 //   E1  cursor <= length < LINEEDIT_ROOM, and line[length] is NUL.
 //   E2  line[0 .. length - 1] are printable ASCII characters.
-//   E3  While `cut` is set, the line is not what was typed: a character found no room. Such a line is
-//       not handed over. Deleting shows that the user has seen it, and clears it.
+//   E3  While `cut` is set, the line is not what was typed: a character found no room. Such a line
+//       is not handed over. Deleting shows that the user has seen it, and clears it.
 //
 // Shortcomings: no undo; a line ends where the screen's does.
 #include "kernel/prompt/lineedit.h"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdnoreturn.h>
 
@@ -18,12 +19,20 @@ struct command {
     // False: a wrong word, which it has named; the usage line is to be shown. word[0] is the
     // command's name; the words are on the shell's stack.
     bool (*run)(int words, char **word);
-    const char *help; // for the list that `help` prints
-    const char *const
-        *values; // what its first argument may be, for completion; NULL-ended, or NULL
+    const char *help;    // for the list that `help` prints
+    const char *example; // a line to type
+    // The index-th thing that argument `at` (1 is the first) may be, NULL after the last; for
+    // completion. NULL if nothing can be completed.
+    const char *(*value)(int at, size_t index);
 };
 extern const struct command shell_commands[];
 extern const uint32_t shell_command_count;
+
+// The command of that name, also by another name it has ("?" for help); NULL if there is none. Any
+// context.
+const struct command *shell_command(const char *name);
+// "unknown command 'x'", with what may have been meant.
+void shell_unknown(const char *name);
 
 // "granary> " for the one who wants to print it: a command that took the screen.
 #define SHELL_PROMPT "granary> "

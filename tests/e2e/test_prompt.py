@@ -8,6 +8,8 @@ import pexpect
 import pytest
 
 PROMPT = "granary> "
+WIDE = (24, 500)  # no line is broken: tests/e2e/test_terminal.py is about that
+MORE = "--more-- (Space: next page, q: end)"
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -16,7 +18,7 @@ def prompt_of(args):
     import conftest  # pylint: disable=import-outside-toplevel
     console = pexpect.spawn(conftest.PYTHON, [
         f"{conftest.ROOT}/tools/run.py", "--interactive", "--image", f"{conftest.E2E}/hd.img", f"--args={args}"],
-        cwd=conftest.ROOT, timeout=30, encoding="utf-8")
+        cwd=conftest.ROOT, timeout=30, encoding="utf-8", dimensions=WIDE)
     console.expect_exact(PROMPT)
     return console
 
@@ -39,33 +41,57 @@ def ask(_console):
     def run(line):
         _console.send(line + "\r")
         _console.expect_exact("\n")  # the end of the echo
-        _console.expect_exact(PROMPT)
-        return ANSI.sub("", _console.before).replace("\r", "").split("\n")[:-1]
+        answer = ""
+        while _console.expect_exact([PROMPT, MORE]) == 1:  # a list longer than the screen
+            answer += _console.before
+            _console.send(" ")
+            _console.expect_exact("\r")
+        return ANSI.sub("", answer + _console.before).replace("\r", "").split("\n")[:-1]
     return run
 
 
 # ---- commands -------------------------------------------------------------------------------------------------------
 
-COMMANDS = ("help mem pools descs arenas map watch who peek malloc free realloc check leaks trace test bugs classes "
-            "replay ps halt reboot").split()
+COMMANDS = ("help mem pools descs arenas map watch who peek malloc free realloc check leaks trace test bugs sizes "
+            "replay ps options halt reboot").split()
 
 
 def test_help_lists_every_command(ask):
     assert [line.split()[0] for line in ask("help")] == COMMANDS
 
 
+def test_help_on_one_command_has_an_example_that_runs(ask):
+    for command in COMMANDS:
+        usage, example = ask(f"help {command}")
+        assert usage.startswith(command) and ": " in usage
+        words = example.removeprefix("example: ").split()
+        assert words[0] in (command, "exit")
+        if command not in ("watch", "test", "trace", "sizes", "replay", "halt", "reboot"):  # they change more
+            answer = ask(" ".join(words))
+            assert not any(line.startswith(("usage: ", "unknown ")) for line in answer), answer
+
+
+def test_other_names_of_commands(ask):
+    assert ask("?") == ask("help")
+    assert ask("classes") == ask("sizes")
+    for name in ("exit", "quit", "halt"):
+        assert ask(f"help {name}")[0].startswith("halt: ")
+    assert ask("help nonsense") == ["unknown command 'nonsense': try help"]
+
+
 WRONG = ["who", "who x", "who 0x", "who 0x123456789", "who 1 2", "peek", "peek x", "peek 1 0", "peek 1 513", "malloc",
          "malloc -1", "malloc 4294967296", "malloc 1k", "free", "free p", "free 0x80000000 2", "realloc", "realloc 1",
          "realloc 1 x", "mem 1", "pools x", "descs 16", "arenas x", "arenas 16 32", "map 1", "watch x", "watch 1 2",
          "watch 99999", "check 1", "leaks 1", "trace yes", "trace on off", "test a b", "bugs 0", "bugs 99", "bugs x",
-         "bugs 1 broken", "classes 17", "classes 16 32", "replay x", "ps -a", "halt now", "reboot 1",
-         "mem a b c d e f g h i"]
+         "bugs 1 broken", "sizes 17", "sizes 16 32", "classes 17", "replay x", "ps -a", "halt now", "exit 1",
+         "reboot 1", "options x", "help a b", "mem a b c d e f g h i"]
 
 
 @pytest.mark.parametrize("line", WRONG)
 def test_wrong_words_are_a_usage_line(ask, line):
     """Nothing is half obeyed."""
-    assert ask(line)[-1].startswith(f"usage: {line.split()[0]}")
+    command = {"classes": "sizes", "exit": "halt"}.get(line.split()[0], line.split()[0])
+    assert ask(line)[-1].startswith(f"usage: {command}")
 
 
 @pytest.mark.parametrize("line, why", [
@@ -81,6 +107,12 @@ def test_what_is_wrong_is_said(ask, line, why):
 def test_an_unknown_command_is_named(ask):
     assert ask("allocate 12") == ["unknown command 'allocate': try help"]
     assert ask("") == [] and ask("   ") == []
+
+
+@pytest.mark.parametrize("typed, meant", [("maloc", "malloc"), ("pee", "peek"), ("sp", "ps"), ("hlep", "help"),
+                                          ("exti", "exit"), ("map1", "map")])
+def test_a_slip_is_answered_with_what_was_meant(ask, typed, meant):
+    assert ask(typed) == [f"unknown command '{typed}': did you mean {meant}?"]
 
 
 def test_malloc_who_free(ask):
@@ -106,8 +138,13 @@ def test_large_and_impossible_sizes(ask):
     assert ask(f"who {pointer}")[0].startswith(f"{pointer}: byte 0 of the large area {pointer} of 2 frames, ")
     other = ask(f"realloc {pointer} 20")[0].split(":")[0]
     assert "block" in ask(f"who {other}")[0]
-    assert ask(f"realloc {other} 0") == ["null: no memory, or nothing asked for"]
-    assert ask("malloc 0xffffffff") == ask("malloc 0") == ["null: no memory, or nothing asked for"]
+    assert ask(f"realloc {other} 0") == ["null: nothing was asked for"]
+    assert ask("malloc 0") == ["null: nothing was asked for"]
+    assert ask("malloc 0xffffffff") == ["null: no memory for 4294967295 bytes"]
+    assert ask("malloc 40000000") == ["null: no memory for 40000000 bytes"]
+    report, answer = ask(f"realloc {other} 20")
+    assert report.startswith("heap: not allocated: ") or report.startswith("heap: double free: "), report
+    assert answer == "null: refused"
     assert ask("free 0") == []
 
 
@@ -182,11 +219,21 @@ def test_tests_run_at_the_prompt(ask):
     assert ask("test no_such_test")[-1] == "tests: 0 passed, 1 failed"
 
 
-def test_classes(ask):
-    assert ask("classes") == ["classes: seed"]
-    assert ask("classes 16,48,32") == ["classes: sizes that do not rise", "usage: classes [TABLE]"]
-    assert ask("classes 16,32,48,64,80,96,112,128")[-1].startswith("classes: too long for the prompt; make run ARGS=")
+def test_sizes(ask):
+    seed, fine, last = ask("sizes")
+    assert seed == "seed * 16 32 64 128 256 512 1024"
+    assert re.fullmatch(r"fine   16 32 48( \d+)+ 5120", fine)
+    assert last.startswith("*: of this boot")
+    assert ask("sizes 16,48,32") == ["'16,48,32': sizes that do not rise", "usage: sizes [TABLE]"]
+    assert ask("sizes 16,32,48,64,80,96,112,128") == [
+        'too long to hand over to the next boot: make run ARGS="sizes=16,32,48,64,80,96,112,128"']
 
+
+def test_options_are_those_of_the_page(ask, root):
+    """docs/options.md has a row for each option of the kernel's own table, with the same words, and no other."""
+    with open(f"{root}/docs/options.md", encoding="utf-8") as page:
+        rows = re.findall(r"^\| `([^`]+)` \| ([^|]+?) \|", page.read().replace("\\|", "/"), re.M)
+    assert [" ".join(line.replace("|", "/").split()) for line in ask("options")] == [" ".join(row) for row in rows]
 
 def test_bugs(ask):
     museum = ask("bugs")
@@ -235,7 +282,7 @@ def test_watch_ends_by_itself_and_by_a_key(ask, _console):
     assert sum(line.startswith("kernel_pool: ") for line in lines) == 2
     _console.send("watch load\r")
     _console.expect_exact("any key ends")
-    _console.send("\x1b[A")  # the rest of its sequence is not typed at the prompt
+    _console.send("q")  # taken: it is not typed at the prompt
     _console.expect_exact(PROMPT)
     assert ask("who 1") == ["0x00000001: no frame of kernel_pool"]
     assert ask("check") == ["heap check: every invariant holds"]
@@ -295,9 +342,24 @@ def test_completion_lists(ask, _console):
     assert ask("trace")[0].startswith("trace is off")
 
 
-def test_control_c_gives_a_line_up(_console, ask):
-    _console.send("free 0x88000000\x03")
-    _console.expect_exact("^C")
+def test_tab_completes_arguments(ask):
+    assert ask("tr\tof\t") == []
+    assert ask("help mall\t")[0].startswith("malloc SIZE: ")
+    assert ask("test lib_pri\t")[-1] == "tests: 1 passed, 0 failed"
+    assert ask("bugs 1 f\t")[-1] == "bugs: 1 double-free: silent, as it should be"
+
+
+def test_tab_shows_what_belongs_where_nothing_can_be_completed(_console):
+    _console.send("realloc 0x88\t\t")
+    _console.expect_exact("\nusage: realloc ADDRESS SIZE")
+    _console.expect_exact(PROMPT + "realloc 0x88")
+    _console.send("\x15\r")
+    _console.expect_exact(PROMPT)
+
+
+def test_control_c_inside_a_line_leaves_a_clean_line(_console, ask):
+    _console.send("free 0x88000000\x1b[D\x1b[D\x03")
+    _console.expect_exact("00^C\r\n")
     _console.expect_exact(PROMPT)
     assert ask("who 1") == ["0x00000001: no frame of kernel_pool"]
 
@@ -311,7 +373,8 @@ def machine(root, image):
 
     def start(args, *more):
         console = pexpect.spawn("/usr/bin/python3", [f"{root}/tools/run.py", "--interactive", "--image", image,
-                                                     f"--args={args}", *more], cwd=root, timeout=40, encoding="utf-8")
+                                                     f"--args={args}", *more], cwd=root, timeout=40, encoding="utf-8",
+                                dimensions=WIDE)
         started.append(console)
         console.expect_exact(PROMPT)
         return console
@@ -321,10 +384,10 @@ def machine(root, image):
 
 
 @pytest.mark.parametrize("emulator", ["qemu", "bochs"])
-def test_classes_starts_again_with_another_table(machine, emulator):
+def test_sizes_starts_again_with_another_table(machine, emulator):
     console = machine("demo=no", "--emulator", emulator)
-    console.send("classes fine\r")
-    console.expect_exact("for this boot only: classes=fine")
+    console.send("sizes fine\r")
+    console.expect_exact("for this boot only: sizes=fine")
     console.expect_exact("classes: fine, 26 sizes up to 5120 bytes")
     console.expect_exact(PROMPT)
     console.send("reboot\r")  # once means once
@@ -334,12 +397,45 @@ def test_classes_starts_again_with_another_table(machine, emulator):
     console.expect_exact("granary: halt passed")
 
 
+def test_what_was_typed_ahead_of_a_restart_is_dropped_whole(machine):
+    """A line whose beginning went to the machine before must not be run by the next one."""
+    console = machine("demo=no")
+    console.send("malloc 24\rreboot\r" + "".join(f"malloc {size}\r" for size in range(1000, 1500)))
+    console.expect_exact("granary: restart")
+    console.expect(r"\d+ characters typed ahead are dropped")
+    console.expect_exact("Granary\r\n")
+    console.expect_exact(PROMPT)
+    console.send("leaks\r")
+    console.expect_exact(PROMPT)
+    assert console.before.count("\n") >= 2 and "blocks of 1024" not in console.before, console.before
+    assert "unknown command" not in console.before
+
+
 def test_replay_says_that_there_is_no_second_disk(machine):
+    """Before it starts the machine again."""
     console = machine("demo=no")
     console.send("replay\r")
-    console.expect_exact("replay: failed: second disk: ")
+    console.expect_exact("no trace on the second disk: ")
     console.expect_exact(PROMPT)
+    assert "Granary" not in console.before and "make replay TRACE=FILE" in console.before
 
+
+def test_replay_says_that_the_second_disk_holds_no_trace(machine, tmp_path):
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(4096))
+    console = machine("demo=no", "--disk2", str(disk))
+    console.send("replay\r")
+    console.expect_exact("no trace on the second disk: ")
+    console.expect_exact(PROMPT)
+    assert "Granary" not in console.before
+
+
+def test_an_option_that_was_passed_over_is_said_above_the_prompt(machine):
+    console = machine("hzz=100 guard")
+    lines = console.before.replace("\r", "").split("\n")
+    assert lines[-4:] == ["cmdline: unknown option 'hzz': did you mean hz=19..10000?",
+                          "cmdline: 'guard' needs the checked build: make run CHECK=1",
+                          "Type help for a list of commands, exit to leave.", ""]
 
 def test_replay_replays_the_second_disk(machine, root, tmp_path):
     trace = tmp_path / "perl.mtrace"

@@ -204,19 +204,37 @@ TEST(the_list_of_the_known_fits) {
 }
 
 TEST(an_unknown_option_is_named_with_the_known) {
-    static const char known[] = "(known: batch, demo=yes|no, test[=NAME,NAME*], heap=report|panic, "
-                                "classes=seed|fine|16,32,48,..., replay[=NAME], progress, bench, "
-                                "soak=OPS[,THREADS[,SEED]], hz=19..10000, bugs=N|all[,fixed], "
-                                "scene=NAME, guard, log[=print], magic_break, "
-                                "selftest=panic|hang|lie|silent|stack|fault)";
+    static const char known[] =
+        "(known: batch, demo, sizes, heap, hz, guard, test, bugs, scene, log, "
+        "replay, progress, bench, soak, magic_break, selftest, classes)";
     char expected[CMDLINE_PROBLEM_BYTES];
-    snprintf(expected, sizeof expected, "unknown option 'tset' %s", known);
-    expect_problem("tset=heap_* batch", expected);
+    snprintf(expected, sizeof expected, "unknown option 'memory' %s", known);
+    expect_problem("memory=64 batch", expected);
     assert_true(options.batch);
     snprintf(expected, sizeof expected, "unknown option '%s' %s",
              "abcdefghijklmnopqrstuvwxyz012345", known);
     expect_problem("abcdefghijklmnopqrstuvwxyz0123456789", expected);
     expect_problem("=batch", strcat(strcpy(expected, "unknown option '' "), known));
+}
+
+TEST(a_slip_is_answered_with_what_was_meant) {
+    expect_problem("tset=heap_*", "unknown option 'tset': did you mean test[=NAME,NAME*]?");
+    expect_problem("batsh", "unknown option 'batsh': did you mean batch?");
+    expect_problem("size=fine",
+                   "unknown option 'size': did you mean sizes=seed|fine|16,32,48,...?");
+    expect_problem("hzz=100", "unknown option 'hzz': did you mean hz=19..10000?");
+}
+
+// An old word is read, and no list shows it.
+TEST(classes_is_the_old_word_for_sizes) {
+    parse("classes=fine");
+    assert_string_equal(options.classes, "fine");
+    parse("sizes=16,64 classes=fine sizes=32,64");
+    assert_string_equal(options.classes, "32,64");
+    assert_int_equal(options.problem_count, 0);
+    for (uint32_t i = 0; i < cmdline_option_count; i++)
+        assert_int_equal(cmdline_options[i].help == NULL,
+                         strcmp(cmdline_options[i].name, "classes") == 0);
 }
 
 TEST(names_are_compared_whole) {
@@ -240,7 +258,7 @@ TEST(bad_values_are_named) {
     assert_int_equal(options.selftest, SELFTEST_NONE);
 }
 
-#define CLASSES_FORM " (classes=seed|fine|16,32,48,...)"
+#define SIZES_FORM " (sizes=seed|fine|16,32,48,...)"
 
 TEST(tables_of_block_sizes_are_kept_as_text) {
     static const char *const good[] = {"seed", "fine", "16", "16,32,48", "16 32 4096"};
@@ -255,18 +273,18 @@ TEST(tables_of_block_sizes_are_kept_as_text) {
 }
 
 TEST(a_wrong_table_is_named_and_the_one_before_stays) {
-    expect_problem("classes=huge", "bad value 'huge' for 'classes': not a number" CLASSES_FORM);
+    expect_problem("classes=huge", "bad value 'huge' for 'sizes': not a number" SIZES_FORM);
     assert_string_equal(options.classes, "seed");
     assert_true(options.classes_wrong);
     expect_problem("classes=fine classes=32,16",
-                   "bad value '32,16' for 'classes': sizes that do not rise" CLASSES_FORM);
+                   "bad value '32,16' for 'sizes': sizes that do not rise" SIZES_FORM);
     assert_string_equal(options.classes, "fine");
     assert_true(options.classes_wrong);
     expect_problem("classes=24 classes=seed",
-                   "bad value '24' for 'classes': a size that is no multiple of 16" CLASSES_FORM);
+                   "bad value '24' for 'sizes': a size that is no multiple of 16" SIZES_FORM);
     assert_false(options.classes_wrong);
-    expect_problem("classes=", "bad value '' for 'classes': no sizes" CLASSES_FORM);
-    expect_problem("classes", "'classes' wants a value" CLASSES_FORM);
+    expect_problem("classes=", "bad value '' for 'sizes': no sizes" SIZES_FORM);
+    expect_problem("classes", "'classes' wants a value (classes=seed|fine|16,32,48,...)");
 }
 
 TEST(replay_has_a_name) {
@@ -380,6 +398,8 @@ int main(void) {
         cmocka_unit_test(the_heaps_log_is_kept_or_printed),
         cmocka_unit_test(the_list_of_the_known_fits),
         cmocka_unit_test(an_unknown_option_is_named_with_the_known),
+        cmocka_unit_test(a_slip_is_answered_with_what_was_meant),
+        cmocka_unit_test(classes_is_the_old_word_for_sizes),
         cmocka_unit_test(names_are_compared_whole),
         cmocka_unit_test(bad_values_are_named),
         cmocka_unit_test(tables_of_block_sizes_are_kept_as_text),

@@ -174,6 +174,10 @@ static void run_matching(const char *pattern, size_t length, int *passed, int *b
     ++*bad;
 }
 
+const char *ktest_name(size_t index) {
+    return index < (size_t)(ktests_end - ktests_start) ? ktests_start[index].name : NULL;
+}
+
 int ktest_run(const char *list) {
     int passed = 0, bad = 0;
     for (const char *at = list;;) {

@@ -24,7 +24,7 @@ HEAP_FLAGS := -DGRANARY_PORT='"tests/host/host_port.h"'
 HOST_SRC_test_bitmap        := lib/bitmap.c
 HOST_SRC_test_checked_random := kernel/checked/checked.c $(HEAP_SRC)
 HOST_SRC_test_size_tables   := kernel/size_tables.c $(HEAP_SRC)
-HOST_SRC_test_cmdline       := kernel/cmdline.c kernel/size_tables.c lib/format.c lib/string.c
+HOST_SRC_test_cmdline       := kernel/cmdline.c kernel/size_tables.c lib/format.c lib/spelling.c lib/string.c
 HOST_SRC_test_divide        := lib/divide.c
 HOST_SRC_test_exhaust       := $(HEAP_SRC)
 HOST_SRC_test_heap          := kernel/size_tables.c $(HEAP_SRC)
@@ -36,6 +36,7 @@ HOST_SRC_test_lineedit      := kernel/prompt/lineedit.c lib/string.c
 HOST_SRC_test_list          := lib/list.c
 HOST_SRC_test_oom           := kernel/size_tables.c $(HEAP_SRC)
 HOST_SRC_test_print         := lib/print.c lib/format.c
+HOST_SRC_test_spelling      := lib/spelling.c
 HOST_SRC_test_string        := lib/string.c
 HOST_SRC_test_trace_format  := kernel/measure/trace_format.c lib/format.c lib/string.c
 HOST_SRC_test_memmap        := kernel/memmap.c
