@@ -7,8 +7,11 @@ Nothing here ever writes to the image it is given: QEMU opens it with snapshot=o
 mode, which sets no lock file and keeps what is written in a journal. So any number of runs may go on at once.
 """
 
+import contextlib
+import glob
 import os
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -77,29 +80,72 @@ def qemu_option_path(path):
     return path.replace(",", ",,")
 
 
-def qemu_command(image, mem, accel="tcg", icount=False, disk2=None, reboots=False):
+def x_server_answers(display):
+    """True if something listens where DISPLAY says: ":0", ":10.0", "host:0"."""
+    host, _, number = display.rpartition(":")
+    number = number.split(".")[0]
+    places = [(socket.AF_INET, (host, 6000 + int(number)))] if number.isdigit() and host not in ("", "unix") else [
+        (socket.AF_UNIX, "\0/tmp/.X11-unix/X" + number), (socket.AF_UNIX, "/tmp/.X11-unix/X" + number)]
+    for family, place in places:
+        with socket.socket(family) as line, contextlib.suppress(OSError):
+            line.settimeout(2)
+            line.connect(place)
+            return True
+    return False
+
+
+def qemu_window(x_server):
+    """QEMU's display for a window."""
+    offered = subprocess.run([find_program(PROGRAM["qemu"]), "-display", "help"], stdin=subprocess.DEVNULL,
+                             capture_output=True, text=True, check=False).stdout.split()
+    for display in ("gtk", "sdl"):
+        if display in offered:
+            return display
+    raise RunError("this QEMU has no windows; the package qemu-system-gui brings them")
+
+
+def bochs_window(x_server):
+    """Bochs's display library for a window."""
+    plugins = glob.glob("/usr/lib/*/bochs/plugins/libbx_x_gui.so") + glob.glob("/usr/lib/bochs/plugins/libbx_x_gui.so")
+    if not x_server:
+        raise RunError("Bochs needs an X server, and DISPLAY names none")
+    if not plugins:
+        raise RunError("this Bochs has no windows; the package bochs-x brings them")
+    return "x"
+
+
+def window(emulator):
+    """What the emulator calls its window, or RunError with the reason why there can be none."""
+    display = os.environ.get("DISPLAY")
+    if display and not x_server_answers(display):
+        raise RunError(f"no display answers at DISPLAY={display}")
+    if not display and not os.environ.get("WAYLAND_DISPLAY"):
+        raise RunError("there is no display (DISPLAY is not set)")
+    return {"qemu": qemu_window, "bochs": bochs_window}[emulator](display)
+
+
+def window_if_any(emulator):
+    """The same, or None."""
+    with contextlib.suppress(RunError):
+        return window(emulator)
+    return None
+
+
+def qemu_command(image, mem, accel="tcg", icount=False, disk2=None, reboots=False, window=None):
     """QEMU's command line without a console; the caller adds -serial or -chardev. `reboots`: a restart of the machine
-    is one, and not the end of the run (where nobody watches, a triple fault must not start it again for ever)."""
+    is one, and not the end of the run (where nobody watches, a triple fault must not start it again for ever).
+    `window`: as window() has it."""
     drive = "format=raw,if=ide,snapshot=on,index=%d,file=%s"
     command = [cli.find_program(PROGRAM["qemu"]), "-accel", accel, "-m", str(mem),
                "-drive", drive % (0, qemu_option_path(image)),
                "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
-               "-display", "none", "-nic", "none"] + ([] if reboots else ["-no-reboot"])
+               "-display", window or "none", "-nic", "none"] + ([] if reboots else ["-no-reboot"])
     if disk2:
         command += ["-drive", drive % (1, qemu_option_path(disk2))]
     if icount:
         # sleep=off: an idle processor skips to its next timer, so a run is the same every time.
         command += ["-icount", "shift=0,sleep=off"]
     return command
-
-
-def bochs_display():
-    """A window where there is a desktop and the library for it, else the VNC server."""
-    plugins = ("/usr/lib/x86_64-linux-gnu/bochs/plugins", "/usr/lib/bochs/plugins",
-               "/usr/lib/i386-linux-gnu/bochs/plugins", "/usr/lib/aarch64-linux-gnu/bochs/plugins")
-    if os.environ.get("DISPLAY") and any(os.path.exists(f"{p}/libbx_x_gui.so") for p in plugins):
-        return 'display_library: x, options="none"'  # "none": bochsrc.disk's options are for rfb
-    return 'display_library: rfb, options="timeout=0"'
 
 
 def bochs_debugger():
@@ -114,10 +160,11 @@ def bochs_debugger():
     return ["-debugger"] if " -debugger " in usage else []
 
 
-def bochs_command(folder, image, mem, com1, rc, disk2=None, window=False, debugger=False):
+def bochs_command(folder, image, mem, com1, rc, disk2=None, window=None, debugger=False):
     """Bochs's command line: bochsrc.disk, followed by what differs in this run. `rc`: a file of the debugger's
     commands. `debugger`: stop for them; else Bochs may run at its full speed, and `rc` must say `c`."""
-    display = bochs_display() if window else 'display_library: rfb, options="timeout=0"'
+    # "none": bochsrc.disk's options are for rfb, the VNC server.
+    display = f'display_library: {window}, options="none"' if window else 'display_library: rfb, options="timeout=0"'
     options = [display, f"megs: {mem}", f"com1: enabled=1, {com1}",
                bochs_disk("ata0-master", image, folder),
                f"log: {os.path.join(folder, 'bochs.log')}"]

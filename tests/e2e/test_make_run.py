@@ -64,13 +64,6 @@ def test_on_a_terminal_a_prompt_follows_the_demonstration(root):
     assert leave(console) == 0
 
 
-def test_ctrl_a_x_leaves(root):
-    console = terminal(root, "run", "ARGS=demo=no")
-    console.expect_exact(PROMPT)
-    console.send("\x01x")
-    assert leave(console) == 0
-
-
 def test_bochs_on_a_terminal_without_a_display(root):
     console = terminal(root, "bochs", "ARGS=demo=no")
     console.expect_exact(PROMPT)
@@ -159,8 +152,8 @@ def test_mem_reaches_the_machine(root):
 def test_a_wrong_mem_is_refused(root, mem):
     done = make(root, "run", "MEM=" + mem)
     assert done.returncode != 0
-    assert "run.py: error: " in done.stderr or "takes a memory size" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"run: the memory size '{mem}' is not a number of MiB\nmake: ") or \
+        mem == "0" and done.stderr.startswith("run: qemu takes a memory size from 1 to ")
 
 
 def test_bochsrc_works_by_itself(root):

@@ -120,7 +120,7 @@ def debug_with_bochs(opt, folder, image):
     with open(os.path.join(BOCHS_SCRIPTS, "cheatsheet.txt"), encoding="utf-8") as sheet:
         print(sheet.read(), flush=True)
     com1 = "mode=file, dev=/dev/stdout"
-    command = emu.bochs_command(folder, image, opt.mem, com1, rc, window=True, debugger=True)
+    command = emu.bochs_command(folder, image, opt.mem, com1, rc, window=emu.window_if_any("bochs"), debugger=True)
     command.append("magic_break: enabled=1")
     # Bochs lists each plug-in it loads on its standard error: keep that out of the way.
     errors = os.path.join(folder, "errors.txt")

@@ -5,19 +5,22 @@ ACCEL ?= tcg
 # Where `make bochs-debug` stops: a script of tools/bochs.
 STOP ?= sys_malloc
 
+# GUI=1: the machine's screen in a window, beside the console on the terminal.
+WINDOW = $(if $(filter-out 0,$(GUI)),--gui)
+
 RUN_OPTIONS = --mem $(call quoted,$(MEM)) --args=$(call quoted,$(ARGS))
 
 #: make                builds everything for the emulators (build/hd.img); warnings are errors
-#: make run            QEMU, the console on the terminal, Ctrl-A X leaves; without a terminal: the demonstration
+#: make run            QEMU, the console on the terminal (exit or Ctrl-] leaves), GUI=1 in a window too; without a terminal: the demonstration
 #: make bochs          the same image in Bochs; in a window if there is a display
 #: make debug          GDB on QEMU, stopped at the first sys_malloc
 #: make bochs-debug    Bochs's debugger with the heap's lines; STOP=sys_malloc, sys_free, arena-open, arena-close, magic_break
 .PHONY: run bochs debug bochs-debug
 run: $(BUILD)/hd.img
-	@$(PYTHON) tools/run.py --auto --image $(BUILD)/hd.img --accel $(call quoted,$(ACCEL)) $(RUN_OPTIONS)
+	@$(PYTHON) tools/run.py --auto --image $(BUILD)/hd.img --accel $(call quoted,$(ACCEL)) $(WINDOW) $(RUN_OPTIONS)
 
 bochs: $(BUILD)/hd.img
-	@$(PYTHON) tools/run.py --auto --image $(BUILD)/hd.img --emulator bochs $(RUN_OPTIONS)
+	@$(PYTHON) tools/run.py --auto --image $(BUILD)/hd.img --emulator bochs $(WINDOW) $(RUN_OPTIONS)
 
 debug: $(BUILD)/hd.img $(BUILD)/kernel.elf
 	@$(PYTHON) tools/debug/start.py gdb --build $(BUILD) --accel $(call quoted,$(ACCEL)) $(RUN_OPTIONS)
