@@ -161,8 +161,8 @@ def altered_entry(image, stub, rng):
 
 # Words that are wrong, each with what the kernel's line about it holds.
 WRONG = [(b"demo=maybe", "demo"), (b"demo=", "demo"), (b"demo", "demo"), (b"heap=panicked", "heap"), (b"heap", "heap"),
-         (b"classes=16,8", "classes"), (b"classes=0", "classes"), (b"classes=16;32", "classes"),
-         (b"classes=" + b"16," * 60, "classes"), (b"classes", "classes"), (b"hz=0", "hz"), (b"hz=18", "hz"),
+         (b"sizes=16,8", "sizes"), (b"sizes=0", "sizes"), (b"sizes=16;32", "sizes"),
+         (b"sizes=" + b"16," * 60, "sizes"), (b"sizes", "sizes"), (b"hz=0", "hz"), (b"hz=18", "hz"),
          (b"hz=10001", "hz"), (b"hz=4294967396", "hz"), (b"hz=-100", "hz"), (b"hz=1e3", "hz"), (b"hz", "hz"),
          (b"soak=", "soak"), (b"soak=x", "soak"), (b"soak=1,65", "soak"), (b"soak=99999999999", "soak"),
          (b"bugs=0", "bugs"), (b"bugs=1,", "bugs"), (b"selftest=", "selftest"), (b"selftest=panics", "selftest"),

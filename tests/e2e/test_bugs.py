@@ -217,7 +217,9 @@ def test_at_the_prompt():
     console.expect_exact("granary> ")
     console.sendline("bugs")
     for n, (name, _) in NAMES_AND_PAGES.items():
-        console.expect(rf"{n} {name} +\w")
+        if console.expect([rf"{n} {name} +\w", "--more--"]) == 1:
+            console.send(" ")
+            console.expect(rf"{n} {name} +\w")
     console.expect_exact("granary> ")
     console.sendline("bugs 13")
     console.expect_exact("bugs: 13 write-after-free: as planned")

@@ -155,7 +155,7 @@ def test_tables_of_block_sizes(replay, classes, name, tables):
 def test_a_wrong_table_is_named(replay, classes, why):
     done = replay(random_trace(5, 50), "--classes", classes)
     said = done.failure()
-    assert re.search(f"bad value '{classes.replace(' ', ',')}' for 'classes': {why} ", said)
+    assert re.search(f"bad value '{classes.replace(' ', ',')}' for 'sizes': {why} ", said)
     assert "replay: failed: no such table of block sizes" in said
     assert done.result is None
 
