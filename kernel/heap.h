@@ -17,13 +17,18 @@ enum pool_id { POOL_KERNEL, POOL_USER, POOL_COUNT };
 struct frame {
     uint32_t run;        // FRAME_FREE | length at the first and last frame of a free run,
                          // FRAME_USED | length at the first frame of a run handed out, else 0
-    uint32_t bin;        // last frame of a free run only, like the two below: the bin it is in
+    uint32_t bin;        // last frame of a free run only, like the two below: the bin it is in.
+                         // Anchor of a run handed out: frames from the run's first to it
     struct frame *next;  // last frame of that bin's next run, or NULL
     struct frame **link; // what points here: the bin, or `next` of the run before
 };
 #define FRAME_FREE 0x80000000u
 #define FRAME_USED 0x40000000u
 #define FRAME_RUN(run) ((run)&0x3fffffffu) // length in frames
+
+// A run of 32 frames or more has an anchor: its first frame whose number is a multiple of 32.
+#define ANCHOR_STEP 32u
+static inline uint32_t anchor_of(uint32_t first) { return (first + ANCHOR_STEP - 1) / ANCHOR_STEP; }
 
 // Free runs of 1 .. 31 frames have a bin for each length, longer ones eight bins for each power of
 // two.
@@ -39,6 +44,8 @@ struct pool {
     uint32_t free;                     // of them, not handed out
     uint32_t nonempty[POOL_BINS / 32]; // bit b of the array: bin b holds a run
     uint32_t words;                    // bit w: nonempty[w] is not 0
+    uint32_t *anchor;                  // bit n: frame 32 * n is the anchor of a run handed out
+    uint32_t *anchor_words;            // bit w: anchor[w] is not 0
     struct frame *bin[POOL_BINS];      // last frame of the bin's first run, or NULL
 };
 
@@ -139,4 +146,9 @@ static inline uint32_t arena_sum(const struct arena *arena) {
 static inline bool arena_sealed(const struct arena *arena) {
     return arena_sum(arena) == (arena->large ? LARGE_SEAL : SMALL_SEAL) &&
            (arena->desc == NULL) == (arena->large != 0);
+}
+
+// True if a record starts nothing: no arena, no large area.
+static inline bool arena_blank(const struct arena *arena) {
+    return !arena->desc && arena->head == 0 && arena->seal == 0;
 }

@@ -50,6 +50,9 @@ uint32_t sys_trim(void); // gives empty arenas back; frames given back
 enum heap_fault heap_classify(uintptr_t p, struct arena **arena, uint32_t *block);
 const char *heap_fault_text(enum heap_fault fault);
 uint32_t pool_bin_of(uint32_t count); // the bin for runs of `count` frames, count > 0
+// First frame of the run handed out that holds `frame`, FRAME_NONE if none does. Locked by its
+// caller.
+uint32_t pool_run_at(const struct pool *pool, uint32_t frame);
 
 void mem_pool_init(uint32_t mem_bytes_total);
 // Fills `count` descriptors from block sizes in rising order. Returns 0, or -1 with nothing changed

@@ -18,7 +18,7 @@ struct port_run {
 };
 struct port_pool {
     uint64_t phys;        // physical address of frame 0
-    uint32_t frames;      // frames in the window, holes included; at most 2^20
+    uint32_t frames;      // frames in the window, holes included; at most PORT_FRAMES_MAX
     struct frame *frame;  // `frames` records
     struct arena *arena;  // `frames` records for POOL_KERNEL, NULL for the user pool
     struct port_run *run; // the frames that are memory, as runs in rising order
@@ -35,6 +35,8 @@ struct port_pool {
 
 // Frame i of the kernel pool is at PORT_HEAP_BASE + i * PG_SIZE.
 #define PORT_HEAP_BASE HEAP_BASE
+// The longest window of a pool: 4 GiB.
+#define PORT_FRAMES_MAX (1u << 20)
 // The total memory in bytes, where the loader left it.
 #define PORT_TOTAL_MEMORY (*(const volatile uint32_t *)P2V(TOTAL_MEM_ADDR))
 

@@ -52,7 +52,7 @@ SEARCHES = {
     "oom": (HOST + ["test_oom"], "gcc"),
     "race": (["sh", "-c", "make -s BUILD=build build/host/race_heap build/host/race_checked && "
               "build/host/race_heap && exec build/host/race_checked"], "gcc"),
-    "preempt": (KERNEL + ["test=preempt_malloc,preempt_free,preempt_realloc"], "qemu-system-i386"),
+    "preempt": (KERNEL + ["test=preempt_malloc,preempt_free,preempt_realloc*"], "qemu-system-i386"),
     "storm": (KERNEL + ["hz=1000 test=storm_*"], "qemu-system-i386"),
     "formal-wp": (FORMAL + ["bitmap"], "frama-c"),
     "formal-list": (FORMAL + ["list"], "frama-c"),

@@ -20,7 +20,37 @@ static void complain(const char *invariant, const char *what, uint32_t at) {
         if (!(condition)) complain((invariant), (what), (at)); \
     } while (0)
 
-// ---- F1 .. F4: the pools' runs -----------------------------------------------------------------
+// ---- F1 .. F5: the pools' runs -----------------------------------------------------------------
+
+static uint32_t bits_count(const uint32_t *word, uint32_t words) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < words; i++) {
+        for (uint32_t bits = word[i]; bits != 0; bits &= bits - 1) count++;
+    }
+    return count;
+}
+
+static uint32_t anchors_due; // runs seen that have one
+
+// F5 for a run handed out that has an anchor.
+static void check_anchor(const struct pool *pool, uint32_t first) {
+    uint32_t bit = anchor_of(first), anchor = bit * ANCHOR_STEP;
+    bool set = (pool->anchor[bit / 32] >> bit % 32 & 1) != 0;
+    REQUIRE(set && pool->frame[anchor].bin == anchor - first, "F5", "the anchor of a run, frame",
+            first);
+    anchors_due++;
+}
+
+// F5: no other anchors, and each is found.
+static void check_anchors(const struct pool *pool) {
+    uint32_t words = pool->frames / ANCHOR_STEP / 32 + 1;
+    REQUIRE(bits_count(pool->anchor, words) == anchors_due, "F5", "anchors; runs that have one",
+            anchors_due);
+    for (uint32_t word = 0; word < words; word++) {
+        bool bit = (pool->anchor_words[word / 32] >> word % 32 & 1) != 0;
+        REQUIRE(bit == (pool->anchor[word] != 0), "F5", "anchor_words' bit for word", word);
+    }
+}
 
 // F1 for the run that starts at `at`: its length, or 1 to go on with the next record where there is
 // no run.
@@ -39,6 +69,8 @@ static uint32_t check_run(const struct pool *pool, uint32_t at, bool *was_free, 
         REQUIRE(!*was_free, "F2", "two free runs touch at frame", at);
         REQUIRE(pool->frame[at + length - 1].run == tag, "F1", "last tag differs, frame", at);
         *free += length;
+    } else if (length >= ANCHOR_STEP) {
+        check_anchor(pool, at);
     }
     uint32_t inner_end = is_free ? length - 1 : length;
     for (uint32_t i = 1; i < inner_end; i++) {
@@ -90,20 +122,16 @@ static uint32_t check_bins(const struct pool *pool) {
 static void check_pool(const struct pool *pool) {
     uint32_t free = 0;
     bool was_free = false;
+    anchors_due = 0;
     for (uint32_t at = 0; at < pool->frames;) at += check_run(pool, at, &was_free, &free);
     REQUIRE(free == pool->free, "F4", "free frames counted", free);
     REQUIRE(check_bins(pool) == free, "F3", "a free run is in no bin; free frames", free);
+    check_anchors(pool);
 }
 
 // ---- A1 .. A6: arenas --------------------------------------------------------------------------
 
-static uint32_t map_count(const struct arena *arena) {
-    uint32_t count = 0;
-    for (int word = 0; word < ARENA_WORDS; word++) {
-        for (uint32_t bits = arena->map[word]; bits != 0; bits &= bits - 1) count++;
-    }
-    return count;
-}
+static uint32_t map_count(const struct arena *arena) { return bits_count(arena->map, ARENA_WORDS); }
 
 // True if block `block` was handed out and is free again; false outside the bitmap.
 static bool block_free(const struct arena *arena, uint32_t block) {
@@ -180,8 +208,8 @@ static uint32_t check_arena(const struct arena *arena, uint32_t frame) {
 // A6: the record of a frame that starts nothing; `into` frames behind the start of what holds it, 0
 // if nothing does.
 static void check_blank(const struct arena *arena, uint32_t into, bool small, uint32_t frame) {
-    bool blank = !arena->desc && arena->head == 0 && arena->seal == 0 && arena->carved == 0 &&
-                 arena->base == 0 && arena->room == 0 && map_count(arena) == 0;
+    bool blank = arena_blank(arena) && arena->carved == 0 && arena->base == 0 && arena->room == 0 &&
+                 map_count(arena) == 0;
     REQUIRE(blank, "A6", "a record that should be blank, frame", frame);
     REQUIRE(arena->back == (small ? into * sizeof *arena : 0), "A6", "back, frame", frame);
 }

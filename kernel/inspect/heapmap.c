@@ -29,7 +29,7 @@ struct use {
 
 static struct use arena_use(const struct arena *arena, uint32_t length) {
     struct use use = {MAP_OTHER, length, 0, 0};
-    if (!arena->desc && arena->head == 0 && arena->seal == 0) return use;
+    if (arena_blank(arena)) return use;
     // Even of a record that is sealed, by chance, a wild descriptor must not be followed.
     bool known = arena->desc >= k_block_descs && arena->desc < k_block_descs + DESC_MAX;
     if (!arena_sealed(arena) || (!arena->large && !known)) use.kind = MAP_CORRUPT;

@@ -44,18 +44,16 @@ void heap_for_each(void (*visit)(const struct heap_block *block, void *argument)
 
 // The record of the arena or large area that holds `frame`, or NULL.
 static const struct arena *arena_at(uint32_t frame) {
-    const struct frame *record = mem_pool[POOL_KERNEL].frame;
     const struct arena *arena = &heap.arena[frame];
     uint32_t back = arena->back / (uint32_t)sizeof *arena;
     if (back > frame) return NULL;
     arena -= back;
     if (arena_sealed(arena)) return arena;
     // A further frame of a large area: its run's first frame has the record (memory.c, F1 and A1).
-    uint32_t at = frame;
-    while (at > 0 && record[at].run == 0) at--;
-    bool inside = (record[at].run & FRAME_USED) && frame - at < FRAME_RUN(record[at].run);
-    arena = &heap.arena[at];
-    return inside && arena->large && arena_sealed(arena) ? arena : NULL;
+    uint32_t first = pool_run_at(&mem_pool[POOL_KERNEL], frame);
+    if (first == FRAME_NONE) return NULL;
+    arena = &heap.arena[first];
+    return arena->large && arena_sealed(arena) ? arena : NULL;
 }
 
 bool heap_block_at(uintptr_t address, struct heap_block *out) {

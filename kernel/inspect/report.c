@@ -29,14 +29,14 @@ static bool user_frame_at(uintptr_t address, uint32_t *frame) {
     return off % PG_SIZE == 0 && off >> PG_SHIFT < pool->frames;
 }
 
-// In the same words as heap_who(). A run has its length at its first frame, the others of a run
-// handed out have nothing (kernel/memory.c, F1).
+// In the same words as heap_who().
 static void user_frame_who(char *to, size_t room, uint32_t frame) {
     const struct pool *pool = &mem_pool[POOL_USER];
-    uint32_t first = frame;
-    while (first > 0 && pool->frame[first].run == 0) first--;
-    uint32_t tag = pool->frame[first].run, length = FRAME_RUN(tag);
-    if ((tag & FRAME_USED) && frame - first < length) {
+    port_state state = port_lock();
+    uint32_t first = pool_run_at(pool, frame);
+    uint32_t length = first != FRAME_NONE ? FRAME_RUN(pool->frame[first].run) : 0;
+    port_unlock(state);
+    if (length > 0) {
         ksnprintf(to, room, "%s frame %u, of the run of %u from frame %u", pool->name, frame,
                   length, first);
     } else {

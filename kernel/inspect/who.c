@@ -106,19 +106,12 @@ static bool who_large(char *to, size_t room, const struct heap_block *at, uintpt
     return known;
 }
 
-// The run handed out that holds `frame`, and is no arena: true if there is one.
-static bool held(uint32_t frame) {
-    const struct frame *record = mem_pool[POOL_KERNEL].frame;
-    uint32_t at = frame;
-    while (at > 0 && record[at].run == 0) at--;
-    return (record[at].run & FRAME_USED) && frame - at < FRAME_RUN(record[at].run);
-}
-
 // A frame in which no sound record has a block.
 static bool who_frame(char *to, size_t room, uint32_t frame) {
     const struct arena *arena = &heap.arena[frame];
     if (arena->back / sizeof *arena <= frame) arena -= arena->back / sizeof *arena;
-    bool blank = !arena->desc && arena->head == 0 && arena->seal == 0;
+    bool blank = arena_blank(arena);
+    bool held = pool_run_at(&mem_pool[POOL_KERNEL], frame) != FRAME_NONE;
     if (!blank && !arena_sealed(arena)) {
         ksnprintf(to, room, "an arena whose record was overwritten, kernel_pool frame %u", frame);
     } else if (!blank && !arena->large) {
@@ -126,7 +119,7 @@ static bool who_frame(char *to, size_t room, uint32_t frame) {
                   arena->desc->block_size, (uint32_t)(arena - heap.arena));
     } else {
         ksnprintf(to, room, "kernel_pool frame %u, %s", frame,
-                  held(frame) ? "held outside the heap" : "free or no memory");
+                  held ? "held outside the heap" : "free or no memory");
     }
     return false;
 }

@@ -353,7 +353,7 @@ static void hash_fold(struct pass *pass, const uint8_t *p) {
 // them room for the whole pool; that says how large the machine is, not what the trace needs.
 static uint32_t record_frames(uint32_t frames) {
     uint64_t fixed = sizeof heap + sizeof mem_pool[0] + sizeof k_block_descs +
-                     BLOCK_SIZE_MAX / BLOCK_ALIGN * sizeof(void *);
+                     BLOCK_SIZE_MAX / BLOCK_ALIGN * sizeof(void *) + frames / ANCHOR_STEP / 8 + 8;
     return round_up((uint64_t)frames * (sizeof(struct arena) + sizeof(struct frame)) + fixed);
 }
 

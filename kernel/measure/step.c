@@ -43,6 +43,7 @@ static struct {
     void *argument;
     struct step_count count;
     bool was_on; // interrupts, at the stop before
+    bool ended;  // by the hook
 } walk;
 
 static uint32_t dr6_read(void) {
@@ -76,7 +77,10 @@ static void on_debug(struct interrupt_frame *frame) {
     else if (!walk.was_on) walk.count.shadow++;
     walk.was_on = on;
     if (place) walk.hook(frame, walk.count.places++, walk.argument);
+    if (walk.ended) frame->eflags &= ~EFLAGS_TF;
 }
+
+void step_end(void) { walk.ended = true; }
 
 bool step_run(void (*call)(void *argument), void *argument, step_hook *hook, void *hook_argument,
               struct step_count *out) {
@@ -86,6 +90,7 @@ bool step_run(void (*call)(void *argument), void *argument, step_hook *hook, voi
     walk.argument = hook_argument;
     walk.count = (struct step_count){0};
     walk.was_on = true;
+    walk.ended = false;
     interrupt_register(VECTOR_DEBUG, on_debug);
     trap_flag_on();
     call(argument);

@@ -22,6 +22,9 @@ struct step_count {
 // own (`int`).
 typedef void step_hook(const struct interrupt_frame *frame, uint32_t place, void *argument);
 
+// For a hook: the rest of the call runs unseen, as one that gives way does.
+void step_end(void);
+
 // Calls `call(argument)` and stops behind each of its instructions. The call must not give way by
 // itself (sleep, wait, yield): that ends the stepping, and false is returned; *out then holds what
 // was seen up to there. One call at a time. Threads only, interrupts on; they are on behind it.

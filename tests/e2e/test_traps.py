@@ -51,6 +51,24 @@ def test_interrupts_are_off_for_a_bounded_time(replay, root):
         assert int(done.result["irqs_off_max"]) <= promised
 
 
+def test_refused_calls_keep_interrupts_off_no_longer(boot, root):
+    """Nowhere a walk to the first frame of what a wrong pointer lies in."""
+    promised = int(STRETCH.search(read(root, DOCUMENT))[1])
+    for mem in (16, 64, 1024, 3072):
+        done = boot("batch demo=no test=heap_refusals_are_short", mem=mem, timeout=180, more=("--icount",))
+        assert "tests: 1 passed, 0 failed" in done.lines, done
+        measured = [int(match[1]) for match in
+                    (re.search(r"irqwatch: refused calls, (\d+) instructions", line) for line in done.lines) if match]
+        assert len(measured) == 1 and 0 < measured[0] <= promised, mem
+
+
+def test_an_area_whose_seal_is_zero_is_the_heaps(boot):
+    """frame_free() of its frames is refused like that of every other area's."""
+    done = boot("batch demo=no test=heap_area_with_a_seal_of_zero_is_the_heaps", mem=1024, timeout=180)
+    assert "seal: 0 at 0xa31e5000" in done.lines, done
+    assert "tests: 1 passed, 0 failed" in done.lines
+
+
 def test_page_counts_pass_16_bits(boot):
     """Of 1200 MiB the kernel pool has more than 140,000 frames: one area of half of them, then each by itself."""
     done = boot("batch demo=no test=heap_checkerboard,heap_exhaustion_and_recovery", mem=1200, timeout=180)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #define PORT_HEAP_BASE 0x88000000u
+#define PORT_FRAMES_MAX (1u << 20)
 #define PORT_TOTAL_MEMORY (32u << 20)
 
 typedef unsigned port_state;

@@ -21,6 +21,7 @@ uint32_t host_total_memory;
 bool host_in_interrupt;
 bool host_irqs_off;
 uint32_t host_fast_entries, host_slow_entries;
+void (*host_unlocked)(void);
 
 // Records: just as many as the pools have frames, from malloc(), so that ASan sees a step outside.
 static struct frame *kernel_frame, *user_frame;
@@ -47,6 +48,7 @@ void port_unlock(port_state state) {
     assert_true(locked);
     assert_int_equal(state, 0x10c);
     locked = false;
+    if (host_unlocked) host_unlocked();
 }
 
 void port_pool(enum pool_id id, struct port_pool *out) {
@@ -139,6 +141,7 @@ void host_heap_start_runs(uint32_t frames, const struct port_run *run, size_t ru
     locked = false;
     host_in_interrupt = false;
     host_irqs_off = false;
+    host_unlocked = NULL;
     report.fault = HEAP_OK;
     printed_length = 0;
     printed[0] = '\0';
@@ -178,9 +181,13 @@ struct part {
     void *copy;
 };
 
-static struct part part[6];
+static struct part part[10];
 static unsigned char saved_window[WINDOW_BYTES];
 static bool window_saved; // it was open then
+
+static size_t anchor_bytes(uint32_t frames) {
+    return (frames / ANCHOR_STEP / 32 + 1) * sizeof(uint32_t);
+}
 
 void host_state_save(void) {
     const struct part now[] = {
@@ -190,6 +197,10 @@ void host_state_save(void) {
         {kernel_frame, kernel_frames * sizeof *kernel_frame, NULL},
         {user_frame, HOST_USER_FRAMES * sizeof *user_frame, NULL},
         {arena, kernel_frames * sizeof *arena, NULL},
+        {mem_pool[POOL_KERNEL].anchor, anchor_bytes(kernel_frames), NULL},
+        {mem_pool[POOL_KERNEL].anchor_words, sizeof(uint32_t), NULL},
+        {mem_pool[POOL_USER].anchor, anchor_bytes(HOST_USER_FRAMES), NULL},
+        {mem_pool[POOL_USER].anchor_words, sizeof(uint32_t), NULL},
     };
     for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
         free(part[i].copy);

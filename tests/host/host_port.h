@@ -15,7 +15,12 @@ extern bool host_irqs_off; // or to call with interrupts off, which the fast pat
 extern uint32_t host_fast_entries; // calls of port_enter() that let the fast path in
 extern uint32_t host_slow_entries; // calls of port_lock() beside these
 
+// Called whenever the heap has let go of its lock, unless it is NULL: there another thread's calls
+// may come.
+extern void (*host_unlocked)(void);
+
 #define PORT_HEAP_BASE host_heap_base
+#define PORT_FRAMES_MAX 4096u
 #define PORT_TOTAL_MEMORY host_total_memory
 
 typedef unsigned port_state;

@@ -159,6 +159,184 @@ TEST(a_long_run_is_not_taken_from_a_short_one) {
     }
 }
 
+// ---- pointers into long runs -------------------------------------------------------------------
+
+// Every frame of it has its own answer, however far away the run's first frame is.
+static void assert_frames_are(uint32_t first, uint32_t count, enum heap_fault fault) {
+    for (uint32_t i = 0; i < count; i++) {
+        struct arena *arena;
+        uint32_t block;
+        uintptr_t p = PORT_HEAP_BASE + (first + i) * PAGE + (i == 0 ? 16 : 0);
+        assert_int_equal(heap_classify(p, &arena, &block), fault);
+    }
+}
+
+static void assert_area_is_known(uint32_t before, uint32_t length) {
+    uint32_t held = frame_alloc(POOL_KERNEL, before);
+    unsigned char *area = sys_malloc(length * PAGE);
+    uint32_t first = frame_of(area);
+    assert_int_equal(heap_check(), 0);
+    assert_frames_are(first, length, HEAP_INTERIOR_POINTER);
+    assert_frames_are(first + length, 4, HEAP_NOT_ALLOCATED);
+    assert_refused((uintptr_t)area + (length - 1) * PAGE, HEAP_INTERIOR_POINTER);
+    assert_true(pool_run_at(&mem_pool[POOL_KERNEL], first + length - 1) == first);
+    sys_free(area);
+    assert_frames_are(first, length, HEAP_NOT_ALLOCATED);
+    frame_free(POOL_KERNEL, held, before);
+    assert_all_home();
+}
+
+TEST(every_frame_of_an_area_is_inside_it) {
+    static const uint32_t lengths[] = {2, 30, 31, 32, 33, 63, 64, 65, 96, 200};
+    for (uint32_t before = 1; before <= 33; before++) {
+        for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+            assert_area_is_known(before, lengths[i]);
+        }
+    }
+}
+
+// Words of the bitmap lie between the area and what is asked about.
+TEST(an_area_is_found_far_below) {
+    const struct port_run runs[] = {{0, 3}, {40, 4000}};
+    for (uint32_t length = 100; length < 3900; length += 500) {
+        heap_start_runs(4040, runs, 2);
+        unsigned char *area = sys_malloc(length * PAGE);
+        uint32_t rest = frame_alloc(POOL_KERNEL, 4000 - length);
+        assert_int_equal(heap_check(), 0);
+        assert_frames_are(40, length, HEAP_INTERIOR_POINTER);
+        assert_frames_are(40 + length, 4000 - length, HEAP_NOT_ALLOCATED);
+        assert_frames_are(3, 37, HEAP_NOT_ALLOCATED); // a hole, nothing but which lies below
+        sys_free(area);
+        assert_frames_are(40, 4000, HEAP_NOT_ALLOCATED);
+        frame_free(POOL_KERNEL, rest, 4000 - length);
+        assert_all_home();
+    }
+}
+
+TEST(an_area_that_grows_or_shrinks_is_known_as_before) {
+    static const uint32_t lengths[] = {20, 31, 32, 100, 33, 32, 31, 64, 2, 90, 1};
+    void *held = sys_malloc(5 * PAGE), *area = sys_malloc(3 * PAGE);
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        assert_ptr_equal(sys_realloc(area, (lengths[i] - 1) * PAGE + 3000), area);
+        if (lengths[i] * PAGE > table.size[table.count - 1]) assert_int_equal(heap_check(), 0);
+        assert_frames_are(frame_of(area), lengths[i], HEAP_INTERIOR_POINTER);
+        assert_frames_are(frame_of(area) + lengths[i], 100, HEAP_NOT_ALLOCATED);
+        if (lengths[i] == 2) break; // less may be a block
+    }
+    sys_free(area);
+    sys_free(held);
+    assert_all_home();
+}
+
+TEST(an_aligned_area_is_known_from_its_own_start) {
+    for (size_t alignment = 2 * PAGE; alignment <= 64 * PAGE; alignment *= 2) {
+        void *held = sys_malloc(3 * PAGE), *area = sys_aligned_alloc(alignment, 50 * PAGE);
+        assert_int_equal(heap_check(), 0);
+        assert_frames_are(frame_of(area), 50, HEAP_INTERIOR_POINTER);
+        assert_frames_are(frame_of(area) + 50, 2, HEAP_NOT_ALLOCATED);
+        sys_free(area);
+        sys_free(held);
+        assert_all_home();
+    }
+}
+
+TEST(frames_of_others_are_not_the_heaps_to_free) {
+    uint32_t first = frame_alloc(POOL_KERNEL, 100);
+    assert_frames_are(first, 100, HEAP_NOT_ALLOCATED);
+    assert_true(pool_run_at(&mem_pool[POOL_KERNEL], first + 99) == first);
+    void *area = sys_malloc(40 * PAGE);
+    host_state_save();
+    frame_free(POOL_KERNEL, frame_of(area), 40);
+    host_state_assert_unchanged();
+    assert_int_equal(host_report_take().fault, HEAP_NOT_ALLOCATED);
+    sys_free(area);
+    frame_free(POOL_KERNEL, first, 100);
+    assert_all_home();
+}
+
+// ---- no decision outlives its lock -------------------------------------------------------------
+//
+// Each time a call lets go of the lock, another thread may free the block it works on, and open
+// arenas of other sizes where it was.
+
+static struct {
+    void *victim; // what it frees, a block of `size` bytes
+    size_t size;
+    uint32_t wait; // unlocks to let pass before
+    bool ran;
+    void *taken[8];
+} rival;
+
+static void rival_turn(void) {
+    if (rival.wait-- > 0) return;
+    host_unlocked = NULL;
+    rival.ran = true;
+    sys_free(rival.victim);
+    sys_trim();
+    for (size_t i = 0, at = 0; i < 8; at++) {
+        uint32_t size = table.size[at % table.count];
+        if (size < rival.size || size >= 2 * rival.size) rival.taken[i++] = sys_malloc(size);
+    }
+    // A block at the same address would be what sys_realloc() then frees.
+    for (size_t i = 0; i < 8; i++) {
+        if (rival.taken[i] != rival.victim) continue;
+        sys_free(rival.taken[i]);
+        rival.taken[i] = NULL;
+    }
+}
+
+static void rival_end(void) {
+    host_unlocked = NULL;
+    for (size_t i = 0; i < 8; i++) sys_free(rival.taken[i]);
+}
+
+// What sys_realloc() returns if its block is freed at one of its unlocks: that block or a new one,
+// whole, or NULL with a report. False when there is no such unlock any more.
+static bool realloc_meets_a_free(size_t from, size_t to, uint32_t unlock) {
+    memset(&rival, 0, sizeof rival);
+    rival.victim = sys_malloc(rival.size = from);
+    rival.wait = unlock;
+    host_unlocked = rival_turn;
+    void *result = sys_realloc(rival.victim, to);
+    host_unlocked = NULL;
+    bool moved = result && result != rival.victim;
+    struct host_report report = host_report_take();
+    assert_int_equal(heap_check(), 0);
+    if (rival.ran) assert_true(result == rival.victim || report.fault != HEAP_OK);
+    else assert_int_equal(report.fault, HEAP_OK);
+    if (report.fault != HEAP_OK) assert_ptr_equal((void *)report.pointer, rival.victim);
+    if (moved || !rival.ran) sys_free(result);
+    rival_end();
+    assert_all_home();
+    return rival.ran;
+}
+
+TEST(realloc_of_a_block_that_is_freed_meanwhile_does_no_harm) {
+    static const size_t sizes[] = {24, 100, 600, 3 * PAGE, 6 * PAGE, 20 * PAGE, 40 * PAGE};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        for (size_t j = 0; j < sizeof sizes / sizeof sizes[0]; j++) {
+            uint32_t unlock = 0;
+            while (realloc_meets_a_free(sizes[i], sizes[j], unlock)) unlock++;
+            assert_true(unlock >= 1);
+        }
+    }
+}
+
+// No memory for the smaller block, and the larger one freed meanwhile: it is not handed out again.
+TEST(without_memory_a_block_that_was_freed_meanwhile_is_not_kept) {
+    memset(&rival, 0, sizeof rival);
+    void *area = rival.victim = sys_malloc(rival.size = 3 * PAGE);
+    uint32_t rest = frames_free(POOL_KERNEL), first = frame_alloc(POOL_KERNEL, rest);
+    rival.wait = 2; // the look at the area, the fast way to a block, the slow one
+    host_unlocked = rival_turn;
+    assert_null(sys_realloc(area, 24));
+    assert_true(rival.ran);
+    assert_ptr_equal((void *)host_report_take().pointer, area);
+    rival_end();
+    frame_free(POOL_KERNEL, first, rest);
+    assert_all_home();
+}
+
 // ---- what the fast paths do --------------------------------------------------------------------
 
 // Calls that need nothing new go the short way, each with the lock taken once.
@@ -436,6 +614,16 @@ static int run_with(const char *classes) {
         cmocka_unit_test(a_hole_at_the_bottom_is_nobodys),
         cmocka_unit_test(a_long_run_is_found_behind_shorter_ones_of_another_bin),
         cmocka_unit_test(a_long_run_is_not_taken_from_a_short_one),
+        cmocka_unit_test_setup_teardown(every_frame_of_an_area_is_inside_it, start, end),
+        cmocka_unit_test(an_area_is_found_far_below),
+        cmocka_unit_test_setup_teardown(an_area_that_grows_or_shrinks_is_known_as_before, start,
+                                        end),
+        cmocka_unit_test_setup_teardown(an_aligned_area_is_known_from_its_own_start, start, end),
+        cmocka_unit_test_setup_teardown(frames_of_others_are_not_the_heaps_to_free, start, end),
+        cmocka_unit_test_setup_teardown(realloc_of_a_block_that_is_freed_meanwhile_does_no_harm,
+                                        start, end),
+        cmocka_unit_test_setup_teardown(without_memory_a_block_that_was_freed_meanwhile_is_not_kept,
+                                        start, end),
         cmocka_unit_test_setup_teardown(warm_pairs_take_the_fast_path, start, end),
         cmocka_unit_test_setup_teardown(descriptors_are_made_from_nothing, start, end),
         cmocka_unit_test_setup_teardown(a_closed_arena_leaves_no_bit, start, end),

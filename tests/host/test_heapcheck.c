@@ -24,7 +24,7 @@
 
 // A heap with a bit of everything: blocks live, freed and never carved, an arena full, areas,
 // holes.
-static struct { void *small, *freed, *full[4], *large; } at;
+static struct { void *small, *freed, *full[4], *large, *wide; } at;
 
 static uint32_t sizes[DESC_MAX], size_count; // the table under test
 
@@ -46,6 +46,7 @@ static void make_heap(void) {
     void *hole = sys_malloc(3 * PAGE);
     at.large = sys_malloc(2 * PAGE);
     sys_free(hole);
+    at.wide = sys_malloc(40 * PAGE); // long enough for an anchor
     assert_int_equal(heap_check(), 0);
 }
 
@@ -77,6 +78,11 @@ static void f3_wrong_bin(void) { pool()->frame[hole() + 2].bin = 3; }
 static void f3_link_back(void) { pool()->frame[hole() + 2].link = &pool()->bin[3]; }
 static void f3_circle(void) { pool()->frame[hole() + 2].next = &pool()->frame[hole() + 2]; }
 static void f4_count(void) { pool()->free++; }
+
+static void f5_no_anchor(void) { pool()->anchor[0] = 0; }
+static void f5_anchor_too_many(void) { pool()->anchor[0] |= 1u << 3; }
+static void f5_elsewhere(void) { pool()->frame[ANCHOR_STEP * anchor_of(frame_of(at.wide))].bin++; }
+static void f5_word_missing(void) { pool()->anchor_words[0] = 0; }
 
 static void a1_run(void) { pool()->frame[frame_of(at.large)].run = FRAME_USED | 3; }
 static void a1_small_frames(void) { heap.small_frames++; }
@@ -138,6 +144,10 @@ static const struct damage damages[] = {
     {"F3", "F3: a link back is wrong", f3_link_back},
     {"F3", "F3: a bin's list is a circle", f3_circle},
     {"F4", "F4: free frames miscounted", f4_count},
+    {"F5", "F5: an anchor is missing", f5_no_anchor},
+    {"F5", "F5: an anchor too many", f5_anchor_too_many},
+    {"F5", "F5: an anchor leads elsewhere", f5_elsewhere},
+    {"F5", "F5: anchor_words' bit is missing", f5_word_missing},
     {"A1", "A1: an area's run has another length", a1_run},
     {"A1", "A1: small frames miscounted", a1_small_frames},
     {"A1", "A1: large frames miscounted", a1_large_frames},

@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "kernel/inspect/heapcheck.h"
+#include "kernel/inspect/report.h"
 #include "kernel/interrupt.h"
 #include "kernel/measure/step.h"
 #include "kernel/symbol.h"
@@ -142,6 +143,7 @@ static struct { uint32_t eip, count; } visited[VISITED];
 static struct {
     uint32_t place;    // where to switch; NOWHERE: at none
     bool often;        // behind the first visits of each instruction instead
+    bool once;         // nothing more is to be seen after it
     uint32_t switches; // forced so far
     uint32_t eip;      // where the last one was
 } forced;
@@ -162,6 +164,7 @@ static void at_place(const struct interrupt_frame *frame, uint32_t place, void *
     forced.switches++;
     forced.eip = frame->eip;
     __asm__ volatile("int $0x25" : : : "memory");
+    if (forced.once) step_end();
 }
 
 static struct step_count walk(void (*call)(void), bool often, uint32_t place) {
@@ -170,7 +173,9 @@ static struct step_count walk(void (*call)(void), bool often, uint32_t place) {
     forced.often = often;
     if (often) memset(visited, 0, sizeof visited);
     interrupt_register(FORCED_VECTOR, on_forced);
-    KCHECK(step_run((void (*)(void *))call, NULL, at_place, NULL, &count));
+    uint32_t before = forced.switches;
+    bool whole = step_run((void (*)(void *))call, NULL, at_place, NULL, &count);
+    KCHECK(whole || (forced.once && forced.switches > before));
     interrupt_register(FORCED_VECTOR, NULL);
     KCHECK(irq_enabled());
     KCHECK_EQ(interrupt_depth, 0);
@@ -351,6 +356,8 @@ static void run_refused(void) {
     refused_at = mine.victim.p + 8;
     sys_free(refused_at);
 }
+static void run_larger(void) { mine.result = sys_realloc(mine.victim.p, 2 * mine.size); }
+static void run_smaller(void) { mine.result = sys_realloc(mine.victim.p, mine.size / 2); }
 static void run_same(void) { mine.result = sys_realloc(mine.victim.p, mine.size - 1); }
 static void run_grow(void) { mine.result = sys_realloc(mine.victim.p, mine.size * 2 + 40); }
 static void run_shrink(void) { mine.result = sys_realloc(mine.victim.p, mine.size / 3); }
@@ -537,6 +544,73 @@ static void calls_walk(const struct call *calls, size_t count) {
 KTEST(preempt_malloc) { calls_walk(calls_malloc, COUNT(calls_malloc)); }
 KTEST(preempt_free) { calls_walk(calls_free, COUNT(calls_free)); }
 KTEST(preempt_realloc) { calls_walk(calls_realloc, COUNT(calls_realloc)); }
+// ---- the block is freed under the call ----------------------------------------------------------
+
+static bool victim_gone;        // the rival has freed it
+static uint32_t reports_before; // of the heap, when the call began
+
+// Frees what the call works on, and opens arenas of other sizes where it was.
+static void free_turn(void) {
+    sys_free(mine.victim.p);
+    victim_gone = true;
+    sys_trim();
+    for (int i = 0; i < RIVAL_HELD; i++) {
+        struct piece *held = &rival.held[i];
+        rival.bad += !piece_take(held, 300 << i);
+        // At the same address it would be what the call frees next.
+        if (held->p == mine.victim.p) rival.bad += !piece_give(held);
+    }
+    rival.bad += heap_check();
+}
+
+static void victim_to_be_freed(void) {
+    victim_gone = false;
+    victim_take();
+    reports_before = heap_report_count;
+    ktest_report_expect();
+}
+
+// The victim is freed once, by the call, the rival or here, and once more, which is refused: by the
+// call, if the rival came first, by the rival, if the call did, or here.
+static bool freed_once(void) {
+    uint8_t *p = mine.victim.p;
+    if (mine.result && mine.result != p) sys_free(mine.result);
+    else if (!victim_gone) sys_free(p);
+    if (heap_report_count == reports_before) sys_free(p);
+    ktest_report_check(heap_last_report.fault, (uintptr_t)p, __FILE__, __LINE__);
+    mine.victim.p = NULL;
+    return true;
+}
+
+// clang-format off
+static const struct call calls_freed[] = {
+    {"realloc: a block, freed meanwhile", 24, victim_to_be_freed, run_larger, freed_once, false},
+    {"realloc: a growing area, freed", 2 * PG_SIZE, victim_to_be_freed, run_larger, freed_once,
+     false},
+    {"realloc: a shrinking area, freed", 4 * PG_SIZE, victim_to_be_freed, run_smaller, freed_once,
+     false},
+};
+// clang-format on
+
+// At the places of a call that nobody disturbs: the report of a disturbed one has thousands more.
+static bool freed_walk(const struct call *call) {
+    struct step_count whole, count;
+    bool good = pass(call, false, NOWHERE, &whole);
+    forced.once = true;
+    for (uint32_t place = 0; good && place < whole.places; place++) {
+        good = pass(call, false, place, &count);
+    }
+    forced.once = false;
+    return good;
+}
+
+KTEST(preempt_realloc_of_a_freed_block) {
+    KNEED(rival_start(free_turn));
+    bool good = true;
+    for (size_t i = 0; good && i < COUNT(calls_freed); i++) good = freed_walk(&calls_freed[i]);
+    rival_end();
+}
+
 KTEST(preempt_threads) { calls_walk(calls_thread, COUNT(calls_thread)); }
 
 static const struct call call_refused = {

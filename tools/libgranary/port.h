@@ -20,6 +20,7 @@ extern bool granary_ready;       // memory_init() is done
 #pragma GCC visibility pop
 
 #define PORT_HEAP_BASE granary_base
+#define PORT_FRAMES_MAX (1u << 24) // arena.cnt has 24 bits
 // The seed reads it from 0xb00.
 #define PORT_TOTAL_MEMORY granary_memory()
 uint32_t granary_memory(void); // bytes of the window, at most what 32 bits say

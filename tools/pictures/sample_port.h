@@ -11,6 +11,7 @@
 extern uintptr_t sample_heap_base; // where the window of stand-in frames begins
 
 #define PORT_HEAP_BASE sample_heap_base
+#define PORT_FRAMES_MAX (1u << 20)
 #define PORT_TOTAL_MEMORY 0u // memory_init() only prints it
 
 typedef unsigned port_state;
