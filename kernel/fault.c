@@ -82,7 +82,7 @@ static noreturn void page_fault_panic(const struct interrupt_frame *frame) {
 }
 
 // The CPU could not push an interrupt's frame: its first bytes would lie in the guard page, or esp
-// stands there already.
+// is there already.
 static noreturn void double_fault_panic(const struct interrupt_frame *frame) {
     const struct thread *owner = thread_of_guard(frame->esp - FAULT_PUSHED);
     if (!owner) owner = thread_of_guard(frame->esp);
@@ -103,7 +103,7 @@ noreturn void fault_panic(const struct interrupt_frame *frame) {
     panic_at(frame, "%s", name);
 }
 
-// What has mended it lets the instruction run again.
+// Once mended, the instruction runs again.
 static void fault_unhandled(const struct interrupt_frame *frame) {
     if (!mender || !mender(frame)) fault_panic(frame);
 }

@@ -1,9 +1,9 @@
 // fault.h - exceptions in words: what the processor says went wrong, as a panic that a reader
 // understands.
 //
-// The top of the kernel, with main.c: it looks into the heap and at the threads to say whose the
-// memory was. What is below registers with it or is registered by main.c, and does not include it,
-// but for the measuring tools that hand back an exception that is not theirs.
+// The top of the kernel, with main.c: it looks into the heap and at the threads to say what the
+// memory was. Lower parts register with it or are registered by main.c, and do not include it,
+// except the measuring tools, which pass on an exception that is not theirs.
 #pragma once
 
 #include <stdbool.h>

@@ -10,7 +10,7 @@
 //   (guard page) ----------> its frame cannot -> IDT entry 8 is a  ->  own stack; the state that
 //                            be pushed           task gate             failed is in main_tss
 //
-// The kernel's threads are no tasks of the CPU: they all run in the one task of main_tss, which
+// The kernel's threads are not tasks of the CPU: they all run in the one task of main_tss, which
 // exists only because a task switch must have somewhere to put the old state. CR3 is loaded from
 // the new task's TSS and not saved in the old one (SDM volume 3, 7.3): each TSS must have its own.
 //
@@ -121,7 +121,7 @@ void gdt_init(double_fault_reporter *reporter) {
 
 void gdt_set_double_fault_cr3(uint32_t cr3) { double_fault_tss.cr3 = cr3; }
 
-// In the double-fault task. The state that faulted stands in main_tss; it becomes a frame for the
+// In the double-fault task. The state that faulted is in main_tss; it becomes a frame for the
 // report. Here esp is real: the task switch has saved it, where an interrupt's frame would have
 // been the thing that could not be pushed.
 void double_fault_report(void) {

@@ -1,7 +1,7 @@
 // heap.h - the heap's records: pools, frames, descriptors, arenas.
 //
-// For memory.c, its port, what looks at a heap (kernel/inspect), tests and debuggers. All others use
-// the calls of memory.h and leave the records alone. Protected by interrupts off.
+// For memory.c, its port, what looks at a heap (kernel/inspect), tests and debuggers. All others
+// use the calls of memory.h and leave the records alone. Protected by interrupts off.
 #pragma once
 
 #include <stdbool.h>

@@ -14,10 +14,10 @@
 //     -> end-of-interrupt clears the highest bit of ISR -> the next one may come
 //
 // Until its end-of-interrupt a line keeps itself and all below it out. So it must be sent before
-// the way out: behind exit_hook() it would wait for this thread's next turn, the timer would be
-// silent until then, and that turn may depend on a tick. Before the handler or right behind it is
+// the way out: after exit_hook() it would wait for this thread's next turn, the timer would be
+// silent until then, and that turn may depend on a tick. Before the handler or right after it is
 // the same to the CPU, where interrupts are off until `iret`; a line that rises meanwhile waits in
-// IRR. Here it stands beside the test that says whether there is one to send (spurious()). The
+// IRR. Here it is beside the test that says whether there is one to send (spurious()). The
 // PIC's priorities thus decide only between lines that wait at the same moment.
 //
 // Why vectors are moved: at power-on IRQ 0 is vector 8, where the CPU has its double fault (the
@@ -29,7 +29,7 @@
 //       way out may be a switch to another thread, which comes back much later.
 //   N3  Threads are switched only when interrupt_depth is 0 again.
 //
-// Shortcomings: an IRQ without a handler is dropped in silence; the lines' priorities are the
+// Shortcomings: an IRQ without a handler is dropped silently; the lines' priorities are the
 // PIC's.
 #include "kernel/interrupt.h"
 
@@ -95,7 +95,7 @@ static void pic_init(void) {
 }
 
 // The double fault's gate is a task gate: it needs no offset, the task knows where it starts
-// (kernel/gdt.c). The limit is the last byte's offset, hence the - 1. A vector behind the table is
+// (kernel/gdt.c). The limit is the last byte's offset, hence the - 1. A vector beyond the table is
 // a general protection fault, not a jump to whatever lies there.
 void interrupt_init(void) {
     for (unsigned vector = 0; vector < VECTOR_COUNT; vector++) {

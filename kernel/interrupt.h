@@ -34,11 +34,11 @@ void irq_unmask(unsigned irq);
 // interrupted thread is chosen again. One hook; NULL: none.
 void interrupt_set_exit_hook(void (*hook)(void));
 
-// Called for every exception that has no handler (kernel/fault.c): if it returns, the instruction is
-// tried again. Runs as the thread that caused it, interrupts off. One hook; NULL: a panic.
+// Called for every exception that has no handler (kernel/fault.c): if it returns, the instruction
+// is tried again. Runs as the thread that caused it, interrupts off. One hook; NULL: a panic.
 void interrupt_set_unhandled(void (*hook)(const struct interrupt_frame *frame));
 
 // How many interrupt handlers are running, one inside the other: 0 in a thread. Exceptions do not
-// count. Written by interrupt.c alone. Whoever may only be called by threads asks here: the
-// interrupt flag does not tell, since a thread may have interrupts off as well.
+// count. Written by interrupt.c alone. A function that only threads may call asks here: the
+// interrupt flag does not say, since a thread may have interrupts off as well.
 extern volatile uint32_t interrupt_depth;

@@ -6,8 +6,8 @@
 // is not there.
 //
 // Theory: a sweep over boundaries. What covers a byte can only change where some entry starts or
-// behind its last byte. Between two such boundaries all bytes have the same fate, so it is enough
-// to ask about one byte of each segment:
+// after its last byte. Between two such boundaries all bytes are covered alike, so it is enough to
+// ask about one byte of each segment:
 //
 //   entry 1, usable     |------------------------|
 //   entry 2, reserved           |-----|
@@ -21,10 +21,10 @@
 // is sorted, nothing is stored on the way, and the order of the entries cannot matter.
 //
 // No sum here can wrap. Bytes are named by the first and the *last* of a range, so that 2^64 is
-// never needed as a number; behind the sweep all is counted in frames, of which there are 2^52.
+// never needed as a number; after the sweep all is counted in frames, of which there are 2^52.
 // Bytes are made into frames by shifts: a 64-bit division would call the compiler's library.
 //
-// Invariants (1) to (5) stand in memmap.h, at the struct.
+// Invariants (1) to (5) are in memmap.h, at the struct.
 //
 // Shortcomings: memory above 4 GiB is counted, not listed. Entries whose meaning is unknown take
 // memory away and never give any. memmap_find() is linear: a map has few ranges, and it is asked
@@ -58,7 +58,7 @@ static uint64_t entry_last(const struct e820_entry *entry) {
     return more > UINT64_MAX - entry->base ? UINT64_MAX : entry->base + more;
 }
 
-// True if some usable entry covers byte `at` and no other kind does. One word against is enough:
+// True if some usable entry covers byte `at` and no other kind does. One entry against it decides:
 // memory left unused costs little, a device's registers used as memory cost everything.
 /*@ requires \valid_read(raw + (0 .. count - 1));
     assigns \nothing; */
@@ -75,7 +75,7 @@ static bool byte_usable(const struct e820_entry *raw, size_t count, uint64_t at)
     return usable;
 }
 
-// Last byte of the segment that starts at `at`: behind it the next entry starts or one ends. Not
+// Last byte of the segment that starts at `at`: after it the next entry starts or one ends. Not
 // before `at`, so the sweep comes to its end.
 /*@ requires \valid_read(raw + (0 .. count - 1));
     assigns \nothing;
@@ -95,10 +95,10 @@ static uint64_t segment_last(const struct e820_entry *raw, size_t count, uint64_
 }
 
 // Adds the whole frames of a usable run, given by its first and last byte. There is room: every run
-// starts where a usable entry starts or behind another one's last byte, so n entries make n runs at
+// starts where a usable entry starts or after another one's last byte, so n entries make n runs at
 // most.
 //
-// Runs that are two before the rounding are two behind it, and do not touch (2): the byte between
+// Runs that are two before the rounding are two after it, and do not touch (2): the byte between
 // them is not usable, and its frame is in neither.
 /*@ requires \valid(map) && map->count < MEMMAP_MAX;
     assigns *map;
@@ -200,7 +200,7 @@ static bool trim(struct mem_range *range, uint64_t start, uint64_t end) {
     ensures start > end ==> \result == -1 && map->count == \old(map->count); */
 int memmap_reserve(struct memmap *map, uint64_t start, uint64_t end) {
     if (start >= end) return start == end ? 0 : -1;
-    // Outwards to frames. All ranges end at 4 GiB, so an end behind it is as good as that one.
+    // Outwards to frames. All ranges end at 4 GiB, so an end beyond it means the same.
     uint64_t to = (end >> PG_SHIFT) + ((end & (PG_SIZE - 1)) != 0);
     start = start >> PG_SHIFT << PG_SHIFT;
     end = (to < FRAMES_BELOW_4G ? to : FRAMES_BELOW_4G) << PG_SHIFT;

@@ -1,6 +1,6 @@
 // port_kernel.h - what the kernel's port needs before memory_init().
 //
-// Not in port.h: a plan is this kernel's way to know its memory, another one's port has its own.
+// Not in port.h: a plan is how this kernel knows its memory; another kernel's port has its own way.
 #pragma once
 
 #include "kernel/memory_plan.h"

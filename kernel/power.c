@@ -4,7 +4,7 @@
 // for the end of a run: QEMU's isa-debug-exit takes a status, Bochs wants a word. Where neither is
 // there a write to their ports does nothing, and the processor halts.
 //
-// Which of them is there is not asked: each is tried, and the halt behind them always works.
+// The kernel does not ask which of them is there: each is tried, and the final halt always works.
 #include "kernel/power.h"
 
 #include "lib/print.h"
@@ -15,8 +15,8 @@
 #define KEYBOARD_RESET 0xfe // pulses the CPU's reset line
 #define POLLS_MAX 100000    // at about a microsecond each: a tenth of a second
 
-// `hlt` ends with an interrupt that cannot be masked, so it stands in a loop. An emulator sees a
-// processor that will never wake, and its host's is not burnt.
+// An interrupt that cannot be masked ends `hlt`, so it is in a loop. An emulator sees a processor
+// that will never wake, and takes no time on its host.
 static noreturn void halt_forever(void) {
     for (;;) __asm__ volatile("cli\n\thlt");
 }
@@ -32,7 +32,7 @@ noreturn void power_off(unsigned status) {
 }
 
 // A port of 32 bits, as the device is configured (iosize 4, boot.inc): a byte would be another
-// status. QEMU is gone behind it; Bochs reads its word letter by letter.
+// status. QEMU is gone after it; Bochs reads its word letter by letter.
 noreturn void power_cut(unsigned status) {
     irq_disable();
     outl(DEBUG_EXIT_PORT, status);

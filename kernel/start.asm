@@ -30,7 +30,7 @@ global _start
 _start:
     mov esp, boot_stack_top         ; in the higher half: stays mapped
     xor ebp, ebp                    ; a call trace ends where the frame pointer is 0
-    push ebp                        ; no return address either: nobody called
+    push ebp                        ; no return address either: there is no caller
     call paging_drop_identity       ; from here on address 0 is not mapped
     call kmain                      ; does not return
 .halt:

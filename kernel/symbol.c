@@ -2,7 +2,7 @@
 //
 // The table of names is part of the kernel: the build links it twice, takes the functions'
 // addresses from the first link and puts them, with their names, into the second (tools/symtab.py).
-// It lies behind .text, so no function moves by it.
+// It lies after .text, so it moves no function.
 //
 // An entry has no length: an address belongs to the last function that starts at or before it. That
 // is right inside .text, which has no holes but padding; other addresses are refused first.
@@ -20,7 +20,7 @@ extern char kernel_start[], kernel_text_end[]; // kernel.ld
 
 // A search by halves: some hundred functions, and every report of the heap and every line of a
 // trace asks. Everything below `low` starts at or before the address, everything from `high` on
-// behind it.
+// after it.
 const char *symbol_find(uintptr_t address, uint32_t *offset) {
     if (address < (uintptr_t)kernel_start || address >= (uintptr_t)kernel_text_end) return NULL;
     unsigned low = 0, high = symbol_count;
