@@ -45,7 +45,7 @@
 #define STATUS_DRQ 0x08
 #define STATUS_DF 0x20
 #define STATUS_BSY 0x80
-#define STATUS_FLOATING 0xff // nobody drives the bus: without a channel all lines read high
+#define STATUS_FLOATING 0xff // no drive on the bus: without a channel all lines read high
 
 #define COMMAND_READ 0x20
 #define COMMAND_IDENTIFY 0xec
@@ -61,8 +61,8 @@ static bool lock_ready;           // protected by interrupts off
 static uint32_t known_sectors[2]; // 0: not identified yet. Protected by `lock`
 
 // There is no ata_init(): a kernel that reads no disk touches none. So the lock is made by the
-// first who wants it, with interrupts off, or two first ones could make it twice, and both would be
-// let in. lock_acquire() sleeps, so it comes behind.
+// first caller, with interrupts off, or two callers could each make it and both be let in.
+// lock_acquire() sleeps, so it comes after that.
 static void lock_take(void) {
     uint32_t state = irq_save();
     if (!lock_ready) lock_init(&lock);
@@ -71,7 +71,7 @@ static void lock_take(void) {
     lock_acquire(&lock);
 }
 
-// Before there are threads nobody's name is in the lock, and nobody waits for it.
+// Before there are threads no name is in the lock, and none waits for it.
 static void lock_give(void) {
     if (lock_held(&lock)) lock_release(&lock);
     else sema_up(&lock.free);
@@ -95,7 +95,7 @@ static enum ata_status wait_idle(void) {
 }
 
 // Waits until a sector's data can be read. BSY first (D3). ERR before DRQ: a drive may offer the
-// data of a sector that it could not read (ATA/ATAPI-6, 8.34), and that is not to be taken for
+// data of a sector that it could not read (ATA/ATAPI-6, 8.34), and that must not be taken for
 // good.
 static enum ata_status wait_data(void) {
     for (int polls = 0; polls < POLLS_MAX; polls++) {
@@ -107,9 +107,9 @@ static enum ata_status wait_data(void) {
     return ATA_TIMEOUT;
 }
 
-// Selects first, for the status that is waited for must be the right drive's. The second settle()
-// is as necessary as the first: a drive may show BSY up to 400 ns after a command, and until then
-// the old status, idle, would look like an answer.
+// Selects first, because the status that is waited for must be the right drive's. The second
+// settle() is as necessary as the first: a drive may show BSY up to 400 ns after a command, and
+// until then the old status, idle, would look like an answer.
 static enum ata_status command_start(unsigned drive, uint32_t lba, uint32_t count,
                                      uint8_t command) {
     outb(REG_CONTROL, CONTROL_NO_INTERRUPT);
@@ -127,15 +127,15 @@ static enum ata_status command_start(unsigned drive, uint32_t lba, uint32_t coun
 }
 
 // Asks a drive for its description, 256 words. A drive is there if it answers at all: what is read
-// before the wait is from the drive that is present, which speaks zeros for the absent one. No
-// length (words 60 and 61 are 0): a drive that knows no LBA, from before 1994, and no use to us.
+// before the wait comes from the drive that is present, which answers zeros for the absent one. No
+// length (words 60 and 61 are 0): a drive from before 1994 that does not know LBA, of no use here.
 static enum ata_status identify(unsigned drive, uint32_t *sectors) {
     uint16_t words[SECTOR_WORDS] = {0};
     enum ata_status status = command_start(drive, 0, 0, COMMAND_IDENTIFY);
     if (status != ATA_OK) return status;
-    if (inb(REG_STATUS) == 0) return ATA_NO_DISK; // an absent drive answers with zeros
+    if (inb(REG_STATUS) == 0) return ATA_NO_DISK; // an absent drive reads as zeros
     status = wait_data();
-    if (status == ATA_ERROR) return ATA_NO_DISK; // a drive that is no disk aborts the command
+    if (status == ATA_ERROR) return ATA_NO_DISK; // a drive that is not a disk aborts the command
     if (status != ATA_OK) return status;
     insw(REG_DATA, words, SECTOR_WORDS);
     *sectors = words[60] | (uint32_t)words[61] << 16; // words 60 and 61: addressable sectors
@@ -168,7 +168,7 @@ enum ata_status ata_identify(unsigned drive, uint32_t *sectors) {
     return status;
 }
 
-// The range is checked as `count > sectors - lba`, behind `lba > sectors`: lba + count may wrap,
+// The range is checked as `count > sectors - lba`, after `lba > sectors`: lba + count may wrap,
 // and a wrapped sum is small. The drive would refuse such a read itself, but not one that the 28
 // bits of its registers have cut.
 enum ata_status ata_read(unsigned drive, uint32_t lba, uint32_t count, void *to) {

@@ -16,7 +16,7 @@
 // Invariants:
 //   C1  ring_in - ring_out is the number of characters in the ring, at most RING_BYTES.
 //   C2  The semaphore's value, and the readers it has let through that have not taken theirs yet,
-//       make that number; so whoever comes back from "down" finds a character.
+//       make that number; so a reader that comes back from "down" finds a character.
 //
 // Shortcomings: no line discipline here: echo and editing are the reader's (kernel/prompt/shell.c).
 #include "device/console.h"
@@ -28,7 +28,7 @@
 #include "lib/x86.h"
 #include "thread/sync.h"
 
-#define RING_BYTES 256 // more than anyone types ahead; a power of two
+#define RING_BYTES 256 // more than is ever typed ahead; a power of two
 #define RING_FULL (RING_BYTES - 2)
 #define CTRL_C 3
 

@@ -2,8 +2,8 @@
 // Technical Reference).
 //
 // A code is a key's number, with bit 7 set when the key is let go; 0xe0 goes before the keys that
-// the first PC did not have. Number and not character, for only the layout knows what a key says;
-// and both edges, for only so a driver can tell what is held down meanwhile.
+// the first PC did not have. A number and not a character, because only the layout knows what is on
+// a key; and both edges, because a driver must know what is held down meanwhile.
 //
 // The controller holds one code at a time and raises IRQ 1 when it puts one into its output buffer.
 // Reading the data port empties the buffer, and lets the next code in: a code that is left there is
@@ -13,7 +13,7 @@
 // set 1 on, and it needs both to read the keyboard itself.
 //
 // State between two codes (shift, ctrl, caps, extended) is the handler's alone, and handlers run
-// with interrupts off: nothing protects it, because nobody else sees it.
+// with interrupts off: it needs no other protection, because no other code sees it.
 //
 // Shortcomings: no lights, no numeric pad, no other layouts, no Alt; a modifier whose release is
 // lost stays held until it is pressed and let go again; Caps Lock held down repeats like any key,
@@ -39,7 +39,7 @@
 
 // Characters by scan code, without and with shift; 0 where a key makes none. An octal escape takes
 // three digits at most, so \0331 is Escape (code 1) and then the key 1 (code 2). Enter is '\r', as
-// on a serial line: whoever reads lines takes either.
+// on a serial line: the reader of a line takes either.
 static const char plain[] =
     "\0\0331234567890-=\b\tqwertyuiop[]\r\0asdfghjkl;'`\0\\zxcvbnm,./\0*\0 ";
 static const char shifted[] =
@@ -107,7 +107,7 @@ static void on_key(struct interrupt_frame *frame) {
     else character_key(key);
 }
 
-// What was typed while nobody listened is read away before the line is heard: the controller raises
+// What was typed before is discarded before the line is heard: the controller raises
 // IRQ 1 when its buffer becomes full, and it would never become full again. Bounded: 16 bytes are
 // what a keyboard stores by itself, and a machine without the controller reads as full for ever.
 void keyboard_init(void (*receive)(char c)) {

@@ -17,7 +17,7 @@
 // edges: the handler reads until nothing is left, or turns the interrupt off, which lets the line
 // fall. If it did neither, the line could not rise again, and input would be dead from then on.
 //
-// Shortcomings: line errors (overrun, framing) are not looked at. On a real line a character that
+// Shortcomings: line errors (overrun, framing) are not checked. On a real line a character that
 // comes while the kernel prints may overrun the one before it; RTS says only that the ring is full.
 // Output waits for its characters with interrupts off (lib/print.h).
 #include "device/serial.h"
@@ -49,8 +49,8 @@ static bool present; // the self-test's answer, for good
 static bool (*receiver)(char c);
 static bool stopped; // the receiver has no room; changed with interrupts off
 
-// Sends a byte round the loopback and looks whether it comes back. Where no port is, reads give
-// 0xff: its bits say "received" and "can send" to everybody, so the byte itself is what tells. In
+// Sends a byte round the loopback and checks whether it comes back. Where there is no port, reads
+// give 0xff, whose bits also say "received" and "can send", so only the byte itself is proof. In
 // loopback the UART's pins are cut off: the other end of the line sees nothing of the test.
 static bool self_test(void) {
     outb(REG_MODEM, MODEM_LOOPBACK);
@@ -78,7 +78,7 @@ bool serial_init(void) {
 }
 
 // A character is dropped when the port stays busy for far longer than one can take: the kernel's
-// progress must not hang on somebody reading its output.
+// progress must not depend on its output being read.
 static void send(char c) {
     for (int polls = 0; polls < SEND_POLLS; polls++) {
         if (inb(REG_LINE_STATUS) & STATUS_CAN_SEND) {
@@ -116,7 +116,7 @@ void serial_input_resume(void) {
 }
 
 // In the order of need, from the far end: handler, UART, PIC. A character that comes in between
-// waits in the UART, or on the PIC's line, which remembers it behind the mask.
+// waits in the UART, or on the PIC's line, which remembers it while it is masked.
 void serial_input_init(bool (*receive)(char c)) {
     if (!present) return;
     receiver = receive;

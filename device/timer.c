@@ -2,8 +2,8 @@
 //
 // A channel is a 16-bit counter that a fixed clock counts down. In mode 2, "rate generator", its
 // output goes low for the last count and high again with the reload: one rising edge each `divisor`
-// clocks, and the PICs are set to edges (kernel/interrupt.c). It reloads itself, so a handler that
-// comes late does not move the ticks behind it, as one that had to start the counter again would.
+// clocks, and the PICs are set to edges (kernel/interrupt.c). It reloads itself, so a late
+// handler does not delay the ticks after it, as it would if it had to restart the counter.
 //
 // The PIC remembers one edge of a line: with interrupts off for a tick's length or longer, what
 // comes is one tick, not two. So ticks are a measure of the kernel's time, not of the day's.

@@ -2,8 +2,8 @@
 // four bits, background in the next three; bit 7 blinks).
 //
 // Sources: IBM VGA's text mode 3, which the BIOS leaves set: 80 x 25 cells at physical 0xb8000, row
-// by row; the cursor is the CRT controller's (6845), a cell number in two 8-bit registers behind an
-// index and a data port.
+// by row; the cursor is the CRT controller's (6845), a cell number in two 8-bit registers, reached
+// through an index and a data port.
 //
 // The screen memory is a device: paging.c maps it uncached, so that a write is on the screen when
 // the next instruction runs, in a panic too. Nothing is kept beside it: what scrolls is read back
@@ -15,8 +15,8 @@
 // Invariant: between two characters, `cursor` is below CELLS; so put_text() may write before it
 // looks.
 //
-// Shortcomings: codes 128 and up show as the card's code page 437; a mode set by somebody else
-// would not be noticed; `state`, `cursor` and `colour` are one for all threads.
+// Shortcomings: codes 128 and up show as the card's code page 437; a mode set by other code would
+// not be noticed; `state`, `cursor` and `colour` are one for all threads.
 #include "device/vga.h"
 
 #include <stdbool.h>
@@ -37,7 +37,7 @@
 #define CRTC_CURSOR_HIGH 14
 #define CRTC_CURSOR_LOW 15
 
-// Not volatile: nobody but us changes a cell, and the outb() behind each piece of text makes the
+// Not volatile: only this file changes a cell, and the outb() after each piece of text makes the
 // compiler finish its stores. All below is protected by interrupts off (vga.h).
 static uint16_t *const cells = P2V(TEXT_MEMORY);
 static unsigned cursor; // cell where the next character goes, below CELLS
