@@ -88,7 +88,7 @@ static bool read_classes(struct options *out, const char *value) {
     return true;
 }
 
-// The name stands in the line that the replay prints: nothing else depends on it.
+// The name appears in the line that the replay prints: nothing else depends on it.
 static bool read_replay(struct options *out, const char *value) {
     out->replay = value && *value ? value : "trace";
     return true;
@@ -106,7 +106,7 @@ static bool read_bench(struct options *out, const char *value) {
     return true;
 }
 
-// A number at *at, which then stands behind it; false if there is none, or it is above `max`. As
+// A number at *at, which is moved past it; false if there is none, or it is above `max`. As
 // read_hz(), the bound comes before the next digit.
 static bool read_number(const char **at, uint32_t max, uint32_t *out) {
     uint32_t number = 0;

@@ -42,7 +42,7 @@ struct options {
     uint32_t bugs;   // a bug of the museum to commit, BUGS_ALL: each that can be survived; 0: none
     bool bugs_fixed; // its twin without the fault
     const char *scene; // a scene of kernel/museum/tour_scenes.c, for the guided tours; NULL: none
-    bool guard;        // checked build: frames of its own for each block, nothing mapped behind
+    bool guard;        // checked build: frames of its own for each block, nothing mapped after it
     bool log;          // write the heap's calls down from the start (kernel/measure/heaplog.h)
     bool log_print;    // and print each
     bool magic_break;  // stop in Bochs's debugger at the places that x86.h's magic_break() marks
@@ -68,6 +68,6 @@ extern const uint32_t cmdline_option_count;
 // only.
 void cmdline_problem(struct options *out, const char *text);
 
-// Fills *out from `text` (NUL-terminated; what is behind 511 characters is cut off and named). Any
+// Fills *out from `text` (NUL-terminated; what follows 511 characters is cut off and named). Any
 // context.
 void cmdline_parse(const char *text, struct options *out);

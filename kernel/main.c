@@ -106,7 +106,7 @@ static void memory_start(void) {
         kprintf("memory: refused: %s\n", why);
         power_off(EXIT_FAILED);
     }
-    paging_init(&plan); // before the records are touched: they lie behind 4 MiB
+    paging_init(&plan); // before the records are touched: they may lie beyond 4 MiB
     gdt_set_double_fault_cr3(paging_directory()); // its task brings its own CR3
     port_plan_set(&plan);                         // what memory_init() asks its port for
     memory_init();                                // pools, descriptors

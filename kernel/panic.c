@@ -88,7 +88,7 @@ void call_trace(uintptr_t ebp, uintptr_t eip) {
     repeated_print(repeated);
 }
 
-// All of them: whoever reads a report cannot ask again.
+// All of them: the reader of a report cannot ask again.
 static void registers_print(const struct interrupt_frame *frame) {
     kprintf("  eax %08x ebx %08x ecx %08x edx %08x\n", frame->eax, frame->ebx, frame->ecx,
             frame->edx);
@@ -113,7 +113,7 @@ static void headline(const char *format, va_list args) {
     char text[512];
     kvsnprintf(text, sizeof text, format, args);
     kprintf("panic: %s (thread %s)\n", text, running_name());
-    magic_stop(); // what is wrong is known by now, and the machine still as it was
+    magic_stop(); // what is wrong is known, and the machine is still as it was
 }
 
 // The trace starts in panic() itself, at its caller's address.

@@ -7,8 +7,8 @@
 // window, so that frame i of the kernel pool is page i of the heap window. The translation is here,
 // so that memory.c need not know the plan.
 //
-// Order at boot: paging_init() before port_pool(), since the records lie behind 4 MiB, where the
-// loader has mapped nothing; port_plan_set() before memory_init().
+// Order at boot: paging_init() before port_pool(), since the records may lie beyond 4 MiB, where
+// the loader has mapped nothing; port_plan_set() before memory_init().
 #include "kernel/port.h"
 
 #include "kernel/layout.h"

@@ -1,7 +1,7 @@
 // size_tables.c - see size_tables.h.
 //
 // A table is wrong for the reasons block_desc_init() would refuse it for, but that function says
-// only "no": here each fault has its words. The rules stand in both places, and a test holds them
+// only "no": here each fault has its words. The rules are in both places, and a test holds them
 // together: whatever classes_parse() takes, block_desc_init() takes.
 #include "kernel/size_tables.h"
 
@@ -41,7 +41,7 @@ _Static_assert(5 * DESC_MAX < CLASSES_NAME_BYTES && BLOCK_SIZE_MAX < 10000, "roo
 // Commas where a blank would end the word on a command line, blanks where people write them.
 static bool separator(char c) { return c == ',' || c == ' ' || c == '\t'; }
 
-// One number and the separators behind it. Its bound is checked before the next digit is added, so
+// One number and the separators after it. Its bound is checked before the next digit is added, so
 // no number wraps into range.
 static const char *read_size(const char **at, uint32_t *size) {
     const char *c = *at;
@@ -58,14 +58,14 @@ static const char *read_size(const char **at, uint32_t *size) {
     return NULL;
 }
 
-// Rising order is also what keeps a size from standing there twice. Before the first stands 0.
+// Rising order also keeps a size from being there twice. Before the first is 0.
 static const char *size_fault(uint32_t size, uint32_t before) {
     if (size == 0 || size % BLOCK_ALIGN != 0)
         return "a size that is no multiple of " NUMBER(BLOCK_ALIGN);
     return size <= before ? "sizes that do not rise" : NULL;
 }
 
-// All sizes of a text. Separators may stand anywhere, also before the first.
+// All sizes of a text. Separators may be anywhere, also before the first.
 static const char *read_sizes(const char *at, uint32_t sizes[DESC_MAX], uint32_t *count) {
     uint32_t read = 0;
     while (separator(*at)) at++;
@@ -99,7 +99,7 @@ const char *classes_parse(const char *text, uint32_t sizes[DESC_MAX], uint32_t *
     return NULL;
 }
 
-// By what is in it, not by what somebody called it: the seven sizes typed one by one are the
+// By its contents, not by the name it was given: the seven sizes typed one by one are the
 // seed's.
 const char *classes_name(const uint32_t *sizes, uint32_t count, char to[CLASSES_NAME_BYTES]) {
     for (size_t i = 0; i < TABLES; i++) {

@@ -1,7 +1,7 @@
 // size_tables.h - tables of block sizes: the two built in, and one that a user writes.
 //
 // Pure: knows lib and the bounds of kernel/heap.h, compiles for the kernel and the host. The text
-// is what stands behind `classes=` on the command line, or in a variable of the environment:
+// is what follows `sizes=` on the command line, or in a variable of the environment:
 //
 //   seed                 16 32 64 128 256 512 1024, what boots by default
 //   fine                 finer steps and blocks above 1024: less memory lost to rounding up

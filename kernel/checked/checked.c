@@ -1,24 +1,24 @@
 // checked.c - see checked.h: the sys_ calls of the checked build, over memory.c's.
 //
 // Theory. The heap itself finds every wrong pointer, in both builds. What it cannot find is a right
-// pointer used wrongly: written before or behind what was asked for, or after the free. So the
-// checked build gives every block a margin, and every freed block some time in which nobody may
-// have it.
+// pointer used wrongly: a write before or after the bytes that were asked for, or a use after the
+// free. So the checked build gives every block a margin, and keeps every freed block for some time
+// before it is handed out again.
 //
 //      the heap's block         p                    p + size           its end
 //      +-----------------------+--------+--------------------+-----------------+
 //      | struct checked_record | canary | the caller's bytes | canary (1 .. )  |
 //      +-----------------------+--------+--------------------+-----------------+
 //
-//   - The canary begins at the byte behind the last one asked for, and ends at the byte before the
+//   - The canary begins at the byte after the last one asked for, and ends at the byte before the
 //     first: a write to either is seen, whatever size the block has.
-//   - The record says who asked and who freed. Its sum tells if it was written over.
+//   - The record says where it was allocated and freed. Its sum tells if it was overwritten.
 //   - A freed block is filled with poison and waits in a ring, the quarantine. When it leaves, all
 //     of it must still be poison. A freed large area is unmapped while it waits: the first late
 //     access, to read or to write, faults at the very instruction.
 //   - With `guard` on the command line every block is a large area of its own, and ends where its
-//     last frame but one ends; the last is not mapped. Thus a block's first overflow that is longer than
-//     the gap an alignment leaves, and the first late access to it, fault at the instruction:
+//     last frame but one ends; the last is not mapped. Thus a block's first overflow that is longer
+//     than the gap an alignment leaves, and the first late access to it, fault at the instruction:
 //
 //      +-----------------------+--------+--------------------+---------+- - - - - - - -+
 //      | struct checked_record | canary | the caller's bytes | canary  |  not mapped   |
@@ -27,24 +27,24 @@
 //
 // How the two halves divide the work: memory.c knows which addresses are blocks and is asked first
 // (heap_classify); this file knows which of its blocks are the callers'. A block in quarantine is
-// live to memory.c and freed to everybody else.
+// live to memory.c and freed to all other code.
 //
 // Invariants (checked_check() walks them by these numbers):
 //   C1  Of every block that is not freed, the record is sound and the canary whole.
-//   C2  A block in quarantine is live to memory.c. A small one holds poison and its canary is whole.
-//       A large one is unmapped up to the first late access; after its report it is mapped, and what
-//       it holds is not looked at.
+//   C2  A block in quarantine is live to memory.c. A small one holds poison and its canary is
+//       whole. A large one is unmapped up to the first late access; after its report it is mapped,
+//       and its contents are not checked.
 //   C3  An unmapped frame belongs to an area in quarantine, or is the last frame of a guarded one.
 //
 // Who protects what: all of it by port_checked_lock(), under which a block gets its record, and
-// under which alone memory.c is called: so whoever holds it may read memory.c's records, too.
-// Filling and comparing whole blocks happens outside, while nobody else can have the block.
+// without which memory.c is never called: so its holder may also read memory.c's records. Filling
+// and comparing whole blocks happens outside it, while no other code can have the block.
 //
 // Shortcomings:
 //   - Reading past the end, and reading a freed small block, need `guard`.
 //   - A write that jumps over the canary hits a neighbour and is found there, or not at all if it
 //     hits the neighbour's bytes and not its margin.
-//   - After 256 further frees, or when memory is short, a freed block is anybody's again.
+//   - After 256 further frees, or when memory is short, a freed block may be handed out again.
 //   - frame_alloc() has no margin: whole frames have nothing that could be one.
 #include "kernel/checked/checked.h"
 
@@ -198,7 +198,7 @@ static bool take_oldest(struct heap_block *block) {
     return any;
 }
 
-// A fault is reported here and not by heap_free(), which nobody may hear under the lock.
+// A fault is reported here and not by heap_free(): reports must not be printed under the lock.
 static void give_to_heap(uintptr_t start, uintptr_t caller) {
     struct arena *arena;
     uint32_t number;
@@ -209,7 +209,7 @@ static void give_to_heap(uintptr_t start, uintptr_t caller) {
     if (fault != HEAP_OK) port_report(fault, start, caller);
 }
 
-// The oldest block's time is up: looks whether it is as it was left, and gives it to the heap.
+// The oldest block's time is up: checks that it is as it was left, and gives it to the heap.
 static bool leave(uintptr_t caller) {
     struct heap_block block;
     if (!take_oldest(&block)) return false;
@@ -221,8 +221,8 @@ static bool leave(uintptr_t caller) {
 
 // ---- allocation ---------------------------------------------------------------------------------
 
-// Where the caller's bytes go: right behind the record; under guard as far back as they can, so
-// that what is behind them faults.
+// Where the caller's bytes go: right after the record; under guard as close to the end as they
+// can, so that what follows them faults.
 static uintptr_t place_bytes(const struct heap_block *block, size_t alignment, size_t size) {
     uintptr_t mask = ~(uintptr_t)(alignment - 1);
     return guard ? (room_end(block) - size) & mask : (room_start(block) + alignment - 1) & mask;
@@ -236,8 +236,8 @@ static size_t gross(size_t alignment, size_t size) {
     return bytes > heap.block_max ? bytes : heap.block_max + 1;
 }
 
-// A block with its record and its margin, or NULL. Both under one lock, so that whoever walks the
-// heap finds no block without.
+// A block with its record and its margin, or NULL. Both under one lock, so that a walk over
+// the heap finds no block without them.
 static void *take_once(size_t alignment, size_t size, uintptr_t caller) {
     size_t bytes = gross(alignment, size);
     struct heap_block block;
@@ -306,7 +306,7 @@ static enum heap_fault find_live(uintptr_t p, struct heap_block *block) {
 }
 
 // What sys_free(p) finds: a fault, or in *damage the first byte of the margin that was written to.
-// *size: as it was asked for, or what there is room for if nobody knows.
+// *size: as it was asked for, or what there is room for if that is not known.
 static enum heap_fault examine(uintptr_t p, uintptr_t *damage, size_t *size) {
     struct heap_block block;
     *damage = 0;
@@ -402,7 +402,7 @@ void *sys_aligned_alloc(size_t alignment, size_t size) {
     return take_fresh(alignment > BLOCK_ALIGN ? alignment : BLOCK_ALIGN, size, CALLER);
 }
 
-// Just what was asked for: the bytes behind are the canary's.
+// Exactly what was asked for: the bytes after it are the canary's.
 size_t sys_usable_size(void *p) {
     size_t size;
     return p && accept((uintptr_t)p, CALLER, &size) ? size : 0;

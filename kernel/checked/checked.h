@@ -1,9 +1,9 @@
 // checked.h - the checked build's heap: who asked for each block, what lies around it, what became
 // of it.
 //
-// `make CHECK=1` puts checked.c between memory.c and everybody else: the sys_ calls of memory.h are
+// `make CHECK=1` puts checked.c between memory.c and its callers: the sys_ calls of memory.h are
 // checked.c's then, with the same promises, and memory.c's own carry other names
-// (checked_names.h). The fast build has nothing of it. How it works stands at the head of
+// (checked_names.h). The fast build has nothing of it. How it works is at the head of
 // checked.c.
 #pragma once
 
@@ -14,7 +14,7 @@
 #include "kernel/inspect/history.h"
 #include "kernel/memory.h"
 
-#define CHECKED_CANARY 0xca // what lies before and behind the bytes asked for
+#define CHECKED_CANARY 0xca // before and after the bytes asked for
 #define CHECKED_POISON 0xdf // what a freed block is filled with
 #define CHECKED_FRESH 0xf5  // what a new one is filled with, unless it is to be cleared
 
@@ -32,16 +32,16 @@ struct checked_freed {
 extern struct checked_freed checked_quarantine[CHECKED_QUARANTINE];
 
 // From the next allocation on every block gets frames of its own and ends where they end, and
-// behind it comes a frame that is not mapped. Boot, before the first allocation.
+// after it comes a page that is not mapped. Boot, before the first allocation.
 void checked_guard(bool on);
 bool checked_guarded(void);
 
 // A page fault at `address`, by the instruction at `eip`. True: it was a late access to a freed
-// area, or one behind a guarded block; it is reported, the memory is mapped again, and the
+// area, or one after a guarded block; it is reported, the memory is mapped again, and the
 // instruction may be tried again. False: none of this heap's doing.
 bool checked_late_access(uintptr_t address, uintptr_t eip);
 
-// ---- asked of the port, beside what kernel/inspect/history.h asks --------------------------------
+// ---- asked of the port, beside what kernel/inspect/history.h asks -------------------------------
 
 uint32_t port_thread(void); // number of the running thread, 0 if there is none
 // Makes frames of the kernel pool fault when they are touched, or lets them be touched again, as

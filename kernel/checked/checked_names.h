@@ -7,7 +7,7 @@
 #define sys_free heap_free
 #define sys_aligned_alloc heap_aligned_alloc
 #define sys_trim heap_trim
-// Not called by anybody: checked.c does without.
+// Never called: checked.c does without it.
 #define sys_calloc heap_calloc
 #define sys_realloc heap_realloc
 #define sys_usable_size heap_usable_size

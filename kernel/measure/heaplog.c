@@ -48,7 +48,7 @@ uint32_t call_count;
 static struct under_way {
     const struct thread *thread; // NULL: unused
     struct call_record record;
-    uint32_t esp; // what it will be behind the call's ret
+    uint32_t esp; // what it will be after the call's ret
 } under_way[UNDER_WAY_MAX];
 
 static bool on, printing;
@@ -134,7 +134,7 @@ static void on_entry(struct interrupt_frame *frame, enum call_kind kind) {
 static void on_step(struct interrupt_frame *frame) {
     struct under_way *call = interrupt_depth == 0 ? find(thread_current()) : NULL;
     if (call && (frame->eip != call->record.caller || frame->esp != call->esp)) return;
-    frame->eflags &= ~EFLAGS_TF; // the call is over; or TF is nobody's
+    frame->eflags &= ~EFLAGS_TF; // the call is over; or TF was left on by mistake
     if (!call) return;
     call->record.result = call->record.kind == CALL_FREE ? 0 : frame->eax;
     call->thread = NULL;

@@ -49,7 +49,7 @@ static uint32_t turns_on[WATCH_BYTES_MAX / 32]; // bit: the byte there is a sti,
 
 // Written by the breakpoint's handler. Volatile, because no compiler can see that an irq_disable()
 // calls it.
-static volatile uint32_t off_since; // rdtsc_low() behind the last cli
+static volatile uint32_t off_since; // rdtsc_low() after the last cli
 static volatile uint32_t longest;   // with the handlers' way in it
 
 static uint32_t cr0_read(void) {
@@ -58,7 +58,7 @@ static uint32_t cr0_read(void) {
     return cr0;
 }
 
-// Serialises: what was written to code before is what runs behind it.
+// Serialises: code that was written before it is what runs after it.
 static void cr0_write(uint32_t cr0) { __asm__ volatile("movl %0, %%cr0" : : "r"(cr0) : "memory"); }
 
 static uint32_t watch_bytes(void) {
@@ -78,7 +78,7 @@ static volatile uint8_t *site_byte(uint32_t address) { return (volatile uint8_t 
 
 static bool is_sti(uint32_t offset) { return turns_on[offset / 32] >> offset % 32 & 1; }
 
-// A breakpoint's saved eip is that of the instruction behind it. Counts the stretch that ends here,
+// A breakpoint's saved eip is that of the next instruction. Counts the stretch that ends here,
 // or starts one; interrupts that are off already, or on, stay what they are.
 static void on_breakpoint(struct interrupt_frame *frame) {
     uint32_t now = rdtsc_low();
@@ -114,7 +114,7 @@ static bool sites_read(void) {
     return true;
 }
 
-// Writes every watched site: breakpoints, or what they stand for.
+// Writes every watched site: breakpoints, or the original bytes.
 static void patch(bool breakpoints) {
     uint32_t state = irq_save(), cr0 = cr0_read();
     cr0_write(cr0 & ~CR0_WP);

@@ -10,6 +10,6 @@
 // its cost. False, and nothing changed, if the code is not as the build should have made it. One
 // processor, threads only, interrupts on.
 bool irqwatch_start(void);
-// The code as it was. Returns the longest stretch of instructions (by rdtsc) behind a cli of
+// The code as it was. Returns the longest stretch of instructions (by rdtsc) after a cli of
 // memory.c up to and with the sti that ended it; 0 if there was none.
 uint32_t irqwatch_stop(void);

@@ -5,7 +5,7 @@
 // by realloc. So about half of the places are full, blocks live for random times, and arenas fill
 // and empty in no order.
 //
-// What is written: word i of a block is tag + i * STEP, the bytes behind the last whole word are
+// What is written: word i of a block is tag + i * STEP, the bytes after the last whole word are
 // the tag's. Long blocks have it at both ends only, EDGE bytes each: a heap that hands out what is
 // taken does so at a block's start or end, and a soak that spends its time in memory sees fewer
 // calls.

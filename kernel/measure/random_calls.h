@@ -20,7 +20,7 @@ struct soak {
     struct soak_block *block; // the caller's, `blocks` of them
     uint32_t blocks;
     uint32_t size_max; // bytes; sizes are drawn up to here, small ones as often as large ones
-    bool addresses;    // fold addresses into `hash`: only if nobody else uses the heap
+    bool addresses;    // fold addresses into `hash`: only if nothing else uses the heap
     uint32_t random;   // state of the generator
     uint32_t hash;     // of every call so far and, with `addresses`, of every pointer returned
     uint32_t ops;      // calls so far

@@ -69,14 +69,14 @@ static void progress_end(void) {
     progress_shown = UINT32_MAX;
 }
 
-// Says what is wrong, on a line of its own, whatever per cent stood there. False, for `return`.
+// Says what is wrong, on a line of its own, whatever per cent was shown there. False, for `return`.
 static bool failed(const char *what, const char *why) {
     progress_end();
     kprintf("replay: failed: %s%s\n", what, why);
     return false;
 }
 
-// ---- the ground: which frames are whose ---------------------------------------------------------
+// ---- the ground: which frames belong to what ----------------------------------------------------
 
 #define TAKEN_MAX 64u // runs of the pool taken away; a memory map has fewer ranges
 
@@ -86,7 +86,7 @@ static uint32_t heap_first;    // the heap's run
 static uint32_t ground_frames; // length of the longest run, before anything was taken
 static char *memory;           // the replay's own frames
 
-// The heap window maps every frame of the kernel pool, whoever has it.
+// The heap window maps every frame of the kernel pool, whatever its use.
 static char *frame_memory(uint32_t frame) {
     return (char *)(HEAP_BASE + ((uintptr_t)frame << PG_SHIFT));
 }
@@ -133,7 +133,7 @@ static void ground_clear(void) {
     frame_free(POOL_KERNEL, longest, ground_frames);
 }
 
-// Cuts that run: up to a multiple of 64 KiB nobody's, `own` frames at the end ours, the rest the
+// Cuts that run: up to a multiple of 64 KiB unused, `own` frames at the end ours, the rest the
 // heap's. The caller has seen that it is long enough. Why the multiple: a heap that wants its
 // arenas aligned, to 16 frames at the most, must not show by its addresses where the kernel ends.
 static void ground_cut(uint32_t own) {
@@ -205,7 +205,7 @@ static bool marked(uint32_t size, uint32_t place) {
     return place < MARK_BYTES || place + MARK_BYTES >= size;
 }
 
-// The next place behind `place` that is marked, or one behind the block.
+// The next place after `place` that is marked, or one past the block.
 static uint32_t next_mark(uint32_t size, uint32_t place) {
     return marked(size, place + 1) ? place + 1 : size - MARK_BYTES;
 }
@@ -237,7 +237,7 @@ static bool all_zero(const uint8_t *p, uint32_t bytes) {
 
 // ---- a call and its cost ------------------------------------------------------------------------
 //
-// One function for each call, never inlined, so that nothing but the call and its argument stands
+// One function for each call, never inlined, so that nothing but the call and its argument is
 // between the two readings, the same each time. The low half of the counter is enough: a call of
 // 2^32 instructions would show in other ways.
 
@@ -335,7 +335,7 @@ struct pass {
 };
 static uint32_t *histogram; // calls of each cost, PASS_MEASURE
 
-// The costs of the other passes are the breakpoints', or nobody's business.
+// The costs of the other passes are the breakpoints', or of no interest.
 static void cost_note(struct pass *pass, uint32_t cost) {
     if (pass->kind != PASS_MEASURE) return;
     pass->cost_sum += cost;
@@ -357,7 +357,7 @@ static uint32_t record_frames(uint32_t frames) {
     return round_up((uint64_t)frames * (sizeof(struct arena) + sizeof(struct frame)) + fixed);
 }
 
-// The frame behind the arena or large area that a block lies in, from the heap's first: an arena of
+// The frame after the arena or large area that a block lies in, from the heap's first: an arena of
 // several frames holds all of them from its first block on.
 static uint32_t frames_up_to(const void *p) {
     struct arena *arena;
@@ -376,7 +376,7 @@ static void frames_note(struct pass *pass, const uint8_t *p, uint32_t size) {
     if (frames > pass->frames_peak) pass->frames_peak = frames;
 }
 
-// The first place is what somebody who searches for the fault wants to stop at.
+// The first place is where a search for the fault should stop.
 static void damage_note(struct pass *pass, uint32_t number) {
     if (pass->damaged++ == 0) pass->damaged_at = number;
 }
@@ -559,7 +559,7 @@ struct table {
 };
 static struct table used; // the one in use when the replay began
 
-// From the descriptors: whoever booted with a table of their own wants that one.
+// From the descriptors: a table chosen at boot is the one to use.
 static void table_read(struct table *table) {
     table->count = heap.desc_count;
     for (uint32_t i = 0; i < table->count; i++) table->sizes[i] = k_block_descs[i].block_size;
@@ -644,8 +644,9 @@ static bool built_in(const char *name) {
     return strcmp(name, "seed") == 0 || strcmp(name, "fine") == 0;
 }
 
-// The measured pass is the first, on a heap that nobody has used yet. The second must give the same
-// addresses: it is the same trace on the same heap, and what remains of the first must not show.
+// The measured pass is the first, on a heap that has not been used yet. The second must give the
+// same addresses: it is the same trace on the same heap, and what remains of the first must not
+// show.
 static bool passes_run(void) {
     struct pass measured, watched;
     reading_calibrate();

@@ -1,13 +1,12 @@
 // soak.c - see soak.h.
 //
-// Alone, a stream's addresses are the same in every run, on every emulator: nobody else allocates.
+// Alone, a stream's addresses are the same in every run, on every emulator: nothing else allocates.
 // With threads they depend on when the timer comes; what each thread asks for and gets back does
-// not, as long as there is memory for all. That is what the streams' hashes are made of then, and
-// the reason why a refused call is a failure: there is enough for SOAK_THREADS_MAX threads with
+// not, as long as there is memory for all. The streams' hashes are made of that, and it is the
+// reason why a refused call is a failure: there is enough for SOAK_THREADS_MAX threads with
 // BLOCKS blocks each, at twice SIZE_MAX.
 //
-// All invariants are walked every SOAK_CHECK_OPS calls of each stream, by the thread whose stream
-// it is, with interrupts off for the walk.
+// Every SOAK_CHECK_OPS calls of a stream its thread checks all invariants, with interrupts off.
 #include "kernel/measure/soak.h"
 
 #include <stddef.h>

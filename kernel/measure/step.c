@@ -1,7 +1,7 @@
 // step.c - see step.h. Sources: Intel SDM volume 3, 17.2.3 (DR6) and 17.3.1.4 (single-step trap);
 // volume 2, STI.
 //
-// Theory. With TF set in EFLAGS the processor makes a debug exception, vector 1, behind each
+// Theory. With TF set in EFLAGS the processor raises a debug exception, vector 1, after each
 // instruction. The gate clears TF, so that the handler runs at full speed, and `iret` brings it
 // back with the flags that were saved: the handler changes nothing and the call goes on to its next
 // instruction.
@@ -10,12 +10,12 @@
 //                                   #DB    #DB    #DB
 //
 // Where an interrupt could have come instead. At a stop the saved IF tells whether interrupts are
-// on, with one exception: behind the `sti` that turns them on none is taken until one more
+// on, with one exception: after the `sti` that turns them on none is taken until one more
 // instruction has run ("interrupt shadow"), while the trap is. Hence places: interrupts are on
 // here, and were on at the stop before.
 //
-// What else copies TF. `pushf` does: irq_save() keeps flags with TF in them. Nobody in the kernel
-// has a `popf`, so a copy never comes back by itself (lib/x86.h, irq_restore()). An interrupt that
+// What else copies TF. `pushf` does: irq_save() keeps flags with TF in them. Nothing in the kernel
+// uses `popf`, so a copy never comes back by itself (lib/x86.h, irq_restore()). An interrupt that
 // comes meanwhile saves TF in its frame, runs without, and brings it back. A switch of threads does
 // not touch EFLAGS: a call that gives way by itself takes TF along to the next thread, whose first
 // stop notices the wrong thread and clears it.
@@ -35,7 +35,7 @@
 #define DR6_NOTHING 0xffff0ff0u // as at power-on; the processor sets bits and clears none
 #define EFLAGS_TF 0x100u
 
-// The walk that is under way. Written by step_run() before TF is on and behind that by the handler
+// The walk that is under way. Written by step_run() before TF is on and after that by the handler
 // alone.
 static struct {
     struct thread *thread; // whose call it is; NULL: no walk
@@ -54,7 +54,7 @@ static uint32_t dr6_read(void) {
 
 static void dr6_write(uint32_t value) { __asm__ volatile("movl %0, %%dr6" : : "r"(value)); }
 
-// The first stop is behind the instruction that follows `popf`.
+// The first stop is after the instruction that follows `popf`.
 static inline void trap_flag_on(void) {
     __asm__ volatile("pushfl\n\torl %0, (%%esp)\n\tpopfl" : : "i"(EFLAGS_TF) : "memory", "cc");
 }

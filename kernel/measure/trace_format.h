@@ -7,9 +7,9 @@
 //   bytes 0 .. 31    "MTRACE1\0"  u32 operations  u32 slots  u64 peak of live bytes  u64 0
 //   then 8 bytes     u32 kind << 30 | slot   u32 size            for each operation
 //
-// A slot stands for a pointer of the recorded program: malloc and calloc fill an empty one, realloc
-// changes a live one, free empties it. Sizes are in bytes, at least 1, and 0 for a free. What is
-// live at the end is the replayer's to free. Operations are numbered from 0.
+// A slot is the name of a pointer of the recorded program: malloc and calloc fill an empty one,
+// realloc changes a live one, free empties it. Sizes are in bytes, at least 1, and 0 for a free.
+// What is live at the end is the replayer's to free. Operations are numbered from 0.
 #pragma once
 
 #include <stdbool.h>

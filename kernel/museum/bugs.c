@@ -1,9 +1,9 @@
 // bugs.c - see bugs.h: the list, and the verdict on each.
 //
-// A museum whose exhibits do not work is worse than none: so each is held to what its page says.
-// The heap's report is compared with the one it names, what the heap cannot see the exhibit looks
-// for itself; and the twin without the fault must give no report at all. Behind both the books must
-// be what they were: the invariants hold, and no frame of either pool is missing.
+// A museum whose exhibits do not work is worse than none, so each must do what its page says. The
+// heap's report is compared with the one that the page names; what the heap cannot see the exhibit
+// checks itself; and the twin without the fault must give no report at all. After both, the books
+// must be what they were: the invariants hold, and no frame of either pool is missing.
 //
 // Shortcoming: another thread that uses the heap meanwhile, like `watch load`, spoils the books and
 // with them the verdict.
@@ -81,11 +81,11 @@ static struct books books_take(void) {
         heap_desc_state(i, &state);
         books.live += state.live_blocks;
     }
-    books.reports = heap_report_count; // behind sys_trim(), which may report
+    books.reports = heap_report_count; // after sys_trim(), which may report
     return books;
 }
 
-// One report: a second one would be a false alarm behind the right one, or the exhibit's mending
+// One report: a second one would be a false alarm after the right one, or the exhibit's repair
 // gone wrong.
 static bool reported(const struct books *before, const struct books *after, enum heap_fault fault) {
     uint32_t reports = after->reports - before->reports;
@@ -129,7 +129,7 @@ bool bugs_boot(uint32_t n, bool fixed) {
     }
     uint32_t good = 0, bad = 0;
     for (n = 1; n <= bugs_count(); n++) {
-        if (bug_at(n)->panics && !fixed) continue; // each of those wants a boot of its own
+        if (bug_at(n)->panics && !fixed) continue; // each of those needs a boot of its own
         if (bugs_run(n, fixed)) good++;
         else bad++;
     }

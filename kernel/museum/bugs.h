@@ -1,8 +1,8 @@
-// bugs.h - the bug museum: faults that real kernels had, each committed for real on request.
+// bugs.h - the bug museum: faults that real kernels had, each really committed on request.
 //
-// `bugs N` at the prompt, or bugs=N on the command line. Each ends in its own report; behind the
-// ones that can be survived the kernel is as it was before. `fixed` runs the same code without the
-// fault, which must stay silent. docs/bugs/ has a page for each.
+// `bugs N` at the prompt, or bugs=N on the command line. Each ends in its own report; after
+// those that can be survived the kernel is as it was before. `fixed` runs the same code without
+// the fault, which must give no report. docs/bugs/ has a page for each.
 #pragma once
 
 #include <stdbool.h>
@@ -18,7 +18,7 @@ void bugs_list(bool (*more)(void));
 // Commits bug `n`, 1 .. bugs_count(). Prints what comes of it, then "bugs: N NAME: as planned" if
 // that is what the page promises, else "bugs: N NAME: NOT SEEN"; with `fixed` "silent, as it should
 // be" if there was nothing to report. True for the first and the third. Does not return from those
-// that end in a panic. Threads only; nobody else should use the heap meanwhile.
+// that end in a panic. Threads only; no other thread should use the heap meanwhile.
 bool bugs_run(uint32_t n, bool fixed);
 // bugs=N or BUGS_ALL (kernel/cmdline.h): one of them, or all that can be survived. A number that is
 // none is said to be, and false.
@@ -36,7 +36,7 @@ struct bug {
     // The fault, or its twin. Prints a line "bug: ..." for what only it can see. True: what it saw
     // is what was to be expected; false: not.
     bool (*commit)(bool fixed);
-    enum heap_fault report[BUG_BUILDS]; // the heap's, one and no more; HEAP_OK: none
+    enum heap_fault report[BUG_BUILDS]; // the heap's, exactly one; HEAP_OK: none
     bool panics;                        // ends in a panic
 };
 

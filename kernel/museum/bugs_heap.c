@@ -1,7 +1,7 @@
 // bugs_heap.c - the museum's first room: wrong pointers. See bugs.h.
 //
-// Each exhibit is a few lines, as somebody might have written them, with `fixed` where the fix is.
-// What an exhibit breaks it mends behind the fault, so that the next one finds the heap whole. The
+// Each exhibit is a few lines, as they might have been written, with `fixed` where the fix is. An
+// exhibit repairs what it has broken, so that the next one finds the heap whole. The
 // heap refuses every call of this room, in every build: its records beside the frames know what is
 // a block and what is not, whatever a pointer says.
 #include <stddef.h>
@@ -32,7 +32,7 @@ static bool interior_free(bool fixed) {
     return true;
 }
 
-// Somebody's data looks like an arena's meta data, at a page's start, where a heap that keeps its
+// User data looks like an arena's meta data, at the start of a page, where a heap that keeps its
 // own there would look: desc NULL, cnt 1, large 1. Such a heap would give a frame away.
 static bool forged_header(bool fixed) {
     static const uint32_t header[3] = {0, 1, 1};

@@ -68,7 +68,7 @@ static struct lock counter_lock;
 static bool counter_locked; // the twin
 static volatile int counter;
 
-// Read, be interrupted, write: thread_yield() stands for the tick that comes just there. Volatile
+// Read, be interrupted, write: thread_yield() plays the tick that comes at that point. Volatile
 // alone is no cure: each access is made, and they come in the wrong order all the same.
 static int count_up(void *argument) {
     for (int i = 0; i < ROUNDS; i++) {
@@ -95,7 +95,7 @@ static bool lost_update(bool fixed) {
 }
 
 // Each takes one, then wants the other's. Semaphores and not locks: a lock is released by its
-// holder only, and here somebody else must let the two go again.
+// holder only, and here another thread must let the two go again.
 static struct semaphore fork_left, fork_right;
 static volatile int ate;
 static bool same_order; // the twin
@@ -134,7 +134,7 @@ static bool deadlock(bool fixed) {
 
 // ---- page tables --------------------------------------------------------------------------------
 
-#define SPARE_PAGE (STACK_END - PG_SIZE) // of the last stack's slot, which nobody has yet
+#define SPARE_PAGE (STACK_END - PG_SIZE) // of the last stack's slot, which is not in use yet
 
 // The page table's entry, reached as paging.c reaches it; that file owns it, and would have done
 // right what is done wrong here.
@@ -186,7 +186,7 @@ static bool wrong_invlpg(bool fixed) {
 
 // ---- ends in a panic ----------------------------------------------------------------------------
 
-// Nobody asked whether there was memory. More is asked for than 32 bits can address beside the
+// The null return is not checked. More is asked for than 32 bits can address beside the
 // kernel, so it fails on every machine.
 static bool null_write(bool fixed) {
     volatile char *p = sys_malloc(0xf0000000u);

@@ -2,7 +2,7 @@
 //
 // No call here is wrong by itself, so the fast build's heap has nothing to refuse: the exhibit
 // shows the damage instead, at a neighbour's or a next owner's data. The checked build reports what
-// touches its margins or a freed block; some faults nobody sees but the exhibit.
+// touches its margins or a freed block; some faults only the exhibit sees.
 //
 // An exhibit that shows a neighbour's damage needs a neighbour without a gap between: pair_take().
 // In the checked build there is a gap, by design, and one block is enough.
@@ -39,7 +39,7 @@ static bool gone(void *p) {
 
 // ---- neighbours ---------------------------------------------------------------------------------
 
-// Two live blocks, one behind the other with nothing between.
+// Two live blocks, one after the other with nothing between.
 struct pair {
     char *first, *second;
     size_t size; // of each: what was asked for, rounded up by the table of block sizes
@@ -83,7 +83,7 @@ EXHIBIT_INLINE bool pair_take(struct pair *pair, size_t size) {
 
 // The end of an exhibit that writes over the edge. Frees its pair, whose neighbour had an 'N' at
 // `neighbour`. The verdict: in the fast build the damage, or with a table of other sizes a rest
-// behind the block that took it; in the checked build the report alone.
+// after the block that took it; in the checked build the report alone.
 EXHIBIT_INLINE bool pair_end(struct pair *pair, const char *neighbour, bool fixed,
                              const char *damage) {
     bool damaged = fast() && peek(neighbour) != 'N';
@@ -96,8 +96,8 @@ EXHIBIT_INLINE bool pair_end(struct pair *pair, const char *neighbour, bool fixe
 
 // ---- over the edge ------------------------------------------------------------------------------
 
-// Room for the letters, and none for the zero behind them. The fast build sees nothing: the zero is
-// the first byte of somebody else's block.
+// Room for the letters, and none for the zero after them. The fast build sees nothing: the zero is
+// the first byte of another block.
 static bool off_by_one(bool fixed) {
     static const char text[] = "thirty-two letters fill a block.";
     struct pair pair;
@@ -119,7 +119,7 @@ static bool underflow(bool fixed) {
     return pair_end(&pair, last, fixed, "the last byte of the block before is another one now");
 }
 
-// A name that fills its block has no zero, and whoever prints it reads on into the next block. The
+// A name that fills its block has no zero, and printing it reads on into the next block. The
 // line that it is printed to ends the damage at 48 letters.
 static bool unterminated(bool fixed) {
     static const char letters[] = "thirty-two letters fill a block.";
@@ -157,7 +157,7 @@ static bool truncated_size(bool fixed) {
 
 // ---- after the free -----------------------------------------------------------------------------
 
-// A pointer outlives its block, and writes. In the fast build the block is somebody else's by then.
+// A pointer outlives its block, and writes. In the fast build the block has another owner by then.
 static bool write_after_free(bool fixed) {
     // The lowest free block is handed out first, so the next request gets the same one: what
     // elsewhere takes a busy system happens here at once.
@@ -190,7 +190,7 @@ static bool read_after_free(bool fixed) {
 // realloc() moved the block, and one copy of the pointer was forgotten.
 static bool old_pointer_after_realloc(bool fixed) {
     char *list = sys_malloc(5000), *first = list;
-    void *wall = sys_malloc(5000); // behind it, so that it must move: else it grows in place
+    void *wall = sys_malloc(5000); // after it, so that it must move: else it grows in place
     char *longer = list ? sys_realloc(list, 20000) : NULL;
     if (!longer || !wall) {
         sys_free(longer ? longer : list);
@@ -228,7 +228,7 @@ static bool nodes_gone(struct list *list) {
 // whatever that one writes.
 static bool freed_in_list(bool fixed) {
     struct list list;
-    struct list_elem *node[3]; // somebody's records, of which only the links matter here
+    struct list_elem *node[3]; // some records, of which only the links matter here
     list_init(&list);
     for (int i = 0; i < 3; i++) {
         node[i] = sys_malloc(sizeof *node[i]);
@@ -292,7 +292,7 @@ static __attribute__((noinline)) void remember_nothing(void) {
     for (int i = 0; i < 3; i++) forgotten[i] = sys_malloc(500);
 }
 
-// Three blocks whose pointers nobody keeps. Other blocks may live as well, and do: what counts is
+// Three blocks whose pointers are not kept. Other blocks may live as well, and do: what counts is
 // how many more there are than before.
 static bool leak(bool fixed) {
     uint32_t before = heap_leaks();

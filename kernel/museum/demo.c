@@ -11,7 +11,7 @@
 // A block is filled with its owner's own pattern. If two live blocks shared memory, or one thread's
 // free gave another's block away, a pattern would break.
 //
-// What the verdict stands on: (1) each block is read back whole before it is freed; (2) the free
+// What the verdict rests on: (1) each block is read back whole before it is freed; (2) the free
 // frames of both pools are counted before the first and after the last thread; (3) heap_check()
 // walks every invariant at the end. Nothing is printed as a success that was not compared.
 //
@@ -103,7 +103,7 @@ static void block_take(struct worker *worker, struct block *block, uint32_t byte
 }
 
 // Checks and frees. Every byte is looked at, since an overlap may be one byte at an end; and the
-// check comes before the free, behind which the bytes are nobody's.
+// check comes before the free, after which the bytes have no owner.
 static void block_give(struct worker *worker, struct block *block) {
     bool kept = true;
     if (!block->at) return;
@@ -207,7 +207,7 @@ static void descriptors_print(void) {
 }
 
 // Starts the workers. Returns how many there are. One that could not be made must not be waited
-// for: main would hang on a semaphore that nobody raises, where it should say FAIL.
+// for: main would hang on a semaphore that is never raised, where it should say FAIL.
 static uint32_t workers_start(void) {
     uint32_t started = 0;
     for (uint32_t i = 0; i < WORKERS; i++) {
@@ -236,8 +236,8 @@ static bool workers_end(void) {
     return good;
 }
 
-// One line that says what was compared; returns its argument. Called first and combined behind, so
-// that the second verdict is printed when the first was bad.
+// One line that says what was compared; returns its argument. Called first and combined afterwards,
+// so that the second verdict is printed when the first was bad.
 static bool verdict(bool good, const char *what) {
     kprintf("%s: %s\n", good ? "PASS" : "FAIL", what);
     return good;

@@ -36,7 +36,7 @@ static noreturn void fall_silent(void) {
 // Volatile: the compiler must not see that it never ends.
 static volatile uint32_t depth_wanted = UINT32_MAX;
 
-// Deeper and deeper; the array is used behind the call, so that the call cannot become a jump.
+// Deeper and deeper; the array is used after the call, so that the call cannot become a jump.
 // NOLINTNEXTLINE(misc-no-recursion): what this is for
 static uint32_t dive(uint32_t depth) {
     volatile uint32_t space[16] = {0};

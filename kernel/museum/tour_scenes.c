@@ -60,8 +60,8 @@ SCENE scene_large_area(void) {
     scene_end();
 }
 
-// The last block of an arena comes back: the first empty arena stays in reserve, for whoever asks
-// next; trimming closes it.
+// The last block of an arena comes back: the first empty arena stays in reserve, for the next
+// request next; trimming closes it.
 SCENE scene_last_block(void) {
     void *p = sys_malloc(500);
     sys_free(p);
@@ -91,7 +91,7 @@ static int scene_other_thread(void *argument) {
 // As the timer's handler does when a turn is over: on the way out the other thread runs.
 static void scene_interrupt(struct interrupt_frame *frame) { sema_up(&scene_go); }
 
-// Behind each instruction at which an interrupt could come: the first one inside sys_malloc.
+// After each instruction at which an interrupt could come: the first one inside sys_malloc.
 static void scene_hook(const struct interrupt_frame *frame, uint32_t place, void *argument) {
     bool *done = argument;
     uint32_t offset;

@@ -5,5 +5,5 @@
 #include <stdbool.h>
 
 // scene=NAME on the command line. Prints the list and gives false if there is no such scene.
-// Threads only; nobody else may use the heap meanwhile.
+// Threads only; no other thread may use the heap meanwhile.
 bool scene_run(const char *name);

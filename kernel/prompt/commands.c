@@ -2,7 +2,7 @@
 //
 // A command gets the words of its line like a C program its arguments, and says false if one is
 // wrong; the shell then shows its usage line. Everything a command shows it takes from the same
-// calls that everybody else has.
+// calls that all other code has.
 //
 // Addresses and numbers are decimal, or hexadecimal with 0x. A wrong address is no reason for
 // caution: the heap refuses it with a report, and that is what one may want to see.
@@ -136,7 +136,7 @@ static bool run_arenas(int words, char **word) {
 // Ticks are those that found the thread running; a stack's use is the deepest so far. The array of
 // 2.5 KiB is not on the stack, of which it would show as used for good.
 static bool run_ps(int words, char **word) {
-    static struct thread_info info[PS_MAX]; // one shell: nobody else uses it
+    static struct thread_info info[PS_MAX]; // one shell: nothing else uses it
     size_t count = thread_snapshot(info, PS_MAX);
     kprintf(" tid name             state     priority      ticks  stack used\n");
     for (size_t i = 0; i < count && pager_line(); i++) {

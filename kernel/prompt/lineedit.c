@@ -1,7 +1,7 @@
 // lineedit.c - see lineedit.h.
 //
 // What is seen is what is obeyed: every change goes through replace(), which changes the text and
-// shows the change at once. The cursor on the terminal always stands where edit->cursor says.
+// shows the change at once. The cursor on the terminal is always where edit->cursor says.
 //
 // Escape sequences (ECMA-48, 5.4) arrive a byte at a time: ESC, '[' or 'O', digits, a final byte.
 // After a lone ESC the next key counts as itself unless it is one of these two, so a slip of the
@@ -35,7 +35,7 @@ static void cursor_to(struct lineedit *edit, size_t to) {
     edit->cursor = to;
 }
 
-// Puts `bytes` characters in the place of line[from .. to - 1]; the cursor stands behind them. Not
+// Puts `bytes` characters in the place of line[from .. to - 1]; the cursor is after them. Not
 // done at all if they do not fit.
 static void replace(struct lineedit *edit, size_t from, size_t to, const char *text, size_t bytes) {
     size_t length = edit->length - (to - from) + bytes;

@@ -15,8 +15,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// Of a line, with the NUL. Behind the prompt it fits the screen's, and the cursor behind it too,
-// which so never stands in the next one.
+// Of a line, with the NUL. After the prompt it fits the screen's, and so does the cursor after it,
+// so the cursor never wraps.
 #define LINEEDIT_ROOM 71
 #define LINEEDIT_HISTORY 16
 
@@ -24,7 +24,7 @@ struct lineedit {
     // ---- set by the owner; all of it may be NULL but `put`
     const char *prompt;
     void (*put)(const char *text, size_t bytes);
-    // The index-th word that may stand at line + start, or NULL behind the last: for completion.
+    // The index-th word that may be at line + start, or NULL after the last: for completion.
     // Words that do not begin like what is typed are passed over here.
     const char *(*candidate)(const char *line, size_t start, size_t index);
     const char *(*hint)(const char *line); // shown where there is no candidate; NULL: nothing

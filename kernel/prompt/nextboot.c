@@ -1,8 +1,8 @@
 // nextboot.c - see nextboot.h.
 //
-// The clock's memory (MC146818, behind two ports) keeps what is in it while there is a battery, or
-// while the emulator runs: a reset leaves it alone. Firmware uses the bytes up to 0x5f; ours are
-// the last 32, with a mark and a sum, so that what happens to stand there is not taken for options.
+// The clock's memory (MC146818, reached through two ports) keeps what is in it while there is a
+// battery, or while the emulator runs: a reset leaves it alone. Firmware uses the bytes up to 0x5f;
+// ours are the last 32, with a mark and a sum, so that other contents are not taken for options.
 //
 //     0x60 mark   0x61 length   0x62 .. 0x7c text   0x7d .. 0x7e sum
 //

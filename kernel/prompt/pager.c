@@ -3,7 +3,7 @@
 // Both screens show the same text: the VGA's has 25 rows, a terminal's 24 unless it is told
 // otherwise, so 24 are a page, the last of them for the question.
 //
-// Is there a user? Text that waits already was pasted or comes from a file, and whoever sent it
+// Is there a user? Text that waits already was pasted or comes from a file, and its sender
 // reads no page: then nothing stops. The same holds when something else than an answer comes: the
 // list goes on to its end, and the key is the prompt's.
 #include "kernel/prompt/pager.h"
@@ -24,7 +24,7 @@ void pager_start(void) {
     pages = true;
 }
 
-// A `q` by itself. One that begins a word is followed at once: nobody types the next key so fast.
+// A `q` by itself. One that begins a word is followed at once: no one types the next key so fast.
 static bool lone_q(void) {
     thread_sleep(timer_hz() / 10);
     return console_peek(1) < 0;

@@ -4,7 +4,7 @@
 // completed comes from here: names of commands, and what a command says its arguments may be.
 //
 // The shell is a thread like any other, of the default priority: while it waits for a key it sleeps
-// (device/console.c), and whoever else is ready runs.
+// (device/console.c), and other ready threads run.
 //
 // Shortcomings: no quotes, no pipes.
 #include "kernel/prompt/shell.h"
@@ -103,7 +103,7 @@ static const char *hint(const char *line) {
     return command ? usage(command) : NULL;
 }
 
-// One caller at a time, as kprintf() has it, but as it stands: no format, and any length.
+// One caller at a time, as kprintf() has it, but unchanged: no format, and any length.
 static void show(const char *text, size_t bytes) {
     uint32_t state = irq_save();
     console_write(text, bytes);

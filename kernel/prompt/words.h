@@ -9,6 +9,6 @@
 // and none has to be given back.
 int words_split(char *line, char **word, int max);
 
-// True if the whole word is a number that fits 32 bits: decimal, or hexadecimal behind 0x. *out is
+// True if the whole word is a number that fits 32 bits: decimal, or hexadecimal after 0x. *out is
 // set only then.
 bool words_number(const char *word, uint32_t *out);
