@@ -25,7 +25,6 @@ TIMEOUT = 60
 CHECKSUM = "granary: kernel checksum wrong: image altered or cut off"
 LOADER_CHECKSUM = "granary: loader checksum wrong"
 LOADER_SIZE = "granary: loader size wrong"
-NO_RDTSC = "granary: this processor has no time-stamp counter: a Pentium or later is needed"
 NO_HEADER = "granary: no image header"
 HEADER = "granary: image header damaged"
 KERNEL_SIZE = "granary: kernel size in the image header is wrong"

@@ -81,3 +81,12 @@ BOOTFUZZ_SAMPLE ?=
 boot-fuzz: $(BUILD)/hd.img
 	@$(PYTHON) tools/bootfuzz.py --image $(BUILD)/hd.img --progress --seed $(call quoted,$(BOOTFUZZ_SEED)) \
 	    $(if $(BOOTFUZZ_SAMPLE),--sample $(call quoted,$(BOOTFUZZ_SAMPLE)))
+
+# Other processors, chipsets, disks, amounts of memory: the table of docs/boot.md (tools/machines.py).
+
+MACHINES ?=
+
+#: make machines       other processors, chipsets, disks: the table of docs/boot.md; MACHINES=q35 for some of them
+.PHONY: machines
+machines: $(BUILD)/hd.img
+	@$(PYTHON) tools/machines.py --image $(BUILD)/hd.img $(if $(MACHINES),--only $(call quoted,$(MACHINES)))
