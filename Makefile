@@ -25,7 +25,7 @@ include tools/mk/bench.mk
 include tools/mk/docs.mk
 
 .PHONY: all clean help
-all: $(BUILD)/hd.img $(BUILD)/kernel.sym
+all: $(BUILD)/hd.img $(BUILD)/kernel.sym $(BUILD)/replica
 
 clean:
 	rm -rf $(BUILD)

@@ -234,6 +234,15 @@ void paging_heap_protect(uintptr_t va, uint32_t pages, bool absent) {
     }
 }
 
+bool paging_table_at(uint32_t pa, uintptr_t *start) {
+    const uint32_t *directory = P2V(directory_pa);
+    for (uint32_t i = 0; i < TABLE_ENTRIES; i++) {
+        *start = (uintptr_t)i << 22;
+        if ((directory[i] & PAGE_PRESENT) && (directory[i] & ENTRY_FRAME) == pa) return true;
+    }
+    return false;
+}
+
 bool paging_lookup(uintptr_t va, uint32_t *entry) {
     const uint32_t *at = entry_of(directory_pa, va);
     if (!at || !(*at & PAGE_PRESENT)) return false;

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 struct symbol {
-    uint32_t address; // first byte of the function; the table is sorted by it
-    const char *name;
+    uint32_t address; // first byte; the table is sorted by it, so code comes before data
+    const char *name; // NULL: from here to the next one nothing has a name
 };
 extern const struct symbol symbol_table[];
 extern const unsigned symbol_count;

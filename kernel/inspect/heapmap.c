@@ -3,7 +3,7 @@
 // Two steps, the first of which knows nothing of screens: frames are counted by kind into cells, in
 // one pass over the records; then the cells are printed, a colour and a character each.
 //
-// Shortcoming: with much memory a cell stands for many frames, and shows one kind of them.
+// Shortcoming: a cell that stands for many frames shows one kind of them.
 #include "kernel/inspect/heapmap.h"
 
 #include <stdbool.h>
@@ -18,6 +18,7 @@
 struct tally {
     uint32_t frames[MAP_KINDS];
     uint32_t live, blocks; // in its small arenas, a frame's share of each
+    uint32_t empty;        // of its frames of small arenas, those in which nothing lives
 };
 
 // What a run of frames is used for.
@@ -53,48 +54,64 @@ static struct use use_of(enum pool_id id, uint32_t frame) {
     return arena_use(&heap.arena[frame], length);
 }
 
+// 0 for nothing, else 1 to 8.
 static uint8_t eighths_of(uint32_t part, uint32_t whole) {
     uint32_t eighths = whole ? (part * 8 + whole - 1) / whole : 0;
-    return (uint8_t)(eighths < 1 ? 1 : eighths > 8 ? 8 : eighths);
+    return (uint8_t)(eighths > 8 ? 8 : eighths);
+}
+
+// What lives comes before an arena that is empty, and that before what is free or no memory.
+static enum map_kind kind_of(const struct tally *tally) {
+    if (tally->frames[MAP_CORRUPT]) return MAP_CORRUPT; // however few: it is what one looks for
+    enum map_kind most = MAP_SMALL;
+    uint32_t frames = tally->frames[MAP_SMALL] - tally->empty;
+    for (int kind = MAP_LARGE; kind < MAP_CORRUPT; kind++) {
+        if (tally->frames[kind] <= frames) continue;
+        frames = tally->frames[kind];
+        most = (enum map_kind)kind;
+    }
+    if (frames > 0 || tally->empty > 0) return most;
+    return tally->frames[MAP_FREE] ? MAP_FREE : MAP_HOLE;
 }
 
 static struct map_cell cell_of(const struct tally *tally, uint32_t frames) {
-    enum map_kind most = MAP_HOLE;
-    uint32_t used = 0;
-    for (int kind = MAP_SMALL; kind < MAP_KINDS; kind++) {
-        uint32_t more_than = most == MAP_HOLE ? 0 : tally->frames[most];
-        used += tally->frames[kind];
-        if (tally->frames[kind] > more_than) most = (enum map_kind)kind;
-    }
-    if (tally->frames[MAP_CORRUPT]) most = MAP_CORRUPT; // however few: it is what one looks for
-    if (used == 0) most = tally->frames[MAP_FREE] ? MAP_FREE : MAP_HOLE;
-    bool small = most == MAP_SMALL;
-    return (struct map_cell){(uint8_t)most, small ? eighths_of(tally->live, tally->blocks)
-                                                  : eighths_of(used, frames)};
+    enum map_kind kind = kind_of(tally);
+    uint32_t unused = tally->frames[MAP_FREE] + tally->frames[MAP_HOLE];
+    uint8_t eighths = kind == MAP_SMALL ? eighths_of(tally->live, tally->blocks)
+                                        : eighths_of(frames - unused, frames);
+    return (struct map_cell){(uint8_t)kind, eighths};
 }
 
-uint32_t heapmap_fill(enum pool_id id, struct map_cell *cells, uint32_t count,
-                      uint32_t *frames_per_cell) {
-    const struct pool *pool = &mem_pool[id];
-    uint32_t each = (pool->frames + count - 1) / count, cell = 0, in_cell = 0;
-    struct tally tally = {{0}, 0, 0};
-    if (each == 0) each = 1;
+static void tally_frame(struct tally *tally, const struct use *use) {
+    tally->frames[use->kind]++;
+    tally->live += use->live;     // an arena of several frames counts once for each: shares are the
+    tally->blocks += use->blocks; // same
+    tally->empty += use->kind == MAP_SMALL && use->live == 0;
+}
+
+// From the pool's first frame on, run by run: the records tell where a run begins only to one who
+// comes from below.
+uint32_t heapmap_fill(enum pool_id id, uint32_t first, uint32_t frames, struct map_cell *cells,
+                      uint32_t count) {
+    uint32_t end = mem_pool[id].frames, cell = 0, in_cell = 0;
+    if (first >= end) return 0;
+    if (frames < end - first) end = first + frames;
+    uint32_t each = (end - first + count - 1) / count;
+    struct tally tally = {{0}, 0, 0, 0};
     port_state state = port_lock();
-    for (uint32_t frame = 0; frame < pool->frames;) {
-        struct use use = use_of(id, frame);
-        for (uint32_t left = use.frames; left > 0; left--) {
-            tally.frames[use.kind]++;
-            tally.live += use.live; // an arena of several frames counts once for each: shares are
-            tally.blocks += use.blocks; // the same
-            if (++in_cell < each && frame + use.frames - left + 1 < pool->frames) continue;
+    for (uint32_t run = 0; run < end;) {
+        struct use use = use_of(id, run);
+        uint32_t frame = run < first ? first : run;
+        run += use.frames;
+        for (; frame < run && frame < end; frame++) {
+            tally_frame(&tally, &use);
+            if (++in_cell < each && frame + 1 < end) continue;
             cells[cell++] = cell_of(&tally, in_cell);
             memset(&tally, 0, sizeof tally);
             in_cell = 0;
         }
-        frame += use.frames;
     }
     port_unlock(state);
-    *frames_per_cell = each;
     return cell;
 }
 
@@ -103,7 +120,8 @@ uint32_t heapmap_fill(enum pool_id id, struct map_cell *cells, uint32_t count,
 #define ROW 64 // cells in a line
 #define KERNEL_ROWS 10
 #define USER_ROWS 4
-static struct map_cell cells[ROW * KERNEL_ROWS];
+#define CELLS (ROW * KERNEL_ROWS)
+static struct map_cell cells[CELLS];
 
 // Background and foreground: what is used stands out, what is free or no memory does not.
 static const char *const colour[MAP_KINDS] = {
@@ -131,10 +149,25 @@ static void print_row(const struct map_cell *row, uint32_t count, uint32_t first
     put_str("\033[0m\033[K\n");
 }
 
-static void print_pool(enum pool_id id, uint32_t rows) {
-    uint32_t each, count = heapmap_fill(id, cells, ROW * rows, &each);
+// Columns that a terminal has at the least: a line that wrapped would shift the picture that `watch`
+// draws over.
+static void print_legend(void) {
+    kprintf("%s0-8%s eighths live  %s#%s large area  %s+%s other owner  %s.%s free  blank: hole  "
+            "%s!%s corrupt\033[K\n",
+            colour[MAP_SMALL], colour[MAP_HOLE], colour[MAP_LARGE], colour[MAP_HOLE],
+            colour[MAP_OTHER], colour[MAP_HOLE], colour[MAP_FREE], colour[MAP_HOLE],
+            colour[MAP_CORRUPT], colour[MAP_HOLE]);
+}
+
+static void print_title(enum pool_id id, uint32_t each) {
     kprintf("%s: %u frames, %u free; a cell is %u frame%s\033[K\n", mem_pool[id].name,
             frames_total(id), frames_free(id), each, each == 1 ? "" : "s");
+}
+
+static void print_pool(enum pool_id id, uint32_t rows) {
+    uint32_t frames = mem_pool[id].frames, each = (frames + ROW * rows - 1) / (ROW * rows);
+    uint32_t count = heapmap_fill(id, 0, frames, cells, ROW * rows);
+    print_title(id, each);
     for (uint32_t at = 0; at < count; at += ROW) {
         print_row(cells + at, count - at < ROW ? count - at : ROW, at * each);
     }
@@ -143,10 +176,44 @@ static void print_pool(enum pool_id id, uint32_t rows) {
 void heapmap_print(void) {
     print_pool(POOL_KERNEL, KERNEL_ROWS);
     print_pool(POOL_USER, USER_ROWS);
-    // 78 columns: a line that wrapped would shift the picture that `watch` draws over.
-    kprintf("%s1-8%s eighths live  %s#%s large area  %s+%s other owner  %s.%s free  blank: hole  "
-            "%s!%s corrupt\033[K\n",
-            colour[MAP_SMALL], colour[MAP_HOLE], colour[MAP_LARGE], colour[MAP_HOLE],
-            colour[MAP_OTHER], colour[MAP_HOLE], colour[MAP_FREE], colour[MAP_HOLE],
-            colour[MAP_CORRUPT], colour[MAP_HOLE]);
+    print_legend();
+}
+
+// MAP_FREE or MAP_HOLE for a row that is nothing else, MAP_KINDS for all others.
+static enum map_kind blank_of(const struct map_cell *row, uint32_t count) {
+    enum map_kind kind = (enum map_kind)row[0].kind;
+    if (count < ROW || kind > MAP_FREE) return MAP_KINDS;
+    for (uint32_t i = 1; i < ROW; i++) {
+        if (row[i].kind != kind) return MAP_KINDS;
+    }
+    return kind;
+}
+
+static void print_skipped(uint32_t rows) {
+    if (rows > 0) kprintf("         ... %u more row%s of the same\n", rows, rows == 1 ? "" : "s");
+}
+
+// As many cells at a time as there is room for.
+void heapmap_frames(enum pool_id id, uint32_t first, uint32_t frames, bool (*more)(void)) {
+    uint32_t skipped = 0, end = mem_pool[id].frames;
+    enum map_kind before = MAP_KINDS;
+    if (first < end && frames < end - first) end = first + frames;
+    print_title(id, 1);
+    for (uint32_t at = first; at < end; at += ROW) {
+        const struct map_cell *row = cells + (at - first) % CELLS;
+        uint32_t count = end - at < ROW ? end - at : ROW;
+        if (row == cells) heapmap_fill(id, at, end - at < CELLS ? end - at : CELLS, cells, CELLS);
+        enum map_kind blank = blank_of(row, count);
+        if (blank != MAP_KINDS && blank == before) {
+            skipped++;
+            continue;
+        }
+        if (!more()) return;
+        print_skipped(skipped);
+        skipped = 0;
+        before = blank;
+        print_row(row, count, at);
+    }
+    print_skipped(skipped);
+    print_legend();
 }

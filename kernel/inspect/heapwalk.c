@@ -42,6 +42,21 @@ void heap_for_each(void (*visit)(const struct heap_block *block, void *argument)
     }
 }
 
+void pool_free_runs(enum pool_id id, uint32_t *runs, uint32_t *longest) {
+    const struct pool *pool = &mem_pool[id];
+    *runs = *longest = 0;
+    port_state state = port_lock();
+    for (uint32_t at = 0; at < pool->frames;) {
+        uint32_t tag = pool->frame[at].run, length = FRAME_RUN(tag);
+        if (tag & FRAME_FREE) {
+            *runs += 1;
+            if (length > *longest) *longest = length;
+        }
+        at += length > 0 && length <= pool->frames - at ? length : 1; // a hole, or broken
+    }
+    port_unlock(state);
+}
+
 // The record of the arena or large area that holds `frame`, or NULL.
 static const struct arena *arena_at(uint32_t frame) {
     const struct arena *arena = &heap.arena[frame];

@@ -29,21 +29,6 @@ static bool user_frame_at(uintptr_t address, uint32_t *frame) {
     return off % PG_SIZE == 0 && off >> PG_SHIFT < pool->frames;
 }
 
-// In the same words as heap_who().
-static void user_frame_who(char *to, size_t room, uint32_t frame) {
-    const struct pool *pool = &mem_pool[POOL_USER];
-    port_state state = port_lock();
-    uint32_t first = pool_run_at(pool, frame);
-    uint32_t length = first != FRAME_NONE ? FRAME_RUN(pool->frame[first].run) : 0;
-    port_unlock(state);
-    if (length > 0) {
-        ksnprintf(to, room, "%s frame %u, of the run of %u from frame %u", pool->name, frame,
-                  length, first);
-    } else {
-        ksnprintf(to, room, "%s frame %u, free or no memory", pool->name, frame);
-    }
-}
-
 // What a refused call's pointer belongs to. frame_free() of the user pool gives a physical address,
 // every other call one of the heap's window, and which it was shows in two ways: "outside the heap"
 // is no frame of either, and only frame_free() finds a fault with what is not in the window.
@@ -58,7 +43,7 @@ static char *pointer_who(char *to, size_t room, enum heap_fault fault, uintptr_t
             strlcpy(to + strlen(to), " or ", room - strlen(to));
             used = strlen(to);
         }
-        user_frame_who(to + used, room - used, frame);
+        heap_user_frame_who(to + used, room - used, frame);
     } else {
         heap_who(to, room, pointer);
     }

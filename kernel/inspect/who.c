@@ -119,7 +119,7 @@ static bool who_frame(char *to, size_t room, uint32_t frame) {
                   arena->desc->block_size, (uint32_t)(arena - heap.arena));
     } else {
         ksnprintf(to, room, "kernel_pool frame %u, %s", frame,
-                  held ? "held outside the heap" : "free or no memory");
+                  held ? "held outside the heap" : "not handed out");
     }
     return false;
 }
@@ -130,6 +130,21 @@ static bool who_locked(char *to, size_t room, uintptr_t address, struct checked_
     if (!heap_block_at(address, &at)) return who_frame(to, room, frame);
     return at.arena->large ? who_large(to, room, &at, address, record)
                            : who_small(to, room, &at, address, record);
+}
+
+char *heap_user_frame_who(char *to, size_t room, uint32_t frame) {
+    const struct pool *pool = &mem_pool[POOL_USER];
+    port_state state = port_lock();
+    uint32_t first = pool_run_at(pool, frame);
+    uint32_t length = first != FRAME_NONE ? FRAME_RUN(pool->frame[first].run) : 0;
+    port_unlock(state);
+    if (length > 0) {
+        ksnprintf(to, room, "%s frame %u, of the run of %u from frame %u", pool->name, frame,
+                  length, first);
+    } else {
+        ksnprintf(to, room, "%s frame %u, not handed out", pool->name, frame);
+    }
+    return to;
 }
 
 char *heap_who(char *to, size_t room, uintptr_t address) {

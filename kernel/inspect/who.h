@@ -13,6 +13,10 @@
 char *heap_who(char *to, size_t room, uintptr_t address);
 #define HEAP_WHO_MAX 320
 
+// The same for a frame of the user pool, which has no address in the kernel: "user_pool frame 4, of
+// the run of 3 from frame 2". Any context.
+char *heap_user_frame_who(char *to, size_t room, uint32_t frame);
+
 // Prints what is not freed: in the checked build a line for each place that allocated it, in the
 // fast build, which does not know places, one for each block size. Returns the number of blocks and
 // large areas. Any context but an interrupt handler; interrupts are off while it counts.

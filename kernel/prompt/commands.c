@@ -23,6 +23,7 @@
 #include "kernel/inspect/report.h"
 #include "kernel/measure/replay.h"
 #include "kernel/measure/trace_format.h"
+#include "kernel/prompt/address.h"
 #include "kernel/prompt/nextboot.h"
 #include "kernel/prompt/pager.h"
 #include "kernel/paging.h"
@@ -43,8 +44,8 @@
 
 // "0x88012000: byte 5 of block 3 of ..."
 static void print_who(uintptr_t address) {
-    char who[HEAP_WHO_MAX];
-    kprintf("%p: %s\n", (void *)address, heap_who(who, sizeof who, address));
+    char who[ADDRESS_WHO_MAX];
+    kprintf("%p: %s\n", (void *)address, address_who(who, sizeof who, address));
 }
 
 // ---- words -------------------------------------------------------------------------------------
@@ -68,11 +69,13 @@ static bool number_within(const char *word, uint32_t least, uint32_t most, uint3
 
 // ---- what there is ------------------------------------------------------------------------------
 
-// Frames in one line, in the seed's unit and in KiB. The product fits 32 bits: 4 GiB are 2^22 KiB.
+// Frames in the seed's unit and in KiB; how they lie in a second line. The product fits 32 bits: 4 GiB are 2^22 KiB.
 static void pool_line(enum pool_id id) {
-    uint32_t total = frames_total(id), free = frames_free(id);
+    uint32_t total = frames_total(id), free = frames_free(id), runs, longest;
     kprintf("%-12s %8u frames, %8u free, %8u KiB free, from %#010llx\n", mem_pool[id].name, total,
             free, free * (PG_SIZE / 1024), (unsigned long long)frame_address(id, 0));
+    pool_free_runs(id, &runs, &longest);
+    kprintf("%21u free run%s, the longest of %u frames\n", runs, runs == 1 ? "" : "s", longest);
 }
 
 // Counts may change while they are printed: other threads go on. Each line is right by itself.
@@ -237,8 +240,23 @@ static bool run_realloc(int words, char **word) {
 
 // ---- pictures -----------------------------------------------------------------------------------
 
+// `map`, `map FROM [COUNT]`, `map user FROM [COUNT]`.
 static bool run_map(int words, char **word) {
-    heapmap_print();
+    uint32_t from, count = UINT32_MAX;
+    enum pool_id pool = POOL_KERNEL;
+    if (words == 1) {
+        heapmap_print();
+        return true;
+    }
+    if (strcmp(word[1], "user") == 0) {
+        pool = POOL_USER;
+        words--, word++;
+    }
+    if (words == 1) return wrong(word[0], "from which frame?");
+    if (words > 3) return wrong(word[3], "one word too many");
+    if (!number_within(word[1], 0, mem_pool[pool].frames - 1, &from)) return false;
+    if (words > 2 && !number_within(word[2], 1, UINT32_MAX, &count)) return false;
+    heapmap_frames(pool, from, count, pager_line);
     return true;
 }
 
@@ -467,6 +485,10 @@ static const char *help_value(int at, size_t index) {
     return at == 1 && index < shell_command_count ? shell_commands[index].name : NULL;
 }
 
+static const char *map_value(int at, size_t index) {
+    return at == 1 && index == 0 ? "user" : NULL;
+}
+
 static const char *watch_value(int at, size_t index) {
     return at <= 2 && index == 0 ? "load" : NULL;
 }
@@ -493,10 +515,11 @@ const struct command shell_commands[] = {
     {"pools", "", 1, 1, run_pools, "page-frame pools", "pools", NULL},
     {"descs", "", 1, 1, run_descs, "block descriptors", "descs", NULL},
     {"arenas", "[SIZE]", 1, 2, run_arenas, "arenas and large areas, one a line", "arenas 64", NULL},
-    {"map", "", 1, 1, run_map, "the pools as a picture", "map", NULL},
+    {"map", "[[user] FROM [COUNT]]", 1, 4, run_map, "the pools as a picture; frame by frame",
+     "map 0 640", map_value},
     {"watch", "[SECONDS] [load]", 1, 3, run_watch, "the picture, live; load: with threads at work",
      "watch 10 load", watch_value},
-    {"who", "ADDRESS", 2, 2, run_who, "what an address belongs to", "who 0x88000000", NULL},
+    {"who", "ADDRESS", 2, 2, run_who, "what any address belongs to", "who 0x88000000", NULL},
     {"peek", "ADDRESS [BYTES]", 2, 3, run_peek, "bytes of memory, 512 at most",
      "peek 0x800b8000 160", NULL},
     {"malloc", "SIZE", 2, 2, run_malloc, "allocate", "malloc 24", NULL},

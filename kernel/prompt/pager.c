@@ -19,9 +19,9 @@
 static unsigned shown; // lines of this page. One shell: nothing protects it
 static bool pages;     // the list stops when a page is full
 
-void pager_start(void) {
+void pager_start(bool stops) {
     shown = 0;
-    pages = true;
+    pages = stops;
 }
 
 // A `q` by itself. One that begins a word is followed at once: no one types the next key so fast.

@@ -3,8 +3,8 @@
 
 #include <stdbool.h>
 
-// A command starts. Shell only.
-void pager_start(void);
+// A command starts, whose lists stop if `stops`. Shell only.
+void pager_start(bool stops);
 // Before each line of a list. False: the user has seen enough, and the list is to end. Threads
 // only.
 bool pager_line(void);

@@ -66,11 +66,11 @@ static const char *usage(const struct command *command) {
 
 // Looks the first word up; the command gets all of them. Too few, too many, or a wrong one are
 // named, and a usage line follows, so that a slip of the finger is never half obeyed.
-static void line_run(char *line) {
+void shell_line(char *line, bool pages) {
     char *word[WORDS_MAX];
     int words = words_split(line, word, WORDS_MAX);
     if (words == 0) return;
-    pager_start();
+    pager_start(pages);
     const struct command *command = shell_command(word[0]);
     if (!command) shell_unknown(word[0]);
     else if (!count_right(command, words) || !command->run(words, word))
@@ -121,6 +121,6 @@ noreturn void shell_run(void) {
         bool done;
         do done = lineedit_key(&edit, console_getc());
         while (!done);
-        line_run(edit.line);
+        shell_line(edit.line, true);
     }
 }

@@ -8,6 +8,10 @@
 
 // Prints a prompt, reads a line from the console (screen or serial line), runs it. Threads only.
 noreturn void shell_run(void);
+// Runs one line, which it may cut up. `pages`: there may be a user at the keyboard for whom a long
+// list stops (kernel/prompt/pager.h). Threads only; GDB's heap commands call it in a copy of the
+// machine (tools/gdb/replica.c).
+void shell_line(char *line, bool pages);
 
 // ---- for shell.c and commands.c -----------------------------------------------------------------
 

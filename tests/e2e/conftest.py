@@ -38,8 +38,8 @@ def pytest_configure(config):
         pytest.exit("the checked build's image does not build", 1)
     for build, to in (("build", E2E), ("build/check", os.path.join(E2E, "check"))):
         os.makedirs(to, exist_ok=True)
-        for name in ("hd.img", "kernel.elf", "kernel.sym"):
-            shutil.copyfile(os.path.join(ROOT, build, name), os.path.join(to, name))
+        for name in ("hd.img", "kernel.elf", "kernel.sym", "replica"):
+            shutil.copy(os.path.join(ROOT, build, name), os.path.join(to, name))
 
 
 def pytest_runtest_logreport(report):

@@ -261,7 +261,7 @@ static void who_names_areas_and_the_rest(void **state) {
     assert_says(who(at.large, 0), "byte 0 of the large area");
     assert_says(who(at.large, PAGE + 7), "byte 4103 of the large area");
     assert_says(who(at.large, 0), "of 2 frames");
-    assert_says(who((void *)(PORT_HEAP_BASE + hole() * PAGE), 9), "free or no memory");
+    assert_says(who((void *)(PORT_HEAP_BASE + hole() * PAGE), 9), "not handed out");
     uint32_t frame = frame_alloc(POOL_KERNEL, 1);
     assert_says(who((void *)(PORT_HEAP_BASE + frame * PAGE), 0), "held outside the heap");
     assert_says(who(NULL, 7), "no frame of kernel_pool");

@@ -24,13 +24,14 @@ static uint32_t each, count; // of the last fill()
 
 static void fill(enum pool_id id, uint32_t most) {
     memset(cells, GUARD, sizeof cells);
-    count = heapmap_fill(id, cells, most, &each);
+    count = heapmap_fill(id, 0, UINT32_MAX, cells, most);
+    each = (mem_pool[id].frames + most - 1) / most;
     assert_in_range(count, 1, most);
     assert_int_equal(cells[count].kind, GUARD);
     assert_int_equal(count, (mem_pool[id].frames + each - 1) / each); // every frame is in a cell
     for (uint32_t i = 0; i < count; i++) {
         assert_in_range(cells[i].kind, 0, MAP_KINDS - 1);
-        assert_in_range(cells[i].eighths, 1, 8);
+        assert_in_range(cells[i].eighths, 0, 8);
     }
 }
 
@@ -91,7 +92,10 @@ TEST(small_arenas_show_how_full_they_are) {
     for (int i = 128; i < 255; i++) sys_free(block[i]);
     fill(POOL_KERNEL, FRAMES);
     assert_int_equal(cell_with(block[255]).eighths, 1);
-    sys_free(block[255]);
+    sys_free(block[255]); // the arena is kept
+    fill(POOL_KERNEL, FRAMES);
+    assert_int_equal(cell_with(block[255]).kind, MAP_SMALL);
+    assert_int_equal(cell_with(block[255]).eighths, 0);
     host_heap_end();
 }
 
@@ -143,6 +147,49 @@ TEST(the_kind_with_most_frames_shows) {
     fill(POOL_KERNEL, 1);
     assert_int_equal(cells[0].kind, MAP_SMALL);
     sys_free(small);
+    host_heap_end();
+}
+
+// An arena that is kept empty is more than free frames, and less than anything that lives.
+TEST(what_lives_shows_before_an_empty_arena) {
+    const struct port_run all = {0, FRAMES};
+    start_runs(&all, 1, "fine");
+    void *p = sys_malloc(5000), *block = sys_malloc(16);
+    assert_true(heap.small_frames > 2);
+    sys_free(p);
+    fill(POOL_KERNEL, 1);
+    assert_int_equal(cells[0].kind, MAP_SMALL);
+    assert_int_equal(cells[0].eighths, 1); // the block
+    sys_free(block);
+    uint32_t other = frame_alloc(POOL_KERNEL, 1);
+    fill(POOL_KERNEL, 1);
+    assert_int_equal(cells[0].kind, MAP_OTHER);
+    frame_free(POOL_KERNEL, other, 1);
+    fill(POOL_KERNEL, 1);
+    assert_int_equal(cells[0].kind, MAP_SMALL);
+    assert_int_equal(cells[0].eighths, 0);
+    host_heap_end();
+}
+
+// Wherever it begins, in the middle of a run as well, a stretch is that part of the whole.
+TEST(a_stretch_shows_what_the_whole_shows) {
+    const struct port_run islands[] = {{3, 60}, {70, 50}};
+    start_runs(islands, 2, "fine");
+    void *large = sys_malloc(9 * PAGE), *small = sys_malloc(5000), *more = sys_malloc(64);
+    struct map_cell whole[FRAMES], part[FRAMES];
+    assert_int_equal(heapmap_fill(POOL_KERNEL, 0, FRAMES, whole, FRAMES), FRAMES);
+    for (uint32_t first = 0; first < FRAMES; first++) {
+        for (uint32_t frames = 1; frames <= FRAMES - first; frames++) {
+            assert_int_equal(heapmap_fill(POOL_KERNEL, first, frames, part, FRAMES), frames);
+            assert_memory_equal(part, &whole[first], frames * sizeof *part);
+        }
+    }
+    assert_int_equal(heapmap_fill(POOL_KERNEL, FRAMES - 1, UINT32_MAX, part, FRAMES), 1);
+    assert_int_equal(heapmap_fill(POOL_KERNEL, FRAMES, 1, part, FRAMES), 0);
+    assert_int_equal(heapmap_fill(POOL_KERNEL, UINT32_MAX, UINT32_MAX, part, FRAMES), 0);
+    sys_free(large);
+    sys_free(small);
+    sys_free(more);
     host_heap_end();
 }
 
@@ -218,6 +265,7 @@ TEST(rubbish_is_drawn_within_bounds) {
                    sizeof(struct arena));
         }
         fill(POOL_KERNEL, 1 + round % FRAMES);
+        heapmap_fill(POOL_KERNEL, random % FRAMES, random >> 8, cells, 1 + round % FRAMES);
     }
 }
 
@@ -229,6 +277,8 @@ int main(void) {
         RUN(an_arena_of_several_frames_is_as_full_in_each),
         RUN(what_is_in_use_shows_at_every_scale),
         RUN(the_kind_with_most_frames_shows),
+        RUN(what_lives_shows_before_an_empty_arena),
+        RUN(a_stretch_shows_what_the_whole_shows),
         RUN(the_user_pool_has_no_arenas),
         RUN(looking_changes_nothing),
         RUN(a_broken_seal_shows_among_much_else),

@@ -242,13 +242,13 @@ KTEST(heap_report_names_the_frame) {
     check_frame_named(POOL_KERNEL, kernel, 3, "held outside the heap");
     frame_free(POOL_USER, user, 4);
     frame_free(POOL_KERNEL, kernel, 4);
-    check_frame_named(POOL_USER, user, 4, "free or no memory");
-    check_frame_named(POOL_KERNEL, kernel, 4, "free or no memory");
+    check_frame_named(POOL_USER, user, 4, "not handed out");
+    check_frame_named(POOL_KERNEL, kernel, 4, "not handed out");
     // With enough memory a user frame's physical address is one of the heap's window, too.
     uint64_t phys = mem_pool[POOL_USER].phys;
     uint32_t twin = phys <= HEAP_BASE ? (uint32_t)((HEAP_BASE - phys) >> PG_SHIFT) : 0;
     if (twin > 0 && twin < mem_pool[POOL_USER].frames)
-        check_frame_named(POOL_USER, twin, 1, "free or no memory");
+        check_frame_named(POOL_USER, twin, 1, "not handed out");
 }
 
 // Past a pool's end there is no frame to name, and none must be: not even where the address, of 32

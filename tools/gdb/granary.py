@@ -1,17 +1,15 @@
 """granary.py - loads the heap commands into GDB:  (gdb) source tools/gdb/granary.py
 
 `make debug` and `make rewind` do it by themselves. What there is says the command `heap`; docs/gdb.md
-shows each at work. The modules stand in the folder granary/ beside this file, one for each concern:
+shows each at work. The modules are in the folder granary/ beside this file, one for each concern:
 
-    memory    bytes of the stopped machine, read page by page, never written
-    target    the one that knows GDB: addresses of variables, layouts of structures
-    model     pools, descriptors, arenas as kernel/heap.h has them
-    symbols   function+offset as kernel/symbol.c prints it
-    who check checked leaks calls threads   what the commands of these names find out
-    render heapmap  tables; the map as text and as SVG
-    printers  what GDB's own `print` shows of the heap's structures
-    stops     breakpoints with a meaning
     commands  the words a user types
+    replica   the kernel's own functions, called on a copy of the stopped machine (with replica.c here)
+    target    the one that knows GDB: addresses of variables, bytes, registers
+    threads   all threads, and where each one sleeps
+    printers  what GDB's own `print` shows of the heap's structures
+    picture   the map as SVG
+    stops     breakpoints with a meaning
 """
 
 import os

@@ -39,23 +39,32 @@ $(BUILD)/obj/%.asm.o: %.asm boot/boot.inc $(FLAGS_STAMP) | $(TO_BUILD)
 	@echo '  NASM  $<'
 	@$(NASM_ELF) -MD $(@:.o=.d) $< -o $@
 
-# Two links: the first gives the functions' addresses, the second has the table of their names
-# (kernel/symbol.h). The table lies behind .text, so the addresses stay; tools/symtab.py --check sees that they did.
-$(BUILD)/kernel.pass1.elf: $(KERNEL_OBJ) kernel/kernel.ld $(FLAGS_STAMP)
-	@printf '#include "kernel/symbol_table.h"\nconst struct symbol symbol_table[] = {{0, 0}};\nconst unsigned symbol_count = 0;\n' > $(BUILD)/gen/symtab0.c
-	@$(CC) $(KERNEL_CFLAGS) -c $(BUILD)/gen/symtab0.c -o $(BUILD)/gen/symtab0.o
-	@$(LINK) -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab0.o
-
-$(BUILD)/kernel.elf: $(BUILD)/kernel.pass1.elf tools/symtab.py
-	@$(NM) -n $< | $(PYTHON) tools/symtab.py > $(BUILD)/gen/symtab.c
-	@$(CC) $(KERNEL_CFLAGS) -c $(BUILD)/gen/symtab.c -o $(BUILD)/gen/symtab.o
+# Three links, as the names of functions and data are part of the kernel (kernel/symbol.h): the first says which names
+# there are, the second puts everything into its place, the third has the right addresses. tools/symtab.py --check sees
+# that nothing has moved between the last two.
+LINK_KERNEL = $(LINK) -Map $(BUILD)/kernel.map $(KERNEL_OBJ)
+COMPILE_NAMES = $(CC) $(KERNEL_CFLAGS) -c $(BUILD)/gen/symtab.c -o $(BUILD)/gen/symtab.o
+$(BUILD)/kernel.elf: $(KERNEL_OBJ) kernel/kernel.ld tools/symtab.py $(FLAGS_STAMP)
 	@echo '  LD    $@'
-	@$(LINK) -Map $(BUILD)/kernel.map -o $@ $(KERNEL_OBJ) $(BUILD)/gen/symtab.o
-	@$(NM) -n $@ | $(PYTHON) tools/symtab.py --check $(BUILD)/gen/symtab.c
+	@$(PYTHON) tools/symtab.py </dev/null > $(BUILD)/gen/symtab.c
+	@$(COMPILE_NAMES) && $(LINK_KERNEL) $(BUILD)/gen/symtab.o -o $(BUILD)/kernel.pass.elf
+	@$(NM) -nS $(BUILD)/kernel.pass.elf | $(PYTHON) tools/symtab.py > $(BUILD)/gen/symtab.c
+	@$(COMPILE_NAMES) && $(LINK_KERNEL) $(BUILD)/gen/symtab.o -o $(BUILD)/kernel.pass.elf
+	@$(NM) -nS $(BUILD)/kernel.pass.elf | $(PYTHON) tools/symtab.py > $(BUILD)/gen/symtab.c
+	@$(COMPILE_NAMES) && $(LINK_KERNEL) $(BUILD)/gen/symtab.o -o $@
+	@$(NM) -nS $@ | $(PYTHON) tools/symtab.py --check $(BUILD)/gen/symtab.c
 
 # Bochs's symbol file: the kernel's functions, and the lines of the heap.
 $(BUILD)/kernel.sym: $(BUILD)/kernel.elf tools/linesym.py
 	@$(NM) -n $< | $(PYTHON) tools/linesym.py --objdump $(OBJCOPY:%objcopy=%objdump) $< > $@
+
+# A program of this machine, for GDB's heap commands: the kernel's code on a copy of a stopped machine's memory.
+# It lies far from where the kernel does.
+$(BUILD)/replica: tools/gdb/replica.c $(FLAGS_STAMP) | $(TO_BUILD)
+	@mkdir -p $(BUILD)/obj
+	@echo '  CC    $<'
+	@$(CC) $(KERNEL_CFLAGS) -c $< -o $(BUILD)/obj/replica.o
+	@$(LD) -m elf_i386 -nostdlib -z noexecstack -Ttext-segment=0x10000000 -o $@ $(BUILD)/obj/replica.o
 
 $(BUILD)/kernel.stripped.elf: $(BUILD)/kernel.elf
 	@$(OBJCOPY) --strip-all $< $@

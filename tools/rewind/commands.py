@@ -17,8 +17,8 @@ sys.dont_write_bytecode = True
 
 import machine  # noqa: E402 (the lines above make it findable)
 from granary import commands, target, threads  # noqa: E402
-from granary.memory import Trouble  # noqa: E402
-from granary.symbols import Symbols  # noqa: E402
+from granary.replica import Replica  # noqa: E402
+from granary.target import Trouble  # noqa: E402
 
 WATCH_MAX = 4096  # bytes that one watchpoint may cover
 TAKES = ("sys_malloc", "sys_calloc", "sys_realloc", "sys_aligned_alloc")
@@ -86,10 +86,11 @@ SESSION = Session()
 FORWARD = ("continue", "step", "next", "stepi", "nexti", "finish", "until", "advance")
 
 
-def place_text(symbols, address, line=None):
+def place_text(address, line=None):
     """function+offset (file:line) of an instruction."""
     line = line or target.source_line(address)
-    return symbols.text(address) + (f" ({line[0]}:{line[1]})" if line else "")
+    with Replica() as replica:
+        return replica.text("symbol_text", address) + (f" ({line[0]}:{line[1]})" if line else "")
 
 
 def own_line():
@@ -129,13 +130,10 @@ class Rewind(commands.Command):
         raise NotImplementedError
 
 
-def what_is(memory, address):
-    """heap_who()'s sentence; for an address outside the heap the variable or function there, if there is one."""
+def what_is(address):
+    """The sentence of `heap who`."""
     try:
-        if commands.heap_at(memory).frame_at(address) is not None:
-            return commands.sentence(memory)(address)
-        symbol = gdb.execute(f"info symbol 0x{address:x}", to_string=True).strip()
-        return "no frame of kernel_pool" if symbol.startswith("No symbol") else symbol
+        return commands.sentence(address)
     except Trouble as error:  # before memory_init(), say
         return str(error)
 
@@ -167,12 +165,11 @@ Usage: heap who-wrote ADDR [LEN]"""
         if found is None:
             yield f"{what}: no instruction of the recording wrote there before this point"
             return
-        memory = target.memory()
-        before = memory.read(address, min(length, 8))
+        before = target.read_bytes(address, min(length, 8))
         change = f"{before.hex(' ')} -> {after.hex(' ')}" if after else before.hex(" ")
-        place = place_text(Symbols(memory), target.register("eip"), own_line())
-        yield f"{what}: written by {place}, thread {threads.running_name(memory)}, {here()}: {change}"
-        yield f"0x{address:08x}: {what_is(memory, address)}"
+        place = place_text(target.register("eip"), own_line())
+        yield f"{what}: written by {place}, thread {threads.running_name()}, {here()}: {change}"
+        yield f"0x{address:08x}: {what_is(address)}"
         yield from show_place()
 
     @staticmethod
@@ -242,10 +239,9 @@ Usage: heap back-to alloc|free ADDR, heap back-to start|end|first|N"""
             yield f"0x{address:08x}: no call before this point of the recording {verb} it"
             return
         name, stack = found
-        memory = target.memory()
         done = f" returned 0x{address:08x}" if what == "alloc" else ""
-        yield (f"{call_text(name, stack)}{done}: called from {place_text(Symbols(memory), stack[0])}, "
-               f"thread {threads.running_name(memory)}, {here()}")
+        yield (f"{call_text(name, stack)}{done}: called from {place_text(stack[0])}, "
+               f"thread {threads.running_name()}, {here()}")
         yield from show_place()
 
 

@@ -1,26 +1,27 @@
 """commands.py - the words a user types. Each command is a class; its docstring is what `help` shows.
 
-Every command ends in lines of text or in one line that says what is wrong: invoke() turns whatever went wrong
-into GDB's way of saying so, and a broken heap is what these commands are for, so none of them may end in
-Python's own traceback.
+What the kernel can say itself it says: its own function runs on a copy of the stopped machine (replica.py), so the
+words are those of its prompt. Every command ends in lines of text or in one line that says what is wrong: a broken
+heap is what these commands are for, so none of them may end in Python's own traceback.
 """
 
 import os
+import re
 import sys
 
 import gdb
 
-from granary import calls, check, heapmap, leaks, model, printers, render, stops, target, threads, who
-from granary.checked import Checked, checked_margin
-from granary.memory import Trouble, View
-from granary.symbols import Symbols
+from granary import picture, printers, stops, target, threads
+from granary.replica import TEXT_HERE, Replica
+from granary.target import Trouble
 
 USAGE = {
     "heap": "this, and the heap in a few lines",
     "heap descs": "block descriptors: arenas, free and live blocks of each size",
-    "heap arenas [SIZE]": "every arena and large area, or the arenas of one block size",
-    "heap map [FILE.svg]": "the kernel pool frame by frame, on the terminal or as a picture",
-    "heap who ADDR": "what an address belongs to: block, arena, frame, live or free",
+    "heap arenas [SIZE]": "arenas and large areas, or the arenas of one block size",
+    "heap map [[user] FROM [COUNT]]": "the pools as a picture; a cell for each frame from FROM on",
+    "heap map FILE.svg": "the kernel pool, a cell for each frame, as a file",
+    "heap who ADDR": "what an address belongs to: block, arena, stack, code, variable, hole",
     "heap check": "every invariant of kernel/memory.c walked",
     "heap leaks": "what is not freed: by call site in the checked build, else by size",
     "heap trace [N]": "the last N calls, where the kernel keeps a ring of them",
@@ -28,6 +29,7 @@ USAGE = {
     "pools": "the page-frame pools, and how long their free runs are",
     "threads": "all threads, and where each one sleeps",
 }
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def usage(name):
@@ -41,7 +43,7 @@ class Usage(Exception):
 
 
 class Command(gdb.Command):
-    """A command named `name`; run() gets the words behind it."""
+    """A command named `name`; run() gets the words after it."""
 
     name = ""
     words = (0, 0)  # how many arguments it takes
@@ -85,30 +87,28 @@ class ExpressionCommand(Command):
         return [argument.strip()] if argument.strip() else []
 
 
-def heap_at(memory):
-    return model.Heap(target, memory)
+def need_heap():
+    target.need_machine()
+    if not int(target.variable("heap")["frames"]):
+        raise Trouble("the heap is not there yet: memory_init() has not run")
 
 
-def heap_now():
-    return heap_at(target.memory())
+def plain(lines):
+    """Without colours where they would be rubbish."""
+    dumb = not sys.__stdout__.isatty() or not gdb.parameter("style enabled") or os.environ.get("TERM") == "dumb"
+    return [ANSI.sub("", line) if dumb else line for line in lines]
 
 
-class Names:
-    """Threads and functions by name, read when the first sentence needs them."""
-
-    def __init__(self, memory):
-        self.memory, self.pair = memory, None
-
-    def __call__(self):
-        if self.pair is None:
-            self.pair = threads.Threads(self.memory), Symbols(self.memory)
-        return self.pair
+def prompt(line):
+    """What the kernel's prompt answers to a line."""
+    need_heap()
+    with Replica() as replica:
+        return plain(replica.lines("shell_line", TEXT_HERE, text=line))
 
 
-def sentence(memory):
-    """A function from an address to heap_who()'s sentence."""
-    heap, checked, names = heap_at(memory), Checked.of(memory), Names(memory)
-    return lambda address: who.who(heap, address, checked, names)
+def sentence(address):
+    """What an address belongs to, as `who` says it."""
+    return prompt(f"who {address:#x}")[0].split(": ", 1)[1]
 
 
 def number(word, what):
@@ -119,10 +119,10 @@ def number(word, what):
 
 
 class HeapCommand(Command):
-    """The heap of the stopped kernel. Without a word behind it: the heap in a few lines, and the list of commands.
+    """The heap of the stopped kernel. Without a word after it: the heap in a few lines, and the list of commands.
 
-Reads memory and nothing else: no function of the kernel is called and nothing is written, so it works when
-the kernel hangs, has panicked, or has a heap that is not sound any more."""
+Reads memory and nothing else: the machine runs no instruction and nothing in it is written, so it works when the
+kernel hangs, has panicked, or has a heap that is not sound any more."""
 
     name = "heap"
 
@@ -131,51 +131,36 @@ the kernel hangs, has panicked, or has a heap that is not sound any more."""
 
     def run(self):
         try:
-            yield from self.summary()
+            yield from prompt("mem")
+            yield from last_report()
         except Trouble as error:
             yield f"heap: {error}"
         yield ""
         for text, what in USAGE.items():
             yield f"{text:<42} {what}"
 
-    @staticmethod
-    def summary():
-        heap = heap_now()
-        yield from render.pools(heap)
-        yield render.heap_line(heap)
-        small, large = render.arena_count(heap)
-        live = sum(1 for _ in heap.live_blocks()) - large
-        count = render.count_of
-        yield (f"{count(small, 'arena')} with {count(live, 'live block')}, "
-               f"{count(large, 'large area')}")
-        yield from last_report(heap.memory)
+
+class Prompt(Command):
+    """A command that the kernel's prompt has as well."""
+
+    def run(self, *words):
+        for line in prompt(" ".join([self.name.split()[-1], *words])):
+            yield line.replace("usage: ", "usage: heap ") if line.startswith("usage: ") else line
 
 
-class Descs(Command):
+class Descs(Prompt):
     """Block descriptors: for each block size its arenas, and their blocks free and live.
 Usage: heap descs"""
 
     name = "heap descs"
 
-    def run(self):
-        return render.descs(heap_now())
 
-
-class Arenas(Command):
-    """Every arena and large area in the order of the frames, or the arenas of one block size.
+class Arenas(Prompt):
+    """Arenas and large areas in the order of the frames, or the arenas of one block size.
 Usage: heap arenas [SIZE]"""
 
     name = "heap arenas"
     words = (0, 1)
-
-    def run(self, size=None):
-        heap = heap_now()
-        if size is not None:
-            size = number(size, "block size")
-            sizes = [desc.block_size for desc in heap.descs]
-            if size not in sizes:
-                raise Trouble(f"no descriptor of {size}-byte blocks; the sizes are {' '.join(map(str, sizes))}")
-        return render.arenas(heap, size)
 
 
 class Who(ExpressionCommand):
@@ -185,85 +170,59 @@ Usage: heap who ADDR"""
     name = "heap who"
 
     def run(self, expression):
-        address = target.evaluate(expression)
-        yield f"0x{address:08x}: {sentence(target.memory())(address)}"
+        return prompt(f"who {target.evaluate(expression):#x}")
 
 
-class Check(Command):
-    """Walks every invariant that stands at the head of kernel/memory.c, F1 to F4 and A1 to A6; in the checked
-build also C1 and C2 of kernel/checked/checked.c, canaries and poison.
-One line for each place where one does not hold, in the words of the kernel's own heap_check().
+class Check(Prompt):
+    """Walks every invariant at the head of kernel/memory.c, F1 to F4 and A1 to A6; in the checked build also C1 and
+C2 of kernel/checked/checked.c, canaries and poison. The kernel's own heap_check(), line for line.
 Usage: heap check"""
 
     name = "heap check"
-    shown = 40
 
-    def run(self):
-        memory = target.memory()
-        heap, checked = heap_at(memory), Checked.of(memory)
-        lines = list(checked.check(heap, sentence(memory))) if checked else []
-        lines += check.check(heap)
-        yield from lines[:self.shown]
-        if len(lines) > self.shown:
-            yield f"heap check: and {len(lines) - self.shown} more"
-        if lines:
-            yield f"heap check: {len(lines)} broken"
-            if target.stopped_in("kernel/memory.c"):
-                yield "heap check: the machine stands inside kernel/memory.c, a call may be half done: try `finish`"
-            return
-        small, large = render.arena_count(heap)
-        yield (f"heap check: every invariant holds, in {render.count_of(small, 'arena')} and "
-               f"{render.count_of(large, 'large area')}")
+    def run(self, *words):
+        lines = list(super().run(*words))
+        yield from lines
+        if len(lines) > 1 and target.stopped_in("kernel/memory.c"):
+            yield "heap check: the machine stands inside kernel/memory.c, a call may be half done: try `finish`"
 
 
-class Pools(Command):
+class Pools(Prompt):
     """The page-frame pools: usable and free frames, and the free runs that they are in.
 Usage: pools"""
 
     name = "pools"
 
-    def run(self):
-        heap = heap_now()
-        for pool, line in zip(heap.pools, render.pools(heap)):
-            yield line
-            yield from render.runs(pool)
 
-
-class Map(ExpressionCommand):
-    """The kernel pool as a picture, a cell for each frame; with a file's name as SVG.
-Usage: heap map [FILE.svg]"""
+class Map(Prompt):
+    """The pools as a picture, in as few cells as fit the screen, or one cell a frame from frame FROM on, COUNT of
+them, of the kernel pool or the user pool; with a file's name the kernel pool as SVG.
+Usage: heap map [[user] FROM [COUNT]]; heap map FILE.svg"""
 
     name = "heap map"
-    words = (0, 1)
+    words = (0, 3)
 
-    def run(self, path=None):
-        heap = heap_now()
-        if path is None:
-            colours = sys.__stdout__.isatty() and gdb.parameter("style enabled") and \
-                os.environ.get("TERM", "dumb") != "dumb"
-            yield from heapmap.text(heap, colours)
+    def split(self, argument):
+        return [argument.strip()] if argument.strip().endswith(".svg") else argument.split()
+
+    def run(self, *words):
+        if not words or not words[0].endswith(".svg"):
+            yield from super().run(*words)
             return
-        if not path.endswith(".svg"):
-            raise Usage
-        text = "\n".join(heapmap.svg(heap)) + "\n"
+        text = "\n".join(picture.svg(ANSI.sub("", line) for line in prompt("map 0"))) + "\n"
         try:
-            with open(os.path.expanduser(path), "w", encoding="utf-8") as file:
+            with open(os.path.expanduser(words[0]), "w", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:
-            raise Trouble(f"{path}: {error.strerror}") from None
-        yield f"{path}: {heap.frames} frames"
+            raise Trouble(f"{words[0]}: {error.strerror}") from None
+        yield f"{words[0]}: {int(target.variable('heap')['frames'])} frames"
 
 
-class Leaks(Command):
+class Leaks(Prompt):
     """What is not freed, in the kernel's words: in the checked build a line for each place that allocated it.
 Usage: heap leaks"""
 
     name = "heap leaks"
-
-    def run(self):
-        memory = target.memory()
-        checked = Checked.of(memory)
-        return leaks.leaks(heap_at(memory), checked, Symbols(memory) if checked else None)
 
 
 class Trace(Command):
@@ -274,8 +233,9 @@ Usage: heap trace [N]"""
     words = (0, 1)
 
     def run(self, most="16"):
-        memory = target.memory()
-        return calls.listing(memory, Symbols(memory), number(most, "number of calls"))
+        with Replica() as replica:
+            lines = replica.lines("calltrace_print", number(most, "number of calls"))
+        yield from lines or ["trace: no call yet: `trace on` at the kernel's prompt starts it"]
 
 
 class BreakOn(Command):
@@ -307,12 +267,13 @@ Usage: heap break-on bad-free|class N|size N[-M]"""
     @staticmethod
     def of_class(text):
         """The sizes that blocks of N bytes serve: more than the next smaller block, less the checked build's part."""
-        heap, size = heap_now(), number(text, "block size")
-        sizes = [desc.block_size for desc in heap.descs]
+        need_heap()
+        size, descs = number(text, "block size"), target.variable("k_block_descs")
+        sizes = [int(descs[i]["block_size"]) for i in range(int(target.variable("heap")["desc_count"]))]
         if size not in sizes:
             raise Trouble(f"no descriptor of {size}-byte blocks; the sizes are {' '.join(map(str, sizes))}")
         smaller = max([other for other in sizes if other < size], default=0)
-        extra = checked_margin() if Checked.of(heap.memory) else 0
+        extra = int(target.variable("checked_margin")) if target.has("checked_margin") else 0
         return max(smaller + 1 - extra, 1), size - extra
 
 
@@ -323,19 +284,21 @@ Usage: threads"""
     name = "threads"
 
     def run(self):
-        memory = target.memory()
-        return threads.listing(memory, Symbols(memory))
+        with Replica() as replica:
+            yield from threads.listing(replica)
 
 
-def last_report(memory):
+def last_report():
     """The last wrong call that the kernel has reported."""
-    count = memory.u32(target.address_of("heap_report_count"))
+    count = int(target.variable("heap_report_count"))
     if count == 0:
         yield "no wrong call has been reported"
         return
-    report = View(memory, target.layout("heap_report"), target.address_of("heap_last_report"))
-    yield (f"{count} wrong call{'' if count == 1 else 's'} reported, the last of 0x{report['pointer']:08x} from "
-           f"{Symbols(memory).text(report['caller'])}")
+    report = target.variable("heap_last_report")
+    with Replica() as replica:
+        caller = replica.text("symbol_text", int(report["caller"]))
+    yield (f"{count} wrong call{'' if count == 1 else 's'} reported, the last of 0x{int(report['pointer']):08x} from "
+           f"{caller}")
 
 
 COMMANDS = (HeapCommand, Descs, Arenas, Map, Who, Check, Leaks, Trace, BreakOn, Pools, Threads)

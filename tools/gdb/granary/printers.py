@@ -7,72 +7,66 @@ structure without all this.
 import gdb
 import gdb.printing
 
-from granary import model, target, threads
-from granary.memory import Memory, Trouble
+from granary import target, threads
 
 SHOWN = 64  # elements of a list
 
 
-def number(value):
-    return int(value) & 0xffffffff
+class Fields:
+    """A sentence, and all the fields of a structure that are not parts of another one."""
 
-
-def heap_of():
-    return model.Heap(target, Memory(target.read_bytes))
-
-
-class ArenaPrinter:
     def __init__(self, value):
         self.value = value
 
+    def children(self):
+        for field in self.value.type.strip_typedefs().fields():
+            if field.name and field.name not in self.hidden:
+                yield field.name, self.value[field.name]
+            elif not field.name:
+                yield from type(self)(self.value[field]).children()
+
+    hidden = ()
+
+
+class ArenaPrinter(Fields):
+    hidden = ("elem", "head", "carving")
+
     def to_string(self):
-        head = number(self.value["head"])
-        if head & model.ARENA_LARGE:
-            frames = head & 0xffffff
-            return f"large area of {frames} frame{'' if frames == 1 else 's'} at 0x{number(self.value['base']):08x}"
-        if not number(self.value["desc"]):
-            return "no arena starts here" if head == 0 else "not sound: neither an arena nor blank"
+        count, base = int(self.value["cnt"]), int(self.value["base"])
+        if int(self.value["large"]):
+            return f"large area of {count} frame{'' if count == 1 else 's'} at 0x{base:08x}"
+        if not int(self.value["desc"]):
+            return "no arena starts here" if int(self.value["head"]) == 0 else "not sound: neither an arena nor blank"
         try:
             desc = self.value["desc"].dereference()
-            blocks, size = number(desc["blocks_per_arena"]), number(desc["block_size"])
+            blocks, size = int(desc["blocks_per_arena"]), int(desc["block_size"])
         except gdb.error:
-            return f"not sound: desc leads to 0x{number(self.value['desc']):08x}"
-        return (f"arena of {size}-byte blocks at 0x{number(self.value['base']):08x}, "
-                f"{blocks - (head & 0xffffff)} of {blocks} live")
-
-    def children(self):
-        for name in ("desc", "cnt", "large", "carved", "back", "seal", "base", "room", "map"):
-            yield name, self.value[name]
+            return f"not sound: desc leads to 0x{int(self.value['desc']):08x}"
+        return f"arena of {size}-byte blocks at 0x{base:08x}, {blocks - count} of {blocks} live"
 
 
-class DescPrinter:
-    def __init__(self, value):
-        self.value = value
+class DescPrinter(Fields):
+    hidden = ("end",)
 
     def to_string(self):
-        return f"descriptor of {number(self.value['block_size'])}-byte blocks"
-
-    def children(self):
-        for name in ("block_size", "blocks_per_arena", "frames_per_arena", "arenas", "reserve", "free_list"):
-            yield name, self.value[name]
+        return f"descriptor of {int(self.value['block_size'])}-byte blocks"
 
 
-class PoolPrinter:
-    def __init__(self, value):
-        self.value = value
+class PoolPrinter(Fields):
+    hidden = ("name", "nonempty", "words", "bin")
 
     def to_string(self):
         try:
             name = self.value["name"].string(length=16).split("\0")[0]
         except (gdb.error, UnicodeDecodeError):
             name = "a pool"
-        return f"{name}: {number(self.value['free'])} of {number(self.value['usable'])} frames free"
+        return f"{name}: {int(self.value['free'])} of {int(self.value['usable'])} frames free"
 
     def children(self):
-        for name in ("frame", "end", "phys", "frames", "usable", "free"):
-            yield name, self.value[name]
-        for i in range(model.POOL_BINS):
-            if number(self.value["bin"][i]):
+        yield from super().children()
+        low, high = self.value["bin"].type.range()
+        for i in range(low, high + 1):
+            if int(self.value["bin"][i]):
                 yield f"bin[{i}]", self.value["bin"][i]
 
 
@@ -80,29 +74,20 @@ class ListPrinter:
     """struct list: its elements, as what they are embedded in where that can be told."""
 
     def __init__(self, value):
-        self.value = value
-        self.elements, self.trouble = [], ""
-        self.walk()
+        self.elements, self.trouble = [], "not in memory"
+        if value.address is not None:
+            self.walk(value["head"])
 
-    def walk(self):
-        if self.value.address is None:
-            self.trouble = "not in memory"
-            return
-        head = number(self.value.address)
-        memory = Memory(target.read_bytes)
+    def walk(self, head):
+        self.trouble = ""
         try:
-            before, at = head, memory.u32(head + 4)
-            while at not in (head, 0):
-                if memory.u32(at) != before:
-                    self.trouble = f"broken at 0x{at:08x}: its prev leads elsewhere"
-                    return
-                if len(self.elements) >= SHOWN:
+            for at in threads.elements(head):
+                if len(self.elements) == SHOWN:
                     self.trouble = "and more"
                     return
                 self.elements.append(at)
-                before, at = at, memory.u32(at + 4)
-        except Trouble as error:
-            self.trouble = f"broken: {error}"
+        except target.Trouble as error:
+            self.trouble = str(error)
 
     def to_string(self):
         count = len(self.elements)
@@ -117,15 +102,15 @@ class ListPrinter:
 def holder(at):
     """The structure around a list element: an arena's record, a thread, or the element itself."""
     try:
-        heap = heap_of()
-        if 0 <= at - heap.arena < heap.frames * heap.arena_layout.size:
-            return gdb.Value(at).cast(gdb.lookup_type("struct arena").pointer())
-        layout = target.layout("thread")
+        heap = target.variable("heap")
+        first = int(heap["arena"])
+        if first <= at < first + int(heap["frames"]) * heap["arena"].dereference().type.sizeof:
+            return gdb.Value(at).cast(heap["arena"].type)
         for member in ("all", "elem"):
-            address = at - layout[member]
-            if heap.memory.u32(address + layout["magic"]) == threads.THREAD_MAGIC:
-                return gdb.Value(address).cast(gdb.lookup_type("struct thread").pointer())
-    except Trouble:
+            thread = threads.thread_at(at, member)
+            if thread is not None:
+                return thread.address
+    except target.Trouble:
         pass
     return gdb.Value(at).cast(gdb.lookup_type("struct list_elem").pointer())
 

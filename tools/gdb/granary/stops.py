@@ -8,7 +8,7 @@ follow.
 import gdb
 
 from granary import target
-from granary.memory import Trouble
+from granary.target import Trouble
 
 # How many bytes a call asks for, as GDB computes it at the call's first instruction.
 ARGUMENT = "*(unsigned int *)($esp + {})"

@@ -1,14 +1,28 @@
-"""target.py - what the other modules need of GDB: addresses of variables, layouts, bytes, registers.
+"""target.py - what the other modules need of GDB: addresses of variables, constants, bytes, registers.
 
 Nothing here resumes the machine, writes to it, or calls one of its functions. An expression that a user
 types is evaluated with such calls forbidden.
 """
 
+import os
+import struct
+
 import gdb
 
-from granary.memory import Layout, Memory, Trouble, Unreadable
-
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 CR0_PAGING = 0x80000000
+
+
+class Trouble(Exception):
+    """Something that keeps a command from its answer; the text is the one line a user sees."""
+
+
+class Unreadable(Trouble):
+    """Memory that is not there: not mapped, or no memory at all."""
+
+    def __init__(self, address):
+        super().__init__(f"0x{address:08x} is not mapped: nothing can be read there")
+        self.address = address
 
 
 def read_bytes(address, length):
@@ -18,6 +32,13 @@ def read_bytes(address, length):
         raise Unreadable(address) from None
     except gdb.error as error:  # no machine, or the connection is gone
         raise Trouble(f"the machine's memory cannot be read: {error}") from None
+
+
+def words(address, count):
+    """`count` words of 32 bits."""
+    if not 0 <= address <= 0x100000000 - 4 * count:
+        raise Unreadable(address & 0xffffffff)
+    return struct.unpack(f"<{count}I", read_bytes(address, 4 * count))
 
 
 def need_machine():
@@ -65,37 +86,18 @@ def address_of(name, path=None):
         return None
 
 
-def length_of(name):
-    """Elements of an array variable."""
-    low, high = _symbol(name).type.range()
-    return high - low + 1
+def kernel_file():
+    """The path of the kernel's file in GDB, "" if there is none."""
+    symbol = _symbol("kmain")
+    return symbol.symtab.objfile.filename if symbol is not None else ""
 
 
-def _fields(kind, base, prefix, into):
-    for field in kind.fields():
-        if field.bitsize:  # its word has a name of its own
-            continue
-        offset, inner = base + field.bitpos // 8, field.type.strip_typedefs()
-        if inner.code in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION):
-            _fields(inner, offset, prefix + (field.name + "." if field.name else ""), into)
-        if field.name:
-            into[prefix + field.name] = offset
-
-
-def layout(name):
-    """`struct name` from the kernel's debug information."""
-    try:
-        kind = gdb.lookup_type(f"struct {name}").strip_typedefs()
-    except gdb.error:
-        raise Trouble(f"no `struct {name}` in the symbols: load the kernel with `file build/kernel.elf`") from None
-    fields = {}
-    _fields(kind, 0, "", fields)
-    return Layout(name, kind.sizeof, fields)
-
-
-def memory():
-    need_machine()
-    return Memory(read_bytes)
+def variable(name, path=None):
+    """A variable of the kernel's as a gdb.Value."""
+    symbol = _symbol(name, path)
+    if symbol is None:
+        raise Trouble(f"the symbols have no `{name}`: load the kernel with `file build/kernel.elf`")
+    return symbol.value()
 
 
 def evaluate(text):
