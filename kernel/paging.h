@@ -37,7 +37,7 @@ uint32_t paging_unmap(uintptr_t va);
 // of the memory map) stays absent. Panic on a page outside the window. Any context.
 void paging_heap_protect(uintptr_t va, uint32_t pages, bool absent);
 
-// True if a page table lies at physical `pa`; *start is the first address that it maps. Any context.
+// True if a page table lies at physical `pa`; *start: the first address that it maps. Any context.
 bool paging_table_at(uint32_t pa, uintptr_t *start);
 // True and the page table entry if va is mapped, false otherwise. Never faults: a panic asks here
 // before it follows a pointer. The entry is as the CPU has it, with the bits "accessed" and "dirty"

@@ -224,7 +224,7 @@ static void check_arenas(void) {
             continue;
         }
         uint32_t frames = check_arena(arena, frame);
-        if (frames > heap.frames - frame) frames = 1;
+        if (frames == 0 || frames > heap.frames - frame) frames = 1; // the walk goes on in any case
         for (uint32_t i = 1; i < frames; i++) check_blank(arena + i, i, !arena->large, frame + i);
         *(arena->large ? &large : &small) += frames;
         frame += frames;

@@ -149,8 +149,7 @@ static void print_row(const struct map_cell *row, uint32_t count, uint32_t first
     put_str("\033[0m\033[K\n");
 }
 
-// Columns that a terminal has at the least: a line that wrapped would shift the picture that `watch`
-// draws over.
+// 78 columns: a line that wrapped would shift the picture that `watch` draws over.
 static void print_legend(void) {
     kprintf("%s0-8%s eighths live  %s#%s large area  %s+%s other owner  %s.%s free  blank: hole  "
             "%s!%s corrupt\033[K\n",

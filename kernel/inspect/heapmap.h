@@ -24,9 +24,9 @@ struct map_cell {
     uint8_t eighths; // 0 .. 8: of its blocks that live (small arenas), or of its frames in use
 };
 
-// Fills cells[0 .. count - 1] with the pool's frames from `first` on, `frames` of them or as many as
-// there are, each cell for the same number of frames (the last one for the rest): as few as it can
-// be. Returns how many cells that takes, at most `count` (count > 0). Reads records only, each
+// Fills cells[0 .. count - 1] with the pool's frames from `first` on, `frames` of them or as many
+// as there are, each cell for the same number of frames (the last one for the rest): as few as it
+// can be. Returns how many cells that takes, at most `count` (count > 0). Reads records only, each
 // once: works when they are broken. Interrupts are off meanwhile. Any context.
 uint32_t heapmap_fill(enum pool_id pool, uint32_t first, uint32_t frames, struct map_cell *cells,
                       uint32_t count);
@@ -35,7 +35,7 @@ uint32_t heapmap_fill(enum pool_id pool, uint32_t first, uint32_t frames, struct
 // a terminal and the screen show the same. Threads only: it uses 2 KiB that are not on the stack,
 // one caller at a time.
 void heapmap_print(void);
-// Prints frames `first` to first + frames - 1, as many as there are, in cells of one frame; rows that
-// are all free, or all no memory, once. Before each row it asks whether more are wanted. Threads
-// only, one caller at a time, like the other.
+// Prints frames `first` to first + frames - 1, as many as there are, in cells of one frame; rows
+// that are all free, or all no memory, once. Before each row it asks whether more are wanted.
+// Threads only, one caller at a time, like the other.
 void heapmap_frames(enum pool_id pool, uint32_t first, uint32_t frames, bool (*more)(void));

@@ -79,6 +79,7 @@ bool heap_block_at(uintptr_t address, struct heap_block *out) {
     *out = (struct heap_block){arena, 0, arena->base, (size_t)arena->cnt * PG_SIZE};
     if (arena->large) return true;
     out->bytes = arena->desc->block_size;
+    if (out->bytes == 0) return false; // the descriptor was overwritten
     out->block = (uint32_t)(address - arena->base) / arena->desc->block_size;
     out->start = arena->base + (uintptr_t)out->block * out->bytes;
     return out->block < arena->desc->blocks_per_arena;

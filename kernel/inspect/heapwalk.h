@@ -18,8 +18,8 @@ struct heap_block {
 // caller has locked it, or is alone; `visit` must not call the heap.
 void heap_for_each(void (*visit)(const struct heap_block *block, void *argument), void *argument);
 
-// How many free runs a pool has, and the frames of the longest: what one large area could still get.
-// Works when the records are broken. Interrupts are off meanwhile. Any context.
+// How many free runs a pool has, and the frames of the longest: what one large area could still
+// get. Works when the records are broken. Interrupts are off meanwhile. Any context.
 void pool_free_runs(enum pool_id pool, uint32_t *runs, uint32_t *longest);
 
 // The block or large area, live or not, that `address` lies in; false if none does, or if the

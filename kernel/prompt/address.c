@@ -196,7 +196,8 @@ static bool record_who(struct sentence *said, uintptr_t address) {
 static bool page_table_who(struct sentence *said, uint32_t pa) {
     uint32_t entry = pa % PG_SIZE / 4, table = pa & ~(PG_SIZE - 1);
     if (table == paging_directory()) {
-        say(said, "entry %u of the page directory: from %p", entry, (void *)((uintptr_t)entry << 22));
+        say(said, "entry %u of the page directory: from %p", entry,
+            (void *)((uintptr_t)entry << 22));
         return true;
     }
     uintptr_t start;

@@ -69,7 +69,8 @@ static bool number_within(const char *word, uint32_t least, uint32_t most, uint3
 
 // ---- what there is ------------------------------------------------------------------------------
 
-// Frames in the seed's unit and in KiB; how they lie in a second line. The product fits 32 bits: 4 GiB are 2^22 KiB.
+// Frames in the seed's unit and in KiB; how they lie in a second line. The product fits 32 bits:
+// 4 GiB are 2^22 KiB.
 static void pool_line(enum pool_id id) {
     uint32_t total = frames_total(id), free = frames_free(id), runs, longest;
     kprintf("%-12s %8u frames, %8u free, %8u KiB free, from %#010llx\n", mem_pool[id].name, total,
@@ -102,8 +103,7 @@ static bool run_mem(int words, char **word) {
     return run_descs(words, word);
 }
 
-// One line. `arena` is a copy of the record at `frame`. The empty arena that is kept is the
-// reserve.
+// One line; `arena` is a copy of the record at `frame`. An empty arena that is kept: reserve.
 static void arena_line(const struct arena *arena, uint32_t frame) {
     const struct mem_block_desc *desc = arena->desc;
     if (arena->large) {

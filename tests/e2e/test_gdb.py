@@ -449,7 +449,7 @@ def test_make_debug_loads_the_commands(root):
 
 
 def test_without_the_replica_a_line_says_so(session, tmp_path):
-    """The kernel's file in a folder of its own: no replica was built there, and GDB runs with another project's root."""
+    """The kernel's file and the commands in folders of their own: no replica was built there."""
     tools = tmp_path / "tools" / "gdb"
     shutil.copytree(os.path.join(ROOT, "tools", "gdb"), tools)
     shutil.copy(os.path.join(E2E, "hd.img"), tmp_path)

@@ -92,6 +92,8 @@ static void a1_base(void) {
     arena_of(at.small)->seal -= PAGE;
 }
 
+static void a1_no_frames(void) { arena_of(at.small)->desc->frames_per_arena = 0; }
+
 static void a2_desc(void) { arena_of(at.small)->desc = &k_block_descs[0]; }
 static void a2_cnt(void) { arena_of(at.small)->cnt--; }
 static void a2_large(void) { arena_of(at.large)->cnt++; }
@@ -152,6 +154,7 @@ static const struct damage damages[] = {
     {"A1", "A1: small frames miscounted", a1_small_frames},
     {"A1", "A1: large frames miscounted", a1_large_frames},
     {"A1", "A1: base is elsewhere, well sealed", a1_base},
+    {"A1", "A1: a descriptor's arenas of no frames", a1_no_frames}, // the walk must end
     {"A2", "A2: desc overwritten", a2_desc},
     {"A2", "A2: cnt overwritten", a2_cnt},
     {"A2", "A2: an area's cnt overwritten", a2_large},
@@ -182,6 +185,17 @@ static void damage_is_seen(void **state) {
     assert_true(broken > 0);
     host_state_assert_unchanged(); // it looks and leaves alone
     if (!strstr(host_printed(), want)) fail_msg("wanted %s, got:\n%s", want, host_printed());
+}
+
+// Blocks of no bytes: no division by that.
+static void a_descriptor_without_a_size_is_survived(void **state) {
+    (void)state;
+    char text[HEAP_WHO_MAX];
+    make_heap();
+    arena_of(at.small)->desc->block_size = 0;
+    heap_check();
+    heap_who(text, sizeof text, (uintptr_t)at.small);
+    assert_non_null(strstr(text, "behind the last block of the 0-byte arena"));
 }
 
 // However much is broken, a few lines are printed, and all is counted.
@@ -313,9 +327,13 @@ static void desc_state_counts(void **state) {
 }
 
 static const struct CMUnitTest others[] = {
-    cmocka_unit_test(lines_are_bounded), cmocka_unit_test(random_damage_is_survived),
-    cmocka_unit_test(who_names_blocks),  cmocka_unit_test(who_names_areas_and_the_rest),
-    cmocka_unit_test(who_fits_its_room), cmocka_unit_test(who_reads_no_frame),
+    cmocka_unit_test(lines_are_bounded),
+    cmocka_unit_test(a_descriptor_without_a_size_is_survived),
+    cmocka_unit_test(random_damage_is_survived),
+    cmocka_unit_test(who_names_blocks),
+    cmocka_unit_test(who_names_areas_and_the_rest),
+    cmocka_unit_test(who_fits_its_room),
+    cmocka_unit_test(who_reads_no_frame),
     cmocka_unit_test(desc_state_counts),
 };
 

@@ -39,7 +39,7 @@ enum message { SINK, PAGES, TEXT, RETURNED, WILD, STOPPED };
 #define CHUNK (CHUNK_PAGES * PAGE)
 #define ARGUMENTS 4
 #define TEXT_HERE 0x7e47u // no address of the kernel's
-#define SECONDS_MAX 5     // of computing, for a call: records of 4 GiB are walked in one
+#define SECONDS_MAX 2     // of computing, for a call: those of 4 GiB take less than one
 
 void _start(void);
 
