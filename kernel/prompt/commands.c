@@ -485,9 +485,7 @@ static const char *help_value(int at, size_t index) {
     return at == 1 && index < shell_command_count ? shell_commands[index].name : NULL;
 }
 
-static const char *map_value(int at, size_t index) {
-    return at == 1 && index == 0 ? "user" : NULL;
-}
+static const char *map_value(int at, size_t index) { return at == 1 && index == 0 ? "user" : NULL; }
 
 static const char *watch_value(int at, size_t index) {
     return at <= 2 && index == 0 ? "load" : NULL;
