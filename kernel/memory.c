@@ -254,6 +254,7 @@ static inline void run_cut(struct pool *pool, struct frame *tail, uint32_t count
 // Takes `count` frames in a row; returns the first one's record, or NULL.
 static INLINE_ALWAYS struct frame *run_take(struct pool *pool, uint32_t count) {
     struct frame *tail = run_find(pool, count);
+    if (!tail && port_more_frames(pool, count)) tail = run_find(pool, count);
     if (!tail) return NULL;
     struct frame *first = tail + 1 - FRAME_RUN(tail->run);
     run_cut(pool, tail, count);
@@ -754,7 +755,7 @@ static bool give_slow(uintptr_t p, uintptr_t caller) {
 // them.
 static inline bool give_fast(uintptr_t p) {
     uintptr_t frame = (p - PORT_HEAP_BASE) >> PG_SHIFT;
-    if (UNLIKELY(frame >= heap.frames || !port_enter())) return false;
+    if (UNLIKELY(frame >= PORT_HEAP_FRAMES || !port_enter())) return false;
     struct arena *arena = &heap.arena[frame];
     // Not proved yet: if `back` was overwritten, what it leads to has another sum.
     arena = (struct arena *)((uintptr_t)arena - arena->back);

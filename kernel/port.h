@@ -68,6 +68,14 @@ static inline void port_frames_back(uint32_t first, uint32_t count) {
 
 #endif
 
+// A pool has no free run of `count` frames: a port whose window can grow adds frames at its end and
+// says true. Called locked. PORT_HEAP_FRAMES is the number of frames that have a record, read where
+// it may be growing.
+#ifndef port_more_frames
+#define port_more_frames(pool, count) false
+#define PORT_HEAP_FRAMES heap.frames
+#endif
+
 void port_pool(enum pool_id id, struct port_pool *out); // once for each pool, from memory_init()
 // A wrong call: `fault`, the pointer, the caller's address. Called with the heap unlocked and
 // unchanged; may not return.

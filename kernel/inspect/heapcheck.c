@@ -52,6 +52,9 @@ static void check_anchors(const struct pool *pool) {
     }
 }
 
+// Frames that have a record: all of the pool's, but where its window is still growing.
+static uint32_t frames_in(const struct pool *pool) { return (uint32_t)(pool->end - pool->frame); }
+
 // F1 for the run that starts at `at`: its length, or 1 to go on with the next record where there is
 // no run.
 static uint32_t check_run(const struct pool *pool, uint32_t at, bool *was_free, uint32_t *free) {
@@ -60,7 +63,7 @@ static uint32_t check_run(const struct pool *pool, uint32_t at, bool *was_free, 
         *was_free = false;
         return 1;
     }
-    if (length == 0 || length > pool->frames - at) {
+    if (length == 0 || length > frames_in(pool) - at) {
         complain("F1", "a run leaves its pool, frame", at);
         return 1;
     }
@@ -91,7 +94,7 @@ static uint32_t check_bin(const struct pool *pool, uint32_t bin) {
     struct frame *const *link = &pool->bin[bin];
     uint32_t frames = 0, steps = 0;
     for (const struct frame *tail = *link; tail; tail = tail->next) {
-        if (!tail_valid(pool, tail) || ++steps > pool->frames) {
+        if (!tail_valid(pool, tail) || ++steps > frames_in(pool)) {
             complain("F3", "a bin's list is not sound, bin", bin);
             return frames;
         }
@@ -123,7 +126,7 @@ static void check_pool(const struct pool *pool) {
     uint32_t free = 0;
     bool was_free = false;
     anchors_due = 0;
-    for (uint32_t at = 0; at < pool->frames;) at += check_run(pool, at, &was_free, &free);
+    for (uint32_t at = 0; at < frames_in(pool);) at += check_run(pool, at, &was_free, &free);
     REQUIRE(free == pool->free, "F4", "free frames counted", free);
     REQUIRE(check_bins(pool) == free, "F3", "a free run is in no bin; free frames", free);
     check_anchors(pool);

@@ -149,7 +149,7 @@ char *heap_user_frame_who(char *to, size_t room, uint32_t frame) {
 
 char *heap_who(char *to, size_t room, uintptr_t address) {
     struct checked_record record;
-    if (address - PORT_HEAP_BASE >= (uintptr_t)heap.frames << PG_SHIFT) {
+    if (address - PORT_HEAP_BASE >= (uintptr_t)PORT_HEAP_FRAMES << PG_SHIFT) {
         ksnprintf(to, room, "no frame of kernel_pool");
         return to;
     }

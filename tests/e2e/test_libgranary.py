@@ -65,9 +65,8 @@ def run(library, tmp_path):
         env = {name: value for name, value in os.environ.items() if not name.startswith("GRANARY_")}
         env |= {"LC_ALL": "C", "PYTHONHASHSEED": "0", "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}
         if granary:
-            # A window of 1 GiB: the check looks at every frame of it.
             env |= {"LD_PRELOAD": library.replace(".so", "-checked.so") if checked else library,
-                    "GRANARY_STATS": str(stats), "GRANARY_CHECK": "1", "GRANARY_WINDOW": "1G"}
+                    "GRANARY_STATS": str(stats), "GRANARY_CHECK": "1"}
             env |= {f"GRANARY_{name.upper()}": value for name, value in settings.items()}
         done = subprocess.run(command, input=text, capture_output=True, text=True, env=env, cwd=cwd, timeout=TIMEOUT,
                               check=False, preexec_fn=limit)
@@ -282,6 +281,16 @@ def test_memory_goes_back_to_the_system(run, program):
     assert small_after < small / 2
     assert large_after < small_after + 64 * 1024 + 4096  # twice the largest area may stay, 64 MiB at most
     assert sparse < large_after + 4096
+
+
+@pytest.mark.parametrize("checked", [False, True])
+@pytest.mark.parametrize("what, said", [("", "small"), ("limit", "thread, page, malloc up to the limit"),
+                                        ("lock", "resident what is used"), ("hole", "grown over four holes")])
+def test_address_space_that_is_not_used_is_not_taken(run, program, what, said, checked):
+    """Of a window of 32 GiB; so a core is not long either, and valgrind starts at once."""
+    done = run([program("limits"), what], checked=checked, window="32G")
+    assert (done.code, done.out, done.err) == (0, said + "\n", "")
+    assert_sound(done, "limits")
 
 
 def test_no_memory_is_said_and_survived(run):

@@ -19,6 +19,7 @@
 uintptr_t host_heap_base;
 uint32_t host_total_memory;
 bool host_in_interrupt;
+bool (*host_grow)(struct pool *pool, uint32_t count);
 bool host_irqs_off;
 uint32_t host_fast_entries, host_slow_entries;
 void (*host_unlocked)(void);
@@ -140,6 +141,7 @@ void host_heap_start_runs(uint32_t frames, const struct port_run *run, size_t ru
     records_make(frames);
     locked = false;
     host_in_interrupt = false;
+    host_grow = NULL;
     host_irqs_off = false;
     host_unlocked = NULL;
     report.fault = HEAP_OK;

@@ -42,3 +42,12 @@ static inline void port_frames_back(uint32_t first, uint32_t count) {
     (void)first;
     (void)count;
 }
+
+// What the heap gets when a pool has no run long enough: nothing, unless a test says otherwise.
+struct pool;
+extern bool (*host_grow)(struct pool *pool, uint32_t count);
+static inline bool host_more_frames(struct pool *pool, uint32_t count) {
+    return host_grow && host_grow(pool, count);
+}
+#define port_more_frames host_more_frames
+#define PORT_HEAP_FRAMES heap.frames

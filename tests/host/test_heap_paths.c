@@ -49,6 +49,49 @@ static void assert_all_home(void) {
     assert_int_equal(heap_check(), 0);
 }
 
+// A port whose window grows: what the pool does not have yet is a run that this test holds.
+static uint32_t grown, held_first, held_count;
+
+static bool give_held(struct pool *pool, uint32_t count) {
+    assert_ptr_equal(pool, &mem_pool[POOL_KERNEL]);
+    grown++;
+    if (count > held_count) return false;
+    port_unlock(0x10c); // nothing is changed yet: another's frames may come home
+    frame_free(POOL_KERNEL, held_first, held_count);
+    held_count = 0;
+    (void)port_lock();
+    return true;
+}
+
+static bool promise(struct pool *pool, uint32_t count) {
+    (void)pool, (void)count;
+    grown++;
+    return true;
+}
+
+TEST(a_pool_that_can_grow_is_asked_when_it_has_nothing_and_only_then) {
+    grown = 0;
+    held_count = frames_free(POOL_KERNEL);
+    held_first = frame_alloc(POOL_KERNEL, held_count);
+    assert_null(sys_malloc(100)); // a window that does not grow
+    host_grow = promise;          // one that says so and does not
+    assert_null(sys_malloc(3 * PAGE));
+    uint32_t asked = grown;
+    assert_true(asked > 0);
+    host_grow = give_held;
+    assert_null(sys_malloc((FRAMES + 1) * PAGE)); // more than there will ever be
+    assert_int_equal(grown, asked);
+    void *p = sys_malloc(3 * PAGE);
+    assert_non_null(p);
+    assert_int_equal(grown, asked + 1);
+    void *q = sys_malloc(100);
+    assert_non_null(q);
+    assert_int_equal(grown, asked + 1);
+    sys_free(p);
+    sys_free(q);
+    assert_all_home();
+}
+
 // A refused free: the fault named, the heap as before.
 static void assert_refused(uintptr_t p, enum heap_fault fault) {
     host_state_save();
@@ -649,6 +692,8 @@ static int run_with(const char *classes) {
     const struct CMUnitTest powers[] = {
         cmocka_unit_test_setup_teardown(an_alignment_may_be_the_first_or_the_largest_size,
                                         start_powers, end),
+        cmocka_unit_test_setup_teardown(
+            a_pool_that_can_grow_is_asked_when_it_has_nothing_and_only_then, start, end),
         cmocka_unit_test_setup_teardown(without_memory_an_area_as_large_as_the_block_stays,
                                         start_powers, end),
     };

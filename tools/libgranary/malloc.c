@@ -46,6 +46,19 @@
 // address.
 #define ENTRANCE PUBLIC __attribute__((flatten))
 
+// Here, because the pools' runs are memory.c's own.
+bool granary_more_frames(struct pool *pool, uint32_t count) {
+    uint32_t first = (uint32_t)(pool->end - pool->frame), behind = 0;
+    if (first > 0 && (pool->end[-1].run & FRAME_FREE)) behind = FRAME_RUN(pool->end[-1].run);
+    uint32_t more = granary_open(&first, behind, count);
+    if (more == 0) return false;
+    pool->end = pool->frame + first + more;
+    pool->usable += more;
+    __atomic_store_n(&heap.frames, first + more, __ATOMIC_RELAXED);
+    run_give(pool, pool->frame + first, more);
+    return true;
+}
+
 static void *no_memory(void) {
     errno = ENOMEM;
     return NULL;

@@ -1,10 +1,4 @@
-// port.c - see port.h: the window of frames, and what goes back to the system.
-//
-// One mapping, of which the system gives memory page by page as it is touched:
-//
-//      records of frames and arenas     nothing      window: frame 0, frame 1, ...
-//     +-----------------------------+ - - - - - -  +---------------------------------+
-//                                     unreadable   ^ granary_base, at 2 MiB
+// port.c - see port.h: the start, and what goes back to the system.
 //
 // Theory. The kernel owns its frames; a process borrows its pages from the system, and is measured
 // by how many it has. So beside the pool's records stands one bit for each frame, "stale": the
@@ -12,9 +6,9 @@
 // what can be given to the system, and what calloc() has to clear.
 //
 // Invariants:
-//   G1  A frame whose stale bit is 0, and which nobody was handed since that became so, is zero.
-//   G2  stale, top_frame, peak_frames, returned and largest change under the lock only.
-//   G3  A frame that is somebody's is never swept: sweep() goes by the tags of free runs alone.
+//   G1  A frame whose stale bit is 0, and which was not handed out since that became so, is zero.
+//   G2  stale, born, top_frame, granary_peak_frames, returned and largest change under the lock only.
+//   G3  A frame that is handed out is never swept: sweep() goes by the tags of free runs alone.
 //
 // Shortcomings:
 //   - Pages go to the system under the lock: another thread waits for the system call.
@@ -29,82 +23,17 @@
 #include "tools/libgranary/settings.h"
 #include "tools/libgranary/system.h"
 
-uintptr_t granary_base;
 bool granary_ready;
 uint32_t granary_peak_frames;
 
-#define MIB ((size_t)1 << 20)
-#define WINDOW_ALIGN (2 * MIB) // a large page's size: one must not hold records and frames
-// arena.cnt has 24 bits, and pages of 4 KiB are what it counts.
-#define FRAMES_MAX ((1u << 24) - 1)
-#define FRAMES_MIN 256u
-
-static uint32_t frames; // in the window
-static struct frame *frame_record;
-static struct arena *arena_record;
-static struct port_run whole;
 static uint32_t *stale;    // bit f: frame f was handed out and came back, and the system has not
                            // been given its page since
-static uint32_t top_frame; // no frame from here on was ever given back
+static uint32_t born;      // no frame from here on was ever free
+static uint32_t top_frame; // or given back
 
 static bool told;         // run_give() calls granary_frames_back()
 static uint32_t returned; // frames that came back since the last count
 static uint32_t largest;  // of those that came back at once, LARGEST_MAX at most
-
-// ---- the window ---------------------------------------------------------------------------------
-
-// The three kinds of records and the window each begin at a page, so that each can be protected.
-static size_t page_up(size_t bytes) { return (bytes + PG_SIZE - 1) / PG_SIZE * PG_SIZE; }
-
-// Maps records and window for `count` frames; false if there is no such room.
-static bool window_map(uint32_t count) {
-    size_t arenas = page_up(count * sizeof(struct arena));
-    size_t tags = page_up(count * sizeof(struct frame)), bits = page_up(count / 8 + 4);
-    size_t records = arenas + tags + bits, window = (size_t)count * PG_SIZE;
-    if (window > SIZE_MAX - records - 2 * WINDOW_ALIGN) return false; // 32 bits: no such room
-    size_t bytes = records + PG_SIZE + WINDOW_ALIGN + window;
-    char *at = system_map(NULL, bytes, PROT_NONE, MAP_NORESERVE);
-    if (!at) return false;
-    uintptr_t base = ((uintptr_t)at + records + PG_SIZE + WINDOW_ALIGN - 1) & -WINDOW_ALIGN;
-    if (!system_protect(at, records, PROT_READ | PROT_WRITE) ||
-        !system_protect((void *)base, window, PROT_READ | PROT_WRITE)) {
-        system_unmap(at, bytes);
-        return false;
-    }
-    // Records are touched here and there, one for each 4 KiB of heap: large pages would be waste.
-    system_advise(at, records, MADV_NOHUGEPAGE);
-    arena_record = (struct arena *)at;
-    frame_record = (struct frame *)(at + arenas);
-    stale = (uint32_t *)(at + arenas + tags);
-    granary_base = base;
-    frames = count;
-    return true;
-}
-
-// A process may have been given less address space than the window wants (ulimit -v).
-static void window_open(uint32_t count) {
-    while (!window_map(count)) {
-        count /= 2;
-        if (count < FRAMES_MIN) granary_refuse("no address space for a heap");
-    }
-    whole.count = count;
-}
-
-uint32_t granary_memory(void) {
-    uint64_t bytes = (uint64_t)frames * PG_SIZE;
-    return bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
-}
-
-// All frames are the kernel pool's: nobody here has a use for user frames.
-void port_pool(enum pool_id id, struct port_pool *out) {
-    *out = (struct port_pool){0};
-    if (id != POOL_KERNEL) return;
-    out->frames = frames;
-    out->frame = frame_record;
-    out->arena = arena_record;
-    out->run = &whole;
-    out->runs = 1;
-}
 
 // From the first call of malloc() or, in a program that makes none, before main(): in either case
 // before there is a second thread. The environment is there: glibc sets it before anything of a
@@ -115,9 +44,13 @@ __attribute__((constructor)) void granary_start(void) {
     int saved = errno;
     granary_settings_read();
     const struct granary_settings *set = &granary_settings;
-    size_t count = set->window / PG_SIZE;
-    window_open(count < FRAMES_MAX ? (uint32_t)count : FRAMES_MAX);
+    granary_window_place(set->window);
     memory_init(); // with the seed's table
+    struct pool *pool = &mem_pool[POOL_KERNEL];
+    pool->end = pool->frame; // no frame is opened yet
+    heap.frames = 0;
+    stale = granary_stale;
+    if (!granary_more_frames(pool, 1)) granary_refuse("no memory for a heap");
     if (block_desc_init(k_block_descs, set->sizes, set->size_count) != 0) {
         char name[CLASSES_NAME_BYTES];
         granary_refuse("GRANARY_CLASSES=%s: no table for memory.c",
@@ -194,7 +127,7 @@ static uint32_t sweep_run(uint32_t first, uint32_t count, uint32_t run_min, bool
 static uint32_t sweep(uint32_t first, uint32_t count, uint32_t run_min, bool give) {
     uint32_t total = 0, length;
     for (uint32_t at = 0; at < top_frame; at += length) {
-        uint32_t tag = at == first ? FRAME_FREE | count : frame_record[at].run;
+        uint32_t tag = at == first ? FRAME_FREE | count : mem_pool[POOL_KERNEL].frame[at].run;
         length = FRAME_RUN(tag) > 0 ? FRAME_RUN(tag) : 1;
         if (!(tag & FRAME_FREE)) continue;
         if (length > top_frame - at) length = top_frame - at;
@@ -220,8 +153,12 @@ static __attribute__((noinline)) void keep_less(uint32_t first, uint32_t count, 
 // From run_give(), before anything is changed: these frames still count as held.
 void granary_frames_back(uint32_t first, uint32_t count) {
     told = true;
-    if (!granary_ready) return; // the pool's first frames: nobody has had them
-    uint32_t held = frames - mem_pool[POOL_KERNEL].free, limit;
+    if (first + count > born) { // frames that were just opened
+        born = first + count;
+        return;
+    }
+    const struct pool *pool = &mem_pool[POOL_KERNEL];
+    uint32_t held = pool->usable - pool->free, limit;
     if (held > granary_peak_frames) granary_peak_frames = held;
     if (first + count > top_frame) top_frame = first + count;
     mark(first, count, true);

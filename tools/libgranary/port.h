@@ -1,6 +1,7 @@
 // port.h - kernel/port.h's answers inside a process of Linux: the heap under a real program.
 //
-// Compiled in with -DGRANARY_PORT='"tools/libgranary/port.h"'; the functions are in port.c and lock.c. What
+// Compiled in with -DGRANARY_PORT='"tools/libgranary/port.h"'; the functions are in port.c, window.c and
+// lock.c. What
 // interrupts off are to the kernel a lock is here, and it costs next to nothing while the process
 // has one thread: glibc keeps a flag for just that question (<sys/single_threaded.h>).
 #pragma once
@@ -68,6 +69,14 @@ static inline bool port_in_interrupt(void) { return false; }
 void granary_frames_back(uint32_t first, uint32_t count);
 #define port_frames_back granary_frames_back
 
+// Opens frames at the pool's end, so that `count` of them in a row are free; false if there are no
+// more. Locked. The number of frames that have records is read without the lock by the fast path,
+// which sends what it does not know to the slow one.
+struct pool;
+bool granary_more_frames(struct pool *pool, uint32_t count);
+#define port_more_frames granary_more_frames
+#define PORT_HEAP_FRAMES __atomic_load_n(&heap.frames, __ATOMIC_RELAXED)
+
 // "function+0x12", or file and offset where the function has no public name. Returns `to`.
 char *granary_caller_text(char *to, size_t room, uintptr_t caller);
 
@@ -75,6 +84,12 @@ char *granary_caller_text(char *to, size_t room, uintptr_t caller);
 
 void granary_start(void); // once: window, settings, memory_init(). Before any second thread
 void granary_lock_start(void);
+void granary_window_place(size_t bytes);
+// Maps frames and their records from *first on, the first that has none, or from a place behind it
+// that *first then is; `behind` frames before *first are free already. Returns how many, 0 if it
+// cannot be.
+uint32_t granary_open(uint32_t *first, uint32_t behind, uint32_t count);
+extern uint32_t *granary_stale; // a bit for each frame: see port.c
 // Makes the first `bytes` of a large area zero that nobody has written to since it was handed out.
 void granary_clear(void *area, size_t bytes);
 uint32_t granary_give_back(void); // every page that no block lies in, to the system; their number

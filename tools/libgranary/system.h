@@ -37,6 +37,16 @@ static inline void *system_map(void *at, size_t bytes, int access, int flags) {
     return got < 0 && got > -4096 ? NULL : (void *)got;
 }
 static inline void system_unmap(void *at, size_t bytes) { SYSTEM(SYS_munmap, at, bytes); }
+// The same just there, to be read and written: 0, or -EEXIST if something is there already, or the
+// system's other reasons.
+static inline int system_map_at(void *at, size_t bytes) {
+    long got = SYSTEM(SYSTEM_MMAP, at, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0L);
+    if (got == (long)at) return 0;
+    if (got < 0 && got > -4096) return (int)got;
+    system_unmap((void *)got, bytes); // systems that take the flag for no more than a wish
+    return -EEXIST;
+}
 static inline bool system_protect(void *at, size_t bytes, int access) {
     return SYSTEM(SYS_mprotect, at, bytes, access) == 0;
 }
