@@ -28,7 +28,7 @@ static void on_purpose(const char *what) {
     else if (strcmp(what, "stack") == 0) at(local, 0);
     else if (strcmp(what, "constant") == 0) at((void *)16, 0);
     else if (strcmp(what, "far") == 0) at(small, (ptrdiff_t)1 << 44); // 2^32 frames further
-    else if (strcmp(what, "never") == 0) at(large, (ptrdiff_t)512 << 20);
+    else if (strcmp(what, "never") == 0) at(large, (ptrdiff_t)1 << 20);
     else if (strcmp(what, "realloc") == 0) free(small), free(realloc(show(small), 10));
     else if (strcmp(what, "realloc-zero") == 0) free(small), free(realloc(show(small), 0));
     else if (strcmp(what, "usable") == 0)
