@@ -914,9 +914,10 @@ uint32_t sys_trim(void) {
 
 static void pool_init(enum pool_id id, const char *name, const struct port_pool *from) {
     struct pool *pool = &mem_pool[id];
+    size_t words = from->frames / ANCHOR_STEP / 32 + 1;
     memset(pool, 0, sizeof *pool);
-    pool->anchor = memset(anchors[id], 0, sizeof anchors[id]);
-    pool->anchor_words = memset(anchor_words[id], 0, sizeof anchor_words[id]);
+    pool->anchor = memset(anchors[id], 0, words * sizeof(uint32_t));
+    pool->anchor_words = memset(anchor_words[id], 0, (words / 32 + 1) * sizeof(uint32_t));
     pool->name = name;
     pool->frame = from->frame;
     pool->phys = from->phys;
