@@ -141,7 +141,7 @@ def test_all_twins_are_silent(build):
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_the_kernel_is_sound_behind_all(build):
+def test_the_kernel_is_sound_after_all(build):
     code, lines = transcript(build, "all")
     assert code == 0, lines
     assert lines[-2:] == [f"bugs: {len(SURVIVED)} as planned, 0 not", "granary: halt passed"]

@@ -135,7 +135,7 @@ def test_header_field(image, tmp_path, field, value, message):
     check_refused(tmp_path, with_dword(parts.data, parts.field(field), value), message)
 
 
-def test_zeroed_behind_a_point(image, tmp_path):
+def test_zeroed_after_a_point(image, tmp_path):
     """A copy that broke off onto a larger disk: all sectors can be read, but some hold nothing."""
     parts = Parts(image)
     for start, message in ((SECTOR, NO_HEADER), (2 * SECTOR, LOADER_CHECKSUM), (parts.kernel, CHECKSUM),

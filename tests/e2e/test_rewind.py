@@ -139,7 +139,7 @@ def test_back_to_the_call_that_returned_an_address(at_the_end):
     assert one.do("continue") == ["This is the end of the recording: from here it only goes backwards."]
 
 
-def test_an_address_that_nobody_ever_had(rewind):
+def test_an_address_that_was_never_handed_out(rewind):
     one = rewind("demo=no")
     nowhere, at = 0x88ffff00, one.count()
     assert one.do(f"heap who-wrote {nowhere}") == [

@@ -94,7 +94,7 @@ static struct slot *find_slot(bool live) {
     return NULL;
 }
 
-// ---- what an allocator must not hand out -----------------------------------------------------------
+// ---- what an allocator must not hand out --------------------------------------------------------
 
 static bool touches(uintptr_t p, size_t size, const void *area, size_t length) {
     uintptr_t start = (uintptr_t)area;
@@ -128,7 +128,7 @@ static void look_at(uintptr_t p, size_t size) {
     else if (overlaps(p, size)) books->outcome = OVERLAP;
 }
 
-// ---- actions ----------------------------------------------------------------------------------------
+// ---- actions ------------------------------------------------------------------------------------
 
 static void keep(struct slot *slot, char *p, size_t size) {
     look_at((uintptr_t)p, size);
@@ -174,7 +174,7 @@ static void release_inside(void) {
     if (slot && slot->size > 16) free(slot->p + 16 * (1 + below((slot->size - 1) / 16)));
 }
 
-// A word for `where`: what somebody would write who knows the allocator.
+// A word for `where`: what an attacker would write who knows the allocator.
 static uintptr_t crafted(const void *where) {
     uintptr_t aim = (uintptr_t)&target[2 * below(200)];
     const struct slot *slot = any_slot();
@@ -217,7 +217,7 @@ static void act(void) {
     else release_inside();
 }
 
-// ---- runs -------------------------------------------------------------------------------------------
+// ---- runs ---------------------------------------------------------------------------------------
 
 // The process of one run: `seed` is its program. Reports of the allocator are not wanted here.
 static void run(uint64_t seed) {

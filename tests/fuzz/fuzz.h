@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
         }                                                                                  \
     } while (0)
 
-// An input, read from front to back; behind its end it is all zeros.
+// An input, read from front to back; past its end it is all zeros.
 struct input {
     const uint8_t *at;
     size_t left;

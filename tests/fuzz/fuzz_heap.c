@@ -3,7 +3,7 @@
 // An input is a table of block sizes (one byte), then operations of four bytes: what to do, to
 // which of 64 slots, with which size. The shadow is a byte for each 16 bytes of the window: whose
 // block lies there. It knows nothing of arenas, and every block that is handed out must lie where
-// the shadow has nobody, with the contents it was given until it goes back. A wrong pointer must
+// the shadow has no owner, with the contents it was given until it goes back. A wrong pointer must
 // be refused with the words that fit what the shadow knows. heap_check() walks the invariants now
 // and then, and at the end everything must be home.
 #include "tests/fuzz/fuzz.h"
@@ -18,13 +18,13 @@
 #define GRANULES (FRAMES * PG_SIZE / BLOCK_ALIGN)
 #define SLOTS 64u
 #define OPERATIONS_MAX 4000u
-#define NOBODY 0
+#define UNOWNED 0
 
 static struct slot {
     unsigned char *p;
     size_t size;
 } slot[SLOTS];
-static uint8_t owner[GRANULES]; // slot number + 1, or NOBODY
+static uint8_t owner[GRANULES]; // slot number + 1, or UNOWNED
 
 static const uint32_t table_seed[] = {SIZES_SEED};
 static const uint32_t table_fine[] = {16,   32,   48,   64,   80,   96,   112,  128,  160,
@@ -70,14 +70,14 @@ static void slot_fill(struct slot *to, void *p, size_t size) {
     to->size = size;
     if (!p) return;
     REQUIRE((uintptr_t)p % BLOCK_ALIGN == 0);
-    shadow_set(to, sys_usable_size(p), NOBODY, (uint8_t)(to - slot + 1));
+    shadow_set(to, sys_usable_size(p), UNOWNED, (uint8_t)(to - slot + 1));
     contents(to, size, 1);
 }
 
 static void slot_empty(struct slot *of) {
     if (!of->p) return;
     contents(of, of->size, 0);
-    shadow_set(of, sys_usable_size(of->p), (uint8_t)(of - slot + 1), NOBODY);
+    shadow_set(of, sys_usable_size(of->p), (uint8_t)(of - slot + 1), UNOWNED);
     sys_free(of->p);
     of->p = NULL;
 }
@@ -87,12 +87,12 @@ static void slot_resize(struct slot *of, size_t size) {
     unsigned char *was = of->p;
     if (was) {
         contents(of, before, 0);
-        shadow_set(of, room, (uint8_t)(of - slot + 1), NOBODY);
+        shadow_set(of, room, (uint8_t)(of - slot + 1), UNOWNED);
     }
     unsigned char first = was ? was[0] : 0;
     void *p = sys_realloc(was, size);
     if (!p && size != 0) { // no memory: as it was
-        if (was) shadow_set(of, room, NOBODY, (uint8_t)(of - slot + 1));
+        if (was) shadow_set(of, room, UNOWNED, (uint8_t)(of - slot + 1));
         return;
     }
     if (p && was) REQUIRE(*(unsigned char *)p == first);
@@ -110,7 +110,7 @@ static void wrong_free(uintptr_t p) {
     enum heap_fault fault = host_report_take().fault;
     if (p == 0) REQUIRE(fault == HEAP_OK);
     else if (!inside) REQUIRE(fault == HEAP_OUTSIDE);
-    else if (owner[granule] != NOBODY) REQUIRE(fault == HEAP_INTERIOR_POINTER);
+    else if (owner[granule] != UNOWNED) REQUIRE(fault == HEAP_INTERIOR_POINTER);
     else
         REQUIRE(fault == HEAP_DOUBLE_FREE || fault == HEAP_NOT_ALLOCATED ||
                 fault == HEAP_INTERIOR_POINTER);
@@ -168,7 +168,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     host_heap_start(FRAMES);
     table_choose(take(&in, 1));
     memset(slot, 0, sizeof slot);
-    memset(owner, NOBODY, sizeof owner);
+    memset(owner, UNOWNED, sizeof owner);
     for (uint32_t i = 0; in.left > 0 && i < OPERATIONS_MAX; i++) {
         uint32_t kind = take(&in, 1), which = take(&in, 1);
         operate(kind, &slot[which % SLOTS], take(&in, 2));

@@ -47,7 +47,7 @@ typedef unsigned __int128 wide; // where 2^64 is a number like any other
 #define FOUR_GIB ((wide)1 << 32)
 #define ALL ((wide)1 << 64)
 
-// ---- the input, read from front to back; behind its end it is all zeros ------------------------
+// ---- the input, read from front to back; past its end it is all zeros ------------------------
 
 struct input {
     const uint8_t *at;
@@ -340,7 +340,7 @@ static void run_any_numbers(struct input *in) {
     check_find();
     REQUIRE(result == (map->count == 0 ? -1 : 0));
     for (size_t i = 0; i < raw_count; i++) {
-        for (int frames = 0; frames < 3; frames++) { // one before, its own, one behind
+        for (int frames = 0; frames < 3; frames++) { // one before, its own, one after
             check_frame((ALL - PAGE + raw[i].base + frames * PAGE) % ALL);
             check_frame((ALL - PAGE + end_of(&raw[i]) + frames * PAGE) % ALL);
         }

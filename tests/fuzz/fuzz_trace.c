@@ -9,7 +9,7 @@
 
 #include "kernel/measure/trace_format.h"
 
-#define SLOTS_MAX 100000u // a header may promise more than anybody has memory for
+#define SLOTS_MAX 100000u // a header may promise more than any machine has memory for
 
 static uint32_t word(const uint8_t *at) {
     uint32_t value;

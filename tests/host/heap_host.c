@@ -134,7 +134,7 @@ void host_window_open(void) { window_protect(kernel_frames, PROT_READ | PROT_WRI
 void host_heap_start_runs(uint32_t frames, const struct port_run *run, size_t runs) {
     assert_true(frames <= HOST_FRAMES_MAX && runs <= HOST_RUNS_MAX);
     if (host_heap_base == 0) window_map();
-    window_protect(HOST_FRAMES_MAX, PROT_NONE); // so that nothing is mapped behind the pool
+    window_protect(HOST_FRAMES_MAX, PROT_NONE); // so that nothing is mapped after the pool
     kernel_frames = frames;
     host_window_open();
     memset((void *)host_heap_base, 0xa5, (size_t)frames * PG_SIZE);

@@ -1,4 +1,4 @@
-// heap_host.h - a fresh heap over stand-in frames for each test, and an eye on everything it does.
+// heap_host.h - a fresh heap over stand-in frames for each test, and checks on everything it does.
 //
 // The window is anonymous memory of this process, so a test can make it unreadable: whatever the
 // heap says of a pointer it must say without looking at what the pointer leads to.

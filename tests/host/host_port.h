@@ -1,7 +1,7 @@
 // host_port.h - kernel/port.h's answers where there is no kernel: the heap over memory of this
 // process.
 //
-// Compiled in with -DGRANARY_PORT='"tests/host/host_port.h"'; the functions stand in heap_host.c.
+// Compiled in with -DGRANARY_PORT='"tests/host/host_port.h"'; the functions are in heap_host.c.
 #pragma once
 
 #include <stdbool.h>
@@ -9,7 +9,7 @@
 
 extern uintptr_t host_heap_base; // where the window of stand-in frames begins
 extern uint32_t host_total_memory;
-extern bool host_in_interrupt; // a test sets it to stand in an interrupt handler
+extern bool host_in_interrupt; // a test sets it to act as an interrupt handler
 extern bool host_irqs_off; // or to call with interrupts off, which the fast paths leave to others
 
 extern uint32_t host_fast_entries; // calls of port_enter() that let the fast path in

@@ -128,7 +128,7 @@ static void right_calls_are_not_reported(void **state) {
     if (text[0]) fail_msg("%s", text);
 }
 
-// A wrong free, and no other; the report describes a record that nobody was changing.
+// A wrong free, and no other; the report describes a record that no other thread was changing.
 static void wrong_calls_are_reported_each_for_itself(void **state) {
     (void)state;
     int lines = 0;

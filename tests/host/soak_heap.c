@@ -3,7 +3,7 @@
 //
 //   soak_heap OPS [SEED]
 //
-// One thread, the heap over stand-in frames, every invariant walked each 10,000 calls. Prints the
+// One thread, the heap over stand-in frames, every invariant checked each 10,000 calls. Prints the
 // line that the kernel's own soak prints, and ends with status 1 if anything in it is wrong. The
 // hash has every address in it, relative to the heap's base: the same seed gives the same.
 #include "tests/host/heap_host.h"

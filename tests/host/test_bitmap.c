@@ -41,8 +41,8 @@ static void starts_clear(void **state) {
     }
 }
 
-// Full but for the last bit, and full: the bits behind the last one in its word are no room.
-static void bits_behind_the_end_are_no_room(void **state) {
+// Full but for the last bit, and full: the bits after the last one in its word are no room.
+static void bits_past_the_end_are_no_room(void **state) {
     (void)state;
     for (size_t i = 0; i < LENGTHS; i++) {
         struct bitmap map;
@@ -110,7 +110,7 @@ static void random_steps(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(starts_clear),
-        cmocka_unit_test(bits_behind_the_end_are_no_room),
+        cmocka_unit_test(bits_past_the_end_are_no_room),
         cmocka_unit_test(zero_bits_cannot_be_scanned_for),
         cmocka_unit_test(setting_leaves_neighbours_alone),
         cmocka_unit_test(random_steps),

@@ -2,7 +2,7 @@
 // random.
 //
 // Two halves. Without a fault: blocks are filled to their last byte, freed, tried again; no check
-// may complain. With faults: now and then a byte behind a block or in a freed one is changed, and
+// may complain. With faults: now and then a byte after a block or in a freed one is changed, and
 // must be reported, that byte and no other, before the run's end. Large areas in quarantine must be
 // unreadable, all others readable: the shadow of port_protect() says so.
 //
@@ -105,7 +105,7 @@ static void assert_filled(size_t i, size_t bytes) {
     for (size_t at = 0; at < bytes; at++) assert_int_equal(slot[i].p[at], slot[i].tag);
 }
 
-// Nobody is told that there is no memory while some waits.
+// No call fails for want of memory while some waits in quarantine.
 static void assert_quarantine_empty(void) {
     for (size_t i = 0; i < CHECKED_QUARANTINE; i++) assert_int_equal(checked_quarantine[i].p, 0);
     nulls++;
@@ -138,7 +138,7 @@ static void reallocate(size_t i) {
     fill(i);
 }
 
-// Now and then a fault: the byte behind the end, or a few bytes further on; a byte of the freed
+// Now and then a fault: the byte after the end, or a few bytes further on; a byte of the freed
 // block, if it can be written to at all.
 static void release(size_t i, bool faults) {
     unsigned char *p = slot[i].p, *at = p + slot[i].size;
@@ -220,7 +220,8 @@ static void every_planted_fault_is_found(void **state) {
     assert_true(planted > 200);
 }
 
-// heap_check() names damage that nobody has freed yet: the byte, and what it belongs to.
+// heap_check() names damage in blocks that have not been freed yet: the byte, and what it belongs
+// to.
 static void heap_check_finds_both_kinds(void **state) {
     (void)state;
     host_heap_start(64);

@@ -105,7 +105,7 @@ TEST(an_open_quote_is_named) {
     assert_string_equal(options.test, "a b batch");
     assert_false(options.batch);
     parse("\"");
-    assert_int_equal(options.problem_count, 2); // and the empty word behind it is no option
+    assert_int_equal(options.problem_count, 2); // and the empty word after it is no option
 }
 
 static void expect_soak(const char *text, uint32_t ops, uint32_t threads, uint32_t seed) {

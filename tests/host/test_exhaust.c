@@ -9,7 +9,7 @@
 //
 // A state is not stored but found again by its path: the calls from the empty heap. Two states are
 // the same if all that later calls can depend on is: records, descriptors, pool, live blocks. What
-// nobody reads (links of records that are in no list) is left out of the comparison.
+// is never read (links of records that are in no list) is left out of the comparison.
 //
 // The model is independent of memory.c: a map of the window's granules, filled by what was handed
 // out, says what is live and what is not, and whether "no memory" was true.

@@ -72,7 +72,7 @@ static size_t usable_for(size_t size) {
     return i < table.count ? table.size[i] : (size + PAGE - 1) / PAGE * PAGE;
 }
 
-// Frames of an arena of such blocks: one up to 1024 bytes, else the fewest whose rest behind the
+// Frames of an arena of such blocks: one up to 1024 bytes, else the fewest whose rest after the
 // last block is an eighth at most.
 static uint32_t arena_frames(uint32_t i) {
     uint32_t frames = 1;
@@ -274,7 +274,7 @@ static void wrong_frames_are_refused(void **state) {
     sys_free((void *)area);
 }
 
-// A hole of the memory map belongs to nobody: runs on its two sides never become one.
+// A hole of the memory map has no owner: runs on its two sides never become one.
 static void holes_stay_holes(void **state) {
     (void)state;
     const struct port_run runs[] = {{2, 10}, {16, 1}, {20, 44}};
@@ -297,8 +297,8 @@ static void holes_stay_holes(void **state) {
 }
 
 // Runs of 32 to 35 frames share a bin, and eight of them are looked at: memory.c, shortcomings.
-// `shorter` runs of 33 stand before the one of 35 that would serve.
-static uint32_t find_behind(uint32_t shorter) {
+// `shorter` runs of 33 come before the one of 35 that would serve.
+static uint32_t find_after(uint32_t shorter) {
     struct port_run runs[HOST_RUNS_MAX] = {{0, 35}};
     for (uint32_t i = 1; i <= shorter; i++) runs[i] = (struct port_run){40 * i, 33};
     host_heap_start_runs(40 * (shorter + 1), runs, shorter + 1);
@@ -307,8 +307,8 @@ static uint32_t find_behind(uint32_t shorter) {
 
 static void long_runs_are_looked_for_eight_deep(void **state) {
     (void)state;
-    assert_int_equal(find_behind(7), 0);
-    assert_int_equal(find_behind(8), FRAME_NONE);
+    assert_int_equal(find_after(7), 0);
+    assert_int_equal(find_after(8), FRAME_NONE);
     assert_int_equal(frame_alloc(POOL_KERNEL, 33), 40 * 8); // and with one out of the way
     assert_int_equal(frame_alloc(POOL_KERNEL, 35), 0);
 }
@@ -603,7 +603,7 @@ static void realloc_within_a_block(void **state) {
 static void realloc_in_place(void **state) {
     (void)state;
     void *p = sys_malloc(3 * PAGE);
-    assert_ptr_equal(sys_realloc(p, 2 * PAGE), p); // frames behind go back
+    assert_ptr_equal(sys_realloc(p, 2 * PAGE), p); // the frames after it go back
     assert_int_equal(heap.large_frames, 2);
     assert_ptr_equal(sys_realloc(p, 9 * PAGE - 5), p); // and are taken again
     assert_int_equal(heap.large_frames, 9);
@@ -614,7 +614,7 @@ static void realloc_in_place(void **state) {
     assert_all_home();
 }
 
-// A neighbour stands behind: the area has to move, or stay as it is.
+// A neighbour follows: the area has to move, or stay as it is.
 static void realloc_that_must_move(void **state) {
     (void)state;
     void *p = sys_malloc(2 * PAGE), *wall = sys_malloc(PAGE);
@@ -652,7 +652,7 @@ static void assert_copies_its_own(size_t size, size_t frames) {
     heap_start(FRAMES);
 }
 
-// Nothing is mapped behind the pool's last frame: copying more than there is would be a fault.
+// Nothing is mapped after the pool's last frame: copying too much would be a fault.
 static void realloc_copies_no_byte_too_many(void **state) {
     (void)state;
     assert_copies_its_own(PAGE, frames_for(PAGE));
@@ -726,7 +726,7 @@ static void aligned_blocks_are_aligned(void **state) {
     }
 }
 
-// Frames before and behind an aligned area are free again at once.
+// Frames before and after an aligned area are free again at once.
 static void aligned_areas_waste_no_frames(void **state) {
     (void)state;
     void *off = sys_malloc(PAGE);
@@ -812,7 +812,7 @@ static void large_area_freed_twice(void **state) {
     sys_free(p);
     assert_refused((uintptr_t)p, HEAP_NOT_ALLOCATED);
     assert_refused((uintptr_t)p + PAGE, HEAP_NOT_ALLOCATED);
-    void *q = sys_malloc(4 * PAGE); // its frames serve somebody else
+    void *q = sys_malloc(4 * PAGE); // its frames have another use
     sys_free(q);
     assert_refused((uintptr_t)p, HEAP_NOT_ALLOCATED);
 }
@@ -840,12 +840,12 @@ static void interior_pointers_of_areas(void **state) {
     assert_refused(p + PAGE, HEAP_INTERIOR_POINTER);
     assert_refused(p + PAGE + 16, HEAP_INTERIOR_POINTER);
     assert_refused(p + 3 * PAGE - 1, HEAP_INTERIOR_POINTER);
-    assert_refused(p + 3 * PAGE, HEAP_NOT_ALLOCATED); // just behind it
+    assert_refused(p + 3 * PAGE, HEAP_NOT_ALLOCATED); // just after it
     sys_free((void *)p);
 }
 
 // Users write what they like into their memory, a copy of an arena's record too.
-static void faked_records_convince_nobody(void **state) {
+static void faked_records_are_not_believed(void **state) {
     (void)state;
     struct arena *large = sys_malloc(2 * PAGE);
     unsigned char *second = (unsigned char *)large + PAGE;
@@ -901,13 +901,13 @@ static void pointers_from_elsewhere(void **state) {
         UINTPTR_MAX,
         PORT_HEAP_BASE - 1,
         PORT_HEAP_BASE - 16,
-        PORT_HEAP_BASE + FRAMES * PAGE, // just behind the last frame
+        PORT_HEAP_BASE + FRAMES * PAGE, // just after the last frame
         PORT_HEAP_BASE + (uintptr_t)FRAMES * PAGE * 1024,
     };
     for (size_t i = 0; i < COUNT(elsewhere); i++) assert_refused(elsewhere[i], HEAP_OUTSIDE);
 }
 
-// One field of an arena's record overwritten: named, and its frames stay away from everybody.
+// One field of an arena's record overwritten: named, and its frames are not handed out.
 static void overwritten_record_is_named(void **state) {
     (void)state;
     for (int field = 0; field < 7; field++) {
@@ -1078,7 +1078,7 @@ static void calls_touch_no_frame(void **state) {
 }
 
 // How much of the frames is data, with 10,000 live blocks of 1 to 1024 bytes. Sizes in powers of
-// two cost a quarter, whoever does it; with a header of 12 bytes at each arena's start, and so 3
+// two cost a quarter, in any heap; with a header of 12 bytes at each arena's start, and so 3
 // blocks of 1024 bytes in a frame and 7 of 512, 58 % are left (measured on other kernels). Finer
 // steps get nearly half of that quarter back.
 static void random_blocks_fill_their_frames(void **state) {
@@ -1151,7 +1151,7 @@ static const struct CMUnitTest with_each_table[] = {
     TEST(large_area_freed_twice),
     TEST(interior_pointers_of_blocks),
     TEST(interior_pointers_of_areas),
-    TEST(faked_records_convince_nobody),
+    TEST(faked_records_are_not_believed),
     TEST(block_never_handed_out),
     TEST(frames_held_by_others),
     TEST(pointers_from_elsewhere),

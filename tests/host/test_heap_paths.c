@@ -1,7 +1,7 @@
 // test_heap_paths.c - the paths of kernel/memory.c that few calls take: with interrupts off, beside
 // holes of the memory map, through records of every kind of damage.
 //
-// `make coverage` says which these are: what the other tests leave open stands here. Each runs with
+// `make coverage` says which these are: what the other tests leave open is here. Each runs with
 // the seed's table of block sizes and with the fine one.
 #include "tests/host/heap_host.h"
 
@@ -102,7 +102,7 @@ static void assert_refused(uintptr_t p, enum heap_fault fault) {
     assert_ptr_equal((void *)report.pointer, (void *)p);
 }
 
-// ---- interrupts off ----------------------------------------------------------------------------
+// ---- interrupts off -----------------------------------------------------------------------------
 
 TEST(every_call_works_with_interrupts_off) {
     host_irqs_off = true;
@@ -136,9 +136,9 @@ TEST(a_wrong_free_with_interrupts_off_is_refused) {
     assert_all_home();
 }
 
-// ---- holes of the memory map -------------------------------------------------------------------
+// ---- holes of the memory map --------------------------------------------------------------------
 
-TEST(a_frame_behind_a_run_in_use_is_not_in_it) {
+TEST(a_frame_after_a_run_in_use_is_not_in_it) {
     const struct port_run runs[] = {{0, 4}, {8, 8}};
     heap_start_runs(16, runs, 2);
     void *area = sys_malloc(4 * PAGE); // the first four frames, up to the hole
@@ -175,7 +175,7 @@ TEST(every_length_of_run_is_in_its_bin) {
     }
 }
 
-TEST(a_hole_at_the_bottom_is_nobodys) {
+TEST(a_hole_at_the_bottom_has_no_owner) {
     const struct port_run runs[] = {{3, 8}};
     heap_start_runs(11, runs, 1);
     assert_refused(PORT_HEAP_BASE + PAGE, HEAP_NOT_ALLOCATED);
@@ -184,7 +184,7 @@ TEST(a_hole_at_the_bottom_is_nobodys) {
 }
 
 // Eight runs of 33 are looked at and none serves; one of 37 is in a bin of its own.
-TEST(a_long_run_is_found_behind_shorter_ones_of_another_bin) {
+TEST(a_long_run_is_found_after_shorter_ones_of_another_bin) {
     struct port_run runs[9] = {{0, 37}};
     for (uint32_t i = 1; i < 9; i++) runs[i] = (struct port_run){40 * i, 33};
     heap_start_runs(40 * 9, runs, 9);
@@ -202,7 +202,7 @@ TEST(a_long_run_is_not_taken_from_a_short_one) {
     }
 }
 
-// ---- pointers into long runs -------------------------------------------------------------------
+// ---- pointers into long runs --------------------------------------------------------------------
 
 // Every frame of it has its own answer, however far away the run's first frame is.
 static void assert_frames_are(uint32_t first, uint32_t count, enum heap_fault fault) {
@@ -297,7 +297,7 @@ TEST(frames_of_others_are_not_the_heaps_to_free) {
     assert_all_home();
 }
 
-// ---- no decision outlives its lock -------------------------------------------------------------
+// ---- no decision outlives its lock --------------------------------------------------------------
 //
 // Each time a call lets go of the lock, another thread may free the block it works on, and open
 // arenas of other sizes where it was.
@@ -380,7 +380,7 @@ TEST(without_memory_a_block_that_was_freed_meanwhile_is_not_kept) {
     assert_all_home();
 }
 
-// ---- what the fast paths do --------------------------------------------------------------------
+// ---- what the fast paths do ---------------------------------------------------------------------
 
 // Calls that need nothing new go the short way, each with the lock taken once.
 static void assert_fast(void *(*call)(size_t size), size_t size) {
@@ -423,7 +423,7 @@ TEST(descriptors_are_made_from_nothing) {
     assert_all_home();
 }
 
-// ---- an arena given back leaves nothing behind -------------------------------------------------
+// ---- an arena given back leaves nothing in its records ------------------------------------------
 
 TEST(a_closed_arena_leaves_no_bit) {
     for (size_t blocks = 1; blocks <= 128; blocks++) {
@@ -449,7 +449,7 @@ TEST(a_closed_arena_leaves_its_neighbour_alone) {
     assert_all_home();
 }
 
-// ---- what is said ------------------------------------------------------------------------------
+// ---- what is said -------------------------------------------------------------------------------
 
 TEST(classify_says_nothing_of_an_arena_where_there_is_none) {
     struct arena *arena = &heap.arena[1];
@@ -500,7 +500,7 @@ TEST(an_alignment_that_every_block_has_takes_the_smallest) {
     assert_all_home();
 }
 
-// ---- damaged records ---------------------------------------------------------------------------
+// ---- damaged records ----------------------------------------------------------------------------
 
 // Asked of heap_classify(): sys_free() follows `back` before anything has proved it, up to 64 KiB
 // down, which in the kernel is memory and for the sanitizers a fault.
@@ -557,7 +557,7 @@ TEST(a_large_area_with_one_field_damaged_is_corrupt) {
     assert_all_home();
 }
 
-// ---- exact answers -----------------------------------------------------------------------------
+// ---- exact answers ------------------------------------------------------------------------------
 
 // The size of the block that an aligned request gets, 0 if it gets frames of its own.
 static size_t aligned_block(size_t alignment, size_t size) {
@@ -630,12 +630,12 @@ TEST(an_arena_carved_to_its_end_closes) {
     uint32_t blocks = k_block_descs[0].blocks_per_arena;
     for (uint32_t i = 0; i < 2 * blocks; i++) block[i] = sys_malloc(table.size[0]);
     assert_int_equal(k_block_descs[0].arenas, 2);
-    void *behind = sys_malloc(table.size[1]); // its record follows the second arena's
-    assert_int_equal(frame_of(behind), frame_of(block[2 * blocks - 1]) + 1);
+    void *after = sys_malloc(table.size[1]); // its record follows the second arena's
+    assert_int_equal(frame_of(after), frame_of(block[2 * blocks - 1]) + 1);
     for (uint32_t i = 0; i < 2 * blocks; i++) sys_free(block[i]);
     assert_int_equal(k_block_descs[0].arenas, 1);
     assert_int_equal(heap_check(), 0);
-    sys_free(behind);
+    sys_free(after);
     assert_all_home();
 }
 
@@ -651,11 +651,11 @@ static int run_with(const char *classes) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_call_works_with_interrupts_off, start, end),
         cmocka_unit_test_setup_teardown(a_wrong_free_with_interrupts_off_is_refused, start, end),
-        cmocka_unit_test_setup_teardown(a_frame_behind_a_run_in_use_is_not_in_it, start, end),
+        cmocka_unit_test_setup_teardown(a_frame_after_a_run_in_use_is_not_in_it, start, end),
         cmocka_unit_test(a_run_that_shrinks_to_32_frames_is_in_its_bin),
         cmocka_unit_test(every_length_of_run_is_in_its_bin),
-        cmocka_unit_test(a_hole_at_the_bottom_is_nobodys),
-        cmocka_unit_test(a_long_run_is_found_behind_shorter_ones_of_another_bin),
+        cmocka_unit_test(a_hole_at_the_bottom_has_no_owner),
+        cmocka_unit_test(a_long_run_is_found_after_shorter_ones_of_another_bin),
         cmocka_unit_test(a_long_run_is_not_taken_from_a_short_one),
         cmocka_unit_test_setup_teardown(every_frame_of_an_area_is_inside_it, start, end),
         cmocka_unit_test(an_area_is_found_far_below),

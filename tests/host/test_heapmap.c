@@ -1,7 +1,7 @@
 // test_heapmap.c - kernel/inspect/heapmap.c: what the cells show, at every scale, of sound heaps
 // and of broken ones.
 //
-// The cells have a guard behind them: however wrong the records, none may be written past `count`,
+// The cells have a guard after them: however wrong the records, none may be written past `count`,
 // and the walk must end.
 #include "tests/host/heap_host.h"
 

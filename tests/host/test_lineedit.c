@@ -1,7 +1,7 @@
 // test_lineedit.c - the prompt's line, seen as the user sees it: on a terminal.
 //
 // What lineedit.c puts out goes to a model of a terminal's row. After every key the row must show
-// the prompt and the line, and the cursor must stand where the line's does: what is seen is what
+// the prompt and the line, and the cursor must be where the line's is: what is seen is what
 // will be obeyed.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,7 @@
 #define TEST(name) static void name(void **state __attribute__((unused)))
 
 static struct lineedit edit;
-static char row[COLUMNS + 1]; // blanks behind the text
+static char row[COLUMNS + 1]; // blanks after the text
 static size_t column, rows;   // rows: lines ended so far
 static char all[8192];        // everything put out, escape sequences included
 static size_t all_length;

@@ -227,7 +227,7 @@ static void assert_case(const struct map_case *c, const struct e820_entry *raw) 
     assert_int_equal(map.beyond, c->beyond);
 }
 
-// A line of the table: as it stands, backwards, and each rotation of both.
+// A line of the table: unchanged, backwards, and each rotation of both.
 static void map_comes_out_right(void **state) {
     const struct map_case *c = *state;
     static struct e820_entry raw[16];
@@ -340,7 +340,7 @@ static const struct reserve_case reserves[] = {
      WANT({MIB, 2 * MIB - 0x1000}, {2 * MIB + 0x1000, 4 * MIB}, {8 * MIB, 16 * MIB})},
     {"reserve: a range's last byte", 4 * MIB - 1, 4 * MIB,
      WANT({MIB, 4 * MIB - 0x1000}, {8 * MIB, 16 * MIB})},
-    {"reserve: just behind a range", 4 * MIB, 4 * MIB + 1,
+    {"reserve: just after a range", 4 * MIB, 4 * MIB + 1,
      WANT({MIB, 4 * MIB}, {8 * MIB, 16 * MIB})},
     {"reserve: above 4 GiB", 4 * GIB, 5 * GIB, WANT({MIB, 4 * MIB}, {8 * MIB, 16 * MIB})},
     {"reserve: the last byte there is", TOP - 1, TOP, WANT({MIB, 4 * MIB}, {8 * MIB, 16 * MIB})},

@@ -1,16 +1,16 @@
 // test_oom.c - a call that is refused for want of memory has changed nothing: not a byte.
 //
 // tests/kernel/test_oom.c lets the whole kernel run dry at every place; here each call of the heap
-// does, one by one, and behind a refused one every record and every byte of every frame is compared
+// does, one by one, and after a refused one every record and every byte of every frame is compared
 // with what it was. The sanitizers watch.
 //
 // For this program memory.c is compiled with its lock renamed (tools/mk/host.mk), and the lock it
-// then calls stands here: before the k-th locked stretch of a call it takes all there is, frames or
-// blocks and frames, by the heap's own calls. A shortage that stays is compared byte by byte; one
-// of a single stretch, or of two, gives everything back in the middle of the call, and is held
+// then calls comes in here: before the k-th locked stretch of a call it takes all there is, frames
+// or blocks and frames, by the heap's own calls. A shortage that stays is compared byte by byte;
+// one of a single stretch, or of two, gives everything back in the middle of the call, and is held
 // against the counts.
 //
-// Shortcoming: one thread, so nobody else can take or give between two stretches.
+// Shortcoming: one thread, so nothing else can take or give between two stretches.
 #include "kernel/memory.h"
 
 #include <setjmp.h>
@@ -99,7 +99,7 @@ port_state oom_port_lock(void) {
 
 // ---- the calls ---------------------------------------------------------------------------------
 
-// What a call starts with: a block, a large area with free frames behind it, and one without.
+// What a call starts with: a block, a large area with free frames after it, and one without.
 static unsigned char *block, *area, *wedged, *wedge;
 #define BLOCK_BYTES 100u
 #define AREA_BYTES (3 * PAGE)

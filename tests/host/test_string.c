@@ -22,7 +22,7 @@ static void same(void) {
     for (int i = 0; i < BYTES; i++) assert_int_equal(ours[i], expected[i]);
 }
 
-// Every offset and length that fits: the words and the rest behind them.
+// Every offset and length that fits: the words and the rest after them.
 static void memset_writes_its_bytes_only(void **state) {
     (void)state;
     for (size_t at = 0; at < 9; at++) {

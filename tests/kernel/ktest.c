@@ -9,7 +9,7 @@
 //     lib_print: this line is the test's own
 //     test lib_print ... ok
 //
-// Shortcomings: a test that hangs or panics ends the run, and those behind it do not run; what is
+// Shortcomings: a test that hangs or panics ends the run, and those after it do not run; what is
 // printed by other threads counts as the test's.
 #include "tests/kernel/ktest.h"
 
@@ -23,7 +23,7 @@
 extern const struct ktest ktests_start[], ktests_end[];
 
 static bool failed;                // the current test
-static bool line_open;             // "test NAME ..." stands on the console without its end
+static bool line_open;             // "test NAME ..." is on the console without its end
 static uint32_t reports_announced; // by KREPORT() in the current test
 static uint32_t reports_before;    // heap_report_count at the current KREPORT()
 static bool report_due;            // inside a KREPORT()
@@ -39,7 +39,7 @@ static void console_show(const char *text, size_t bytes) {
 }
 
 // kprintf's sink while a test runs: to the console as always, and into `printed`. A report that the
-// test waits for is kept and not shown: hundreds of them would hide the one that nobody waited for.
+// test waits for is kept and not shown: hundreds of them would hide the one that was not expected.
 // Any context, interrupts off.
 static void sink_keep(const char *text, size_t bytes) {
     bool expected = report_due && strncmp(text, "heap: ", 6) == 0;
@@ -169,7 +169,7 @@ static void run_matching(const char *pattern, size_t length, int *passed, int *b
         else ++*bad;
     }
     if (found > 0) return;
-    // Counted by whoever reads the lines, too: silence must not look like success.
+    // The reader of the lines counts them too: silence must not look like success.
     kprintf("no test is named '%.*s'\ntest (none) ... FAILED\n", (int)length, pattern);
     ++*bad;
 }

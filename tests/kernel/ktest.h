@@ -50,7 +50,7 @@ struct ktest {
 #define KCHECK_EQ(a, b) \
     ktest_check_eq((uint32_t)(a), (uint32_t)(b), __FILE__, __LINE__, #a " == " #b)
 
-// As KCHECK, and leaves the test (a void function) if it fails: for what the rest stands on.
+// As KCHECK, and leaves the test (a void function) if it fails: for what the rest relies on.
 #define KNEED(condition)                                        \
     do {                                                        \
         if (!(condition)) {                                     \

@@ -1,7 +1,7 @@
 // ktest_fault.c - one access to memory that may be a page fault, and what the fault said.
 //
-// The access is a single instruction with a label behind it. While it is under way, on_fault()
-// stands in for the panic: it notes the fault and moves the saved eip to the label, so that the
+// The access is a single instruction with a label after it. While it is under way, on_fault()
+// replaces the panic: it notes the fault and moves the saved eip to the label, so that the
 // interrupted code goes on there.
 #include <stddef.h>
 
@@ -11,7 +11,7 @@
 #include "lib/x86.h"
 #include "tests/kernel/ktest.h"
 
-// Both are written by the handler and read behind the access, with interrupts off in between.
+// Both are written by the handler and read after the access, with interrupts off in between.
 static struct ktest_fault seen;
 static uint32_t resume; // where to go on after a fault; 0: none is expected
 

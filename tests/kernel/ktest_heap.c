@@ -52,7 +52,7 @@ void ktest_give_all(struct chain *chain) {
     while (chain->first) sys_free(chain_pop(chain));
 }
 
-// A frame of the kernel pool can be written to in the heap's window, whoever holds it.
+// A frame of the kernel pool can be written to in the heap's window, whatever its use.
 bool ktest_frame_take(struct chain *frames) {
     uint32_t frame = frame_alloc(POOL_KERNEL, 1);
     if (frame == FRAME_NONE) return false;

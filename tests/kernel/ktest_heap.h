@@ -44,7 +44,7 @@ bool ktest_frame_take(struct chain *frames);
 void ktest_frame_give(struct chain *frames); // the one taken last
 void ktest_frames_give_all(struct chain *frames);
 
-// Takes blocks of a descriptor until one opens an arena, and stands alone in it: returns that one,
+// Takes blocks of a descriptor until one opens an arena, and is alone in it: returns that one,
 // its arena's block 0, or NULL with a failed check. Those taken on the way are in `others`.
 void *ktest_open_arena(const struct mem_block_desc *desc, struct chain *others);
 

@@ -79,7 +79,7 @@ KTEST(boot_pools_are_usable_memory) {
     KCHECK(kernel_last < frame_address(POOL_USER, 0));
 }
 
-// Two pages that nobody has written to since the loader cleared them, in the middle of .bss.
+// Two pages that have not been written to since the loader cleared them, in the middle of .bss.
 static volatile uint8_t never_written[2 * 4096];
 
 KTEST(boot_bss_is_clear) {

@@ -2,7 +2,7 @@
 // twin without the fault is not.
 //
 // A test is a pair: the fault, and the same calls without it. The twin is what keeps a check that
-// cries always from passing. Reports that nobody announced fail any test (ktest.h), so the twin
+// cries always from passing. Unannounced reports fail any test (ktest.h), so the twin
 // need only be run. Works with and without `guard`; where the two differ the test says so.
 #include "kernel/checked/checked.h"
 #include "kernel/inspect/heapcheck.h"
@@ -29,9 +29,9 @@ static const size_t sizes[] = {1,    2,    7,    15,   16,   17,   31,   32,   3
 static void poke(volatile char *at, char value) { *at = value; }
 static char peek(const volatile char *at) { return *at; }
 
-// ---- behind the end -----------------------------------------------------------------------------
+// ---- past the end -------------------------------------------------------------------------------
 
-// The first byte behind faults under guard if nothing is between it and the end of the frames;
+// The first byte after it faults under guard if nothing is between it and the end of the frames;
 // otherwise free() finds it.
 static void overflow_by_one(size_t size) {
     char *p = sys_malloc(size);
@@ -82,7 +82,7 @@ KTEST(checked_underflow_over_the_record) {
     KREPORT(HEAP_DOUBLE_FREE, p, sys_free(p));
 }
 
-// Found without a free, by whoever checks the heap.
+// Found without a free, by a check of the heap.
 KTEST(checked_overflow_heap_check) {
     char *p = sys_malloc(50);
     KNEED(p != NULL);
@@ -188,7 +188,7 @@ static void refused(enum heap_fault fault, void *p) {
     KREPORT(fault, p, KCHECK_EQ(sys_usable_size(p), 0));
 }
 
-// In quarantine and behind that.
+// In quarantine and after that.
 KTEST(checked_double_free) {
     static const size_t some[] = {1, 100, 900, 5000, 20000};
     for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
@@ -285,7 +285,7 @@ KTEST(checked_alignment) {
     }
 }
 
-// A freed block is nobody's for the next CHECKED_QUARANTINE frees.
+// A freed block is not handed out for the next CHECKED_QUARANTINE frees.
 KTEST(checked_quarantine_holds) {
     char *first = sys_malloc(24);
     KNEED(first != NULL);

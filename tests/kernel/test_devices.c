@@ -44,7 +44,7 @@ KTEST(device_sleep_lasts) {
     thread_sleep(5);
     uint32_t slept = timer_ticks() - start;
     KCHECK(slept >= 5);
-    KCHECK(slept <= 100); // nobody else wants to run; a host under load may delay a tick
+    KCHECK(slept <= 100); // no other thread wants to run; a host under load may delay a tick
 }
 
 // Whether or not something was typed ahead at the prompt: it is for the prompt.

@@ -46,7 +46,7 @@ static uint32_t booted_sizes(uint32_t sizes[DESC_MAX]) {
 }
 
 // A frame, if the block is small enough, or the fewest frames that leave no more than an eighth
-// behind the last block.
+// after the last block.
 static uint32_t arena_frames(uint32_t size) {
     uint32_t frames = 1;
     while (size > 1024 && frames * PG_SIZE - frames * PG_SIZE / size * size > frames * PG_SIZE / 8)

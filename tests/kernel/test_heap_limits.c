@@ -20,7 +20,7 @@ struct everything {
     struct chain areas;  // of the smallest size that is whole frames
     struct chain blocks; // of every size
     struct chain rest;   // single frames: where an area or arena of several found no room
-    struct chain row;    // single frames that stand side by side, those given last lowest
+    struct chain row;    // single frames that lie side by side, those given last lowest
 };
 
 // Takes it, and `row` frames of it as a row. Returns how many frames the single ones are.
@@ -143,7 +143,7 @@ KTEST(heap_exhaustion_by_blocks) {
     for (uint32_t i = 0; i < heap.desc_count; i++) exhaust_by_blocks(i);
 }
 
-// Gives back the single frames that stand at odd numbers. Returns how many; the others stay in the
+// Gives back the single frames at odd numbers. Returns how many; the others stay in the
 // chain.
 static uint32_t give_every_second(struct chain *frames) {
     struct chain keep = {NULL}, odd = {NULL};

@@ -65,7 +65,7 @@ static void check_interior(const struct mem_block_desc *desc) {
     KNEED(p != NULL);
     static const uint32_t fake[3] = {0, 1, 1}; // the seed's meta data: desc, cnt, large
     memcpy(p, fake, sizeof fake);
-    // The last is the arena's last byte: of its last block, or of the rest behind that.
+    // The last is the arena's last byte: of its last block, or of the rest after that.
     uint32_t offsets[] = {1, 4, 8, 12, 15, 16, 32, size / 2, size - 1, size + 1, arena - 1};
     for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
         if (offsets[i] % size == 0) continue; // of the smallest sizes: a block
@@ -96,7 +96,7 @@ KTEST(heap_interior_pointer_of_a_large_area) {
     sys_free(p);
 }
 
-// Case 13: a block that nobody was ever given, in an arena that is in use: all but the first of one
+// Case 13: a block that was never handed out, in an arena that is in use: all but the first of one
 // that was just opened.
 KTEST(heap_never_handed_out) {
     for (uint32_t i = 0; i < heap.desc_count; i++) {
@@ -137,8 +137,8 @@ KTEST(heap_outside) {
     KCHECK_EQ(memcmp(data, "not of the heap", 16), 0);
 }
 
-// A frame that the pool handed out to somebody else is in the window and no arena.
-KTEST(heap_frame_of_somebody_else) {
+// A frame that the pool handed out for another use is in the window and no arena.
+KTEST(heap_frame_of_another_owner) {
     uint32_t frame = frame_alloc(POOL_KERNEL, 2);
     KNEED(frame != FRAME_NONE);
     refused(HEAP_NOT_ALLOCATED, (void *)(HEAP_BASE + frame * PG_SIZE));
@@ -293,7 +293,7 @@ static void in_interrupt(interrupt_handler *handler) {
     interrupt_register(IRQ_BASE + SPARE_IRQ, NULL);
 }
 
-// Case 19: every call from an interrupt handler is refused with a report, whoever was interrupted.
+// Case 19: every call from an interrupt handler is refused with a report, whatever was interrupted.
 KTEST(heap_from_interrupt) {
     handler_block = sys_malloc(100);
     KNEED(handler_block != NULL);

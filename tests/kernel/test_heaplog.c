@@ -1,7 +1,7 @@
 // test_heaplog.c - kernel/measure/heaplog.c: every call written down, with its result, whatever
 // comes in between.
 //
-// The heap must not notice: each test compares what it was given with what stands in the ring.
+// The heap must not notice: each test compares what it was given with what is in the ring.
 #include "kernel/measure/heaplog.h"
 #include "kernel/measure/step.h"
 #include "lib/string.h"
@@ -59,7 +59,7 @@ KTEST(calltrace_off_writes_nothing_down) {
 }
 
 // A report is made inside the call: the call is written down all the same, and comes back.
-KTEST(calltrace_goes_on_behind_a_report) {
+KTEST(calltrace_goes_on_after_a_report) {
     uint32_t before = call_count;
     void *p = sys_malloc(24);
     sys_free(p);

@@ -87,7 +87,7 @@ KTEST(interrupt_keeps_registers) {
     KCHECK(last.esp < here && here - last.esp < PG_SIZE);
 }
 
-// IRQ 7 that the PIC does not have in service is an echo of a line that has dropped: nobody's
+// IRQ 7 that the PIC does not have in service is an echo of a line that has dropped: no device's
 // handler sees it.
 KTEST(interrupt_spurious_is_dropped) {
     handler_set(IRQ_BASE + 7, on_interrupt);
@@ -115,7 +115,7 @@ KTEST(interrupt_timer_waits_while_off) {
 
 // ---- exceptions ---------------------------------------------------------------------------------
 
-KTEST(exception_breakpoint_goes_on_behind_it) {
+KTEST(exception_breakpoint_goes_on_after_it) {
     handler_set(VECTOR_BREAKPOINT, on_interrupt);
     __asm__ volatile("int3" : : : "memory");
     handler_set(VECTOR_BREAKPOINT, NULL);
@@ -234,7 +234,7 @@ KTEST(interrupts_off_keep_a_woken_thread_out) {
     thread_join(thread);
 }
 
-// First come, first served: what sema_up() gave to a waiter, nobody who comes later takes.
+// First come, first served: what sema_up() gave to a waiter, no later thread takes.
 KTEST(sema_up_hands_over) {
     sema_init(&sema, 0);
     woken = 0;

@@ -1,5 +1,5 @@
 // test_lib.c - lib/ as the kernel's own compiler made it. The host's tests are the thorough ones;
-// these look at what differs on the target: string instructions, 32-bit words, no C library behind
+// these look at what differs on the target: string instructions, 32-bit words, no C library below
 // it.
 #include "lib/bitmap.h"
 #include "lib/list.h"
@@ -102,7 +102,7 @@ KTEST(lib_bitmap) {
     KCHECK_EQ(bitmap_scan(&map, 31), BITMAP_NONE); // 30 on each side
     bitmap_set(&map, 39, false);
     KCHECK_EQ(bitmap_scan(&map, 31), 39);
-    KCHECK_EQ(bitmap_scan(&map, 32), BITMAP_NONE); // bits behind the last are no room
+    KCHECK_EQ(bitmap_scan(&map, 32), BITMAP_NONE); // bits after the last are no room
 }
 
 KTEST(lib_list) {

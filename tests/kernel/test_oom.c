@@ -18,11 +18,11 @@
 //
 // Each work below runs with a shortage at k = 1, 2, ... until a run ends before the k-th stretch.
 // It returns how many calls were refused, having checked that what it held is as it was, and gives
-// everything back. Behind each run all must be as before the first: frames of both pools, live
+// everything back. After each run all must be as before the first: frames of both pools, live
 // blocks of every descriptor, the stacks' page table entries, threads, reports, interrupts, and
 // every invariant of the heap.
 //
-// Shortcomings: the shortage starts between two stretches, never inside one, where there is nobody
+// Shortcomings: the shortage starts between two stretches, never inside one, where there is no one
 // who could take memory away; interrupts that come meanwhile are the timer's alone.
 #include <stdbool.h>
 #include <stddef.h>
@@ -397,7 +397,7 @@ static void pages_count(struct state *out) {
     }
 }
 
-// A slot that is lost shows in no page: only in that nobody gets it again.
+// A slot that is lost shows in no page: only in that it is never handed out again.
 static uint32_t slot_next(void) {
     struct thread *thread = thread_create("slot", PRIORITY_DEFAULT - 1, ends_at_once, NULL);
     if (!KCHECK(thread != NULL)) return 0;
@@ -513,7 +513,8 @@ static const struct bug *exhibit;
 // The twin: the same code, and no report that would have to be told from a false one.
 static uint32_t work_exhibit(void) { return !exhibit->commit(true); }
 
-// An exhibit that finds no memory cannot be shown, and must leave the kernel as it was all the same.
+// An exhibit that finds no memory cannot be shown, and must leave the kernel as it was all the
+// same.
 KTEST(oom_in_the_museum) {
     struct figures figures = {0, 0, 0};
     struct state before;

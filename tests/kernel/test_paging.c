@@ -163,7 +163,7 @@ KTEST(paging_guard_under_each_stack) {
 
 #define ROUNDS 64
 
-// One address, again and again another frame behind it: what is read must always be the new one. A
+// One address, again and again with another frame: what is read must always be the new one. A
 // frame of the kernel pool can be written through the heap window, behind the back of the mapping
 // under test.
 KTEST(paging_no_stale_translation) {

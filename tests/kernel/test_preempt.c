@@ -1,10 +1,10 @@
-// test_preempt.c - a switch of threads forced behind every single instruction of the heap's calls.
+// test_preempt.c - a switch of threads forced after every single instruction of the heap's calls.
 //
-// A timer finds a race by luck. Here a call is stepped (kernel/measure/step.h); behind its n-th
+// A timer finds a race by luck. Here a call is stepped (kernel/measure/step.h); after its n-th
 // instruction an interrupt comes that makes a second thread, "rival", run. That one works on the
 // same descriptors and pools, checks every invariant of the heap, and gives the processor back. The
 // call goes on as if nothing had been. Then everything is looked at: what the call returned, the
-// contents of all blocks, the free frames; what the call did to the invariants behind the switch is
+// contents of all blocks, the free frames; what the call did to the invariants after the switch is
 // seen by the next rival. All this for n = 1, 2, ... up to the call's last instruction, each time
 // from the same start:
 //
@@ -13,7 +13,7 @@
 //                                              |  turn    |
 //
 // Where interrupts are off no switch is possible and none is forced; those places are counted. Long
-// calls (a copy, a stack that is painted) are walked once, with a switch behind the first FIRST
+// calls (a copy, a stack that is painted) are walked once, with a switch after the first FIRST
 // visits of each instruction: the 3000th round of a loop has nothing new to show.
 //
 // That such a walk can find anything at all is a test of its own: preempt_finds_a_lost_update.
@@ -142,7 +142,7 @@ static struct { uint32_t eip, count; } visited[VISITED];
 
 static struct {
     uint32_t place;    // where to switch; NOWHERE: at none
-    bool often;        // behind the first visits of each instruction instead
+    bool often;        // after the first visits of each instruction instead
     bool once;         // nothing more is to be seen after it
     uint32_t switches; // forced so far
     uint32_t eip;      // where the last one was
@@ -188,7 +188,7 @@ static volatile uint32_t counter;
 
 static void turn_counts(void) { counter++; }
 
-// The classical mistake: read, add, write, and between them somebody else's addition.
+// The classical mistake: read, add, write, and between them another thread's addition.
 static void count_carelessly(void) {
     uint32_t value = counter;
     __asm__ volatile("nop");
@@ -234,7 +234,7 @@ static void give_way(void) { thread_yield(); }
 
 static int idle_for_a_moment(void *unused) { return 7; }
 
-// A call that gives way takes the trap flag to another thread; nobody there may come to harm.
+// A call that gives way takes the trap flag to another thread; that thread must come to no harm.
 KTEST(step_ends_where_a_call_gives_way) {
     struct step_count count;
     struct thread *other = thread_create("other", PRIORITY_DEFAULT, idle_for_a_moment, NULL);
@@ -249,7 +249,7 @@ KTEST(step_ends_where_a_call_gives_way) {
 
 #define MINE_MAX 320
 
-// What "main" has: blocks that stand around while the call runs, the one it works on, its result.
+// What "main" has: blocks that are live while the call runs, the one it works on, its result.
 static struct {
     struct piece other[MINE_MAX];
     uint32_t others;
@@ -375,7 +375,7 @@ static void child_dead(void) {
         thread_sleep(1);
 }
 
-// The result is a block of mine.size bytes that nobody else has.
+// The result is a block of mine.size bytes that has no other owner.
 static bool block_good(void) {
     struct piece result = {.p = mine.result, .size = mine.size};
     if (!result.p) return false;
@@ -506,7 +506,7 @@ static bool pass(const struct call *call, bool often, uint32_t place, struct ste
     return false;
 }
 
-// The pass behind the last place has no switch in it: that tells how many instructions there are.
+// The pass after the last place has no switch in it: that tells how many instructions there are.
 static bool places_walk(const struct call *call, struct step_count *count) {
     for (uint32_t place = 0;; place++) {
         if (!pass(call, false, place, count)) return false;
@@ -592,7 +592,7 @@ static const struct call calls_freed[] = {
 };
 // clang-format on
 
-// At the places of a call that nobody disturbs: the report of a disturbed one has thousands more.
+// At the places of a call that is not disturbed: the report of a disturbed one has thousands more.
 static bool freed_walk(const struct call *call) {
     struct step_count whole, count;
     bool good = pass(call, false, NOWHERE, &whole);

@@ -27,7 +27,7 @@ KTEST(classes_each_size_finds_its_descriptor) {
     }
 }
 
-// What the heap has is what the name stands for.
+// What the heap has is what the name means.
 KTEST(classes_table_has_a_name) {
     uint32_t sizes[DESC_MAX], count = 0;
     char name[CLASSES_NAME_BYTES];

@@ -1,9 +1,9 @@
-// test_storm.c - the heap among many threads and under more interrupts than anybody has.
+// test_storm.c - the heap among many threads and under more interrupts than any machine has.
 //
 // Two kinds of storms. The timer at up to 10 kHz switches between 64 threads that do nothing but
-// allocate and free (kernel/measure/soak.h); a turn is a single tick there, so somebody else goes
+// allocate and free (kernel/measure/soak.h); a turn is a single tick there, so another thread goes
 // on every 100 microseconds. And interrupts whose handlers call the heap themselves, which must be
-// refused each time, with a report and without a change: behind each single instruction of a heap
+// refused each time, with a report and without a change: after each single instruction of a heap
 // call, and at each tick.
 //
 // Shortened for every day's test run; `make soak` makes 64 x 10^6 calls.
@@ -172,8 +172,8 @@ static void one_of_each(void *unused) {
     sys_trim();
 }
 
-// The handler comes behind each instruction of eight heap calls, wherever interrupts are on.
-KTEST(storm_behind_every_instruction) {
+// The handler comes after each instruction of eight heap calls, wherever interrupts are on.
+KTEST(storm_after_every_instruction) {
     struct step_count count;
     KNEED(bait_lay());
     interrupt_register(STORM_VECTOR, on_gust);
@@ -182,7 +182,7 @@ KTEST(storm_behind_every_instruction) {
     KCHECK(count.places > 100);
     KCHECK_EQ(refusals, 2 * count.places);
     KCHECK_EQ(heap_check(), 0);
-    kprintf("storm: an interrupt behind %u of %u instructions\n", count.places, count.steps);
+    kprintf("storm: an interrupt after %u of %u instructions\n", count.places, count.steps);
     bait_take();
 }
 

@@ -9,12 +9,12 @@
  *   - the arena that serves is the front of the list of those with room; a full one leaves the list, one that has room
  *     again comes to its front, an empty one goes to its back and becomes the reserve;
  *   - a second empty arena is closed: its frame goes back while other threads may be about to look at it.
- * On one processor, interrupts off means that nobody else runs: an `atomic` here. Between two of them anything may.
+ * On one processor, interrupts off means that nothing else runs: an `atomic` here. Between two of them anything may.
  *
  * What is proved, for every interleaving:
  *   - no block is handed out twice, and no arena is closed that has a live block (assertions where they happen);
  *   - the invariants A3 to A5 of memory.c hold whenever interrupts are on (the process `watch`);
- *   - nobody waits for ever: Spin reports a state from which nothing goes on (an invalid end state).
+ *   - no thread waits for ever: Spin reports a state from which nothing goes on (an invalid end state).
  *
  * LOCKED 0 (spin -DLOCKED=0) takes the locks away: Spin must then find an assertion violated, or the model proves
  * nothing. `make model` runs both.
@@ -118,7 +118,7 @@ proctype thread(byte me) {
         :: else
         fi
     :: mine != NONE ->
-        assert(owner[mine] == me);              /* nobody else was given it */
+        assert(owner[mine] == me);              /* it was given to no other */
         owner[mine] = NONE;
         LOCK give(mine); UNLOCK;
         mine = NONE

@@ -11,7 +11,7 @@
 ;   {0x0000000000000000, 0x000000000009fc00, 1, 1},
 ;
 ; A line "end" closes the list. The fourth number is the ACPI attribute word if the BIOS gave 24
-; bytes, else 1, as boot/loader.asm stores it. No checks beyond E820's own: whoever runs this looks at it.
+; bytes, else 1, as boot/loader.asm stores it. No checks beyond E820's own: a person reads what it prints.
 
         bits 16
         org 0x7c00
