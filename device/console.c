@@ -50,14 +50,14 @@ void console_init(void) {
 }
 
 // With interrupts off. The character is in the ring before its reader is woken (C2).
-static void put(char c) {
+static void console_put(char c) {
     ring[ring_in++ % RING_BYTES] = c;
     sema_up(&waiting);
 }
 
-// From an interrupt handler, or from take(). False: no room for another.
+// From an interrupt handler, or from console_take(). False: no room for another.
 static bool receive(char c) {
-    put(c);
+    console_put(c);
     return ring_in - ring_out < RING_FULL;
 }
 
@@ -65,10 +65,10 @@ static bool receive(char c) {
 static void receive_key(char c) {
     unsigned used = ring_in - ring_out;
     if (dropping || used >= RING_FULL) {
-        if (!dropping && used == RING_FULL) put(CTRL_C);
+        if (!dropping && used == RING_FULL) console_put(CTRL_C);
         dropping = c != '\r';
     } else {
-        put(c);
+        console_put(c);
     }
 }
 
@@ -80,7 +80,7 @@ void console_input_init(void) {
 
 // With a character sure to be there (C2). `unsigned char`: the byte 0xff must not come out as -1.
 // The serial line goes on when half of the ring is free.
-static int take(void) {
+static int console_take(void) {
     uint32_t state = irq_save();
     int c = (unsigned char)ring[ring_out++ % RING_BYTES];
     if (ring_in - ring_out <= RING_BYTES / 2) serial_input_resume();
@@ -90,10 +90,10 @@ static int take(void) {
 
 int console_getc(void) {
     sema_down(&waiting);
-    return take();
+    return console_take();
 }
 
-int console_try_getc(void) { return sema_try_down(&waiting) ? take() : -1; }
+int console_try_getc(void) { return sema_try_down(&waiting) ? console_take() : -1; }
 
 int console_peek(unsigned ahead) {
     uint32_t state = irq_save();

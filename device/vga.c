@@ -12,7 +12,7 @@
 // Text that reaches the right edge is broken at a blank. The part of a word that is on the screen
 // by then moves to the next row with it, so nothing has to wait for a word's end to be shown.
 //
-// Invariant: between two characters, `cursor` is below CELLS; so put_text() may write before it
+// Invariant: between two characters, `cursor` is below CELLS; so vga_put_text() may write before it
 // looks.
 //
 // Shortcomings: codes 128 and up show as the card's code page 437; a mode set by other code would
@@ -48,7 +48,7 @@ static uint8_t colour = COLOUR_NORMAL;
 static enum { TEXT, ESCAPE, SEQUENCE } state;
 static unsigned parameter; // of the sequence: the number read so far
 
-static uint16_t cell_of(char c) { return (uint16_t)(colour << 8 | (uint8_t)c); }
+static uint16_t vga_cell(char c) { return (uint16_t)(colour << 8 | (uint8_t)c); }
 
 // Index, then data: two ports for some twenty registers. The visible cursor is moved once for a
 // whole piece of text; it is for the eye only, `cursor` is what counts.
@@ -60,7 +60,7 @@ static void cursor_show(void) {
 }
 
 void vga_init(void) {
-    for (unsigned i = 0; i < CELLS; i++) cells[i] = cell_of(' ');
+    for (unsigned i = 0; i < CELLS; i++) cells[i] = vga_cell(' ');
     cursor = 0;
     cursor_show();
 }
@@ -68,22 +68,22 @@ void vga_init(void) {
 // New blanks have the colour of now, as a terminal's do. The cursor keeps its cell of the text.
 static void scroll(void) {
     memmove(cells, cells + COLUMNS, (CELLS - COLUMNS) * sizeof *cells);
-    for (unsigned i = CELLS - COLUMNS; i < CELLS; i++) cells[i] = cell_of(' ');
+    for (unsigned i = CELLS - COLUMNS; i < CELLS; i++) cells[i] = vga_cell(' ');
     cursor -= COLUMNS;
 }
 
-static bool blank(unsigned cell) { return (cells[cell] & 0xff) == ' '; }
+static bool vga_blank(unsigned cell) { return (cells[cell] & 0xff) == ' '; }
 
 // The cursor is at a row's start, the row above is full: the word that it ends with comes down. A
 // word as long as a row stays.
 static void wrap_word(void) {
     unsigned from = cursor;
-    while (from > cursor - COLUMNS && !blank(from - 1)) from--;
+    while (from > cursor - COLUMNS && !vga_blank(from - 1)) from--;
     if (from == cursor - COLUMNS) return;
     unsigned moved = cursor - from;
     for (unsigned i = 0; i < moved; i++) {
         cells[cursor + i] = cells[from + i];
-        cells[from + i] = cell_of(' ');
+        cells[from + i] = vga_cell(' ');
     }
     cursor += moved;
 }
@@ -93,14 +93,14 @@ static void wrap_word(void) {
 static void put_printable(char c, bool full) {
     if (full && c == ' ') return;
     if (full) wrap_word();
-    cells[cursor++] = cell_of(c);
+    cells[cursor++] = vga_cell(c);
     wrapped = cursor % COLUMNS == 0;
 }
 
 // A step is at most a line, from a cell below CELLS: one scroll brings the cursor back. Scrolling
 // waits until then: a full screen scrolls when its last cell is written. As on a terminal, a row
 // that is just full counts as the cursor's own: '\n' leaves no empty row after it.
-static void put_text(char c) {
+static void vga_put_text(char c) {
     bool full = wrapped;
     if (c == '\033') state = ESCAPE;
     if (c == '\033' || c == '\a') return;
@@ -130,7 +130,7 @@ static void colour_select(unsigned number) {
 }
 
 static void clear(unsigned from, unsigned to) {
-    for (unsigned i = from; i < to; i++) cells[i] = cell_of(' ');
+    for (unsigned i = from; i < to; i++) cells[i] = vga_cell(' ');
 }
 
 // CUP without numbers, ED and EL (ECMA-48, 8.3.21, 8.3.39, 8.3.41): what a line editor and a live
@@ -160,18 +160,18 @@ static void put_sequence(char c) {
 
 // A character at a time, with what came before in `state`: a sequence may come in two pieces, one
 // kprintf() each.
-static void put(char c) {
+static void vga_put(char c) {
     if (state == SEQUENCE) {
         put_sequence(c);
     } else if (state == ESCAPE) {
         state = c == '[' ? SEQUENCE : TEXT;
         parameter = 0;
     } else {
-        put_text(c);
+        vga_put_text(c);
     }
 }
 
 void vga_write(const char *text, size_t bytes) {
-    for (size_t i = 0; i < bytes; i++) put(text[i]);
+    for (size_t i = 0; i < bytes; i++) vga_put(text[i]);
     cursor_show();
 }

@@ -43,7 +43,7 @@ static bool separator(char c) { return c == ',' || c == ' ' || c == '\t'; }
 
 // One number and the separators after it. Its bound is checked before the next digit is added, so
 // no number wraps into range.
-static const char *read_size(const char **at, uint32_t *size) {
+static const char *table_size(const char **at, uint32_t *size) {
     const char *c = *at;
     if (*c < '0' || *c > '9') return "not a number";
     uint32_t value = 0;
@@ -71,7 +71,7 @@ static const char *read_sizes(const char *at, uint32_t sizes[DESC_MAX], uint32_t
     while (separator(*at)) at++;
     while (*at) {
         uint32_t size;
-        const char *why = read_size(&at, &size);
+        const char *why = table_size(&at, &size);
         if (!why) why = size_fault(size, read > 0 ? sizes[read - 1] : 0);
         if (!why && read == DESC_MAX) why = "more than " NUMBER(DESC_MAX) " sizes";
         if (why) return why;

@@ -76,6 +76,21 @@ IRQ_INLINE void irq_restore(uint32_t flags) {
     if (flags & EFLAGS_IF) irq_enable();
 }
 
+// Debug exceptions (Intel SDM volume 3, 17.2): single steps by TF, and breakpoints by registers. DR6
+// says which it was.
+#define EFLAGS_TF 0x100u
+#define DR6_BREAKPOINTS 0x000fu
+#define DR6_SINGLE_STEP 0x4000u
+#define DR6_NOTHING 0xffff0ff0u // as at power-on; the processor sets bits and clears none
+
+static inline uint32_t dr6_read(void) {
+    uint32_t value;
+    __asm__ volatile("movl %%dr6, %0" : "=r"(value));
+    return value;
+}
+
+static inline void dr6_write(uint32_t value) { __asm__ volatile("movl %0, %%dr6" : : "r"(value)); }
+
 // Waits for the next interrupt with interrupts on; `sti` shields the `hlt` that follows it.
 static inline void cpu_idle(void) { __asm__ volatile("sti\n\thlt" : : : "memory"); }
 

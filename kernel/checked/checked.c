@@ -167,7 +167,7 @@ static bool has_room(const struct heap_block *block) {
     return waiting < CHECKED_QUARANTINE && frames_waiting + frames_of_area(block) <= share;
 }
 
-static bool enter(const struct heap_block *block, const struct checked_record *record) {
+static bool quarantine_enter(const struct heap_block *block, const struct checked_record *record) {
     checked_state state = port_checked_lock();
     bool room = has_room(block);
     if (room) {
@@ -210,7 +210,7 @@ static void give_to_heap(uintptr_t start, uintptr_t caller) {
 }
 
 // The oldest block's time is up: checks that it is as it was left, and gives it to the heap.
-static bool leave(uintptr_t caller) {
+static bool quarantine_leave(uintptr_t caller) {
     struct heap_block block;
     if (!take_oldest(&block)) return false;
     uintptr_t at = freed_damage(&block);
@@ -257,19 +257,19 @@ static void *take_once(size_t alignment, size_t size, uintptr_t caller) {
 }
 
 // Memory in quarantine is the last that is taken.
-static void *take(size_t alignment, size_t size, uintptr_t caller) {
+static void *checked_take(size_t alignment, size_t size, uintptr_t caller) {
     if (port_in_interrupt()) {
         port_report(HEAP_FROM_INTERRUPT, 0, caller);
         return NULL;
     }
     if (size == 0 || size > SIZE_MAX - gross(alignment, 0)) return NULL;
     void *p = take_once(alignment, size, caller);
-    while (!p && leave(caller)) p = take_once(alignment, size, caller);
+    while (!p && quarantine_leave(caller)) p = take_once(alignment, size, caller);
     return p;
 }
 
 static void *take_fresh(size_t alignment, size_t size, uintptr_t caller) {
-    void *p = take(alignment, size, caller);
+    void *p = checked_take(alignment, size, caller);
     if (p) memset(p, CHECKED_FRESH, size);
     return p;
 }
@@ -352,7 +352,7 @@ static enum heap_fault claim(uintptr_t p, size_t size, uintptr_t caller, struct 
 }
 
 // Frees what accept() has let pass.
-static void give(uintptr_t p, size_t size, uintptr_t caller) {
+static void checked_give(uintptr_t p, size_t size, uintptr_t caller) {
     struct heap_block block;
     struct checked_record record;
     enum heap_fault fault = claim(p, size, caller, &block, &record);
@@ -361,7 +361,7 @@ static void give(uintptr_t p, size_t size, uintptr_t caller) {
         return;
     }
     if (!is_large(&block)) memset((void *)p, CHECKED_POISON, size);
-    while (!enter(&block, &record)) leave(caller);
+    while (!quarantine_enter(&block, &record)) quarantine_leave(caller);
 }
 
 // ---- the calls, with the promises of memory.h ---------------------------------------------------
@@ -370,13 +370,13 @@ void *sys_malloc(size_t size) { return take_fresh(BLOCK_ALIGN, size, CALLER); }
 
 void sys_free(void *p) {
     size_t size;
-    if (p && accept((uintptr_t)p, CALLER, &size)) give((uintptr_t)p, size, CALLER);
+    if (p && accept((uintptr_t)p, CALLER, &size)) checked_give((uintptr_t)p, size, CALLER);
 }
 
 void *sys_calloc(size_t count, size_t size) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
-    void *p = take(BLOCK_ALIGN, bytes, CALLER);
+    void *p = checked_take(BLOCK_ALIGN, bytes, CALLER);
     if (p) memset(p, 0, bytes);
     return p;
 }
@@ -393,7 +393,7 @@ void *sys_realloc(void *p, size_t size) {
         if (!to) return NULL;
         memcpy(to, p, size < from ? size : from);
     }
-    give((uintptr_t)p, from, caller);
+    checked_give((uintptr_t)p, from, caller);
     return to;
 }
 
@@ -410,7 +410,7 @@ size_t sys_usable_size(void *p) {
 
 uint32_t sys_trim(void) {
     bool more;
-    do more = leave(CALLER);
+    do more = quarantine_leave(CALLER);
     while (more);
     checked_state state = port_checked_lock();
     uint32_t frames = heap_trim();

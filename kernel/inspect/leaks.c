@@ -51,7 +51,7 @@ static void count(const struct heap_block *block, void *argument) {
 }
 
 // "leaks: 3 blocks, 72 bytes from demo_run+0x12"
-static void print_row(const struct held *row) {
+static void leaks_print(const struct held *row) {
     kprintf("leaks: %u block%s, %u bytes ", row->blocks, row->blocks == 1 ? "" : "s",
             (uint32_t)row->bytes);
 #ifdef HEAP_CHECKED
@@ -73,7 +73,7 @@ uint32_t heap_leaks(void) {
     port_unlock(state);
     for (uint32_t i = 0; i <= KEYS_MAX; i++) {
         if (i >= rows && i != KEYS_MAX) continue;
-        if (table[i].blocks) print_row(&table[i]);
+        if (table[i].blocks) leaks_print(&table[i]);
         blocks += table[i].blocks;
     }
     if (blocks == 0) put_str("leaks: none\n");

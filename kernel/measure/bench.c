@@ -37,7 +37,7 @@ static uint32_t slots;
 // A linear congruential generator (Numerical Recipes, 7.1): cheap, and good enough in its high
 // bits, which are the ones taken.
 static uint32_t random_state;
-static uint32_t random_below(uint32_t bound) {
+static uint32_t bench_random(uint32_t bound) {
     random_state = random_state * 1664525u + 1013904223u;
     return (uint32_t)(((uint64_t)random_state * bound) >> 32);
 }
@@ -58,9 +58,9 @@ static void order(const struct heap_calls *calls, uint32_t pairs, uint32_t size)
 // One of the live blocks freed, another taken in its place, of 1 to `size` bytes.
 static void replace_any(const struct heap_calls *calls, uint32_t pairs, uint32_t size) {
     for (uint32_t i = 0; i < pairs; i++) {
-        uint32_t at = random_below(slots);
+        uint32_t at = bench_random(slots);
         calls->give(slot[at]);
-        slot[at] = calls->take(1 + random_below(size));
+        slot[at] = calls->take(1 + bench_random(size));
     }
 }
 
@@ -68,9 +68,9 @@ static void replace_any(const struct heap_calls *calls, uint32_t pairs, uint32_t
 static void replace_small(const struct heap_calls *calls, uint32_t pairs, uint32_t size) {
     (void)size;
     for (uint32_t i = 0; i < pairs; i++) {
-        uint32_t at = random_below(slots);
+        uint32_t at = bench_random(slots);
         calls->give(slot[at]);
-        slot[at] = calls->take(16 + random_below(33));
+        slot[at] = calls->take(16 + bench_random(33));
     }
 }
 
@@ -85,7 +85,7 @@ static uint64_t ticks_of(pattern *run, const struct heap_calls *calls, uint32_t 
 }
 
 // What a pair costs, in tenths; `own`: ticks that are the pattern's.
-static void report(const char *name, uint32_t live, uint64_t ticks, uint64_t own) {
+static void bench_report(const char *name, uint32_t live, uint64_t ticks, uint64_t own) {
     uint32_t tenths = (uint32_t)(ticks - own) / (PAIRS / 10);
     kprintf("bench: name=%s ", name);
     if (live) kprintf("live=%u ", live);
@@ -119,7 +119,7 @@ static bool slots_fill(const char *name, uint32_t count, uint32_t most) {
     slot = sys_calloc(count, sizeof *slot);
     bool enough = slot != NULL;
     for (uint32_t i = 0; enough && most && i < count; i++) {
-        slot[i] = sys_malloc(1 + random_below(most));
+        slot[i] = sys_malloc(1 + bench_random(most));
         enough = slot[i] != NULL;
     }
     if (enough) return true;
@@ -134,7 +134,7 @@ static void bench_pair(const char *name, uint32_t size, bool warm) {
     for (int i = 0; i < 4; i++) other[i] = warm ? sys_malloc(size) : NULL;
     sys_free(other[1]); // a block that came back is what the pair will find
     ticks_of(pair, &the_heap, size);
-    report(name, 0, ticks_of(pair, &the_heap, size), 0);
+    bench_report(name, 0, ticks_of(pair, &the_heap, size), 0);
     sys_free(other[0]);
     sys_free(other[2]);
     sys_free(other[3]);
@@ -142,7 +142,7 @@ static void bench_pair(const char *name, uint32_t size, bool warm) {
 
 static void bench_order(void) {
     if (!slots_fill("order_64", ORDER_BLOCKS, 0)) return;
-    report("order_64", 0, ticks_of(order, &the_heap, 64), own_ticks(order, 64));
+    bench_report("order_64", 0, ticks_of(order, &the_heap, 64), own_ticks(order, 64));
     for (uint32_t i = 0; i < slots; i++) slot[i] = NULL; // freed by the pattern
     slots_free();
 }
@@ -151,7 +151,7 @@ static void bench_replace(const char *name, pattern *run, uint32_t live, uint32_
     if (!slots_fill(name, live, most)) return;
     ticks_of(run, &the_heap, most);
     uint64_t own = own_ticks(run, most);
-    report(name, live, ticks_of(run, &the_heap, most), own);
+    bench_report(name, live, ticks_of(run, &the_heap, most), own);
     slots_free();
 }
 
@@ -165,7 +165,7 @@ static void bench_fragmented(uint32_t live) {
     slots = live;
     ticks_of(replace_small, &the_heap, 0);
     uint64_t own = own_ticks(replace_small, 0);
-    report("fragmented", live, ticks_of(replace_small, &the_heap, 0), own);
+    bench_report("fragmented", live, ticks_of(replace_small, &the_heap, 0), own);
     slots_free();
 }
 

@@ -30,13 +30,9 @@
 #include "lib/x86.h"
 #include "thread/thread.h"
 
-#define DR6_SINGLE_STEP 0x4000u
-#define DR6_BREAKPOINTS 0x000fu
-#define DR6_NOTHING 0xffff0ff0u // as at power-on; the processor sets bits and clears none
-#define DR7_OFF 0x400u          // bit 10 is always set
+#define DR7_OFF 0x400u // bit 10 is always set
 // Global enable of breakpoints 0 .. 3; their R/W and LEN fields stay 0: execution (17.2.4).
 #define DR7_ON (DR7_OFF | 0x02u | 0x08u | 0x20u | 0x80u)
-#define EFLAGS_TF 0x100u
 #define EFLAGS_RF 0x10000u
 
 struct call_record call_ring[CALL_RING];
@@ -53,13 +49,6 @@ static struct under_way {
 
 static bool on, printing;
 
-static uint32_t dr6_read(void) {
-    uint32_t value;
-    __asm__ volatile("movl %%dr6, %0" : "=r"(value));
-    return value;
-}
-
-static void dr6_write(uint32_t value) { __asm__ volatile("movl %0, %%dr6" : : "r"(value)); }
 static void dr7_write(uint32_t value) { __asm__ volatile("movl %0, %%dr7" : : "r"(value)); }
 
 // In the order of enum call_kind.
@@ -142,7 +131,7 @@ static void on_step(struct interrupt_frame *frame) {
 }
 
 // A debug exception that is neither is what it was before: a panic.
-static void on_debug(struct interrupt_frame *frame) {
+static void heaplog_debug(struct interrupt_frame *frame) {
     uint32_t why = dr6_read();
     dr6_write(DR6_NOTHING);
     if (!(why & (DR6_BREAKPOINTS | DR6_SINGLE_STEP))) fault_panic(frame);
@@ -160,7 +149,7 @@ bool calltrace_start(bool print) {
     if (on) return false;
     on = true;
     printing = print;
-    interrupt_register(VECTOR_DEBUG, on_debug);
+    interrupt_register(VECTOR_DEBUG, heaplog_debug);
     breakpoints_set();
     dr6_write(DR6_NOTHING);
     dr7_write(DR7_ON);

@@ -10,7 +10,7 @@
 //     sti             int3      the handler looks at the time first, then sets IF in the frame
 //
 // Between the two looks lie the stretch and the way out of one handler and into the other. That way
-// is always the same one; pair() below is an adjacent cli and sti, and says how long it is.
+// is always the same one; site_pair() below is an adjacent cli and sti, and says how long it is.
 //
 // Invariants:
 //   W1  Both handlers' ways between the look at the time and the watched code have no branch that
@@ -95,7 +95,7 @@ static void on_breakpoint(struct interrupt_frame *frame) {
 }
 
 // The shortest stretch there is: of one instruction, the sti itself. Lies with the watched code.
-static __attribute__((noinline, section(".text.irqwatch"))) void pair(void) {
+static __attribute__((noinline, section(".text.irqwatch"))) void site_pair(void) {
     irq_disable();
     irq_enable();
 }
@@ -140,8 +140,8 @@ bool irqwatch_start(void) {
 uint32_t irqwatch_stop(void) {
     uint32_t measured = longest;
     longest = 0;
-    pair();
-    uint32_t way = longest - 1; // pair()'s sti is one instruction
+    site_pair();
+    uint32_t way = longest - 1; // site_pair()'s sti is one instruction
     patch(false);
     interrupt_register(VECTOR_BREAKPOINT, NULL);
     return measured > way ? measured - way : 0;

@@ -62,7 +62,7 @@ static bool words_painted(const struct soak_block *b, uint32_t from, uint32_t to
     return differ == 0;
 }
 
-static void paint(const struct soak_block *b) {
+static void stream_paint(const struct soak_block *b) {
     uint32_t words = b->size / 4, edge = EDGE / 4;
     if (words <= 2 * edge) {
         words_paint(b, 0, words);
@@ -109,7 +109,7 @@ static void took(struct soak *soak, struct soak_block *b, void *p, uint32_t size
     b->size = size;
     b->tag = draw(soak);
     soak->live++;
-    paint(b);
+    stream_paint(b);
 }
 
 static void take_cleared(struct soak *soak, struct soak_block *b, uint32_t size) {
@@ -126,7 +126,7 @@ static void take_aligned(struct soak *soak, struct soak_block *b, uint32_t size)
     took(soak, b, p, size);
 }
 
-static void take(struct soak *soak, struct soak_block *b) {
+static void stream_take(struct soak *soak, struct soak_block *b) {
     uint32_t size = draw_size(soak);
     switch (draw_below(soak, 8)) {
     case 0: take_cleared(soak, b, size); break;
@@ -136,7 +136,7 @@ static void take(struct soak *soak, struct soak_block *b) {
     }
 }
 
-static void give(struct soak *soak, struct soak_block *b) {
+static void stream_give(struct soak *soak, struct soak_block *b) {
     fold(soak, b->tag);
     if (!painted(b)) soak->spoilt++;
     sys_free(b->p);
@@ -172,15 +172,15 @@ void soak_begin(struct soak *soak, struct soak_block *block, uint32_t blocks, ui
 void soak_calls(struct soak *soak, uint32_t ops) {
     for (uint32_t i = 0; i < ops; i++) {
         struct soak_block *b = &soak->block[draw_below(soak, soak->blocks)];
-        if (!b->p) take(soak, b);
+        if (!b->p) stream_take(soak, b);
         else if (draw_below(soak, 4) == 0) resize(soak, b);
-        else give(soak, b);
+        else stream_give(soak, b);
     }
     soak->ops += ops;
 }
 
 void soak_end(struct soak *soak) {
     for (uint32_t i = 0; i < soak->blocks; i++) {
-        if (soak->block[i].p) give(soak, &soak->block[i]);
+        if (soak->block[i].p) stream_give(soak, &soak->block[i]);
     }
 }

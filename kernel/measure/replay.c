@@ -46,7 +46,9 @@ static const struct replay *from;
 static struct trace trace;
 
 // Bytes to frames. 64 bits going in, because a trace's own figures are not to be trusted yet.
-static uint32_t round_up(uint64_t bytes) { return (uint32_t)((bytes + PG_SIZE - 1) >> PG_SHIFT); }
+static uint32_t replay_round_up(uint64_t bytes) {
+    return (uint32_t)((bytes + PG_SIZE - 1) >> PG_SHIFT);
+}
 static uint32_t held_frames(void) { return heap.small_frames + heap.large_frames; }
 
 // ---- what is shown ------------------------------------------------------------------------------
@@ -110,7 +112,7 @@ static uint32_t longest_run(void) {
 }
 
 // Takes a run away from the heap until ground_give(). Returns its first frame.
-static uint32_t take(uint32_t count) {
+static uint32_t replay_take(uint32_t count) {
     uint32_t first = frame_alloc(POOL_KERNEL, count);
     taken[taken_count].first = first;
     taken[taken_count++].count = count;
@@ -129,7 +131,7 @@ static void ground_give(void) {
 // from it, then all others, and gives it back.
 static void ground_clear(void) {
     uint32_t other, longest = frame_alloc(POOL_KERNEL, ground_frames);
-    while (taken_count < TAKEN_MAX - 2 && (other = longest_run()) > 0) take(other);
+    while (taken_count < TAKEN_MAX - 2 && (other = longest_run()) > 0) replay_take(other);
     frame_free(POOL_KERNEL, longest, ground_frames);
 }
 
@@ -140,10 +142,10 @@ static void ground_cut(uint32_t own) {
     uint32_t first = frame_alloc(POOL_KERNEL, ground_frames);
     frame_free(POOL_KERNEL, first, ground_frames);
     uint32_t before = -first % 16;
-    if (before > 0) take(before);
+    if (before > 0) replay_take(before);
     uint32_t rest = ground_frames - before - own;
     heap_first = frame_alloc(POOL_KERNEL, rest);
-    memory = frame_memory(take(own));
+    memory = frame_memory(replay_take(own));
     frame_free(POOL_KERNEL, heap_first, rest);
 }
 
@@ -354,7 +356,8 @@ static void hash_fold(struct pass *pass, const uint8_t *p) {
 static uint32_t record_frames(uint32_t frames) {
     uint64_t fixed = sizeof heap + sizeof mem_pool[0] + sizeof k_block_descs +
                      BLOCK_SIZE_MAX / BLOCK_ALIGN * sizeof(void *) + frames / ANCHOR_STEP / 8 + 8;
-    return round_up((uint64_t)frames * (sizeof(struct arena) + sizeof(struct frame)) + fixed);
+    return replay_round_up((uint64_t)frames * (sizeof(struct arena) + sizeof(struct frame)) +
+                           fixed);
 }
 
 // The frame after the arena or large area that a block lies in, from the heap's first: an arena of
@@ -541,7 +544,7 @@ static bool memory_take(void) {
     if (own_bytes(false) > room) return too_little_memory("no room for the slots", trace.peak);
     bool whole = own_bytes(true) + heap_bytes(trace.peak) <= room;
     ground_clear();
-    ground_cut(round_up(own_bytes(whole)));
+    ground_cut(replay_round_up(own_bytes(whole)));
     histogram = (uint32_t *)memory;
     slots = (struct slot *)(histogram + HISTOGRAM_MAX);
     buffer = (char *)(slots + trace.slots);

@@ -37,7 +37,7 @@ struct worker {
 };
 static struct worker workers[SOAK_THREADS_MAX];
 
-static int work(void *argument) {
+static int soak_work(void *argument) {
     struct worker *worker = argument;
     while (worker->ops > 0) {
         uint32_t ops = worker->ops < SOAK_CHECK_OPS ? worker->ops : SOAK_CHECK_OPS;
@@ -63,7 +63,7 @@ static uint32_t workers_run(uint32_t threads) {
     for (uint32_t i = 0; i < threads; i++) {
         char name[THREAD_NAME_MAX];
         ksnprintf(name, sizeof name, "soak%u", i);
-        workers[i].thread = thread_create(name, PRIORITY_DEFAULT - 1, work, &workers[i]);
+        workers[i].thread = thread_create(name, PRIORITY_DEFAULT - 1, soak_work, &workers[i]);
         missing += !workers[i].thread;
     }
     for (uint32_t i = 0; i < threads; i++) {
@@ -94,7 +94,7 @@ bool soak_run(uint32_t ops, uint32_t threads, uint32_t seed, uint32_t *hash) {
     uint32_t before = frames_free(POOL_KERNEL);
     uint32_t each = ops / streams + (ops % streams != 0);
     for (uint32_t i = 0; i < streams; i++) worker_set(i, each, seed, threads == 0);
-    if (threads == 0) work(&workers[0]);
+    if (threads == 0) soak_work(&workers[0]);
     else missing = workers_run(threads);
     struct worker all = sum(streams);
     all.broken += heap_check();

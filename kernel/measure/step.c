@@ -31,10 +31,6 @@
 #include "lib/x86.h"
 #include "thread/thread.h"
 
-#define DR6_SINGLE_STEP 0x4000u // BS: this exception is TF's
-#define DR6_NOTHING 0xffff0ff0u // as at power-on; the processor sets bits and clears none
-#define EFLAGS_TF 0x100u
-
 // The walk that is under way. Written by step_run() before TF is on and after that by the handler
 // alone.
 static struct {
@@ -46,14 +42,6 @@ static struct {
     bool ended;  // by the hook
 } walk;
 
-static uint32_t dr6_read(void) {
-    uint32_t value;
-    __asm__ volatile("movl %%dr6, %0" : "=r"(value));
-    return value;
-}
-
-static void dr6_write(uint32_t value) { __asm__ volatile("movl %0, %%dr6" : : "r"(value)); }
-
 // The first stop is after the instruction that follows `popf`.
 static inline void trap_flag_on(void) {
     __asm__ volatile("pushfl\n\torl %0, (%%esp)\n\tpopfl" : : "i"(EFLAGS_TF) : "memory", "cc");
@@ -64,7 +52,7 @@ static inline void trap_flag_off(void) {
 }
 
 // A debug exception that is not ours is what it was before: a panic.
-static void on_debug(struct interrupt_frame *frame) {
+static void step_debug(struct interrupt_frame *frame) {
     if (!(dr6_read() & DR6_SINGLE_STEP)) fault_panic(frame);
     dr6_write(DR6_NOTHING);
     if (thread_current() != walk.thread) {
@@ -91,7 +79,7 @@ bool step_run(void (*call)(void *argument), void *argument, step_hook *hook, voi
     walk.count = (struct step_count){0};
     walk.was_on = true;
     walk.ended = false;
-    interrupt_register(VECTOR_DEBUG, on_debug);
+    interrupt_register(VECTOR_DEBUG, step_debug);
     trap_flag_on();
     call(argument);
     bool whole = (eflags_read() & EFLAGS_TF) != 0;

@@ -78,7 +78,7 @@ struct trace_operation trace_decode(const uint32_t raw[2]) {
 }
 
 // "operation 7: free of slot 3 which is empty". False, for `return`.
-static bool wrong(struct trace *trace, const char *what, uint32_t figure, const char *why) {
+static bool trace_wrong(struct trace *trace, const char *what, uint32_t figure, const char *why) {
     ksnprintf(trace->fault, sizeof trace->fault, "operation %u: %s %u %s", trace->done, what,
               figure, why);
     return false;
@@ -87,10 +87,11 @@ static bool wrong(struct trace *trace, const char *what, uint32_t figure, const 
 // The operation as such, before the slots are looked at.
 static bool form_good(struct trace *trace, struct trace_operation operation) {
     if (operation.slot >= trace->slots) {
-        return wrong(trace, "slot", operation.slot, "is not below the header's number of slots");
+        return trace_wrong(trace, "slot", operation.slot,
+                           "is not below the header's number of slots");
     }
     if (operation.kind == TRACE_FREE && operation.size != 0) {
-        return wrong(trace, "a free with a size of", operation.size, "(it has none: 0)");
+        return trace_wrong(trace, "a free with a size of", operation.size, "(it has none: 0)");
     }
     if (operation.kind != TRACE_FREE && operation.size == 0) {
         static const char *const name[] = {"malloc", "", "realloc", "calloc"};
@@ -105,13 +106,14 @@ static bool form_good(struct trace *trace, struct trace_operation operation) {
 static bool slot_good(struct trace *trace, struct trace_operation operation) {
     bool live = trace->live[operation.slot] != 0;
     switch (operation.kind) {
-    case TRACE_FREE: return live || wrong(trace, "free of slot", operation.slot, "which is empty");
+    case TRACE_FREE:
+        return live || trace_wrong(trace, "free of slot", operation.slot, "which is empty");
     case TRACE_REALLOC:
-        return live || wrong(trace, "realloc of slot", operation.slot, "which is empty");
+        return live || trace_wrong(trace, "realloc of slot", operation.slot, "which is empty");
     case TRACE_MALLOC:
-        return !live || wrong(trace, "malloc into slot", operation.slot, "which is live");
+        return !live || trace_wrong(trace, "malloc into slot", operation.slot, "which is live");
     case TRACE_CALLOC:
-        return !live || wrong(trace, "calloc into slot", operation.slot, "which is live");
+        return !live || trace_wrong(trace, "calloc into slot", operation.slot, "which is live");
     }
     return false;
 }

@@ -138,7 +138,7 @@ static bool deadlock(bool fixed) {
 
 // The page table's entry, reached as paging.c reaches it; that file owns it, and would have done
 // right what is done wrong here.
-static uint32_t *entry_of(uintptr_t va) {
+static uint32_t *museum_entry(uintptr_t va) {
     const uint32_t *directory = P2V(paging_directory());
     return (uint32_t *)P2V(directory[va >> 22] & ~(PG_SIZE - 1)) + (va >> PG_SHIFT) % 1024;
 }
@@ -146,7 +146,7 @@ static uint32_t *entry_of(uintptr_t va) {
 // Another frame for a page. The instruction wants the page; it gets the variable that holds its
 // address, and the page's old translation stays in the TLB.
 static void remap(uintptr_t page, uint32_t pa, bool fixed) {
-    *entry_of(page) = pa | PAGE_WRITE | PAGE_PRESENT;
+    *museum_entry(page) = pa | PAGE_WRITE | PAGE_PRESENT;
     if (fixed) __asm__ volatile("invlpg (%0)" : : "r"(page) : "memory");
     else __asm__ volatile("invlpg %0" : : "m"(page) : "memory");
 }
@@ -198,13 +198,13 @@ static bool null_write(bool fixed) {
 // A buffer that is too large for a stack, a few calls deep. 100 of them are 50 KiB, four times a
 // stack. Volatile, or the compiler would leave the buffer out.
 // NOLINTNEXTLINE(misc-no-recursion): what this is for
-static __attribute__((noinline)) int dive(int depth) {
+static __attribute__((noinline)) int bug_dive(int depth) {
     volatile char buffer[512];
     buffer[0] = (char)depth;
-    return depth == 0 ? 0 : dive(depth - 1) + buffer[0];
+    return depth == 0 ? 0 : bug_dive(depth - 1) + buffer[0];
 }
 
-static int diver(void *argument) { return dive((int)(uintptr_t)argument); }
+static int diver(void *argument) { return bug_dive((int)(uintptr_t)argument); }
 
 // In a thread of its own, which the report must name.
 static bool stack_overflow(bool fixed) {

@@ -179,7 +179,7 @@ static void act(struct lineedit *edit, int key) {
 }
 
 // The line is complete: true, unless a part of it is missing.
-static bool enter(struct lineedit *edit) {
+static bool line_enter(struct lineedit *edit) {
     if (edit->cut) {
         give_up(edit, "\nlonger than a line may be: not run\n");
         return false;
@@ -252,10 +252,10 @@ void lineedit_begin(struct lineedit *edit) {
 bool lineedit_key(struct lineedit *edit, int c) {
     if (escape(edit, c)) return false;
     if (c != CTRL('I')) edit->tabbed = false;
-    if (c == '\r' || c == '\n') return enter(edit);
+    if (c == '\r' || c == '\n') return line_enter(edit);
     if (c == CTRL('D') && edit->length == 0 && edit->end) {
         replace(edit, 0, 0, edit->end, strlen(edit->end));
-        return enter(edit);
+        return line_enter(edit);
     }
     if (c >= ' ' && c < KEY_DELETE) insert(edit, (char)c);
     else act(edit, c);

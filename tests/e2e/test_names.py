@@ -1,0 +1,27 @@
+"""Names in the kernel's source: a breakpoint on a static function must mean one place.
+
+The compiler is content with five functions called take() in five files; a debugger stops in each of them.
+"""
+
+import collections
+import glob
+import os
+import re
+
+from test_docs import ROOT, read
+
+FOLDERS = ("kernel", "lib", "device", "thread")
+SOURCES = [os.path.relpath(path, ROOT) for folder in FOLDERS
+           for path in glob.glob(f"{ROOT}/{folder}/**/*.c", recursive=True)]
+# A function's first line: it starts in the first column, `static` is in it, and no semicolon ends it.
+STATIC = re.compile(r"^(?=[^\n;=]*\bstatic\b)[A-Za-z_][^\n;=(]*(?:\(\([^\n]*?\)\))?[^\n;=(]*?\b(\w+)\((?=[^;]*?\{)",
+                    re.MULTILINE)
+
+
+def test_static_functions_have_names_of_their_own():
+    where = collections.defaultdict(set)
+    for path in SOURCES:
+        for name in STATIC.findall(read(path)):
+            where[name].add(path)
+    assert len(where) > 400, "the pattern no longer finds them"
+    assert {name: sorted(paths) for name, paths in where.items() if len(paths) > 1} == {}
