@@ -114,8 +114,8 @@ def judge(lines, ending):
 class ConsoleTail:
     """Follows the file that an emulator writes the console to, and copies it to standard output."""
 
-    def __init__(self, path, out, view):
-        self.path, self.out, self.view = path, out, view
+    def __init__(self, path, out, view=None):
+        self.path, self.out, self.view = path, out, view or screen.Screen()
         self.raw = b""
         self.done_at = None  # when a last line or a panic was first seen
 
