@@ -64,6 +64,7 @@ proof           why3                  why3?                           how it ask
 proof           z3                    z3                              a prover
 proof           -                     cvc4|cvc5?                      provers of its goals
 proof           spin                  spin                            make model
+proof           debootstrap           debootstrap                     make fresh: minimal systems
 proof           -                     libpython%-testsuite            make cpython
 '
 

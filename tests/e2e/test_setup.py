@@ -220,7 +220,7 @@ def test_check_names_what_is_missing_and_the_command(system):
     there = system(commands=("make", "nasm", "i686-elf-gcc"))
     for names, words in ((["debug", "run"], "qemu-system-x86 gdb qemu-utils; `sh tools/setup.sh --only run debug`"),
                          (["gdb"], "gdb; `sh tools/setup.sh --only debug`"),
-                         (["proof"], "clang-19 llvm-19 libclang-rt-19-dev afl++ z3 spin libpythonN-testsuite; "
+                         (["proof"], "clang-19 llvm-19 libclang-rt-19-dev afl++ z3 spin debootstrap libpythonN-testsuite; "
                                      "`sh tools/setup.sh --only proof`"),
                          (["clang_with_mcdc"], "clang-19 llvm-19 libclang-rt-19-dev; `sh tools/setup.sh --only proof`")):
         done = there.setup("--check", *names)

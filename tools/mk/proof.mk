@@ -3,7 +3,6 @@
 COVERAGE_DIR := $(BUILD)/coverage
 COVERAGE_FLAGS := -Wno-format-security -fprofile-instr-generate -fcoverage-mapping -fcoverage-mcdc -fno-omit-frame-pointer
 
-#: make coverage       lines, branches and MC/DC that the host tests reach in the heap (needs setup.sh --only proof)
 .PHONY: coverage
 coverage: | have-clang_with_mcdc
 	@rm -rf $(COVERAGE_DIR)/profiles
@@ -13,25 +12,21 @@ coverage: | have-clang_with_mcdc
 
 SAMPLE ?= 0
 
-#: make mutation       small faults planted in memory.c: how many the host tests notice, SAMPLE=100
 .PHONY: mutation
 mutation:
 	@$(PYTHON) tools/mutate.py --build $(BUILD)/mutation --sample $(call quoted,$(SAMPLE))
 
 DEPTH ?= 9
 
-#: make exhaust        every sequence of calls on a tiny heap, DEPTH=9 of them (make test goes to 7)
 .PHONY: exhaust
 exhaust:
 	@$(MAKE) -s BUILD=$(BUILD)/exhaust SANITIZE=-O2 $(BUILD)/exhaust/host/test_exhaust
 	@EXHAUST_DEPTH=$(call quoted,$(DEPTH)) $(BUILD)/exhaust/host/test_exhaust
 
-#: make cpython        CPython's own tests on libgranary.so, beside the system's allocator (setup.sh --only proof)
 .PHONY: cpython
 cpython: libgranary
 	@$(PYTHON) tools/libgranary/cpython.py --library $(BUILD)/host/libgranary.so
 
-#: make model          Spin: locking and the arenas under every interleaving of three threads (setup.sh --only proof)
 .PHONY: model
 model: | have-spin
 	@sh tests/model/run.sh $(BUILD)/model
@@ -39,17 +34,15 @@ model: | have-spin
 SOAK_OPS ?= 100000000
 SOAK_THREADS ?= 64
 
-#: make soak           SOAK_OPS=100000000 random calls by SOAK_THREADS=64 threads in QEMU, checked all the time
 .PHONY: soak
 soak: $(BUILD)/hd.img
 	@$(PYTHON) tools/run.py --emulator qemu --image $(BUILD)/hd.img --mem 256 --timeout 36000 \
 	    --args "batch demo=no hz=1000 soak=$(SOAK_OPS),$(SOAK_THREADS)"
 
-#: make soak-host      SOAK_HOST_OPS=1000000000 of them on this machine, two times: the hashes must agree
 SOAK_HOST_OPS ?= 1000000000
 SOAK_HOST := $(BUILD)/host/soak_heap
 SOAK_HOST_SRC := tests/host/soak_heap.c kernel/measure/random_calls.c $(HEAP_SRC)
-$(SOAK_HOST): $(SOAK_HOST_SRC) $(wildcard kernel/*.h kernel/*/*.h) tools/mk/proof.mk | $(BUILD)/gen/boot_const.h
+$(SOAK_HOST): $(SOAK_HOST_SRC) $(wildcard kernel/*.h kernel/*/*.h) tools/mk/proof.mk $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)
 	@mkdir -p $(@D)
 	@$(HOST_CC) -std=gnu11 -g -O2 -Wall -Wextra -Werror -I. -I$(BUILD)/gen $(HEAP_FLAGS) $(SOAK_HOST_SRC) -lcmocka -o $@
 .PHONY: soak-host
@@ -59,12 +52,10 @@ soak-host: $(SOAK_HOST)
 
 # ---- proofs and faults planted for the searches --------------------------------------------------
 
-#: make formal         Frama-C: contracts of the bitmap, the list, the memory map, the heap's arithmetic (setup.sh --only proof)
 .PHONY: formal
 formal: $(BUILD)/gen/boot_const.h
 	@$(PYTHON) tools/formal.py --build $(BUILD)/formal --gen $(BUILD)/gen
 
-#: make planted        a fault planted for each search, on a copy: each must be caught; PLANTED=name for one
 .PHONY: planted
 planted:
 	@$(PYTHON) tools/planted.py --build $(BUILD)/planted $(PLANTED)
@@ -76,7 +67,6 @@ planted:
 BOOTFUZZ_SEED ?= 1
 BOOTFUZZ_SAMPLE ?=
 
-#: make boot-fuzz      thousands of altered images in QEMU: a message or the demonstration; BOOTFUZZ_SAMPLE=60
 .PHONY: boot-fuzz
 boot-fuzz: $(BUILD)/hd.img
 	@$(PYTHON) tools/bootfuzz.py --image $(BUILD)/hd.img --progress --seed $(call quoted,$(BOOTFUZZ_SEED)) \
@@ -90,3 +80,12 @@ MACHINES ?=
 .PHONY: machines
 machines: $(BUILD)/hd.img
 	@$(PYTHON) tools/machines.py --image $(BUILD)/hd.img $(if $(MACHINES),--only $(call quoted,$(MACHINES)))
+
+# ---- other people's machines ---------------------------------------------------------------------
+
+FRESH ?=
+
+# The README's two commands on pristine minimal systems (docs/fresh.md). FRESH="debian-13" for some of the trials; needs root.
+.PHONY: fresh
+fresh: | have-debootstrap
+	@$(PYTHON) tools/fresh.py --only $(FRESH)
