@@ -1,6 +1,4 @@
-# Granary's build. `make help` prints the table of targets.
-#
-# Variables: CROSS=prefix- (compiler), CC=clang (another compiler), OPT=-O0, ARGS="kernel command line", MEM=32.
+# Granary's build. `make help` prints the targets and the variables; README.md has the same tables.
 
 .DEFAULT_GOAL := all
 MAKEFLAGS += --no-builtin-rules
@@ -24,8 +22,17 @@ include tools/mk/proof.mk
 include tools/mk/bench.mk
 include tools/mk/docs.mk
 
-.PHONY: all clean help
+.PHONY: all clean help compile_commands.json
 all: $(BUILD)/hd.img $(BUILD)/kernel.sym $(BUILD)/replica
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf build $(BUILD)
+
+help:
+	@awk -f tools/mk/help.awk README.md
+
+# The kernel's commands come first: its files are compiled for the host's tests, too.
+compile_commands.json:
+	@{ $(MAKE) --no-print-directory -Bn all && $(MAKE) --no-print-directory -Bn host-test libgranary bench-programs \
+	    $(FUZZ_NAMES:%=$(FUZZ_DIR)/fuzz_%) $(RECORDER) $(PICTURES_SAMPLE) $(SOAK_HOST) $(BUILD)/host/attack; \
+	    } > $(BUILD)/gen/commands && $(PYTHON) tools/compdb.py --out $@ < $(BUILD)/gen/commands

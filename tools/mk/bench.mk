@@ -14,19 +14,16 @@ TRACES ?=
 DOCS ?=
 FROM ?=
 
-#: make bench          beside glibc, mimalloc, jemalloc, tcmalloc: tables, plots; QUICK=1, TRACES=folder, DOCS=1
 .PHONY: bench bench-programs
 bench-programs: $(BENCH_PROGRAMS)
 bench: $(BENCH_PROGRAMS) $(BUILD)/host/libgranary.so $(BUILD)/hd.img
 	@$(PYTHON) bench/bench.py --build $(call quoted,$(BUILD)) $(if $(QUICK),--quick) $(if $(DOCS),--docs) \
 	    $(foreach folder,$(TRACES),--traces $(call quoted,$(folder))) $(if $(FROM),--from $(call quoted,$(FROM)))
 
-#: make bench-designs  other ways to write the fast paths, timed beside the one that was taken
 .PHONY: bench-designs
 bench-designs: $(BENCH_PROGRAMS)
 	@$(PYTHON) bench/designs.py --build $(BUILD)/bench --replay $(BENCH_DIR)/replay
 
-#: make bench-checked  instructions of a pair in the fast build and in the checked one
 .PHONY: bench-checked
 bench-checked: $(BUILD)/hd.img
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/check CHECK=1 >/dev/null

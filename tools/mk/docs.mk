@@ -1,7 +1,5 @@
 # Figures and pictures of the documentation.
 
-#: make screenshot     docs/img/demo.png: the VGA screen after the demonstration
-#: make stats          lengths of functions, share of comments, sizes of the built parts
 .PHONY: screenshot stats
 screenshot: $(BUILD)/hd.img
 	@mkdir -p docs/img
@@ -20,12 +18,12 @@ PICTURES_TRACE ?= python
 PICTURES_SAMPLE := $(BUILD)/host/pictures/sample
 PICTURES_SAMPLE_C := tools/pictures/sample.c kernel/memory.c kernel/measure/trace_format.c kernel/size_tables.c lib/list.c
 
-$(PICTURES_SAMPLE): $(PICTURES_SAMPLE_C) $(wildcard kernel/*.h kernel/*/*.h lib/*.h) tools/pictures/sample_port.h tools/mk/docs.mk | $(BUILD)/gen/boot_const.h
+$(PICTURES_SAMPLE): $(PICTURES_SAMPLE_C) $(wildcard kernel/*.h kernel/*/*.h lib/*.h) tools/pictures/sample_port.h tools/mk/docs.mk $(HOST_STAMP) \
+    | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)
 	@mkdir -p $(@D)
 	@$(HOST_CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -I. -I$(BUILD)/gen \
 	    -DGRANARY_PORT='"tools/pictures/sample_port.h"' $(PICTURES_SAMPLE_C) -o $@
 
-#: make pictures       docs/img: memory, arenas, traces, page tables, drawn from real runs; PICTURES="arena map"
 .PHONY: pictures
 pictures: $(BUILD)/hd.img $(BUILD)/kernel.elf $(PICTURES_SAMPLE)
 	@$(PYTHON) tools/pictures/pictures.py --build $(call quoted,$(BUILD)) --out $(call quoted,$(PICTURES_OUT)) \

@@ -56,8 +56,6 @@ fuzz-afl-$(1): $(FUZZ_DIR)/afl_$(1)
 endef
 $(foreach name,$(FUZZ_NAMES),$(eval $(call FUZZ_PROGRAM,$(name))))
 
-#: make fuzz           libFuzzer on heap, memory map, traces, command line, prompt: FUZZ_SECONDS=10 each; fuzz-heap for one
-#: make fuzz-afl       the same by AFL++ (setup.sh --only proof)
 .PHONY: fuzz fuzz-afl
 fuzz: $(FUZZ_NAMES:%=$(FUZZ_DIR)/fuzz_%)
 	@sh tests/fuzz/run.sh libfuzzer "$(FUZZ_NAMES)" $(FUZZ_DIR) $(FUZZ_SECONDS) \
@@ -75,7 +73,6 @@ $(BUILD)/host/attack: tests/fuzz/attack.c tools/mk/fuzz.mk $(HOST_STAMP) | $(TO_
 
 ACTIONS ?= 1000000
 
-#: make attack         random programs that misbehave, on libgranary and its peers: ACTIONS=1000000 each; DOCS=1
 .PHONY: attack
 attack: $(BUILD)/host/attack $(BUILD)/host/libgranary.so
 	@$(PYTHON) tests/fuzz/attack.py --build $(call quoted,$(BUILD)) --program $< --actions $(call quoted,$(ACTIONS)) \

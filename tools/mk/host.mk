@@ -88,7 +88,6 @@ $(BUILD)/host/test_checked_random.d/kernel/memory.o: HOST_FLAGS_test_checked_ran
 # Its test takes everything before a call of memory.c's gets the lock.
 $(BUILD)/host/test_oom.d/kernel/memory.o: HOST_FLAGS_test_oom += -Dport_lock=oom_port_lock
 
-#: make host-test      unit tests on this machine, under ASan and UBSan; threads under TSan
 .PHONY: host-test
 host-test: $(HOST_PROGRAMS)
 	@sh tests/host/run.sh $(HOST_PROGRAMS) $(RACE_PROGRAMS)

@@ -54,8 +54,6 @@ $(RACE_PROGRAMS): $(RACE_DEPENDS) $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO
 
 host-test: $(RACE_PROGRAMS)
 
-#: make libgranary     build/host/libgranary.so: the kernel's heap as malloc of a program (LD_PRELOAD)
-#: make libgranary32   build/32/host/libgranary.so: the same for programs of 32 bits
 .PHONY: libgranary libgranary32
 libgranary: $(BUILD)/host/libgranary.so $(BUILD)/host/libgranary-checked.so
 libgranary32: | have-i686-linux-gnu-gcc+libc6-dev-i386-cross
@@ -85,9 +83,6 @@ $(RECORDER) $(RECORDER32): tools/trace/record.c tools/mk/libgranary.mk $(HOST_ST
 	@echo '  LD    $@'
 	@$(RECORDER_CC) $(RECORDER_CFLAGS) $< $(RECORDER_LDFLAGS) -o $@
 
-#: make recorder       build/host/mtrace-record.so: records what a program allocates (docs/traces.md)
-#: make recorder32     the same for programs of 32 bits
-#: make traces-self    tests/traces, recorded anew from programs of this machine
 .PHONY: recorder recorder32 traces-self
 recorder: $(RECORDER)
 recorder32: $(RECORDER32)

@@ -76,7 +76,6 @@ boot-fuzz: $(BUILD)/hd.img
 
 MACHINES ?=
 
-#: make machines       other processors, chipsets, disks: the table of docs/boot.md; MACHINES=q35 for some of them
 .PHONY: machines
 machines: $(BUILD)/hd.img
 	@$(PYTHON) tools/machines.py --image $(BUILD)/hd.img $(if $(MACHINES),--only $(call quoted,$(MACHINES)))

@@ -1,4 +1,4 @@
-# Running and debugging. The comments that start with "#:" are the table of `make help`.
+# Running and debugging.
 
 MEM ?= 32
 ACCEL ?= tcg
@@ -10,11 +10,6 @@ WINDOW = $(if $(filter-out 0,$(GUI)),--gui)
 
 RUN_OPTIONS = --mem $(call quoted,$(MEM)) --args=$(call quoted,$(ARGS))
 
-#: make                builds everything for the emulators (build/hd.img); warnings are errors
-#: make run            QEMU, the console on the terminal (exit or Ctrl-] leaves), GUI=1 in a window too; without a terminal: the demonstration
-#: make bochs          the same image in Bochs; in a window if there is a display
-#: make debug          GDB on QEMU, stopped at the first sys_malloc
-#: make bochs-debug    Bochs's debugger with the heap's lines; STOP=sys_malloc, sys_free, arena-open, arena-close, magic_break
 .PHONY: run bochs debug bochs-debug
 run: $(BUILD)/hd.img
 	@$(PYTHON) tools/run.py --auto --image $(BUILD)/hd.img --accel $(call quoted,$(ACCEL)) $(WINDOW) $(RUN_OPTIONS)
@@ -28,10 +23,6 @@ debug: $(BUILD)/hd.img $(BUILD)/kernel.elf
 bochs-debug: $(BUILD)/hd.img $(BUILD)/kernel.sym
 	@$(PYTHON) tools/debug/start.py bochs --build $(BUILD) --stop=$(call quoted,$(STOP)) $(RUN_OPTIONS)
 
-help:
-	@sed -n 's/^#: //p' $(filter tools/mk/%,$(MAKEFILE_LIST))
-	@echo 'Variables: ARGS="..." the kernel command line, CHECK=1 the checked build, MEM=32 (MiB), ACCEL=tcg, CROSS=prefix-, CC=clang, OPT=-O0, BUILD=build'
-
 # ---- a trace, replayed ---------------------------------------------------------------------------
 
 # Recorded programs' allocations, replayed in the kernel. TRACE, CLASSES, MEM, EMULATOR=bochs.
@@ -42,7 +33,6 @@ EMULATOR ?= qemu
 # The user's MEM; the Makefile's own default is for an empty machine, and a trace knows what it wants.
 REPLAY_MEM := $(if $(filter-out file undefined default,$(origin MEM)),$(MEM))
 
-#: make replay TRACE=f  a trace (.mtrace, .mtrace.xz) in the kernel; CLASSES="16 32 48", EMULATOR=bochs
 .PHONY: replay
 replay: $(BUILD)/hd.img
 	@$(PYTHON) tools/replay.py --image $(BUILD)/hd.img --emulator $(call quoted,$(EMULATOR)) \
@@ -54,7 +44,6 @@ replay: $(BUILD)/hd.img
 
 REWIND_TIMEOUT ?= 60
 
-#: make rewind         records a run (ARGS="bugs=1"), then GDB at its end: back to who wrote, allocated, freed
 .PHONY: rewind
 rewind: $(BUILD)/hd.img $(BUILD)/kernel.elf
 	@$(PYTHON) tools/rewind/rewind.py --build $(BUILD) --timeout $(call quoted,$(REWIND_TIMEOUT)) $(RUN_OPTIONS)
@@ -66,8 +55,6 @@ rewind: $(BUILD)/hd.img $(BUILD)/kernel.elf
 TOUR ?=
 WITH ?= gdb
 
-#: make tour           TOUR=first-malloc: a guided tour in GDB; WITH=bochs in Bochs's debugger
-#: make tours          every tour in both debuggers, each claim checked; transcripts in build/tours
 .PHONY: tour tours
 tour: $(BUILD)/hd.img $(BUILD)/kernel.elf $(BUILD)/kernel.sym
 	@$(PYTHON) tools/tour/tour.py --build $(BUILD) --with $(call quoted,$(WITH)) $(call quoted,$(TOUR))
@@ -88,7 +75,6 @@ $(V86_MODULES)/v86/package.json: tools/v86/package.json tools/v86/package-lock.j
 	@npm ci --prefix $(V86_DIR) --no-audit --no-fund --silent
 	@touch $@
 
-#: make v86            the same image in v86 (Node, no browser): the demonstration
 .PHONY: v86
 v86: $(BUILD)/hd.img $(V86_MODULES)/v86/package.json | have-node+seabios
 	@$(PYTHON) tools/mkimage.py --set-cmdline $(call quoted,$(strip $(ARGS) batch)) $(BUILD)/hd.img --out $(V86_DIR)/hd.img

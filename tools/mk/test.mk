@@ -1,8 +1,5 @@
 # Everything that proves the kernel. Each kind says `N passed, N failed`; tools/testall.py adds them up.
 
-#: make test           everything below; the last line is `N passed, N failed`
-#: make kernel-test    the kernel's own tests, in QEMU and in Bochs, fast build and checked, both tables of sizes
-#: make e2e-test       the commands, the emulators and the debuggers from outside
 .PHONY: test kernel-test e2e-test
 test: all | have-test
 	@MAKE=$(call quoted,$(MAKE)) $(PYTHON) tools/testall.py all
@@ -23,7 +20,6 @@ e2e-test: all | have-test
 LINT_FLAGS := $(filter -std=% -D% -I% -W%,$(KERNEL_CFLAGS)) --target=i686-none-elf -ffreestanding
 HOST_LINT_FLAGS := -std=gnu11 -D_GNU_SOURCE -I. -I$(BUILD)/gen
 
-#: make lint           for those who change the source: format, analyzers, length of lines, includes
 .PHONY: lint
 lint: $(BUILD)/gen/boot_const.h
 	@LINT_CFLAGS=$(call quoted,$(LINT_FLAGS)) HOST_CFLAGS=$(call quoted,$(HOST_LINT_FLAGS)) \

@@ -14,6 +14,7 @@ stamp = $(if $(subst x$(file <$(1)),,x$(strip $(2))),$(shell mkdir -p $(dir $(1)
 # a list, a command or a package of the table in tools/setup.sh. Tools in Python say the same of what they call.
 have-%:
 	@CC=$(call quoted,$(CC)) PYTHON=$(call quoted,$(PYTHON)) sh tools/setup.sh --check $(subst +, ,$*)
+.PRECIOUS: have-% # or make tells of taking them away
 TO_BUILD := have-nasm+compiler_for_32_bits+python_3
 TO_BUILD_FOR_HOST := have-gcc+libc6-dev
 
