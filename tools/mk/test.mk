@@ -9,7 +9,7 @@ kernel-test: $(BUILD)/hd.img
 	@$(PYTHON) tools/testall.py kernel $(BUILD)/hd.img $(BUILD)/check/hd.img
 
 # -n 2: two at a time where python3-pytest-xdist is there. Tests that call `make` form one group and follow each other.
-XDIST := $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && printf '%s' '-n 2 --dist loadgroup')
+XDIST = $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && printf '%s' '-n 2 --dist loadgroup')
 e2e-test: all | have-test
 	@cd tests/e2e && $(PYTHON) -m pytest -q $(XDIST) .
 
