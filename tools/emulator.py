@@ -31,6 +31,17 @@ BOCHS_MEM = (4, 2048)  # MiB; Debian's build of Bochs takes no more
 PROGRAM = {"qemu": "qemu-system-i386", "bochs": "bochs"}
 
 
+def find_gdb():
+    """Path of a GDB that can run the heap commands, or RunError."""
+    gdb = cli.find_program("gdb")
+    asked = subprocess.run([gdb, "-nx", "-batch", "-ex", 'python print("has Python")'], stdin=subprocess.DEVNULL,
+                           capture_output=True, text=True, errors="replace", check=False)
+    if "has Python" not in asked.stdout:
+        raise RunError(f"{gdb} was built without Python, which the heap commands are written in: install the package "
+                       "gdb (gdb-minimal has none)")
+    return gdb
+
+
 def check_args(args):
     """Refuses a kernel command line that the image cannot hold."""
     size = len(args.encode())
@@ -96,7 +107,7 @@ def x_server_answers(display):
 
 def qemu_window(x_server):
     """QEMU's display for a window."""
-    offered = subprocess.run([find_program(PROGRAM["qemu"]), "-display", "help"], stdin=subprocess.DEVNULL,
+    offered = subprocess.run([cli.find_program(PROGRAM["qemu"]), "-display", "help"], stdin=subprocess.DEVNULL,
                              capture_output=True, text=True, check=False).stdout.split()
     for display in ("gtk", "sdl"):
         if display in offered:
@@ -170,5 +181,5 @@ def bochs_command(folder, image, mem, com1, rc, disk2=None, window=None, debugge
                f"log: {os.path.join(folder, 'bochs.log')}"]
     if disk2:
         options.append(bochs_disk("ata0-slave", disk2, folder))
-    stop = bochs_debugger() if debugger else []
-    return [cli.find_program(PROGRAM["bochs"]), "-q", "-f", os.path.join(ROOT, "bochsrc.disk"), *stop, "-rc", rc] + options
+    start = [cli.find_program(PROGRAM["bochs"]), "-q", "-f", os.path.join(ROOT, "bochsrc.disk")]
+    return start + (bochs_debugger() if debugger else []) + ["-rc", rc] + options

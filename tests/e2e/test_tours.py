@@ -101,35 +101,82 @@ def test_make_tour_alone_lists(root):
     assert [line.split()[0] for line in done.stdout.splitlines()[-len(NAMES):]] == NAMES
 
 
-def test_interactive_in_gdb():
-    """The debugger stays the user's: his commands work between the stops."""
-    gdb = pexpect.spawn(PYTHON, [TOOL, "--build", E2E, "first-malloc"], timeout=60, encoding="utf-8",
-                        env=dict(os.environ, TERM="dumb"), dimensions=(50, 200))
-    gdb.expect_exact("(gdb) ")
-    gdb.sendline("continue")
-    gdb.expect_exact("1. `scene_first_malloc`: before")
-    gdb.expect_exact("(gdb) ")
-    gdb.sendline("stepi")
-    gdb.expect_exact("(gdb) ")
-    gdb.sendline("continue")
-    gdb.expect_exact("2. `sys_malloc`")
-    gdb.expect_exact("(gdb) ")
-    gdb.sendline("print heap.block_max")
-    gdb.expect_exact("= 1024")
-    gdb.sendline("quit")
-    gdb.expect(pexpect.EOF)
+PROMPTS = {"gdb": "(gdb) ", "bochs": "(tour) "}
+PLACE = re.compile(r"^at (\w+)\+(?:0|0x[0-9a-f]+), (\S+):(\d+)\n\3\t(.*)$", re.M)
 
 
-def test_interactive_in_bochs():
-    bochs = pexpect.spawn(PYTHON, [TOOL, "--build", E2E, "--with", "bochs", "first-malloc"], timeout=60,
-                          encoding="utf-8", env=dict(os.environ, TERM="dumb"), dimensions=(50, 200))
-    prompt = "<Enter: next stop; a command of Bochs; q> "
-    bochs.expect_exact(prompt)
-    bochs.sendline("")
-    bochs.expect_exact("1. `scene_first_malloc`: before")
-    bochs.expect_exact(prompt)
-    bochs.sendline("u /2")
-    bochs.expect_exact("scene_first_malloc+0")
-    bochs.expect_exact(prompt)
-    bochs.sendline("q")
-    bochs.expect(pexpect.EOF)
+def tour_at_a_terminal(debugger, name):
+    tour = pexpect.spawn(PYTHON, [TOOL, "--build", E2E, "--with", debugger, name], timeout=60, encoding="utf-8",
+                         env=dict(os.environ, TERM="dumb"), dimensions=(50, 200))
+    tour.expect_exact(PROMPTS[debugger])
+    return tour
+
+
+def say(tour, debugger, text):
+    tour.sendline(text)
+    tour.expect_exact(PROMPTS[debugger])
+    return tour.before.replace("\r", "")
+
+
+@pytest.mark.parametrize("debugger", ["gdb", "bochs"])
+def test_c_is_the_next_stop_and_at_the_last_one_the_end(debugger):
+    """The tour with calls inside calls' returns and a switch of threads: `c` alone leads through it, each stop says
+    where it is, and the end is a sentence."""
+    tour, stops = tour_at_a_terminal(debugger, "switch-inside"), tourfile.read("switch-inside").stops
+    for number, stop in enumerate(stops, 1):
+        said = say(tour, debugger, "c")
+        assert f"\n{number}. `{stop.place}`" in said and "  NO " not in said, said
+        place = PLACE.search(said)
+        assert place and (stop.place == "return" or place[1] == stop.place), said
+        with open(os.path.join(ROOT, place[2]), encoding="utf-8") as source:
+            assert source.read().splitlines()[int(place[3]) - 1] == place[4]
+    assert f"The tour ends here: {len(stops)} stops, 0 claims do not hold." in said
+    tour.sendline("c")
+    tour.expect_exact("The machine has come to its end and switched itself off.")
+    if debugger == "gdb":
+        tour.sendline("q")
+    tour.expect(pexpect.EOF)
+    tour.close()
+    assert tour.exitstatus == 0
+
+
+@pytest.mark.parametrize("debugger, step, stop_there", [
+    ("gdb", "stepi", "break sys_free"),
+    ("bochs", "s", 'lb "sys_free"'),
+])
+def test_the_debugger_stays_the_users(debugger, step, stop_there):
+    """Commands of the user's between the stops, and a breakpoint, which `c` stops at as well."""
+    tour = tour_at_a_terminal(debugger, "first-malloc")
+    assert "1. `scene_first_malloc`" in say(tour, debugger, "c")
+    assert "2. `" not in say(tour, debugger, step)
+    say(tour, debugger, stop_there)
+    for number in range(2, 6):
+        assert f"\n{number}. `" in say(tour, debugger, "c")
+    said = say(tour, debugger, "c")
+    assert "6. `sys_free`" in said and said.count("at sys_free+0") == 1
+    assert "7. `return`" in say(tour, debugger, "c")
+    said = say(tour, debugger, "c")  # the scene's other sys_free is no stop of the tour's
+    assert "sys_free" in said and "`sys_free`" not in said
+    tour.sendline("q")
+    tour.expect(pexpect.EOF)
+
+
+def test_a_stop_that_a_step_leads_to_is_shown():
+    """In Bochs as in GDB, where each instruction may be the one that arrives."""
+    tour = tour_at_a_terminal("bochs", "first-malloc")
+    say(tour, "bochs", "c")
+    for _ in range(40):
+        said = say(tour, "bochs", "s")
+        if "2. `sys_malloc`" in said:
+            break
+    assert "at sys_malloc+0, kernel/memory.c:" in said
+    assert "3. `return`" in say(tour, "bochs", "c")
+    tour.sendline("q")
+    tour.expect(pexpect.EOF)
+
+
+@pytest.mark.parametrize("debugger", ["gdb", "bochs"])
+def test_a_stop_that_never_comes_is_a_sentence(tmp_path, debugger):
+    text = "# Never\n\nscene: first-malloc\n\n## 1. `scene_first_malloc`: a\n\n## 2. `scene_call`: another scene's\n"
+    done = walk_text(tmp_path, text, debugger)
+    assert done.returncode == 1 and "stop 2 was not reached: the machine ended before" in done.stdout, done

@@ -5,71 +5,39 @@
   start.py bochs   Bochs's own debugger: instructions, with the names of functions and of the heap's lines;
                    --stop NAME for another place than sys_malloc
 
-GDB talks to QEMU over a socket file of this run's own, so two sessions never meet on a port. The
-kernel's console appears in the same terminal. What each debugger is told at the start stands in
-sys_malloc.gdb beside this file, and in tools/bochs.
+GDB talks to QEMU over a socket file of this run's own, so two sessions never meet on a port. The kernel's console is
+beside GDB, in another terminal (console.py), and with Bochs in the same one. What each debugger is told at the start
+is in sys_malloc.gdb beside this file, and in tools/bochs.
 
-Status: the debugger's own; 2 if something is missing.
+Status: the debugger's own; 2 if something is missing, or if its input ended and it had to be stopped.
 """
 
 import os
 import re
 import signal
-import subprocess
 import sys
-import threading
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
-HEAP_COMMANDS = os.path.join(os.path.dirname(HERE), "gdb", "granary.py")  # `heap`, `pools`, `threads`
 
+IN_GDB = [os.path.join(HERE, name) for name in ("in_gdb.py", "sys_malloc.gdb")]
 BOCHS_SCRIPTS = os.path.join(os.path.dirname(HERE), "bochs")
 
 import cli  # noqa: E402 (the line above makes it findable)
+import console  # noqa: E402
 import emulator as emu  # noqa: E402
+import piped  # noqa: E402
 import run  # noqa: E402
-
-
-def follow_console(path, ended):
-    """Copies the console to standard output until `ended` is set."""
-    tail = run.ConsoleTail(path, sys.stdout.buffer)
-    while not ended.wait(0.1):
-        tail.poll()
-
-
-def wait_for_socket(path, process):
-    """The stub's socket file appears when QEMU is ready for GDB."""
-    deadline = time.monotonic() + 10
-    while not os.path.exists(path):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise emu.RunError("QEMU did not start: its message stands above")
-        time.sleep(0.02)
+import stub  # noqa: E402
 
 
 def debug_with_gdb(opt, folder, image):
-    stub = os.path.join(folder, "gdb")
-    console = os.path.join(folder, "console.txt")
-    gdb = cli.find_program("gdb")
-    command = emu.qemu_command(image, opt.mem, opt.accel) + [
-        "-S", "-chardev", f"socket,id=gdb,path={stub},server=on,wait=off", "-gdb", "chardev:gdb",
-        "-chardev", f"file,id=console,path={console}", "-serial", "chardev:console", "-monitor", "none"]
-    # A session of its own: Ctrl-C is for GDB, which stops the machine; it must not end QEMU.
-    qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=cli.tied)
-    ended = threading.Event()
-    follower = threading.Thread(target=follow_console, args=(console, ended))
-    follower.start()
-    try:
-        wait_for_socket(stub, qemu)
-        return subprocess.call([gdb, "-q", os.path.join(opt.build, "kernel.elf"), "-iex", "set pagination off",
-                                "-ex", f"target remote {stub}", "-x", HEAP_COMMANDS,
-                                "-x", os.path.join(HERE, "sys_malloc.gdb")], preexec_fn=cli.tied)
-    finally:
-        # GDB lets the machine go on when it leaves; nobody wants to read what it says in its last moments.
-        ended.set()
-        follower.join()
-        qemu.kill()
-        qemu.wait()
+    command = emu.qemu_command(image, opt.mem, opt.accel)
+    with console.Relay(folder, opt.build) as relay:
+        command += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
+        with stub.waiting(folder, command, stdin=relay.qemu_in, stdout=relay.qemu_out) as path:
+            return piped.call(stub.gdb_command(opt.build, path, *IN_GDB), spoken=lambda: len(relay.text),
+                              env=dict(os.environ, GRANARY_CONSOLE=relay.file.name))
 
 
 def bochs_stops():
@@ -90,30 +58,6 @@ def write_bochs_commands(path, symbols, stop):
         commands.write(f'ldsym global "{symbols}"\n{script}')
 
 
-def feed(pipe):
-    """Standard input for Bochs, if that is no terminal. At its end Bochs leaves: by itself it would complain."""
-    last = b"\n"
-    try:
-        while text := os.read(0, 4096):
-            pipe.write(text)
-            pipe.flush()
-            last = text[-1:]
-        # No empty line: Bochs would repeat the command before.
-        pipe.write(b"q\n" if last == b"\n" else b"\nq\n")
-        pipe.close()
-    except OSError:
-        pass  # Bochs has ended
-
-
-def call_bochs(command, err):
-    """Runs Bochs; returns its status. A user's terminal is Bochs's own: it edits lines there."""
-    if sys.stdin is not None and sys.stdin.isatty():
-        return subprocess.call(command, stderr=err, cwd=emu.ROOT, preexec_fn=cli.tied)
-    bochs = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=err, cwd=emu.ROOT, preexec_fn=cli.tied)
-    threading.Thread(target=feed, args=(bochs.stdin,), daemon=True).start()
-    return bochs.wait()
-
-
 def debug_with_bochs(opt, folder, image):
     rc = os.path.join(folder, "start.bochs")
     write_bochs_commands(rc, os.path.abspath(os.path.join(opt.build, "kernel.sym")), opt.stop)
@@ -125,7 +69,7 @@ def debug_with_bochs(opt, folder, image):
     # Bochs lists each plug-in it loads on its standard error: keep that out of the way.
     errors = os.path.join(folder, "errors.txt")
     with open(errors, "wb") as err:
-        status = call_bochs(command, err)
+        status = piped.call(command, last=b"q\n", stderr=err, cwd=emu.ROOT)
     with open(errors, encoding="utf-8", errors="replace") as err:
         # Two lines at each start say that Bochs works out the disk's geometry itself, as bochsrc.disk wants it to.
         said = "".join(line for line in err if "autodetection enabled" not in line)

@@ -1,8 +1,8 @@
 """commands.py - the commands that only a recording can answer; loaded into GDB by rewind.py.
 
-A search needs QEMU's stub for itself, and moves the machine behind GDB's back: so GDB lets go of the connection
-before and takes it up anew behind (`away()`), which makes it forget what it had read. Breakpoints stay GDB's, and
-the search runs through none of them.
+A search needs QEMU's stub for itself, and moves the machine without GDB's knowledge. So GDB lets go of the
+connection before, and takes it up anew afterwards (`away()`), which makes it forget what it had read. Breakpoints stay
+GDB's, and the search runs through none of them.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ class Session:
 
     @contextlib.contextmanager
     def away(self):
-        """The machine without GDB; behind, GDB looks at wherever it has been moved to."""
+        """The machine without GDB; afterwards GDB looks at wherever it has been moved to."""
         self.busy = True
         before = self.replay.position()
         gdb.execute("disconnect", to_string=True)
@@ -60,7 +60,7 @@ class Session:
             self.replay.seek(before)
             raise
         finally:
-            with silence():  # the place is shown behind the answer
+            with silence():  # the place is shown after the answer
                 gdb.execute(f"target remote {self.stub}", to_string=True)
             self.replay.guard_end()
             self.busy = False
@@ -94,7 +94,7 @@ def place_text(address, line=None):
 
 
 def own_line():
-    """(file, line) where the machine stands, in the function itself and not in one that is inlined there."""
+    """(file, line) where the machine is, in the function itself and not in one that is inlined there."""
     frame = gdb.newest_frame()
     while frame.type() == gdb.INLINE_FRAME:
         frame = frame.older()
@@ -107,7 +107,7 @@ def here():
 
 
 def show_place():
-    """Where the machine stands, as GDB says it after a step."""
+    """Where the machine is, as GDB says it after a step."""
     yield gdb.execute("frame", to_string=True).rstrip()
 
 
@@ -140,7 +140,7 @@ def what_is(address):
 
 class WhoWrote(Rewind):
     """Goes back to the last write, before the present point, to LEN bytes at ADDR.
-LEN is 4 if ADDR is a multiple of 4, else 1. The machine stands before the instruction that writes.
+LEN is 4 if ADDR is a multiple of 4, else 1. The machine is then at the instruction that writes, before it is executed.
 Usage: heap who-wrote ADDR [LEN]"""
 
     name = "heap who-wrote"

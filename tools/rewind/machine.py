@@ -230,7 +230,7 @@ class Replay:
             raise MachineError(f"QEMU went to instruction {reached} instead of {icount}")
 
     def guard_end(self):
-        """Makes the next forward run stop at the recording's end: behind it QEMU would end."""
+        """Makes the next forward run stop at the recording's end: beyond it QEMU would end."""
         self.break_at(self.last)
 
     def snapshot(self, name):
@@ -252,7 +252,7 @@ class Replay:
         """Runs from `start` to `end` with break- and watchpoints ("Z1,addr,1"); visit(stub) at each stop.
 
         `points` may grow meanwhile. While `unfinished` holds something at the end, the run goes on, at most to
-        `limit`: a call that began in this stretch may end behind it. visit() returns where the processor stands, if
+        `limit`: a call that began in this stretch may end after it. visit() returns where the processor is, if
         that may be one of the breakpoints.
         """
         self.seek(start)
@@ -291,7 +291,7 @@ class Replay:
 
     @staticmethod
     def _step_over(stub, point, end):
-        """Leaves the breakpoint that the machine stands at: a run that starts on one stops there again.
+        """Leaves the breakpoint that the machine is at: a run that starts on one stops there again.
 
         By a stop of the replay one instruction further on, not by the stub's single step, for which QEMU forgets
         all the code that it has translated. Returns the count if that is the end, else None.
@@ -368,7 +368,7 @@ class CallSearch:
     def __init__(self, entries, returns, matches):
         self.entries, self.returns, self.matches = entries, returns, matches
         self.points = [f"Z1,{address:x},1" for address in sorted(set(entries) | returns)]
-        self.open = {}   # esp behind the return: (count, name, stack)
+        self.open = {}   # esp after the return: (count, name, stack)
         self.found = []
 
     def visit(self, stub):

@@ -1,4 +1,4 @@
-# rewind.gdb - what `make rewind` tells GDB: where the machine stands, and what can be asked.
+# rewind.gdb - what `make rewind` tells GDB: where the machine is, and what can be asked.
 #
 #   heap who-wrote ADDR [LEN]    back to the last write to these bytes
 #   heap back-to alloc ADDR      back to the call that returned ADDR

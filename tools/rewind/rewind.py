@@ -19,12 +19,14 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOOLS = os.path.dirname(HERE)
-sys.path.insert(0, TOOLS)
+sys.path[:0] = [TOOLS, os.path.join(TOOLS, "debug")]
 
 import cli  # noqa: E402 (the line above makes it findable)
 import emulator as emu  # noqa: E402
 import machine  # noqa: E402
+import piped  # noqa: E402
 import run  # noqa: E402
+import stub  # noqa: E402
 
 SNAPSHOTS = 24            # about; a stretch between two is executed within a tenth of a second
 SNAPSHOT_LEAST = 500000   # instructions between two
@@ -116,7 +118,7 @@ def record(opt, folder):
 
 
 def take_snapshots(replay):
-    """The run once more; the machine stands at its end. Returns how many snapshots were taken."""
+    """The run once more; the machine is then at its end. Returns how many snapshots were taken."""
     step = max(replay.last // SNAPSHOTS, SNAPSHOT_LEAST)
     taken = 0
     for place in range(step, replay.last - step // 2, step):
@@ -129,26 +131,21 @@ def take_snapshots(replay):
     return taken
 
 
-def gdb_command(opt, folder, stub):
-    return [cli.find_program("gdb"), "-q", os.path.join(opt.build, "kernel.elf"), "-iex", "set pagination off",
-            "-ex", f"target remote {stub}", "-x", os.path.join(TOOLS, "gdb", "granary.py"),
-            "-x", os.path.join(HERE, "commands.py"), "-x", os.path.join(HERE, "rewind.gdb")]
-
-
 def replay_in_gdb(opt, folder, last):
-    stub = os.path.join(folder, "stub")
+    path = os.path.join(folder, "stub")
     command = qemu_command(folder, opt.mem, "replay")
-    process = start(command + ["-S", "-chardev", f"socket,id=stub,path={stub},server=on,wait=off",
+    process = start(command + ["-S", "-chardev", f"socket,id=stub,path={path},server=on,wait=off",
                                "-gdb", "chardev:stub"], folder)
     try:
         begin = time.monotonic()
-        replay = machine.Replay(os.path.join(folder, "replay.qmp"), stub, last)
+        replay = machine.Replay(os.path.join(folder, "replay.qmp"), path, last)
         count = take_snapshots(replay)
         replay.qmp.close()  # the commands in GDB open it anew
         print(f"rewind: replayed with {count} snapshots in {time.monotonic() - begin:.1f} s", flush=True)
         session = dict(os.environ, GRANARY_REWIND_QMP=os.path.join(folder, "replay.qmp"),
-                       GRANARY_REWIND_STUB=stub, GRANARY_REWIND_LAST=str(last))
-        return subprocess.call(gdb_command(opt, folder, stub), env=session, preexec_fn=cli.tied)
+                       GRANARY_REWIND_STUB=path, GRANARY_REWIND_LAST=str(last))
+        scripts = [os.path.join(HERE, name) for name in ("commands.py", "rewind.gdb")]
+        return piped.call(stub.gdb_command(opt.build, path, *scripts), env=session)
     except machine.MachineError as error:
         raise emu.RunError(f"the recording cannot be replayed: {error}: {complaint(folder)}") from None
     finally:
@@ -163,6 +160,7 @@ def main(argv):
     parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="for a run that does not end")
     opt = parser.parse_args(argv)
     emu.check_mem("qemu", opt.mem)
+    emu.find_gdb()  # before the run is recorded for nothing
     for name in ("hd.img", "kernel.elf"):
         if not os.path.exists(os.path.join(opt.build, name)):
             raise emu.RunError(f"{os.path.join(opt.build, name)} is not there: run `make` first")

@@ -3,7 +3,7 @@
 A claim is an expression of Python over a few names, evaluated at a stop:
 
     arg1 arg2 arg3     the call's arguments, at a function's first instruction
-    eax                what a call returned, behind it
+    eax                what a call returned, after it
     heap, pool("kernel"), desc(SIZE), arena(P)
                        structures of kernel/memory.h: the heap, a pool (or "user"), the descriptor of a block size, the
                        record of the arena that P lies in; their fields by a dot; at(RECORD) its address
@@ -139,7 +139,7 @@ def report(stop, results, out):
     """Shows a stop: its text, each claim marked with what was found there. Returns how many do not hold."""
     marks = {expression: (value, holds) for expression, value, holds in results}
     print("", file=out)
-    for line in stop.lines:
+    for line in "\n".join(stop.lines).rstrip().split("\n"):
         found = line[3:].split("`")[0] if line.startswith("- `") else None
         if found in marks:
             value, holds = marks[found]

@@ -1,27 +1,74 @@
 """layout.py - where the kernel's variables are and how its structures are laid out, from its debug information.
 
-As a program under GDB (gdb -batch -x layout.py kernel.elf) it prints one line of JSON; load() runs it so. Both
-debuggers of a tour then read the same memory by the same tables.
+Inside GDB, main() prints one line of JSON; load() and place() run GDB for that. So both debuggers of a tour read the
+same memory by the same tables, and show the same place in the same words.
 """
 
 import json
 import os
 import subprocess
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+
 STRUCTS = ("heap", "pool", "frame", "arena", "mem_block_desc", "thread", "heap_report")
 SYMBOLS = ("heap", "mem_pool", "k_block_descs", "current", "heap_last_report", "heap_report_count", "scene_mine",
            "scene_others")
 MARK = "LAYOUT: "
+SECONDS = 60
+
+
+def ask_gdb(elf, question, *words):
+    """What question(gdb, *words) says inside a GDB that has read the kernel."""
+    import emulator as emu  # pylint: disable=import-outside-toplevel  # not in GDB's own Python
+    script = (f"import sys; sys.path.insert(0, {HERE!r}); sys.dont_write_bytecode = True; "
+              f"import layout; layout.main({question!r}, *{words!r})")
+    done = subprocess.run([emu.find_gdb(), "-nx", "-batch", "-ex", f"python {script}", elf], capture_output=True,
+                          text=True, stdin=subprocess.DEVNULL, timeout=SECONDS, check=False)
+    for line in done.stdout.splitlines():
+        if line.startswith(MARK):
+            return json.loads(line[len(MARK):])
+    raise emu.RunError(f"GDB says nothing of {elf}: {done.stderr.strip()[-200:]}")
+
+
+def main(question, *words):
+    import gdb  # pylint: disable=import-error,import-outside-toplevel
+    print(MARK + json.dumps({"describe": describe, "place_lines": place_lines}[question](gdb, *words)))
 
 
 def load(elf):
     """{"structs": {name: {"size", "fields": {field: [offset, bit, width, count, kind]}}}, "symbols", "functions"}"""
-    done = subprocess.run(["gdb", "-nx", "-batch", "-x", os.path.abspath(__file__), elf], capture_output=True,
-                          text=True, check=False)
-    for line in done.stdout.splitlines():
-        if line.startswith(MARK):
-            return json.loads(line[len(MARK):])
-    raise RuntimeError(f"GDB says nothing of {elf}: {done.stderr.strip()[-200:]}")
+    return ask_gdb(elf, "describe")
+
+
+def place(elf, address):
+    """Lines that say where an instruction is in the source."""
+    return ask_gdb(elf, "place_lines", address)
+
+
+def place_lines(gdb, address):
+    """function+offset, file:line, and the line itself if the source is there."""
+    symbol = gdb.execute(f"info symbol {address:#x}", to_string=True).split(" in section ")[0].split(" + ")
+    text = f"{symbol[0]}+{int(symbol[1]):#x}" if len(symbol) > 1 else f"{symbol[0]}+0"
+    line = gdb.find_pc_line(address)
+    if line.symtab is None:
+        return [text]
+    table, number = line.symtab, line.line
+    whole = function_at(gdb, address)
+    if whole is not None and whole.symtab.filename != table.filename:  # something inlined comes first
+        table, number = whole.symtab, whole.line
+    lines = [f"{text}, {table.filename}:{number}"]
+    if os.path.exists(table.fullname()):
+        with open(table.fullname(), encoding="utf-8") as source:
+            lines.append(f"{number}\t{source.read().splitlines()[number - 1]}")
+    return lines
+
+
+def function_at(gdb, address):
+    """The symbol of the function whose code it is, not of one inlined into that."""
+    block, found = gdb.block_for_pc(address), None
+    while block is not None and not block.is_static:
+        found, block = block.function or found, block.superblock
+    return found
 
 
 def fields_of(gdb, kind, base=0):
@@ -61,8 +108,3 @@ def describe(gdb):
             if symbol and symbol.is_function and symbol.value().address:
                 result["functions"][name] = int(symbol.value().address)
     return result
-
-
-if __name__ == "__main__":
-    import gdb as _gdb  # only there when GDB runs this file
-    print(MARK + json.dumps(describe(_gdb)))
