@@ -1,4 +1,4 @@
-"""Bochs's debugger as docs/bochs.md shows it: the sessions played again, each script's stop, the sheet of commands."""
+"""Bochs's debugger as `make bochs-debug` starts it: each script's stop, the sheet of commands, the names of lines."""
 
 import os
 import re
@@ -11,57 +11,12 @@ from conftest import PYTHON
 pytestmark = pytest.mark.xdist_group("make")
 
 
-def session(root, *options):
-    command = [PYTHON, os.path.join(root, "tools", "bochs", "session.py"), *options]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-
-
 def bochs(root, commands, *arguments):
     """`make bochs-debug` with these lines for its prompts: what the terminal shows."""
     done = subprocess.run(["make", "--no-print-directory", "-s", "bochs-debug", *arguments], cwd=root, check=False,
                           input="".join(f"{line}\n" for line in commands), capture_output=True, text=True,
                           errors="replace", env=dict(os.environ, TERM="dumb"), timeout=100)
     return done.returncode, done.stdout.replace("\r", ""), done.stderr
-
-
-# ---- the recorded sessions -----------------------------------------------------------------------------------------
-
-def test_the_documents_sessions_are_what_bochs_shows(root):
-    done = session(root)
-    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
-
-
-@pytest.mark.parametrize("shown, instead", [
-    ("(arena_open+0)", "(arena_open+1)"),
-    ("maps to physical page 0x000000010000", "maps to physical page 0x000000011000"),
-])
-def test_an_altered_document_is_noticed(root, tmp_path, shown, instead):
-    with open(os.path.join(root, "docs", "bochs.md"), encoding="utf-8") as file:
-        text = file.read()
-    parts = [part for part in re.split(r"(?m)^(?=    \$ make)", text) if shown in part]
-    document = tmp_path / "bochs.md"
-    document.write_text(parts[0].replace(shown, instead), encoding="utf-8")
-    done = session(root, "--document", str(document))
-    assert done.returncode == 1 and instead in done.stdout and shown in done.stdout
-
-
-def test_what_moves_with_the_rest_of_the_kernel_is_not_compared(root, tmp_path):
-    with open(os.path.join(root, "docs", "bochs.md"), encoding="utf-8") as file:
-        parts = re.split(r"(?m)^(?=    \$ make)", file.read())
-    part = next(part for part in parts if "(report+" in part)
-    moved = re.sub(r"10[0-9a-f]{4}(?= \(report\+|\] 0008:)", "10ffff", part)
-    assert moved != part
-    document = tmp_path / "bochs.md"
-    document.write_text(moved, encoding="utf-8")
-    done = session(root, "--document", str(document))
-    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
-
-
-def test_a_session_that_cannot_be_played_is_one_clear_line(root, tmp_path):
-    document = tmp_path / "bochs.md"
-    document.write_text("    $ make bochs-debug STOP=nowhere\n    <bochs:1> q\n", encoding="utf-8")
-    done = session(root, "--document", str(document))
-    assert done.returncode == 2 and done.stderr.startswith("session.py: ") and done.stderr.count("\n") == 1
 
 
 # ---- the scripts ---------------------------------------------------------------------------------------------------

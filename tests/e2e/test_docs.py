@@ -22,7 +22,6 @@ DOCUMENTS = READMES + tuple(sorted(os.path.relpath(path, ROOT) for path in glob.
                                            + glob.glob(f"{ROOT}/docs/*/*.md")))
 TRAPS = "docs/traps.md"
 COLUMNS = 120
-RECORDED = "docs/bochs.md"  # its code is what a debugger printed, lines as long as they were
 
 HOST_TEST = re.compile(r"(tests/host/\w+\.c): (\w+)")
 KERNEL_TEST = re.compile(r"\btest=(\w+)(\*?)")
@@ -276,5 +275,4 @@ def test_sizes_of_records(kernel_elf):
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_no_line_is_too_long(document):
-    kinds = ("prose",) if document == RECORDED else ("prose", "code")
-    assert [line for line in lines_of(document, *kinds) if len(line) > COLUMNS and "](" not in line] == []
+    assert [line for line in lines_of(document, "prose", "code") if len(line) > COLUMNS and "](" not in line] == []
