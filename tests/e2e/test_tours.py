@@ -102,7 +102,7 @@ def test_make_tour_alone_lists(root):
 
 
 PROMPTS = {"gdb": "(gdb) ", "bochs": "(tour) "}
-PLACE = re.compile(r"^at (\w+)\+(?:0|0x[0-9a-f]+), (\S+):(\d+)\n\3\t(.*)$", re.M)
+PLACE = re.compile(r"^at (\w+)(?:, in \w+)?\+(?:0|0x[0-9a-f]+), (\S+):(\d+)\n\3\t(.*)$", re.M)
 
 
 def tour_at_a_terminal(debugger, name):

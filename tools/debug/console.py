@@ -134,7 +134,8 @@ def main(argv):
         raise cli.RunError("the console wants a terminal to type at")
     with join(opt.build) as plug:
         print(f"The kernel's console; {terminal.LEAVE_NAME} leaves it, and the debugger goes on.", flush=True)
-        left = terminal.Session(plug.fileno(), lambda: False, screen.Screen(columns=terminal.width)).run()
+        left = terminal.Session(plug.fileno(), plug.fileno(), lambda: False,
+                                screen.Screen(columns=terminal.width)).run()
     print("" if left else "\nThe session has ended.")
     return 0
 

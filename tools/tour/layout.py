@@ -35,9 +35,10 @@ def main(question, *words):
     print(MARK + json.dumps({"describe": describe, "place_lines": place_lines}[question](gdb, *words)))
 
 
-def load(elf):
-    """{"structs": {name: {"size", "fields": {field: [offset, bit, width, count, kind]}}}, "symbols", "functions"}"""
-    return ask_gdb(elf, "describe")
+def load(elf, places=()):
+    """{"structs": {name: {"size", "fields": {field: [offset, bit, width, count, kind]}}}, "symbols", "functions"}.
+    `places`: names of functions that are wanted even if the compiler has put them into another one."""
+    return ask_gdb(elf, "describe", *places)
 
 
 def place(elf, address):
@@ -53,9 +54,11 @@ def place_lines(gdb, address):
     if line.symtab is None:
         return [text]
     table, number = line.symtab, line.line
-    whole = function_at(gdb, address)
-    if whole is not None and whole.symtab.filename != table.filename:  # something inlined comes first
-        table, number = whole.symtab, whole.line
+    begins, whole = functions_at(gdb, address)
+    if begins is not None:
+        text = f"{begins.name}, in {text}"
+    if begins is not None or whole is not None and whole.symtab.filename != table.filename:
+        table, number = (begins or whole).symtab, (begins or whole).line  # else something from a header comes first
     lines = [f"{text}, {table.filename}:{number}"]
     if os.path.exists(table.fullname()):
         with open(table.fullname(), encoding="utf-8") as source:
@@ -63,12 +66,16 @@ def place_lines(gdb, address):
     return lines
 
 
-def function_at(gdb, address):
-    """The symbol of the function whose code it is, not of one inlined into that."""
-    block, found = gdb.block_for_pc(address), None
+def functions_at(gdb, address):
+    """The function that was inlined there and begins there, or None; and the function whose code it is."""
+    block, found = gdb.block_for_pc(address), []
     while block is not None and not block.is_static:
-        found, block = block.function or found, block.superblock
-    return found
+        if block.function is not None:
+            found.append((block.function, block.start))
+        block = block.superblock
+    begins = [function for function, start in found[:-1] if start == address]
+    whole, start = found[-1] if found else (None, None)
+    return begins[-1] if begins and start != address else None, whole
 
 
 def fields_of(gdb, kind, base=0):
@@ -93,7 +100,16 @@ def fields_of(gdb, kind, base=0):
     return found
 
 
-def describe(gdb):
+def inlined(gdb, name):
+    """Where a function begins that was inlined in one place, else None."""
+    try:
+        places = {line.pc for line in gdb.decode_line(name)[1]}
+    except gdb.error:
+        return None
+    return places.pop() if len(places) == 1 else None
+
+
+def describe(gdb, *places):
     result = {"structs": {}, "symbols": {}, "functions": {}}
     for name in STRUCTS:
         kind = gdb.lookup_type(f"struct {name}")
@@ -107,4 +123,6 @@ def describe(gdb):
             symbol = gdb.lookup_global_symbol(name) or gdb.lookup_static_symbol(name)
             if symbol and symbol.is_function and symbol.value().address:
                 result["functions"][name] = int(symbol.value().address)
+    found = {name: inlined(gdb, name) for name in places if name not in result["functions"]}
+    result["functions"] |= {name: address for name, address in found.items() if address}
     return result

@@ -113,9 +113,9 @@ def main(argv):
         with cli.folder("tour") as folder:
             args = f"batch demo=no scene={tour.scene}"
             image = os.path.abspath(emu.image_with_args(os.path.join(opt.build, "hd.img"), args, folder))
-            layout = layouts.load(os.path.join(opt.build, "kernel.elf"))
-            unknown = [stop.place for stop in tour.stops if stop.place not in layout["functions"]]
-            unknown = [place for place in unknown if place != "return"]
+            places = {stop.place for stop in tour.stops} - {"return"}
+            layout = layouts.load(os.path.join(opt.build, "kernel.elf"), places)
+            unknown = sorted(places - layout["functions"].keys())
             if unknown:
                 raise tourfile.TourError(f"{tour.name}: this kernel has no function {unknown[0]}")
             return (with_gdb if opt.debugger == "gdb" else with_bochs)(tour, opt, folder, image, layout)
