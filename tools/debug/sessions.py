@@ -117,7 +117,7 @@ BOCHS = Debugger(r"\$ make bochs-debug\b", r"<bochs:\d+> (.*)$", r"\(0\) (?:Brea
 GDB_PROMPT = r"\(gdb\) (.*)$"
 GDB_NOISE = r"Continuing\.|Detaching |Ending remote|\[Inferior |Reading symbols |Remote debugging using "
 GDB_VAGUE = [
-    (r"^ *\d+(?:  [ .=\[#a-gA-G]*)?$", "CELLS"),  # a row of `heap map`
+    (r"^ *\d+(?: [ .+#!0-9]*)?$", "CELLS"),  # a row of `heap map`
     (r"^\d+ {4,}.*", "SOURCE"),
     (r" \([^()]*(?:\([^()]*\))?[^()]*\) at ", " () at "),  # a frame's arguments
     (r"\b[0-9a-f]{2}(?: [0-9a-f]{2})* -> [0-9a-f ]+", "CHANGE"),
