@@ -27,7 +27,6 @@
 
 %include "boot.inc"
 
-READ_TRIES          equ 4               ; as in mbr.asm
 CHUNK_SECTORS       equ 64              ; 32 KiB: BIOSes promise 127, and 64 divides 64 KiB
 FILE_STEP           equ 0x8000          ; 32 KiB: chunks from there on cross no 64 KiB boundary
 MAP_COUNT_MIN       equ 2               ; any PC has two: memory below 640 KiB and memory from 1 MiB on
@@ -50,7 +49,6 @@ A20_BIT             equ 2               ; in port 92h and in the 8042's output p
 
 CODE_SEG            equ 0x08            ; the GDT's first and second entry after the null one
 DATA_SEG            equ 0x10
-VGA_TEXT            equ 0xb8000         ; 80 columns, 25 rows, a character and an attribute each
 VGA_COLUMNS         equ 80
 VGA_LAST_ROW        equ 24
 BDA_CURSOR_ROW      equ 0x451           ; BIOS data area: row of page 0's cursor
@@ -623,7 +621,7 @@ make_crc_table:
 .bit:
         shr eax, 1                      ; the lowest bit leaves, into the carry flag
         jnc .next                       ; clear: nothing to subtract
-        xor eax, 0xedb88320             ; it was set: subtract the polynomial (without borrows)
+        xor eax, CRC32_POLYNOMIAL       ; it was set: subtract the polynomial (without borrows)
 .next:
         loop .bit                       ; eight of them
         mov [CRC_TABLE + ebx * 4], eax  ; a dword for each byte

@@ -36,14 +36,12 @@
 
 %include "boot.inc"
 
-READ_TRIES          equ 4               ; a disk that spins up or was changed fails once or twice
 FAT16_NAME          equ 0x2b            ; name and type of a FAT12 or FAT16 volume: 19 bytes of text
 FAT32_NAME          equ 0x47            ; those of a FAT32 volume, 19 bytes as well
 BPB_END             equ 0x5a            ; first byte after a FAT32 volume's parameters
 CODE_BYTES_MAX      equ 440             ; six bytes follow where Windows signs a disk, then the partition table
 FIRST_HARD_DISK     equ 0x80            ; as the BIOS counts drives
 PACKET_BYTES        equ 16              ; a disk address packet
-CRC32_POLYNOMIAL    equ 0xedb88320      ; IEEE 802.3, lowest bit first
 
         bits 16                         ; real mode
         org MBR_ADDR                    ; addresses below count from segment 0

@@ -29,7 +29,6 @@
 #define COLUMNS 80
 #define LINES 25
 #define CELLS (COLUMNS * LINES)
-#define TEXT_MEMORY 0xb8000
 #define COLOUR_NORMAL 0x07 // light grey on black
 
 #define CRTC_INDEX 0x3d4
@@ -39,7 +38,7 @@
 
 // Not volatile: only this file changes a cell, and the outb() after each piece of text makes the
 // compiler finish its stores. All below is protected by interrupts off (vga.h).
-static uint16_t *const cells = P2V(TEXT_MEMORY);
+static uint16_t *const cells = P2V(VGA_TEXT);
 static unsigned cursor; // cell where the next character goes, below CELLS
 static bool wrapped;    // the last character filled its row, and the text goes on
 static uint8_t colour = COLOUR_NORMAL;

@@ -137,9 +137,8 @@ static void low_map_array(uint32_t root, uint32_t start, uint32_t count, uint32_
 // VGA memory is a device: cached, what was written would show some time later or never. The guard
 // page lies inside the image's data, which was mapped in one piece, so its entry is taken out last.
 static void low_map_fill(uint32_t root, const struct memory_plan *plan) {
-    uint32_t vga = 0xb8000, vga_end = 0xc0000;
     low_map(root, 0, PLAN_LOW_END, 0);
-    low_map(root, vga, vga_end, PAGE_WRITE | PAGE_UNCACHED);
+    low_map(root, VGA_TEXT, VGA_TEXT_END, PAGE_WRITE | PAGE_UNCACHED);
     low_map(root, V2P(kernel_start), V2P(kernel_rodata_end), 0);
     low_map(root, V2P(kernel_rodata_end), V2P(kernel_end), PAGE_WRITE);
     const struct plan_pool *kernel = &plan->pool[POOL_KERNEL], *user = &plan->pool[POOL_USER];

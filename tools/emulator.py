@@ -28,6 +28,9 @@ CYLINDER_BYTES = 16 * 63 * 512
 
 BOCHS_MEM = (4, 2048)  # MiB; Debian's build of Bochs takes no more
 
+# The device by which the guest ends QEMU, with a status (boot/boot.inc).
+QEMU_EXIT = ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
+
 PROGRAM = {"qemu": "qemu-system-i386", "bochs": "bochs"}
 
 
@@ -149,8 +152,7 @@ def qemu_command(image, mem, accel="tcg", icount=False, disk2=None, reboots=Fals
     drive = "format=raw,if=ide,snapshot=on,index=%d,file=%s"
     command = [cli.find_program(PROGRAM["qemu"]), "-accel", accel, "-m", str(mem),
                "-drive", drive % (0, qemu_option_path(image)),
-               "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
-               "-display", window or "none", "-nic", "none"] + ([] if reboots else ["-no-reboot"])
+               *QEMU_EXIT, "-display", window or "none", "-nic", "none"] + ([] if reboots else ["-no-reboot"])
     if disk2:
         command += ["-drive", drive % (1, qemu_option_path(disk2))]
     if icount:

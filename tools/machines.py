@@ -119,8 +119,8 @@ def qemu(machine, disks):
     disk = [word % {name: emulator.qemu_option_path(path) for name, path in disks.paths.items()}
             for word in DISKS[machine.disk]]
     return [cli.find_program("qemu-system-i386"), "-accel", "tcg", "-m", str(machine.mem), *machine.options, *disk,
-            "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-display", "none", "-nic", "none", "-no-reboot",
-            "-serial", "file:" + CONSOLE, "-monitor", "none"]
+            *emulator.QEMU_EXIT, "-display", "none", "-nic", "none", "-no-reboot", "-serial", "file:" + CONSOLE,
+            "-monitor", "none"]
 
 
 def bochs(machine, folder, image):

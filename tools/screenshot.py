@@ -94,8 +94,7 @@ def take(options, folder):
     command = [cli.find_program("qemu-system-i386"), "-m", str(options.mem), "-display", "none", "-vga", "std",
                "-no-reboot", "-icount", "shift=0,sleep=off",
                "-drive", f"file={emu.qemu_option_path(options.image)},format=raw,if=ide,snapshot=on",
-               "-serial", f"file:{log}", "-qmp", f"unix:{monitor},server=on,wait=off",
-               "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
+               "-serial", f"file:{log}", "-qmp", f"unix:{monitor},server=on,wait=off", *emu.QEMU_EXIT]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=cli.tied) as qemu:
         try:
             if not wait_for(log, options.until, deadline):
