@@ -43,7 +43,7 @@ struct pool {
     uint32_t usable;                   // of them, frames that are memory
     uint32_t free;                     // of them, not handed out
     uint32_t nonempty[POOL_BINS / 32]; // bit b of the array: bin b holds a run
-    uint32_t words;                    // bit w: nonempty[w] is not 0
+    uint32_t nonempty_words;           // bit w: nonempty[w] is not 0
     uint32_t *anchor;                  // bit n: frame 32 * n is the anchor of a run handed out
     uint32_t *anchor_words;            // bit w: anchor[w] is not 0
     struct frame *bin[POOL_BINS];      // last frame of the bin's first run, or NULL
@@ -81,9 +81,9 @@ struct arena {
         };
         uint32_t carving; // both: == carved in an arena's own record
     };
-    uint32_t seal;  // makes arena_sum() what it is: one field overwritten, and it differs
-    uintptr_t base; // address of block 0
-    uint32_t room;  // bit w set wherever map[w] is not 0; may stay set when it becomes 0
+    uint32_t seal;      // makes arena_sum() what it is: one field overwritten, and it differs
+    uintptr_t base;     // address of block 0
+    uint32_t map_words; // bit w set wherever map[w] is not 0; may stay set when it becomes 0
     uint32_t map[ARENA_WORDS]; // bit b of word w: block 32 * w + b was handed out and is free again
 };
 
@@ -93,7 +93,8 @@ struct mem_block_desc {
     uint32_t blocks_per_arena; // at most ARENA_BLOCKS_MAX
     uint32_t inverse;          // of block_size's odd part modulo 2^32: see block_index()
     uint32_t shift;            // block_size's power of two
-    uint32_t edge;             // blocks_per_arena - 2: see arena_put()
+    uint32_t inner_max;        // most free blocks beside which one more changes no list:
+                               // blocks_per_arena - 2, see arena_put()
     uint32_t frames_per_arena;
     uint32_t arenas;       // open arenas
     struct arena *reserve; // the arena that was last seen empty, or NULL

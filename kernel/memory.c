@@ -28,7 +28,7 @@
 //       handed out holds FRAME_USED | length, all other records hold 0 in `run`.
 //   F2  No two free runs touch.
 //   F3  A free run is, by its last record, in the one bin of its length; nonempty's bit is set
-//       exactly where a bin holds a run, and words' exactly where nonempty is not 0.
+//       exactly where a bin holds a run, and nonempty_words' exactly where nonempty is not 0.
 //   F4  pool.free is the sum of the free runs' lengths.
 //   F5  The bits of pool.anchor are those of the anchors of runs handed out, and `bin` there leads
 //       to the run's first frame; anchor_words has bit w exactly where anchor[w] is not 0.
@@ -193,14 +193,14 @@ static inline void run_link(struct pool *pool, struct frame *tail) {
         next->link = &tail->next;
     } else {
         bit_set(pool->nonempty, bin);
-        pool->words |= 1u << bin / 32;
+        pool->nonempty_words |= 1u << bin / 32;
     }
 }
 
 // The last run of a bin was taken out.
 static inline void bin_emptied(struct pool *pool, uint32_t bin) {
     bit_clear(pool->nonempty, bin);
-    if (pool->nonempty[bin / 32] == 0) pool->words &= ~(1u << bin / 32);
+    if (pool->nonempty[bin / 32] == 0) pool->nonempty_words &= ~(1u << bin / 32);
 }
 
 static inline void run_unlink(struct pool *pool, struct frame *tail) {
@@ -223,7 +223,7 @@ static inline struct frame *run_find(const struct pool *pool, uint32_t count) {
     }
     uint32_t word = bin / 32, bits = pool->nonempty[word] & UINT32_MAX << bin % 32;
     if (bits == 0) {
-        uint32_t words = pool->words & (~1u << word);
+        uint32_t words = pool->nonempty_words & (~1u << word);
         if (UNLIKELY(words == 0)) return NULL;
         word = (uint32_t)__builtin_ctz(words);
         bits = pool->nonempty[word];
@@ -265,15 +265,15 @@ static INLINE_ALWAYS struct frame *run_take(struct pool *pool, uint32_t count) {
 // Gives back `count` frames, joined with the free runs on both sides. No tag but the first one's is
 // left in them.
 static INLINE_ALWAYS void run_give(struct pool *pool, struct frame *first, uint32_t count) {
-    struct frame *behind = first + count, *tail = behind - 1;
+    struct frame *after = first + count, *tail = after - 1;
     if (pool == &mem_pool[POOL_KERNEL]) port_frames_back((uint32_t)(first - pool->frame), count);
     pool->free += count;
-    bool linked = behind < pool->end && (behind->run & FRAME_FREE);
+    bool linked = after < pool->end && (after->run & FRAME_FREE);
     if (linked) {
-        uint32_t more = FRAME_RUN(behind->run);
+        uint32_t more = FRAME_RUN(after->run);
         count += more;
         tail += more;
-        behind->run = 0;
+        after->run = 0;
     }
     if (first > pool->frame && (first[-1].run & FRAME_FREE)) {
         struct frame *before = first - 1;
@@ -336,12 +336,12 @@ uint32_t pool_run_at(const struct pool *pool, uint32_t frame) {
 // Makes a run handed out shorter or longer at its end; false if the frames behind are not free.
 static bool run_resize(struct pool *pool, struct frame *first, uint32_t from, uint32_t to) {
     if (to > from) {
-        struct frame *behind = first + from;
-        if (behind >= pool->end || !(behind->run & FRAME_FREE)) return false;
-        uint32_t length = FRAME_RUN(behind->run);
+        struct frame *after = first + from;
+        if (after >= pool->end || !(after->run & FRAME_FREE)) return false;
+        uint32_t length = FRAME_RUN(after->run);
         if (length < to - from) return false;
-        run_cut(pool, behind + length - 1, to - from);
-        behind->run = 0;
+        run_cut(pool, after + length - 1, to - from);
+        after->run = 0;
     }
     first->run = FRAME_USED | to;
     if (from < ANCHOR_STEP && to >= ANCHOR_STEP) anchor_set(pool, first);
@@ -429,7 +429,7 @@ static void arena_close(struct arena *arena) {
     for (uint32_t i = 1; i < frames; i++) arena[i].back = 0;
     for (uint32_t i = 0; i * 32 < arena->carved; i++) arena->map[i] = 0;
     arena->desc = NULL;
-    arena->head = arena->carving = arena->seal = arena->room = 0;
+    arena->head = arena->carving = arena->seal = arena->map_words = 0;
     arena->base = 0;
     desc->arenas--;
     heap.small_frames -= frames;
@@ -442,9 +442,9 @@ static inline bool arena_take(struct mem_block_desc *desc, void **p) {
     struct arena *arena = list_entry(list_front(&desc->free_list), struct arena, elem);
     uint32_t word, block;
 again:
-    if (LIKELY(lowest_bit(&arena->room, &word))) {
+    if (LIKELY(lowest_bit(&arena->map_words, &word))) {
         if (UNLIKELY(!lowest_bit(&arena->map[word], &block))) { // its blocks have all been taken
-            arena->room &= arena->room - 1;
+            arena->map_words &= arena->map_words - 1;
             KEEP(arena);
             goto again;
         }
@@ -486,14 +486,14 @@ static void arena_at_edge(struct arena *arena) {
 // Puts a block back into its arena: false, and nothing changed, if it is there already.
 static inline bool arena_put(struct arena *arena, uint32_t block) {
     if (UNLIKELY(bit_set(arena->map, block))) return false;
-    bit_set(&arena->room, block / 32);
+    bit_set(&arena->map_words, block / 32);
     uint32_t before = arena->head;
     FORGET_REGISTERS();
     arena->head++;
     arena->seal--;
     // One comparison for both ends: before - 1 is huge for a full arena, and for one whose last
     // block this is, blocks_per_arena - 2.
-    if (UNLIKELY(before - 1 >= arena->desc->edge)) arena_at_edge(arena);
+    if (UNLIKELY(before - 1 >= arena->desc->inner_max)) arena_at_edge(arena);
     return true;
 }
 
@@ -566,7 +566,7 @@ int block_desc_init(struct mem_block_desc *desc_array, const uint32_t *sizes, ui
         desc->block_size = sizes[i];
         desc->frames_per_arena = frames_for(sizes[i]);
         desc->blocks_per_arena = desc->frames_per_arena * PG_SIZE / sizes[i];
-        desc->edge = desc->blocks_per_arena - 2;
+        desc->inner_max = desc->blocks_per_arena - 2;
         desc->shift = (uint32_t)__builtin_ctz(sizes[i]);
         desc->inverse = inverse_of(sizes[i] >> desc->shift);
         list_init(&desc->free_list);
@@ -865,10 +865,10 @@ static void *large_take_aligned(size_t alignment, size_t size) {
     if (first) {
         uintptr_t base = frame_base((uint32_t)(first - pool->frame));
         uint32_t before = (uint32_t)(-base >> PG_SHIFT & slack);
-        struct frame *start = first + before, *behind = start + count;
+        struct frame *start = first + before, *after = start + count;
         start->run = FRAME_USED | (uint32_t)count;
         if (before > 0) run_give(pool, first, before);
-        if (before < slack) run_give(pool, behind, (uint32_t)slack - before);
+        if (before < slack) run_give(pool, after, (uint32_t)slack - before);
         if (count >= ANCHOR_STEP) anchor_set(pool, start);
         p = large_open(start, (uint32_t)count);
     }

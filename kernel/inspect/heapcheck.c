@@ -116,8 +116,8 @@ static uint32_t check_bins(const struct pool *pool) {
         frames += check_bin(pool, bin);
     }
     for (uint32_t word = 0; word < POOL_BINS / 32; word++) {
-        bool bit = (pool->words >> word & 1) != 0;
-        REQUIRE(bit == (pool->nonempty[word] != 0), "F3", "words' bit for word", word);
+        bool bit = (pool->nonempty_words >> word & 1) != 0;
+        REQUIRE(bit == (pool->nonempty[word] != 0), "F3", "nonempty_words' bit for word", word);
     }
     return frames;
 }
@@ -158,8 +158,8 @@ static void check_map(const struct arena *arena, uint32_t frame) {
         REQUIRE(!block_free(arena, block), "A3", "a bit at or above carved, frame", frame);
     }
     for (uint32_t word = 0; word < ARENA_WORDS; word++) {
-        bool room = (arena->room >> word & 1) != 0;
-        REQUIRE(room || arena->map[word] == 0, "A3", "room's bit is missing, frame", frame);
+        bool marked = (arena->map_words >> word & 1) != 0;
+        REQUIRE(marked || arena->map[word] == 0, "A3", "map_words' bit is missing, frame", frame);
     }
 }
 
@@ -182,7 +182,7 @@ static void check_list(uint32_t index) {
         bool belongs = arena->desc == desc && arena->cnt != 0;
         REQUIRE(belongs, "A4", "a stranger in the free list, block size", desc->block_size);
     }
-    bool full = !desc->end.desc && desc->end.head == 0 && desc->end.room == 0;
+    bool full = !desc->end.desc && desc->end.head == 0 && desc->end.map_words == 0;
     REQUIRE(full, "A4", "the list's end is written to, block size", desc->block_size);
     REQUIRE(count == with_room[index], "A4", "arenas in the free list, block size",
             desc->block_size);
@@ -211,8 +211,8 @@ static uint32_t check_arena(const struct arena *arena, uint32_t frame) {
 // A6: the record of a frame that starts nothing; `into` frames behind the start of what holds it, 0
 // if nothing does.
 static void check_blank(const struct arena *arena, uint32_t into, bool small, uint32_t frame) {
-    bool blank = arena_blank(arena) && arena->carved == 0 && arena->base == 0 && arena->room == 0 &&
-                 map_count(arena) == 0;
+    bool blank = arena_blank(arena) && arena->carved == 0 && arena->base == 0 &&
+                 arena->map_words == 0 && map_count(arena) == 0;
     REQUIRE(blank, "A6", "a record that should be blank, frame", frame);
     REQUIRE(arena->back == (small ? into * sizeof *arena : 0), "A6", "back, frame", frame);
 }

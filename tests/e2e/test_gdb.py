@@ -322,9 +322,9 @@ def test_leaks_by_call_site(session):
 
 # Each is a list of assignments. The last of a name wins, and the kernel prints the first 8 lines.
 BROKEN = {
-    "counts": ["heap.small_frames = 77", "heap.large_frames = 5", "mem_pool[0].free = 1", "mem_pool[1].words = 0"],
+    "counts": ["heap.small_frames = 77", "heap.large_frames = 5", "mem_pool[0].free = 1", "mem_pool[1].nonempty_words = 0"],
     "cycle": ["((struct arena *)k_block_descs[3].free_list.head.next)->elem.next = "
-              "k_block_descs[3].free_list.head.next", "k_block_descs[5].end.room = 8"],
+              "k_block_descs[3].free_list.head.next", "k_block_descs[5].end.map_words = 8"],
     "wild": ["k_block_descs[3].free_list.head.next = (struct list_elem *)0x12345678",
              "mem_pool[0].bin[200] = (struct frame *)0x7", "mem_pool[1].bin[3] = (struct frame *)-16"],
     "records": ["heap.arena[4000].base = 3", "heap.arena[4001].desc = (struct mem_block_desc *)0xdeadbeec",

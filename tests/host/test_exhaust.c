@@ -162,7 +162,7 @@ static uint64_t hash_arena(uint64_t hash, const struct arena *arena) {
     hash = hash_add(hash, (uint64_t)arena->head << 32 | arena->carving);
     hash = hash_add(hash, (uintptr_t)arena->desc ^ arena->base);
     if (!arena->desc) return hash;
-    hash = hash_add(hash, (uint64_t)arena->room << 32 | arena->map[0]);
+    hash = hash_add(hash, (uint64_t)arena->map_words << 32 | arena->map[0]);
     return arena->cnt ? hash_add(hash, (uintptr_t)arena->elem.next) : hash;
 }
 

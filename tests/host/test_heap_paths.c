@@ -414,10 +414,10 @@ TEST(descriptors_are_made_from_nothing) {
     for (int i = 0; i < 4; i++) {
         const struct mem_block_desc *desc = &k_block_descs[i];
         assert_int_equal(desc->frames_per_arena, frames[i]);
-        assert_int_equal(desc->edge, desc->blocks_per_arena - 2);
+        assert_int_equal(desc->inner_max, desc->blocks_per_arena - 2);
         assert_int_equal(desc->arenas, 0);
         assert_null(desc->reserve);
-        assert_true(!desc->end.desc && desc->end.head == 0 && desc->end.room == 0);
+        assert_true(!desc->end.desc && desc->end.head == 0 && desc->end.map_words == 0);
     }
     sys_free(sys_malloc(700));
     assert_all_home();

@@ -70,7 +70,7 @@ static void f2_touching(void) {
 
 static void f3_bit_missing(void) { pool()->nonempty[0] &= ~(1u << 2); }
 static void f3_bit_too_many(void) { pool()->nonempty[0] |= 1u << 7; }
-static void f3_word_missing(void) { pool()->words = 0; }
+static void f3_word_missing(void) { pool()->nonempty_words = 0; }
 static void f3_list_cut(void) { pool()->bin[2] = NULL; }
 static void f3_list_leaves(void) { pool()->bin[2] = pool()->end + 5; }
 static void f3_not_a_tail(void) { pool()->bin[2] = &pool()->frame[hole() + 1]; }
@@ -102,7 +102,7 @@ static void a2_seal(void) { arena_of(at.large)->seal ^= 1; }
 static void a3_bit(void) { arena_of(at.small)->map[0] |= 1; }
 static void a3_bit_gone(void) { arena_of(at.small)->map[0] = 0; }
 static void a3_bit_above(void) { arena_of(at.small)->map[1] |= 1u << 20; }
-static void a3_room(void) { arena_of(at.small)->room = 0; }
+static void a3_room(void) { arena_of(at.small)->map_words = 0; }
 
 static void a4_not_listed(void) { list_remove(&arena_of(at.small)->elem); }
 static void a4_full_listed(void) {
@@ -112,7 +112,7 @@ static void a4_wild_link(void) {
     static struct list_elem elsewhere;
     arena_of(at.small)->desc->free_list.head.next = &elsewhere;
 }
-static void a4_end_written(void) { k_block_descs[0].end.room = 1; }
+static void a4_end_written(void) { k_block_descs[0].end.map_words = 1; }
 static void a4_link_back(void) { arena_of(at.small)->elem.prev = NULL; }
 
 static void a5_not_reserve(void) {
@@ -138,7 +138,7 @@ static const struct damage damages[] = {
     {"F2", "F2: two free runs touch", f2_touching},
     {"F3", "F3: a bin's bit is missing", f3_bit_missing},
     {"F3", "F3: a bit for an empty bin", f3_bit_too_many},
-    {"F3", "F3: words' bit is missing", f3_word_missing},
+    {"F3", "F3: nonempty_words' bit is missing", f3_word_missing},
     {"F3", "F3: a free run is in no bin", f3_list_cut},
     {"F3", "F3: a bin holds a frame inside a run", f3_not_a_tail},
     {"F3", "F3: a run knows another bin", f3_wrong_bin},
@@ -162,7 +162,7 @@ static const struct damage damages[] = {
     {"A3", "A3: a live block's bit is set", a3_bit},
     {"A3", "A3: a free block's bit is gone", a3_bit_gone},
     {"A3", "A3: a bit at or above carved", a3_bit_above},
-    {"A3", "A3: room's bit is missing", a3_room},
+    {"A3", "A3: map_words' bit is missing", a3_room},
     {"A4", "A4: an arena with room is in no list", a4_not_listed},
     {"A4", "A4: a full arena is in the list", a4_full_listed},
     {"A4", "A4: the list leads out of the records", a4_wild_link},
