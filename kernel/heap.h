@@ -56,7 +56,7 @@ struct pool {
 #define BLOCK_SIZE_MAX 8192                 // largest block a table may name
 #define ARENA_FRAMES_MAX 16                 // frames of one small arena
 
-struct mem_block_desc;
+struct memory_block_desc;
 
 // An arena's meta data. One record for each frame of the kernel pool, outside the frames; the
 // record of an arena's first frame is the arena's own, the others are all zero but for `back`.
@@ -65,8 +65,8 @@ struct mem_block_desc;
 // once, and a set bit in `map` says that one of them has come back; those from `carved` on are free
 // and need no bit.
 struct arena {
-    struct list_elem elem;       // in desc->free_list while cnt != 0. First: see mem_block_desc.end
-    struct mem_block_desc *desc; // NULL: a large area, or no arena starts at this frame
+    struct list_elem elem; // in desc->free_list while cnt != 0. First: see memory_block_desc.end
+    struct memory_block_desc *desc; // NULL: a large area, or no arena starts at this frame
     union {
         struct {
             uint32_t cnt : 24;  // small: free blocks; large: frames
@@ -88,7 +88,7 @@ struct arena {
 };
 
 // Block descriptor: the one entrance to all blocks of a size.
-struct mem_block_desc {
+struct memory_block_desc {
     uint32_t block_size;       // bytes, a multiple of BLOCK_ALIGN
     uint32_t blocks_per_arena; // at most ARENA_BLOCKS_MAX
     uint32_t inverse;          // of block_size's odd part modulo 2^32: see block_index()
@@ -115,7 +115,7 @@ struct heap {
 };
 
 extern struct pool mem_pool[POOL_COUNT];
-extern struct mem_block_desc k_block_descs[DESC_MAX];
+extern struct memory_block_desc k_block_descs[DESC_MAX];
 extern struct heap heap;
 
 // What a wrong call was. The words of heap_fault_text() are fixed: tests and users rely on them.

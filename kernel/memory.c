@@ -81,14 +81,14 @@
 #define CALLER ((uintptr_t)__builtin_return_address(0))
 
 struct pool mem_pool[POOL_COUNT];
-struct mem_block_desc k_block_descs[DESC_MAX];
+struct memory_block_desc k_block_descs[DESC_MAX];
 struct heap heap;
 
 // Descriptor for a size: desc_of[(size - 1) / BLOCK_ALIGN], for 1 <= size <= heap.block_max.
-static struct mem_block_desc *desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
+static struct memory_block_desc *desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
 
 // The seed's seven sizes.
-static const uint32_t seed_sizes[] = {SIZES_SEED};
+static const uint32_t seed_sizes[DESC_CNT] = {SIZES_SEED};
 
 // Four operations on a bit or number in memory, each one instruction of the i386 that compilers do
 // not find: a pair of 32-byte blocks takes 110 instructions without them. (64-bit processors do
@@ -402,7 +402,7 @@ static inline struct frame *arena_frame(const struct arena *arena) {
 
 // Opens an arena for `desc`: nothing carved yet, front of the free list. False if there are no
 // frames.
-static bool arena_open(struct mem_block_desc *desc) {
+static bool arena_open(struct memory_block_desc *desc) {
     struct pool *pool = &mem_pool[POOL_KERNEL];
     struct frame *first = run_take(pool, desc->frames_per_arena);
     if (!first) return false;
@@ -423,7 +423,7 @@ static bool arena_open(struct mem_block_desc *desc) {
 
 // Gives the frames of an arena whose blocks are all free back to the pool.
 static void arena_close(struct arena *arena) {
-    struct mem_block_desc *desc = arena->desc;
+    struct memory_block_desc *desc = arena->desc;
     uint32_t frames = desc->frames_per_arena;
     list_remove(&arena->elem);
     for (uint32_t i = 1; i < frames; i++) arena[i].back = 0;
@@ -438,7 +438,7 @@ static void arena_close(struct arena *arena) {
 
 // Takes a block of the arena that serves: the lowest of those that came back, or else carves the
 // next. False if no arena has room.
-static inline bool arena_take(struct mem_block_desc *desc, void **p) {
+static inline bool arena_take(struct memory_block_desc *desc, void **p) {
     struct arena *arena = list_entry(list_front(&desc->free_list), struct arena, elem);
     uint32_t word, block;
 again:
@@ -464,7 +464,7 @@ again:
 // the list, so that a pair at an arena's edge does not open and close it each time; a second one's
 // frames go back.
 static void arena_emptied(struct arena *arena) {
-    struct mem_block_desc *desc = arena->desc;
+    struct memory_block_desc *desc = arena->desc;
     struct arena *reserve = desc->reserve;
     if (reserve && reserve != arena && reserve->cnt == desc->blocks_per_arena) {
         arena_close(arena);
@@ -478,7 +478,7 @@ static void arena_emptied(struct arena *arena) {
 
 // An arena that was full has room again, or its last block came home.
 static void arena_at_edge(struct arena *arena) {
-    struct mem_block_desc *desc = arena->desc;
+    struct memory_block_desc *desc = arena->desc;
     if (arena->head == 1) list_push(&desc->free_list, &arena->elem);
     if (arena->head == desc->blocks_per_arena) arena_emptied(arena);
 }
@@ -524,7 +524,7 @@ static bool large_give(struct arena *arena, uintptr_t p) {
 }
 
 // Number of the block that starts `off` bytes into an arena; blocks_per_arena or more if none does.
-static inline uint32_t block_index(const struct mem_block_desc *desc, uint32_t off) {
+static inline uint32_t block_index(const struct memory_block_desc *desc, uint32_t off) {
     uint32_t product = off * desc->inverse;
     return product >> desc->shift | product << (-desc->shift & 31);
 }
@@ -557,11 +557,11 @@ static bool sizes_valid(const uint32_t *sizes, uint32_t count) {
     return true;
 }
 
-int block_desc_init(struct mem_block_desc *desc_array, const uint32_t *sizes, uint32_t count) {
+int block_desc_set(struct memory_block_desc *desc_array, const uint32_t *sizes, uint32_t count) {
     if (!sizes_valid(sizes, count)) return -1;
     uint32_t slot = 0;
     for (uint32_t i = 0; i < count; i++) {
-        struct mem_block_desc *desc = &desc_array[i];
+        struct memory_block_desc *desc = &desc_array[i];
         memset(desc, 0, sizeof *desc);
         desc->block_size = sizes[i];
         desc->frames_per_arena = frames_for(sizes[i]);
@@ -575,6 +575,10 @@ int block_desc_init(struct mem_block_desc *desc_array, const uint32_t *sizes, ui
     heap.desc_count = count;
     heap.block_max = sizes[count - 1];
     return 0;
+}
+
+void block_desc_init(struct memory_block_desc *desc_array) {
+    block_desc_set(desc_array, seed_sizes, DESC_CNT);
 }
 
 // ================================================================================================
@@ -619,7 +623,7 @@ static void *large_take_slow(size_t size) {
 }
 
 // A block of an arena that must perhaps be opened first, or NULL.
-static void *small_take(struct mem_block_desc *desc) {
+static void *small_take(struct memory_block_desc *desc) {
     void *p = NULL;
     port_state state = port_lock();
     if (!arena_take(desc, &p) && arena_open(desc)) arena_take(desc, &p);
@@ -645,7 +649,7 @@ static inline bool take_fast(size_t size, void **p) {
         *p = large_take_fast(size);
         return *p != NULL;
     }
-    struct mem_block_desc *desc = desc_of[(size - 1) / BLOCK_ALIGN];
+    struct memory_block_desc *desc = desc_of[(size - 1) / BLOCK_ALIGN];
     if (UNLIKELY(!port_enter())) return false;
     bool taken = arena_take(desc, p);
     port_leave();
@@ -895,7 +899,7 @@ void *sys_aligned_alloc(size_t alignment, size_t size) {
 uint32_t sys_trim(void) {
     uint32_t frames = 0;
     for (uint32_t i = 0; i < heap.desc_count; i++) {
-        struct mem_block_desc *desc = &k_block_descs[i];
+        struct memory_block_desc *desc = &k_block_descs[i];
         port_state state = port_lock();
         struct arena *arena = desc->reserve;
         desc->reserve = NULL;
@@ -954,6 +958,6 @@ void memory_init(void) {
     put_str("mem_init start\n");
     uint32_t mem_bytes_total = PORT_TOTAL_MEMORY;
     mem_pool_init(mem_bytes_total);
-    block_desc_init(k_block_descs, seed_sizes, sizeof seed_sizes / sizeof seed_sizes[0]);
+    block_desc_init(k_block_descs);
     put_str("mem_init done\n");
 }

@@ -55,6 +55,7 @@ uint32_t pool_bin_of(uint32_t count); // the bin for runs of `count` frames, cou
 uint32_t pool_run_at(const struct pool *pool, uint32_t frame);
 
 void mem_pool_init(uint32_t mem_bytes_total);
+void block_desc_init(struct memory_block_desc *desc_array); // the seed's DESC_CNT sizes
 // Fills `count` descriptors from block sizes in rising order. Returns 0, or -1 with nothing changed
 // if the table is wrong: count, order, alignment or size. Only while the heap holds nothing.
-int block_desc_init(struct mem_block_desc *desc_array, const uint32_t *sizes, uint32_t count);
+int block_desc_set(struct memory_block_desc *desc_array, const uint32_t *sizes, uint32_t count);

@@ -1,8 +1,8 @@
 // size_tables.c - see size_tables.h.
 //
-// A table is wrong for the reasons block_desc_init() would refuse it for, but that function says
+// A table is wrong for the reasons block_desc_set() would refuse it for, but that function says
 // only "no": here each fault has its words. The rules are in both places, and a test holds them
-// together: whatever classes_parse() takes, block_desc_init() takes.
+// together: whatever classes_parse() takes, block_desc_set() takes.
 #include "kernel/size_tables.h"
 
 #include <stddef.h>

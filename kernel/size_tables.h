@@ -17,10 +17,11 @@
 
 // The seven of the document that this project starts from. memory_init() starts with them.
 #define SIZES_SEED 16, 32, 64, 128, 256, 512, 1024
+#define DESC_CNT 7 // of them, and of descriptors
 
 #define CLASSES_NAME_BYTES 256 // room for any table as classes_name() writes it, NUL included
 
-// Reads a table. NULL if it is good: sizes[0 .. *count - 1] then is what block_desc_init() takes.
+// Reads a table. NULL if it is good: sizes[0 .. *count - 1] then is what block_desc_set() takes.
 // Else a few words that say what is wrong (static text), with *sizes and *count unchanged. Any
 // context.
 const char *classes_parse(const char *text, uint32_t sizes[DESC_MAX], uint32_t *count);

@@ -141,7 +141,7 @@ static bool block_free(const struct arena *arena, uint32_t block) {
     return block < ARENA_BLOCKS_MAX && (arena->map[block / 32] >> block % 32 & 1) != 0;
 }
 
-static bool desc_valid(const struct mem_block_desc *desc) {
+static bool desc_valid(const struct memory_block_desc *desc) {
     for (uint32_t i = 0; i < heap.desc_count; i++) {
         if (desc == &k_block_descs[i]) return true;
     }
@@ -150,7 +150,7 @@ static bool desc_valid(const struct mem_block_desc *desc) {
 
 // A3 for a small arena whose seal is right.
 static void check_map(const struct arena *arena, uint32_t frame) {
-    const struct mem_block_desc *desc = arena->desc;
+    const struct memory_block_desc *desc = arena->desc;
     REQUIRE(arena->carved <= desc->blocks_per_arena, "A3", "carved past the end, frame", frame);
     uint32_t free = map_count(arena) + desc->blocks_per_arena - arena->carved;
     REQUIRE(free == arena->cnt, "A3", "cnt is not the free blocks, frame", frame);
@@ -169,7 +169,7 @@ static uint32_t with_room[DESC_MAX];
 
 // A4: a descriptor's list holds arenas of its own with room, as many as there are.
 static void check_list(uint32_t index) {
-    const struct mem_block_desc *desc = &k_block_descs[index];
+    const struct memory_block_desc *desc = &k_block_descs[index];
     const struct list_elem *head = &desc->free_list.head, *before = head;
     uint32_t count = 0;
     for (const struct list_elem *e = head->next; e != head; before = e, e = e->next) {
@@ -267,7 +267,7 @@ uint32_t heap_check(void) {
 // ---- one descriptor, counted -------------------------------------------------------------------
 
 void heap_desc_state(uint32_t index, struct desc_state *out) {
-    const struct mem_block_desc *desc = &k_block_descs[index];
+    const struct memory_block_desc *desc = &k_block_descs[index];
     port_state state = port_lock();
     out->block_size = desc->block_size;
     out->blocks_per_arena = desc->blocks_per_arena;

@@ -14,7 +14,7 @@ static bool block_live(const struct arena *arena, uint32_t block) {
 static void visit_blocks(const struct arena *arena,
                          void (*visit)(const struct heap_block *block, void *argument),
                          void *argument) {
-    const struct mem_block_desc *desc = arena->desc;
+    const struct memory_block_desc *desc = arena->desc;
     for (uint32_t block = 0; block < desc->blocks_per_arena && block < ARENA_BLOCKS_MAX; block++) {
         if (!block_live(arena, block)) continue;
         struct heap_block found = {arena, block, arena->base + block * desc->block_size,

@@ -82,7 +82,7 @@ static const char *live_text(bool known, const struct checked_record *record) {
 static bool who_small(char *to, size_t room, const struct heap_block *at, uintptr_t address,
                       struct checked_record *record) {
     const struct arena *arena = at->arena;
-    const struct mem_block_desc *desc = arena->desc;
+    const struct memory_block_desc *desc = arena->desc;
     uint32_t frame = (uint32_t)(arena - heap.arena), into = (uint32_t)(address - at->start);
     char offset[24] = "";
     bool known = history_of(address, record);

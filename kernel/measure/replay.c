@@ -635,9 +635,9 @@ static bool table_try(const char *name, const struct pass *measured) {
         return true;
     }
     classes_parse(name, table.sizes, &table.count);
-    block_desc_init(k_block_descs, table.sizes, table.count);
+    block_desc_set(k_block_descs, table.sizes, table.count);
     bool good = pass_run(&pass, PASS_TABLE) && pass_good(&pass, name);
-    block_desc_init(k_block_descs, used.sizes, used.count);
+    block_desc_set(k_block_descs, used.sizes, used.count);
     progress_end();
     if (good) table_print(name, &pass);
     return good;

@@ -105,7 +105,7 @@ static bool run_mem(int words, char **word) {
 
 // One line; `arena` is a copy of the record at `frame`. An empty arena that is kept: reserve.
 static void arena_line(const struct arena *arena, uint32_t frame) {
-    const struct mem_block_desc *desc = arena->desc;
+    const struct memory_block_desc *desc = arena->desc;
     if (arena->large) {
         kprintf("%5u  %p  large area of %u frames\n", frame, (void *)arena->base, arena->cnt);
         return;

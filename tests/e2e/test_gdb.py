@@ -327,7 +327,7 @@ BROKEN = {
               "k_block_descs[3].free_list.head.next", "k_block_descs[5].end.map_words = 8"],
     "wild": ["k_block_descs[3].free_list.head.next = (struct list_elem *)0x12345678",
              "mem_pool[0].bin[200] = (struct frame *)0x7", "mem_pool[1].bin[3] = (struct frame *)-16"],
-    "records": ["heap.arena[4000].base = 3", "heap.arena[4001].desc = (struct mem_block_desc *)0xdeadbeec",
+    "records": ["heap.arena[4000].base = 3", "heap.arena[4001].desc = (struct memory_block_desc *)0xdeadbeec",
                 "heap.arena[4002].carving = 0x00400000",
                 "((struct arena *)k_block_descs[3].free_list.head.next)->map[7] = 5"],
     "seal": ["((struct arena *)k_block_descs[3].free_list.head.next)->seal = 0", "mem_pool[0].frame[0].run = 0"],

@@ -43,7 +43,7 @@ static void bins(void) {
 
 // Every size a table may name: the frames of its arenas, and the number of each block.
 static void sizes(void) {
-    struct mem_block_desc desc;
+    struct memory_block_desc desc;
     for (uint32_t size = BLOCK_ALIGN; size <= BLOCK_SIZE_MAX; size += BLOCK_ALIGN) {
         uint32_t frames = frames_for(size), blocks = frames * PG_SIZE / size;
         //@ assert frames: 1 <= frames <= ARENA_FRAMES_MAX;

@@ -37,7 +37,7 @@ static void table_choose(uint32_t which) {
         const uint32_t *sizes;
         uint32_t count;
     } tables[] = {{table_seed, 7}, {table_fine, 26}, {table_odd, 2}};
-    REQUIRE(block_desc_init(k_block_descs, tables[which % 3].sizes, tables[which % 3].count) == 0);
+    REQUIRE(block_desc_set(k_block_descs, tables[which % 3].sizes, tables[which % 3].count) == 0);
 }
 
 static uint32_t granule_of(const void *p) {

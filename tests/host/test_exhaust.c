@@ -93,7 +93,7 @@ static bool could_serve(size_t size) {
         return host_longest_run(POOL_KERNEL) >= (size + PG_SIZE - 1) / PG_SIZE;
     }
     if (host_longest_run(POOL_KERNEL) > 0) return true;
-    const struct mem_block_desc *desc = &k_block_descs[size > sizes[0]];
+    const struct memory_block_desc *desc = &k_block_descs[size > sizes[0]];
     for (uint32_t i = 0; i < FRAMES; i++) {
         if (heap.arena[i].desc == desc && heap.arena[i].cnt > 0) return true;
     }
@@ -179,7 +179,7 @@ static uint64_t state_hash(void) {
     }
     for (uint32_t bin = 0; bin < FRAMES; bin++) hash = hash_add(hash, (uintptr_t)pool->bin[bin]);
     for (uint32_t i = 0; i < COUNT(sizes); i++) {
-        const struct mem_block_desc *desc = &k_block_descs[i];
+        const struct memory_block_desc *desc = &k_block_descs[i];
         bool reserve = desc->reserve && desc->reserve->desc == desc;
         hash = hash_add(hash, (uintptr_t)desc->free_list.head.next);
         hash = hash_add(hash, reserve ? (uintptr_t)desc->reserve : 0);
@@ -206,7 +206,7 @@ static bool seen_add(uint64_t hash) {
 
 static struct {
     struct pool pool;
-    struct mem_block_desc desc[COUNT(sizes)];
+    struct memory_block_desc desc[COUNT(sizes)];
     struct heap heap;
     struct frame frame[FRAMES];
 } empty;
@@ -322,7 +322,7 @@ static void every_sequence(void **state) {
     seen = calloc(TABLE_SIZE, sizeof *seen);
     assert_true(node && seen && depth > 0 && depth < 64);
     host_heap_start(FRAMES);
-    assert_int_equal(block_desc_init(k_block_descs, sizes, COUNT(sizes)), 0);
+    assert_int_equal(block_desc_set(k_block_descs, sizes, COUNT(sizes)), 0);
     empty_save();
     node_count = 1;
     seen_add(state_hash());

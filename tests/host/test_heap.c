@@ -31,7 +31,7 @@ static struct {
 
 static void heap_start(uint32_t frames) {
     host_heap_start(frames);
-    assert_int_equal(block_desc_init(k_block_descs, table.size, table.count), 0);
+    assert_int_equal(block_desc_set(k_block_descs, table.size, table.count), 0);
 }
 
 // As memory_init() leaves it.
@@ -177,15 +177,15 @@ static void wrong_size_tables_are_refused(void **state) {
     const uint32_t falling[] = {32, 16}, twice[] = {16, 16}, odd[] = {16, 24}, zero[] = {0, 16};
     const uint32_t above[] = {16, BLOCK_SIZE_MAX + BLOCK_ALIGN};
     host_state_save();
-    assert_int_equal(block_desc_init(k_block_descs, many, 0), -1);
-    assert_int_equal(block_desc_init(k_block_descs, many, COUNT(many)), -1);
-    assert_int_equal(block_desc_init(k_block_descs, falling, 2), -1);
-    assert_int_equal(block_desc_init(k_block_descs, twice, 2), -1);
-    assert_int_equal(block_desc_init(k_block_descs, odd, 2), -1);
-    assert_int_equal(block_desc_init(k_block_descs, zero, 2), -1);
-    assert_int_equal(block_desc_init(k_block_descs, above, 2), -1);
+    assert_int_equal(block_desc_set(k_block_descs, many, 0), -1);
+    assert_int_equal(block_desc_set(k_block_descs, many, COUNT(many)), -1);
+    assert_int_equal(block_desc_set(k_block_descs, falling, 2), -1);
+    assert_int_equal(block_desc_set(k_block_descs, twice, 2), -1);
+    assert_int_equal(block_desc_set(k_block_descs, odd, 2), -1);
+    assert_int_equal(block_desc_set(k_block_descs, zero, 2), -1);
+    assert_int_equal(block_desc_set(k_block_descs, above, 2), -1);
     host_state_assert_unchanged();
-    assert_int_equal(block_desc_init(k_block_descs, many, DESC_MAX), 0);
+    assert_int_equal(block_desc_set(k_block_descs, many, DESC_MAX), 0);
     assert_int_equal(heap.block_max, DESC_MAX * BLOCK_ALIGN);
 }
 
@@ -194,8 +194,8 @@ static void every_block_size_finds_its_blocks(void **state) {
     (void)state;
     for (uint32_t size = BLOCK_ALIGN; size <= BLOCK_SIZE_MAX; size += BLOCK_ALIGN) {
         host_heap_start(32);
-        assert_int_equal(block_desc_init(k_block_descs, &size, 1), 0);
-        const struct mem_block_desc *desc = &k_block_descs[0];
+        assert_int_equal(block_desc_set(k_block_descs, &size, 1), 0);
+        const struct memory_block_desc *desc = &k_block_descs[0];
         uint32_t bytes = desc->frames_per_arena * PAGE;
         assert_in_range(desc->frames_per_arena, 1, ARENA_FRAMES_MAX);
         assert_int_equal(desc->blocks_per_arena, bytes / size);
@@ -445,7 +445,7 @@ static void live_blocks_never_overlap(void **state) {
 
 static void assert_edge_is_quiet(uint32_t class) {
     static void *full[ARENA_BLOCKS_MAX];
-    const struct mem_block_desc *desc = &k_block_descs[class];
+    const struct memory_block_desc *desc = &k_block_descs[class];
     uint32_t frames = arena_frames(class), blocks = arena_blocks(class);
     take_blocks(full, blocks, table.size[class]);
     assert_int_equal(desc->arenas, 1);

@@ -23,7 +23,7 @@ static struct { uint32_t size[DESC_MAX], count; } table; // of the heap under te
 
 static void heap_start_runs(uint32_t frames, const struct port_run *run, size_t runs) {
     host_heap_start_runs(frames, run, runs);
-    assert_int_equal(block_desc_init(k_block_descs, table.size, table.count), 0);
+    assert_int_equal(block_desc_set(k_block_descs, table.size, table.count), 0);
 }
 
 static int start(void **state) {
@@ -394,7 +394,7 @@ static void assert_fast(void *(*call)(size_t size), size_t size) {
 
 TEST(warm_pairs_take_the_fast_path) {
     static const uint32_t sizes[] = {16, 2048, 5120};
-    assert_int_equal(block_desc_init(k_block_descs, sizes, 3), 0);
+    assert_int_equal(block_desc_set(k_block_descs, sizes, 3), 0);
     void *keep[] = {sys_malloc(16), sys_malloc(2000), sys_malloc(5000)};
     assert_fast(sys_malloc, 16);
     assert_fast(sys_malloc, 2000);
@@ -410,9 +410,9 @@ TEST(descriptors_are_made_from_nothing) {
     static const uint32_t sizes[] = {16, 704, 1792, 2048};
     static const uint32_t frames[] = {1, 1, 1, 1}; // 704: as the seed; 1792: an eighth is left over
     memset(k_block_descs, 0x5a, sizeof k_block_descs);
-    assert_int_equal(block_desc_init(k_block_descs, sizes, 4), 0);
+    assert_int_equal(block_desc_set(k_block_descs, sizes, 4), 0);
     for (int i = 0; i < 4; i++) {
-        const struct mem_block_desc *desc = &k_block_descs[i];
+        const struct memory_block_desc *desc = &k_block_descs[i];
         assert_int_equal(desc->frames_per_arena, frames[i]);
         assert_int_equal(desc->inner_max, desc->blocks_per_arena - 2);
         assert_int_equal(desc->arenas, 0);
@@ -513,7 +513,7 @@ static void assert_classified(uintptr_t p, enum heap_fault fault) {
 // What was damaged is put back, so that the heap can be checked whole at the end.
 TEST(a_wrong_back_is_a_corrupt_arena) {
     static const uint32_t sizes[] = {16, 2048, 5120};
-    assert_int_equal(block_desc_init(k_block_descs, sizes, 3), 0);
+    assert_int_equal(block_desc_set(k_block_descs, sizes, 3), 0);
     unsigned char *p = sys_malloc(5120), *q = sys_malloc(5120);
     struct arena *inner = &heap.arena[frame_of(q)];
     uint16_t back = inner->back;

@@ -86,7 +86,7 @@ static void assert_painted(const struct block *b, size_t bytes) {
 }
 
 // The descriptor that serves `size`, or NULL: whole frames.
-static const struct mem_block_desc *desc_for(size_t size) {
+static const struct memory_block_desc *desc_for(size_t size) {
     for (uint32_t i = 0; i < heap.desc_count; i++) {
         if (k_block_descs[i].block_size >= size) return &k_block_descs[i];
     }
@@ -96,7 +96,7 @@ static const struct mem_block_desc *desc_for(size_t size) {
 // A null return for `size` bytes is right only if no free run would have served. Runs of more than
 // 32 frames may be overlooked (memory.c, shortcomings): no promise to check.
 static void assert_no_memory_for(size_t size) {
-    const struct mem_block_desc *desc = desc_for(size);
+    const struct memory_block_desc *desc = desc_for(size);
     size_t frames = desc ? desc->frames_per_arena : (size + PG_SIZE - 1) / PG_SIZE;
     if (desc) assert_true(list_empty(&desc->free_list));
     if (frames <= 32) assert_true(host_longest_run(POOL_KERNEL) < frames);
@@ -214,7 +214,7 @@ static void random_calls(void **state) {
     host_heap_start(load->frames);
     uint32_t sizes[DESC_MAX], count = 0;
     assert_null(classes_parse(load->classes, sizes, &count));
-    assert_int_equal(block_desc_init(k_block_descs, sizes, count), 0);
+    assert_int_equal(block_desc_set(k_block_descs, sizes, count), 0);
     refused = 0;
     for (int i = 0; i < STEPS; i++) {
         step(load);

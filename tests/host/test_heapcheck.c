@@ -38,7 +38,7 @@ static struct arena *arena_of(const void *p) { return &heap.arena[frame_of(p)]; 
 
 static void make_heap(void) {
     host_heap_start(FRAMES);
-    assert_int_equal(block_desc_init(k_block_descs, sizes, size_count), 0);
+    assert_int_equal(block_desc_set(k_block_descs, sizes, size_count), 0);
     at.small = sys_malloc(64);
     at.freed = sys_malloc(64);
     sys_free(at.freed);
@@ -233,7 +233,7 @@ static void random_damage_is_survived(void **state) {
             case 4: a->carving = random >> 4; break;
             case 5: a->base = random; break;
             case 6: a->map[random >> 8 & 7] = random; break;
-            default: a->desc = (struct mem_block_desc *)(uintptr_t)random; break;
+            default: a->desc = (struct memory_block_desc *)(uintptr_t)random; break;
             }
         }
         heap_check();

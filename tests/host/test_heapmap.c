@@ -51,7 +51,7 @@ static void start_runs(const struct port_run *run, size_t runs, const char *tabl
     uint32_t sizes[DESC_MAX], size_count;
     host_heap_start_runs(FRAMES, run, runs);
     assert_null(classes_parse(table, sizes, &size_count));
-    assert_int_equal(block_desc_init(k_block_descs, sizes, size_count), 0);
+    assert_int_equal(block_desc_set(k_block_descs, sizes, size_count), 0);
 }
 
 static int start(void **state) {
@@ -230,7 +230,7 @@ TEST(a_broken_seal_shows_among_much_else) {
 TEST(a_wild_descriptor_is_not_followed) {
     void *p = sys_malloc(64);
     struct arena *arena = &heap.arena[frame_of(p)], was = *arena;
-    arena->desc = (struct mem_block_desc *)(uintptr_t)0x1000;
+    arena->desc = (struct memory_block_desc *)(uintptr_t)0x1000;
     arena->seal += SMALL_SEAL - arena_sum(arena);
     fill(POOL_KERNEL, FRAMES);
     assert_int_equal(cell_with(p).kind, MAP_CORRUPT);

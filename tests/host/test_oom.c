@@ -227,7 +227,7 @@ static void heap_start(const char *classes) {
     uint32_t sizes[DESC_MAX], count;
     host_heap_start(FRAMES);
     assert_null(classes_parse(classes, sizes, &count));
-    assert_int_equal(block_desc_init(k_block_descs, sizes, count), 0);
+    assert_int_equal(block_desc_set(k_block_descs, sizes, count), 0);
 }
 
 static void every_call(const char *classes, bool irqs_off) {

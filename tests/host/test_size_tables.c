@@ -1,5 +1,5 @@
 // test_size_tables.c - kernel/size_tables.c: the tables built in, every form of a user's own, every
-// fault, and that block_desc_init() is of the same mind.
+// fault, and that block_desc_set() is of the same mind.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,7 +43,7 @@ TEST(seed_is_the_seven) {
     expect_table("seed", seven, 7);
 }
 
-// Whatever fine's sizes are: it is finer than the seed, and as block_desc_init() wants it.
+// Whatever fine's sizes are: it is finer than the seed, and as block_desc_set() wants it.
 TEST(fine_is_finer_and_passes_1024) {
     unset();
     assert_null(classes_parse("fine", sizes, &count));
@@ -155,7 +155,7 @@ TEST(block_desc_init_takes_the_same_tables) {
             sprintf(text + strlen(text), "%u,", at);
         }
         bool parsed = classes_parse(text, sizes, &count) == NULL;
-        assert_int_equal(block_desc_init(k_block_descs, raw, n) == 0, parsed);
+        assert_int_equal(block_desc_set(k_block_descs, raw, n) == 0, parsed);
         good += parsed;
     }
     assert_in_range(good, 1000, 19000);
@@ -167,7 +167,7 @@ TEST(blocks_come_in_the_table_s_sizes) {
     for (size_t t = 0; t < sizeof texts / sizeof texts[0]; t++) {
         host_heap_start(400);
         assert_null(classes_parse(texts[t], sizes, &count));
-        assert_int_equal(block_desc_init(k_block_descs, sizes, count), 0);
+        assert_int_equal(block_desc_set(k_block_descs, sizes, count), 0);
         for (uint32_t size = 1, i = 0; i < count; size++) {
             void *p = sys_malloc(size);
             assert_non_null(p);
@@ -178,7 +178,7 @@ TEST(blocks_come_in_the_table_s_sizes) {
     }
 }
 
-// Any text: no crash (the sanitizers look), and what is taken is what block_desc_init() takes.
+// Any text: no crash (the sanitizers look), and what is taken is what block_desc_set() takes.
 TEST(random_texts_are_safe) {
     static const char *const piece[] = {"16", "32",   "48", ",",    " ",
                                         "9",  "seed", "x",  "4096", "\xff"};

@@ -7,7 +7,7 @@
 #include "thread/thread.h"
 
 // The smallest that is large enough, looked for from the smallest on.
-const struct mem_block_desc *ktest_desc(size_t size) {
+const struct memory_block_desc *ktest_desc(size_t size) {
     for (uint32_t i = 0; i < heap.desc_count; i++) {
         if (k_block_descs[i].block_size >= size) return &k_block_descs[i];
     }
@@ -15,7 +15,7 @@ const struct mem_block_desc *ktest_desc(size_t size) {
 }
 
 uint32_t ktest_frames(size_t size) {
-    const struct mem_block_desc *desc = ktest_desc(size);
+    const struct memory_block_desc *desc = ktest_desc(size);
     return desc ? desc->frames_per_arena : (size + PG_SIZE - 1) / PG_SIZE;
 }
 
@@ -23,7 +23,7 @@ uint32_t ktest_usable(size_t size) {
 #ifdef HEAP_CHECKED
     return size; // the rest of the block is the canary's
 #endif
-    const struct mem_block_desc *desc = ktest_desc(size);
+    const struct memory_block_desc *desc = ktest_desc(size);
     return desc ? desc->block_size : ktest_frames(size) * PG_SIZE;
 }
 
@@ -70,7 +70,7 @@ void ktest_frames_give_all(struct chain *frames) {
 }
 
 // Ends: an arena that is open has room for so many blocks, and then one must be opened.
-void *ktest_open_arena(const struct mem_block_desc *desc, struct chain *others) {
+void *ktest_open_arena(const struct memory_block_desc *desc, struct chain *others) {
     uint32_t arenas = desc->arenas;
     for (;;) {
         void *p = sys_malloc(desc->block_size);
@@ -81,7 +81,7 @@ void *ktest_open_arena(const struct mem_block_desc *desc, struct chain *others) 
 
 uint32_t ktest_thread_frames(void) {
     uint32_t stack = STACK_SLOT_BYTES / PG_SIZE - 1; // the slot's first page is never mapped
-    const struct mem_block_desc *desc = ktest_desc(sizeof(struct thread));
+    const struct memory_block_desc *desc = ktest_desc(sizeof(struct thread));
     if (!desc) return stack + ktest_frames(sizeof(struct thread));
     struct desc_state state;
     heap_desc_state((uint32_t)(desc - k_block_descs), &state);

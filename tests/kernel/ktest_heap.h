@@ -21,7 +21,7 @@
 #define KTEST_LARGE (BLOCK_SIZE_MAX + 1000u)
 
 // The descriptor that serves `size` bytes, size > 0; NULL: whole frames.
-const struct mem_block_desc *ktest_desc(size_t size);
+const struct memory_block_desc *ktest_desc(size_t size);
 // Bytes that the block or area for `size` holds, size > 0: what sys_usable_size() must say.
 uint32_t ktest_usable(size_t size);
 // Frames that such an area takes, or an arena of such blocks where one has to be opened.
@@ -46,7 +46,7 @@ void ktest_frames_give_all(struct chain *frames);
 
 // Takes blocks of a descriptor until one opens an arena, and is alone in it: returns that one,
 // its arena's block 0, or NULL with a failed check. Those taken on the way are in `others`.
-void *ktest_open_arena(const struct mem_block_desc *desc, struct chain *others);
+void *ktest_open_arena(const struct memory_block_desc *desc, struct chain *others);
 
 // Frames of the kernel pool that thread_create() needs as things are: the stack's, and those of the
 // record if no open arena has room for it.

@@ -295,7 +295,7 @@ KTEST(heap_no_frame_serves_two) {
 }
 
 // A pair of calls at an arena's edge: all others are full, and one more block opens the next.
-static void check_edge(const struct mem_block_desc *desc) {
+static void check_edge(const struct memory_block_desc *desc) {
     struct chain blocks = {NULL};
     void *first = ktest_open_arena(desc, &blocks), *next = ktest_open_arena(desc, &blocks);
     KNEED(first != NULL && next != NULL);

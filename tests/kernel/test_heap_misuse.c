@@ -58,7 +58,7 @@ KTEST(heap_double_free_of_a_large_area) {
     refused(HEAP_NOT_ALLOCATED, p);
 }
 
-static void check_interior(const struct mem_block_desc *desc) {
+static void check_interior(const struct memory_block_desc *desc) {
     uint32_t size = desc->block_size, arena = desc->frames_per_arena * PG_SIZE;
     struct chain others = {NULL};
     char *p = ktest_open_arena(desc, &others); // block 0 of an arena
@@ -100,7 +100,7 @@ KTEST(heap_interior_pointer_of_a_large_area) {
 // that was just opened.
 KTEST(heap_never_handed_out) {
     for (uint32_t i = 0; i < heap.desc_count; i++) {
-        const struct mem_block_desc *desc = &k_block_descs[i];
+        const struct memory_block_desc *desc = &k_block_descs[i];
         struct chain others = {NULL};
         char *p = ktest_open_arena(desc, &others);
         KNEED(p != NULL);

@@ -227,7 +227,7 @@ static uint32_t work_blocks(void) {
 // As many blocks of one size as two arenas hold, and one: the list runs empty in between.
 static uint32_t work_arenas(void) {
     static struct place place[2 * ARENA_BLOCKS_MAX + 1];
-    const struct mem_block_desc *desc = &k_block_descs[heap.desc_count - 1];
+    const struct memory_block_desc *desc = &k_block_descs[heap.desc_count - 1];
     uint32_t count = 2 * desc->blocks_per_arena + 1, refused = 0;
     for (uint32_t i = 0; i < count; i++)
         refused += put(&place[i], sys_malloc(desc->block_size - 40), 8, (uint8_t)i);

@@ -44,12 +44,12 @@ KTEST(classes_wrong_tables_change_nothing) {
         {0, 16}, {16, 16}, {32, 16}, {16, 24}, {16, BLOCK_SIZE_MAX + 16}};
     uint32_t count = heap.desc_count, largest = heap.block_max;
     for (uint32_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        KCHECK_EQ(block_desc_init(k_block_descs, wrong[i], 2), -1);
+        KCHECK_EQ(block_desc_set(k_block_descs, wrong[i], 2), -1);
     }
     uint32_t many[DESC_MAX + 1];
     for (uint32_t i = 0; i <= DESC_MAX; i++) many[i] = 16 * (i + 1);
-    KCHECK_EQ(block_desc_init(k_block_descs, many, DESC_MAX + 1), -1);
-    KCHECK_EQ(block_desc_init(k_block_descs, many, 0), -1);
+    KCHECK_EQ(block_desc_set(k_block_descs, many, DESC_MAX + 1), -1);
+    KCHECK_EQ(block_desc_set(k_block_descs, many, 0), -1);
     KCHECK_EQ(heap.desc_count, count);
     KCHECK_EQ(heap.block_max, largest);
 }

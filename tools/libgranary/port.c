@@ -51,7 +51,7 @@ __attribute__((constructor)) void granary_start(void) {
     heap.frames = 0;
     stale = granary_stale;
     if (!granary_more_frames(pool, 1)) granary_refuse("no memory for a heap");
-    if (block_desc_init(k_block_descs, set->sizes, set->size_count) != 0) {
+    if (block_desc_set(k_block_descs, set->sizes, set->size_count) != 0) {
         char name[CLASSES_NAME_BYTES];
         granary_refuse("GRANARY_CLASSES=%s: no table for memory.c",
                        classes_name(set->sizes, set->size_count, name));

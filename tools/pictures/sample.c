@@ -164,7 +164,7 @@ static void heap_start(const char *classes) {
     if (window == MAP_FAILED) fail("no memory for the window");
     sample_heap_base = (uintptr_t)window;
     memory_init();
-    if (block_desc_init(k_block_descs, sizes, count) != 0) fail("the heap refuses its table");
+    if (block_desc_set(k_block_descs, sizes, count) != 0) fail("the heap refuses its table");
 }
 
 int main(int argc, char **argv) {

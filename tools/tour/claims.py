@@ -65,7 +65,7 @@ class World:
 
     def desc(self, size):
         for i in range(self.symbol("heap", "heap").desc_count):
-            found = self.symbol("mem_block_desc", "k_block_descs", i)
+            found = self.symbol("memory_block_desc", "k_block_descs", i)
             if found.block_size == size:
                 return found
         raise ValueError(f"no descriptor has blocks of {size} bytes")

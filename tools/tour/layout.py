@@ -10,7 +10,7 @@ import subprocess
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-STRUCTS = ("heap", "pool", "frame", "arena", "mem_block_desc", "thread", "heap_report")
+STRUCTS = ("heap", "pool", "frame", "arena", "memory_block_desc", "thread", "heap_report")
 SYMBOLS = ("heap", "mem_pool", "k_block_descs", "current", "heap_last_report", "heap_report_count", "scene_mine",
            "scene_others")
 MARK = "LAYOUT: "

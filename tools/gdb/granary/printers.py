@@ -117,7 +117,7 @@ def holder(at):
 
 def register():
     printer = gdb.printing.RegexpCollectionPrettyPrinter("granary")
-    for name, kind in (("arena", ArenaPrinter), ("mem_block_desc", DescPrinter), ("pool", PoolPrinter),
+    for name, kind in (("arena", ArenaPrinter), ("memory_block_desc", DescPrinter), ("pool", PoolPrinter),
                        ("list", ListPrinter)):
         printer.add_printer(name, f"^{name}$", kind)
     gdb.printing.register_pretty_printer(None, printer, replace=True)
