@@ -76,6 +76,9 @@
 #else
 #define FORGET_REGISTER_OF(argument) ((void)(argument))
 #endif
+// Saves nothing: it keeps what is rare out of sys_malloc() and sys_free(), for those who step
+// through their code.
+#define SLOW_PATH __attribute__((noinline))
 // Without it a pair of 5000-byte areas takes 219 instructions, with it 190; it buys blocks nothing.
 #define INLINE_ALWAYS inline __attribute__((always_inline))
 #define CALLER ((uintptr_t)__builtin_return_address(0))
@@ -607,7 +610,7 @@ static inline void *large_take(size_t size) {
     return LIKELY(first) ? large_open(first, (uint32_t)count) : NULL;
 }
 
-static void *large_take_fast(size_t size) {
+static SLOW_PATH void *large_take_fast(size_t size) {
     if (UNLIKELY(!port_enter())) return NULL;
     void *p = large_take(size);
     port_leave();
@@ -615,7 +618,7 @@ static void *large_take_fast(size_t size) {
 }
 
 // Whatever the interrupts are.
-static void *large_take_slow(size_t size) {
+static SLOW_PATH void *large_take_slow(size_t size) {
     port_state state = port_lock();
     void *p = large_take(size);
     port_unlock(state);
@@ -623,7 +626,7 @@ static void *large_take_slow(size_t size) {
 }
 
 // A block of an arena that must perhaps be opened first, or NULL.
-static void *small_take(struct memory_block_desc *desc) {
+static SLOW_PATH void *small_take(struct memory_block_desc *desc) {
     void *p = NULL;
     port_state state = port_lock();
     if (!arena_take(desc, &p) && arena_open(desc)) arena_take(desc, &p);
@@ -633,7 +636,7 @@ static void *small_take(struct memory_block_desc *desc) {
 
 // All that take_fast() does not do: a new arena, a large area, no memory, a call that is refused,
 // a caller that has interrupts off.
-static void *take_slow(size_t size, uintptr_t caller) {
+static SLOW_PATH void *take_slow(size_t size, uintptr_t caller) {
     if (UNLIKELY(port_in_interrupt())) {
         port_report(HEAP_FROM_INTERRUPT, 0, caller);
         return NULL;
@@ -745,7 +748,7 @@ static inline bool look_end(const struct look *look, uintptr_t p, uintptr_t call
 }
 
 // All that is not a block of a sound small arena: large areas, and every fault.
-static bool give_slow(uintptr_t p, uintptr_t caller) {
+static SLOW_PATH bool give_slow(uintptr_t p, uintptr_t caller) {
     struct look look;
     if (look_begin(&look, p)) {
         if (look.arena->large) large_give(look.arena, p);
