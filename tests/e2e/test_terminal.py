@@ -6,6 +6,7 @@ Only here a run has a user at a real (pseudo) terminal of 80 x 24.
 import os
 import re
 import signal
+import socket
 import subprocess
 import termios
 import time
@@ -323,6 +324,25 @@ def test_a_window_without_a_terminal_is_a_batch_run_where_there_is_no_display(ro
                           env=env)
     assert done.returncode == 0 and done.stdout.endswith("granary: halt passed\n")
     assert done.stderr == "run: no window: there is no display (DISPLAY is not set)\n"
+
+
+@pytest.mark.parametrize("offered, window", [("none\ngtk\nsdl", "gtk"), ("none\nsdl", "sdl"), ("none\ncurses", None)])
+def test_the_window_is_one_that_qemu_has(monkeypatch, tmp_path, offered, window):
+    """A display answers, and a QEMU says what it was built with."""
+    import emulator  # pylint: disable=import-outside-toplevel
+    qemu = tmp_path / "qemu-system-i386"
+    qemu.write_text(f"#!/bin/sh\necho 'Available display backend types:\n{offered}'\n")
+    qemu.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("DISPLAY", ":4242.0")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("\0/tmp/.X11-unix/X4242")
+        server.listen(5)
+        if window:
+            assert emulator.window("qemu") == window
+        else:
+            with pytest.raises(emulator.RunError, match="qemu-system-gui"):
+                emulator.window("qemu")
 
 
 # ---- a reader that goes ---------------------------------------------------------------------------------------------
