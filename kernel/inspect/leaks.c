@@ -64,8 +64,9 @@ static void leaks_print(const struct held *row) {
 #endif
 }
 
-uint32_t heap_leaks(void) {
+uint32_t heap_leaks(bool (*more)(void)) {
     uint32_t blocks = 0;
+    bool shown = true;
     rows = 0;
     table[KEYS_MAX] = (struct held){0, 0, 0};
     port_state state = port_lock();
@@ -73,7 +74,8 @@ uint32_t heap_leaks(void) {
     port_unlock(state);
     for (uint32_t i = 0; i <= KEYS_MAX; i++) {
         if (i >= rows && i != KEYS_MAX) continue;
-        if (table[i].blocks) leaks_print(&table[i]);
+        if (table[i].blocks) shown = shown && (!more || more());
+        if (table[i].blocks && shown) leaks_print(&table[i]);
         blocks += table[i].blocks;
     }
     if (blocks == 0) put_str("leaks: none\n");

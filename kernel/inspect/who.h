@@ -3,6 +3,7 @@
 // The same sentence stands in a `heap:` report, in a panic, at the prompt and in GDB.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,5 +20,6 @@ char *heap_user_frame_who(char *to, size_t room, uint32_t frame);
 
 // Prints what is not freed: in the checked build a line for each place that allocated it, in the
 // fast build, which does not know places, one for each block size. Returns the number of blocks and
-// large areas. Any context but an interrupt handler; interrupts are off while it counts.
-uint32_t heap_leaks(void);
+// large areas. `more`, unless NULL, is asked before each line: false leaves out the rest. Any
+// context but an interrupt handler; interrupts are off while it counts.
+uint32_t heap_leaks(bool (*more)(void));

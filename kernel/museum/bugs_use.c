@@ -295,10 +295,10 @@ static __attribute__((noinline)) void remember_nothing(void) {
 // Three blocks whose pointers are not kept. Other blocks may live as well, and do: what counts is
 // how many more there are than before.
 static bool leak(bool fixed) {
-    uint32_t before = heap_leaks();
+    uint32_t before = heap_leaks(NULL);
     remember_nothing();
     for (int i = 0; fixed && i < 3; i++) sys_free(forgotten[i]);
-    uint32_t after = heap_leaks();
+    uint32_t after = heap_leaks(NULL);
     for (int i = 0; !fixed && i < 3; i++) sys_free(forgotten[i]);
     if (fixed) return after == before;
     return bugs_saw(after == before + 3, "three blocks more than before, and they are not freed");

@@ -166,7 +166,7 @@ static bool run_check(int words, char **word) {
 }
 
 static bool run_leaks(int words, char **word) {
-    heap_leaks();
+    heap_leaks(pager_line);
     return true;
 }
 
@@ -499,7 +499,8 @@ static const char *trace_value(int at, size_t index) {
 static const char *test_value(int at, size_t index) { return at == 1 ? ktest_name(index) : NULL; }
 
 static const char *bugs_value(int at, size_t index) {
-    return at == 2 && index == 0 ? "fixed" : NULL;
+    if (at == 2) return index == 0 ? "fixed" : NULL;
+    return at == 1 && index < bugs_count() ? bug_at((uint32_t)index + 1)->name : NULL;
 }
 
 static const char *sizes_value(int at, size_t index) {
@@ -530,8 +531,8 @@ const struct command shell_commands[] = {
      trace_value},
     {"test", "[NAME,NAME*]", 1, 2, run_test, "the kernel's own tests", "test heap_*,lib_print",
      test_value},
-    {"bugs", "[N [fixed]]", 1, 3, run_bugs, "the museum of planted faults", "bugs 9 fixed",
-     bugs_value},
+    {"bugs", "[BUG [fixed]]", 1, 3, run_bugs, "the museum of planted faults",
+     "bugs off-by-one fixed", bugs_value},
     {"sizes", "[TABLE]", 1, 2, run_sizes, "the tables of block sizes; another: starts again",
      "sizes 16,48,256", sizes_value},
     {"replay", "", 1, 1, run_replay, "start again and replay the trace on the second disk",

@@ -353,7 +353,7 @@ def test_tab_completes_arguments(ask):
     assert ask("tr\tof\t") == []
     assert ask("help mall\t")[0].startswith("malloc SIZE: ")
     assert ask("test lib_pri\t")[-1] == "tests: 1 passed, 0 failed"
-    assert ask("bugs 1 f\t")[-1] == "bugs: 1 double-free: silent, as it should be"
+    assert ask("bugs double\tf\t")[-1] == "bugs: 1 double-free: silent, as it should be"
 
 
 def test_tab_shows_what_belongs_where_nothing_can_be_completed(_console):

@@ -341,12 +341,12 @@ KTEST(checked_leaks_by_site) {
     void *p = allocate_here(), *q = allocate_here();
     KNEED(p != NULL && q != NULL);
     ktest_printed_clear();
-    uint32_t with = heap_leaks();
+    uint32_t with = heap_leaks(NULL);
     KCHECK(ktest_contains(ktest_printed(), "leaks: 2 blocks, 48 bytes from allocate_here+"));
     free_there(p);
     free_there(q);
     ktest_printed_clear();
-    KCHECK_EQ(heap_leaks(), with - 2);
+    KCHECK_EQ(heap_leaks(NULL), with - 2);
     KCHECK(!ktest_contains(ktest_printed(), "allocate_here"));
 }
 
