@@ -304,8 +304,8 @@ def test_a_panic_that_was_not_asked_for_is_one(session):
 
 # ---- windows --------------------------------------------------------------------------------------------------------
 
-@BOTH
-@pytest.mark.parametrize("display", [None, ":77", "nowhere.invalid:0", "nonsense"])
+@pytest.mark.parametrize("emulator, display", [("qemu", None), ("qemu", ":77"), ("qemu", "nowhere.invalid:0"),
+                                               ("qemu", "nonsense"), ("bochs", ":77")])
 def test_without_a_display_it_goes_on_without_a_window(session, emulator, display):
     env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     if display:
