@@ -840,6 +840,14 @@ static bool heap_resize(uintptr_t p, size_t size, size_t *room, uintptr_t caller
     return done;
 }
 
+#ifdef HEAP_CHECKED
+bool heap_extend(uintptr_t p, size_t size); // checked.c's
+bool heap_extend(uintptr_t p, size_t size) {
+    size_t room;
+    return heap_resize(p, size, &room, CALLER);
+}
+#endif
+
 // A pointer that is freed meanwhile is a wrong one from then on: reported, and the new block given
 // back. To copy from it does no harm, as the window stays mapped.
 void *sys_realloc(void *p, size_t size) {

@@ -32,8 +32,9 @@
 // Invariants (checked_check() walks them by these numbers):
 //   C1  Of every block that is not freed, the record is sound and the canary whole.
 //   C2  A block in quarantine is live to memory.c. A small one holds poison and its canary is
-//       whole. A large one is unmapped up to the first late access; after its report it is mapped,
-//       and its contents are not checked.
+//       whole, and so does a large one that the port could not unmap. Any other large one is
+//       unmapped up to the first late access; after its report it is mapped, and its contents are
+//       not checked.
 //   C3  An unmapped frame belongs to an area in quarantine, or is the last frame of a guarded one.
 //
 // Who protects what: all of it by port_checked_lock(), under which a block gets its record, and
@@ -57,9 +58,11 @@
 void *heap_malloc(size_t size);
 void heap_free(void *p);
 uint32_t heap_trim(void);
+bool heap_extend(uintptr_t p, size_t size); // realloc() where it is
 
 #define CALLER ((uintptr_t)__builtin_return_address(0))
-#define QUARANTINE_SHARE 8 // of the pool's frames: at most 1/8 wait in quarantine
+#define QUARANTINE_SHARE 8   // of the pool's frames: at most 1/8 wait in quarantine
+#define QUARANTINE_MIN 4096u // frames that may wait before a growing pool has so many, 16 MiB
 
 struct checked_freed checked_quarantine[CHECKED_QUARANTINE];
 static uint32_t oldest, waiting; // the ring: first used place, used places
@@ -80,7 +83,7 @@ static struct checked_record *record_of(const struct heap_block *block) {
 
 // The caller's bytes and both canaries lie between these.
 static uintptr_t room_start(const struct heap_block *block) {
-    return block->start + sizeof(struct checked_record);
+    return block->start + CHECKED_RECORD_BYTES;
 }
 static uintptr_t room_end(const struct heap_block *block) {
     return block->start + block->bytes - (guard ? PG_SIZE : 0);
@@ -129,9 +132,9 @@ static uintptr_t margin_damage(const struct heap_block *block) {
     return at < room_end(block) ? at : 0;
 }
 
-// Likewise for a block in quarantine, whose bytes are poison.
-static uintptr_t freed_damage(const struct heap_block *block) {
-    if (is_large(block)) return 0; // C2: unmapped, or reported already
+// Likewise for a block in quarantine, unless its bytes are not there, or may be anything by now.
+static uintptr_t freed_damage(const struct heap_block *block, const struct checked_freed *freed) {
+    if (freed->bytes != CHECKED_POISONED) return 0;
     uintptr_t at = margin_damage(block);
     if (at) return at;
     const struct checked_record *record = record_of(block);
@@ -139,18 +142,18 @@ static uintptr_t freed_damage(const struct heap_block *block) {
     return at < record->p + record->size ? at : 0;
 }
 
-static void block_protect(const struct heap_block *block, bool absent) {
+static bool block_protect(const struct heap_block *block, bool absent) {
     uint32_t first = (uint32_t)((block->start - PORT_HEAP_BASE) >> PG_SHIFT);
-    port_protect(first, (uint32_t)(block->bytes >> PG_SHIFT), absent);
+    return port_protect(first, (uint32_t)(block->bytes >> PG_SHIFT), absent);
 }
 
 // ---- the quarantine -----------------------------------------------------------------------------
 
 // The place that waits for the block, or NULL. By the block's bounds, so that any address in it
 // will do.
-static const struct checked_freed *quarantined(const struct heap_block *block) {
+static struct checked_freed *quarantined(const struct heap_block *block) {
     for (uint32_t i = 0; i < CHECKED_QUARANTINE; i++) {
-        const struct checked_freed *freed = &checked_quarantine[i];
+        struct checked_freed *freed = &checked_quarantine[i];
         if (freed->p >= block->start && freed->p - block->start < block->bytes) return freed;
     }
     return NULL;
@@ -162,7 +165,10 @@ static uint32_t frames_of_area(const struct heap_block *block) {
 
 // Room for a block? One that is larger than the share may wait alone.
 static bool has_room(const struct heap_block *block) {
-    uint32_t share = mem_pool[POOL_KERNEL].usable / QUARANTINE_SHARE;
+    const struct pool *pool = &mem_pool[POOL_KERNEL];
+    uint32_t share = pool->usable / QUARANTINE_SHARE, least = pool->frames / QUARANTINE_SHARE;
+    if (least > QUARANTINE_MIN) least = QUARANTINE_MIN;
+    if (share < least) share = least;
     if (waiting == 0) return true;
     return waiting < CHECKED_QUARANTINE && frames_waiting + frames_of_area(block) <= share;
 }
@@ -172,30 +178,39 @@ static bool quarantine_enter(const struct heap_block *block, const struct checke
     bool room = has_room(block);
     if (room) {
         uint32_t place = (oldest + waiting++) % CHECKED_QUARANTINE;
-        checked_quarantine[place] = (struct checked_freed){record->p, *record};
+        bool absent = is_large(block) && block_protect(block, true);
+        if (is_large(block) && !absent) memset((void *)record->p, CHECKED_POISON, record->size);
+        checked_quarantine[place] =
+            (struct checked_freed){record->p, *record, absent ? CHECKED_ABSENT : CHECKED_POISONED};
         frames_waiting += frames_of_area(block);
-        if (is_large(block)) block_protect(block, true);
     }
     port_checked_unlock(state);
     return room;
 }
 
-// Takes the oldest block out of the ring; false if there is none.
-static bool take_oldest(struct heap_block *block) {
+// Takes the first place out of the ring.
+static struct checked_freed ring_take(void) {
+    struct checked_freed freed = checked_quarantine[oldest];
+    checked_quarantine[oldest].p = 0;
+    oldest = (oldest + 1) % CHECKED_QUARANTINE;
+    waiting--;
+    return freed;
+}
+
+// Takes the oldest block out of the ring, of those that can be mapped again now; false if there is
+// none. The others go to the ring's end.
+static bool take_oldest(struct heap_block *block, struct checked_freed *freed) {
+    bool taken = false;
     checked_state state = port_checked_lock();
-    bool any = waiting > 0;
-    if (any) {
-        any = heap_block_at(checked_quarantine[oldest].p, block); // C2: always
-        checked_quarantine[oldest].p = 0;
-        oldest = (oldest + 1) % CHECKED_QUARANTINE;
-        waiting--;
-        if (any) {
-            frames_waiting -= frames_of_area(block);
-            if (is_large(block)) block_protect(block, false);
-        }
+    for (uint32_t tries = waiting; tries > 0 && !taken; tries--) {
+        *freed = ring_take();
+        if (!heap_block_at(freed->p, block)) continue; // C2: never
+        taken = freed->bytes != CHECKED_ABSENT || block_protect(block, false);
+        if (taken) frames_waiting -= frames_of_area(block);
+        else checked_quarantine[(oldest + waiting++) % CHECKED_QUARANTINE] = *freed;
     }
     port_checked_unlock(state);
-    return any;
+    return taken;
 }
 
 // A fault is reported here and not by heap_free(): reports must not be printed under the lock.
@@ -212,8 +227,9 @@ static void give_to_heap(uintptr_t start, uintptr_t caller) {
 // The oldest block's time is up: checks that it is as it was left, and gives it to the heap.
 static bool quarantine_leave(uintptr_t caller) {
     struct heap_block block;
-    if (!take_oldest(&block)) return false;
-    uintptr_t at = freed_damage(&block);
+    struct checked_freed freed;
+    if (!take_oldest(&block, &freed)) return false;
+    uintptr_t at = freed_damage(&block, &freed);
     if (at) port_report(HEAP_USE_AFTER_FREE, at, caller);
     give_to_heap(block.start, caller);
     return true;
@@ -262,7 +278,7 @@ static void *checked_take(size_t alignment, size_t size, uintptr_t caller) {
         port_report(HEAP_FROM_INTERRUPT, 0, caller);
         return NULL;
     }
-    if (size == 0 || size > SIZE_MAX - gross(alignment, 0)) return NULL;
+    if (size > SIZE_MAX - gross(alignment, 0)) return NULL;
     void *p = take_once(alignment, size, caller);
     while (!p && quarantine_leave(caller)) p = take_once(alignment, size, caller);
     return p;
@@ -361,12 +377,16 @@ static void checked_give(uintptr_t p, size_t size, uintptr_t caller) {
         return;
     }
     if (!is_large(&block)) memset((void *)p, CHECKED_POISON, size);
-    while (!quarantine_enter(&block, &record)) quarantine_leave(caller);
+    while (!quarantine_enter(&block, &record)) {
+        if (quarantine_leave(caller)) continue;
+        give_to_heap(block.start, caller); // no room, and none to be had
+        return;
+    }
 }
 
 // ---- the calls, with the promises of memory.h ---------------------------------------------------
 
-void *sys_malloc(size_t size) { return take_fresh(BLOCK_ALIGN, size, CALLER); }
+void *sys_malloc(size_t size) { return size != 0 ? take_fresh(BLOCK_ALIGN, size, CALLER) : NULL; }
 
 void sys_free(void *p) {
     size_t size;
@@ -375,18 +395,37 @@ void sys_free(void *p) {
 
 void *sys_calloc(size_t count, size_t size) {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes == 0) return NULL;
     void *p = checked_take(BLOCK_ALIGN, bytes, CALLER);
     if (p) memset(p, 0, bytes);
     return p;
 }
 
-// Always another block: who keeps the old pointer is found.
-void *sys_realloc(void *p, size_t size) {
-    uintptr_t caller = CALLER;
+// From STAY_MIN bytes on an area may stay where it is if it grows or shrinks by less than an eighth:
+// a program that makes it larger step by step would else copy all of it each time.
+#define STAY_MIN 16384u
+static bool resize_here(uintptr_t p, size_t from, size_t size, uintptr_t caller) {
+    struct heap_block block;
+    bool done = false;
+    if (guard || from < STAY_MIN || size < from - from / 8 || size > from + from / 8) return false;
+    checked_state state = port_checked_lock();
+    if (find_live(p, &block) == HEAP_OK && is_large(&block) && record_sound(&block) &&
+        heap_extend(block.start, p - block.start + size + 1)) {
+        done = heap_block_at(block.start, &block);
+        record_write(&block, (struct checked_record){p, size, caller, 0, port_thread(), 0, 0});
+        memset((void *)room_start(&block), CHECKED_CANARY, p - room_start(&block));
+        memset((void *)(p + size), CHECKED_CANARY, room_end(&block) - (p + size));
+    }
+    port_checked_unlock(state);
+    if (done && size > from) memset((void *)(p + from), CHECKED_FRESH, size - from);
+    return done;
+}
+
+// Else always another block: a pointer to the old one is found when it is used.
+static void *resize(void *p, size_t size, uintptr_t caller) {
     size_t from;
-    if (!p) return take_fresh(BLOCK_ALIGN, size, caller);
     if (!accept((uintptr_t)p, caller, &from)) return NULL;
+    if (resize_here((uintptr_t)p, from, size, caller)) return p;
     void *to = NULL;
     if (size != 0) {
         to = take_fresh(BLOCK_ALIGN, size, caller);
@@ -397,8 +436,13 @@ void *sys_realloc(void *p, size_t size) {
     return to;
 }
 
+void *sys_realloc(void *p, size_t size) {
+    if (p) return resize(p, size, CALLER);
+    return size != 0 ? take_fresh(BLOCK_ALIGN, size, CALLER) : NULL;
+}
+
 void *sys_aligned_alloc(size_t alignment, size_t size) {
-    if (alignment == 0 || (alignment & (alignment - 1)) != 0) return NULL;
+    if (size == 0 || alignment == 0 || (alignment & (alignment - 1)) != 0) return NULL;
     return take_fresh(alignment > BLOCK_ALIGN ? alignment : BLOCK_ALIGN, size, CALLER);
 }
 
@@ -436,8 +480,9 @@ bool checked_facts(uintptr_t address, struct checked_record *out) {
 // C1 and C2 for one block that is live to memory.c.
 static void check_block(const struct heap_block *block, void *argument) {
     checked_found *const *found = argument;
-    if (quarantined(block)) {
-        uintptr_t at = freed_damage(block);
+    const struct checked_freed *freed = quarantined(block);
+    if (freed) {
+        uintptr_t at = freed_damage(block, freed);
         if (at) (*found)("C2", "a freed block was written to", at);
     } else if (!record_sound(block) || !record_of(block)->freed) { // freed: on its way in or out
         uintptr_t at = margin_damage(block);
@@ -462,16 +507,13 @@ bool checked_late_access(uintptr_t address, uintptr_t eip) {
     struct heap_block block;
     checked_state state = port_checked_lock();
     bool known = heap_block_at(address, &block) && is_large(&block);
-    bool freed = known && quarantined(&block);
+    struct checked_freed *freed = known ? quarantined(&block) : NULL;
+    bool late = freed && freed->bytes == CHECKED_ABSENT;
+    bool again = late && block_protect(&block, false);
+    if (again) freed->bytes = CHECKED_TOUCHED;
     port_checked_unlock(state);
-    if (!known) return false;
-    if (freed) {
-        port_report_access(HEAP_USE_AFTER_FREE, address, eip);
-        block_protect(&block, false);
-        return true;
-    }
-    if (!guard || address < room_end(&block)) return false;
+    if (late) port_report_access(HEAP_USE_AFTER_FREE, address, eip);
+    if (freed || !known || !guard || address < room_end(&block)) return again;
     port_report_access(HEAP_OVERFLOW, address, eip);
-    port_protect((uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT), 1, false);
-    return true;
+    return port_protect((uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT), 1, false);
 }

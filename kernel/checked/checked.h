@@ -20,14 +20,18 @@
 
 // Bytes that the heap is asked for beside those that the caller wants: the record, up to the next
 // multiple of BLOCK_ALIGN, and the shortest canary. Larger alignments and `guard` take more.
-#define CHECKED_MARGIN \
-    ((sizeof(struct checked_record) + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN + 1)
+#define CHECKED_MARGIN ((CHECKED_RECORD_BYTES + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN + 1)
 
 // Freed blocks that are kept from being handed out again, as a ring: the oldest leaves first.
 #define CHECKED_QUARANTINE 256u
 struct checked_freed {
     uintptr_t p;                  // 0: an unused place
     struct checked_record record; // as it was at the free
+    enum {
+        CHECKED_POISONED, // each is CHECKED_POISON
+        CHECKED_ABSENT,   // unmapped
+        CHECKED_TOUCHED,  // mapped again after a late access: of no known value
+    } bytes;
 };
 extern struct checked_freed checked_quarantine[CHECKED_QUARANTINE];
 
@@ -45,5 +49,6 @@ bool checked_late_access(uintptr_t address, uintptr_t eip);
 
 uint32_t port_thread(void); // number of the running thread, 0 if there is none
 // Makes frames of the kernel pool fault when they are touched, or lets them be touched again, as
-// they were.
-void port_protect(uint32_t first, uint32_t count, bool absent);
+// they were. False, and nothing changed, if that cannot be done now (a process has only so many
+// mappings).
+bool port_protect(uint32_t first, uint32_t count, bool absent);

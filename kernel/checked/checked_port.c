@@ -22,8 +22,9 @@ void port_checked_unlock(checked_state state) { irq_restore(state); }
 
 uint32_t port_thread(void) { return running_number(); }
 
-void port_protect(uint32_t first, uint32_t count, bool absent) {
+bool port_protect(uint32_t first, uint32_t count, bool absent) {
     paging_heap_protect(HEAP_BASE + (first << PG_SHIFT), count, absent);
+    return true;
 }
 
 char *port_caller_text(char *to, size_t room, uintptr_t caller) {

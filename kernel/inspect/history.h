@@ -20,6 +20,9 @@ struct checked_record {
     uint32_t sum; // of all the above: see record_sum()
 };
 
+// What follows these bytes is canary, the structure's own padding (on 64 bits) included.
+#define CHECKED_RECORD_BYTES (offsetof(struct checked_record, sum) + sizeof(uint32_t))
+
 // What is known of the block that `address` lies in: a copy of its record, while it lives or waits
 // in quarantine, and behind that until the block is handed out again. False: nothing. Any context.
 bool checked_facts(uintptr_t address, struct checked_record *out);

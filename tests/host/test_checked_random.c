@@ -38,14 +38,18 @@ void port_checked_unlock(checked_state state) {
 uint32_t port_thread(void) { return 7; }
 
 static bool absent_now[FRAMES];
+static bool refusing; // now and then: a system whose table of mappings is full at times
+static size_t random_below(size_t limit);
 
-void port_protect(uint32_t first, uint32_t count, bool absent) {
+bool port_protect(uint32_t first, uint32_t count, bool absent) {
     assert_true(first < FRAMES && count <= FRAMES - first);
+    if (refusing && random_below(3) == 0) return false;
     memset(absent_now + first, absent, count * sizeof absent_now[0]);
     int how = absent ? PROT_NONE : PROT_READ | PROT_WRITE;
     assert_int_equal(
         mprotect((void *)(host_heap_base + (size_t)first * PG_SIZE), (size_t)count * PG_SIZE, how),
         0);
+    return true;
 }
 
 void port_report_access(enum heap_fault fault, uintptr_t pointer, uintptr_t eip) {
@@ -107,7 +111,9 @@ static void assert_filled(size_t i, size_t bytes) {
 
 // No call fails for want of memory while some waits in quarantine.
 static void assert_quarantine_empty(void) {
-    for (size_t i = 0; i < CHECKED_QUARANTINE; i++) assert_int_equal(checked_quarantine[i].p, 0);
+    for (size_t i = 0; i < CHECKED_QUARANTINE && !refusing; i++) {
+        assert_int_equal(checked_quarantine[i].p, 0);
+    }
     nulls++;
 }
 
@@ -166,7 +172,10 @@ static void release(size_t i, bool faults) {
     at = p + random_below(slot[i].size);
     *at ^= 0x01;
     planted++;
+    bool before = refusing;
+    refusing = false;
     sys_trim();
+    refusing = before;
     expect(HEAP_USE_AFTER_FREE, at);
 }
 
@@ -199,6 +208,7 @@ static void run(bool faults, uint64_t seed) {
     for (size_t i = 0; i < SLOTS; i++) {
         if (slot[i].p) release(i, faults);
     }
+    refusing = false;
     sys_trim();
     check_absent();
     assert_int_equal(frames_free(POOL_KERNEL), FRAMES);
@@ -218,6 +228,64 @@ static void every_planted_fault_is_found(void **state) {
     (void)state;
     run(true, 0x2545f4914f6cdd1du);
     assert_true(planted > 200);
+}
+
+// What cannot be unmapped is poisoned, and what cannot be mapped again waits longer.
+static void a_port_that_cannot_always_protect(void **state) {
+    (void)state;
+    refusing = true;
+    run(true, 0xda942042e4dd58b5u);
+    assert_true(planted > 200);
+}
+
+// Each of the bytes before a block, up to the record: there is no padding that is not looked at.
+static void every_byte_before_a_block_is_canary(void **state) {
+    (void)state;
+    host_heap_start(FRAMES);
+    for (size_t back = 1; back <= sizeof(struct checked_record); back++) {
+        for (size_t size = 1; size <= 70000; size = size * 37 + 3) {
+            unsigned char *p = sys_malloc(size);
+            assert_non_null(p);
+            p[-(ptrdiff_t)back] ^= 0x41;
+            sys_free(p);
+            struct host_report report = host_report_take();
+            assert_int_equal(report.fault, HEAP_OVERFLOW);
+            assert_true(report.pointer <= (uintptr_t)p - back);
+            assert_true(back > 4 || report.pointer == (uintptr_t)p - back);
+        }
+    }
+    sys_trim();
+    host_heap_end();
+}
+
+// An area that grows step by step stays, with its margin; one that grows by more moves.
+static void a_large_area_grows_where_it_is(void **state) {
+    (void)state;
+    host_heap_start(FRAMES);
+    unsigned char *p = sys_malloc(70000);
+    assert_non_null(p);
+    memset(p, 1, 70000);
+    size_t size = 70000;
+    for (; size < 120000; size += 1000) {
+        assert_ptr_equal(sys_realloc(p, size), p);
+        assert_int_equal(sys_usable_size(p), size);
+        for (size_t at = size < 71000 ? size : size - 1000; at < size; at++) {
+            assert_int_equal(p[at], CHECKED_FRESH);
+        }
+    }
+    size -= 1000;
+    assert_int_equal(heap_check(), 0);
+    p[size] ^= 1; // the margin has come along
+    assert_int_equal(heap_check(), 1);
+    p[size] ^= 1;
+    unsigned char *q = sys_realloc(p, 70000);
+    assert_ptr_not_equal(p, q);
+    for (size_t at = 0; at < 70000; at++) assert_int_equal(q[at], 1);
+    sys_free(p);
+    assert_int_equal(host_report_take().fault, HEAP_DOUBLE_FREE);
+    sys_free(q);
+    sys_trim();
+    host_heap_end();
 }
 
 // heap_check() names damage in blocks that have not been freed yet: the byte, and what it belongs
@@ -246,6 +314,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_fault_no_report),
         cmocka_unit_test(every_planted_fault_is_found),
+        cmocka_unit_test(a_port_that_cannot_always_protect),
+        cmocka_unit_test(every_byte_before_a_block_is_canary),
+        cmocka_unit_test(a_large_area_grows_where_it_is),
         cmocka_unit_test(heap_check_finds_both_kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

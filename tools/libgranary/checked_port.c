@@ -30,9 +30,9 @@ char *port_caller_text(char *to, size_t room, uintptr_t caller) {
 
 // ---- late accesses ------------------------------------------------------------------------------
 
-void port_protect(uint32_t first, uint32_t count, bool absent) {
-    system_protect((void *)(granary_base + (uintptr_t)first * PG_SIZE), (size_t)count * PG_SIZE,
-                   absent ? PROT_NONE : PROT_READ | PROT_WRITE);
+bool port_protect(uint32_t first, uint32_t count, bool absent) {
+    void *at = (void *)(granary_base + (uintptr_t)first * PG_SIZE);
+    return system_protect(at, (size_t)count * PG_SIZE, absent ? PROT_NONE : PROT_READ | PROT_WRITE);
 }
 
 #ifdef __x86_64__

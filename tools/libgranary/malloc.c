@@ -71,7 +71,7 @@ ENTRANCE void free(void *p) { sys_free(p); }
 // The sites that are recorded are the program's own: nothing may stand between its call and CALLER.
 static __attribute__((always_inline)) inline void *checked_malloc(size_t size, uintptr_t caller) {
     if (!granary_ready) granary_start();
-    void *p = take_fresh(BLOCK_ALIGN, size > 0 ? size : 1, caller);
+    void *p = take_fresh(BLOCK_ALIGN, size, caller); // of 0 bytes, none is the caller's
     return p ? p : no_memory();
 }
 
@@ -136,44 +136,52 @@ ENTRANCE size_t malloc_usable_size(void *p) { return sys_usable_size(p); }
 static bool power_of_two(size_t n) { return n != 0 && (n & (n - 1)) == 0; }
 
 // `alignment` is a power of two. NULL: no memory, errno untouched.
-static void *aligned_take(size_t alignment, size_t size) {
+static __attribute__((always_inline)) inline void *aligned_take(size_t alignment, size_t size,
+                                                                uintptr_t caller) {
     if (!granary_ready) granary_start();
+#ifdef HEAP_CHECKED
+    return take_fresh(alignment > BLOCK_ALIGN ? alignment : BLOCK_ALIGN, size, caller);
+#else
+    (void)caller; // never reported: no call of a process comes from an interrupt
     return sys_aligned_alloc(alignment, size > 0 ? size : 1);
+#endif
 }
 
+static __attribute__((always_inline)) inline void *aligned(size_t alignment, size_t size,
+                                                           uintptr_t caller) {
+    if (!power_of_two(alignment)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    void *p = aligned_take(alignment, size, caller);
+    return p ? p : no_memory();
+}
+
+// The reason is what it returns; errno stays as it was, as POSIX has it since 2024 and glibc always.
 PUBLIC int posix_memalign(void **to, size_t alignment, size_t size) {
     if (!power_of_two(alignment) || alignment % sizeof(void *) != 0) return EINVAL;
-    void *p = aligned_take(alignment, size);
+    void *p = aligned_take(alignment, size, CALLER);
     if (!p) return ENOMEM;
     *to = p;
     return 0;
 }
 
 PUBLIC void *aligned_alloc(size_t alignment, size_t size) {
-    if (!power_of_two(alignment)) {
-        errno = EINVAL;
-        return NULL;
-    }
-    void *p = aligned_take(alignment, size);
-    return p ? p : no_memory();
+    return aligned(alignment, size, CALLER);
 }
 
 // Older than the standards and laxer: an alignment between two powers of two means the next one.
 PUBLIC void *memalign(size_t alignment, size_t size) {
     size_t power = 1;
     while (power < alignment && power <= SIZE_MAX / 2) power *= 2;
-    if (power < alignment) {
-        errno = EINVAL;
-        return NULL;
-    }
-    return aligned_alloc(power, size);
+    return aligned(power < alignment ? 0 : power, size, CALLER);
 }
 
-PUBLIC void *valloc(size_t size) { return aligned_alloc(PG_SIZE, size); }
+PUBLIC void *valloc(size_t size) { return aligned(PG_SIZE, size, CALLER); }
 
 PUBLIC void *pvalloc(size_t size) {
     if (size > SIZE_MAX - (PG_SIZE - 1)) return no_memory();
-    return valloc((size + PG_SIZE - 1) / PG_SIZE * PG_SIZE);
+    return aligned(PG_SIZE, (size + PG_SIZE - 1) / PG_SIZE * PG_SIZE, CALLER);
 }
 
 // `pad` is what glibc would leave at its heap's end: nothing to leave here. 1: something was given

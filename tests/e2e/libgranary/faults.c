@@ -47,6 +47,21 @@ static void old_pointer_after_realloc(void) {
     free(to);
 }
 
+static void underflow(void) {
+    char *p = malloc(24);
+    printf("%p\n", (void *)(p - 1));
+    *(volatile char *)(p - 1 + fixed) = 1;
+    free(p);
+}
+
+// Not one byte of a block of none is its owner's.
+static void write_to_nothing(void) {
+    char *volatile p = malloc(0);
+    printf("%p\n", (void *)p);
+    if (!fixed) *(volatile char *)p = 1;
+    free(p);
+}
+
 int main(int count, char **word) {
     static const struct {
         const char *name;
@@ -54,6 +69,8 @@ int main(int count, char **word) {
     } faults[] = {
         {"overflow", overflow},
         {"overflow-six", overflow_by_six},
+        {"underflow", underflow},
+        {"write-to-nothing", write_to_nothing},
         {"write-after-free", write_after_free},
         {"read-after-free", read_after_free},
         {"after-realloc", old_pointer_after_realloc},
