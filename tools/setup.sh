@@ -268,7 +268,7 @@ job="${1-}"
 [ $# -eq 0 ] || shift
 case "$job $#" in
     ' 0') with_implied run test && install "$wanted_lists" ;;
-    'run 0' | 'test 0') with_implied "$job" && install "$wanted_lists" && exec make "$job" ;;
+    'run 0' | 'test 0') with_implied "$job" && install "$wanted_lists" && make -s -j"$(nproc)" && exec make "$job" ;;
     '--only 0' | '--check 0') echo "$usage" >&2 && exit 2 ;;
     --only*) with_implied "$@" && install "$wanted_lists" ;;
     --check*) check "$*" ;;

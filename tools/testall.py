@@ -8,6 +8,7 @@ Each kind is a command whose last line of the form `[NAME: ]N passed, N failed` 
 badly without counting a failure, or that counts nothing at all, is a failure: silence proves nothing.
 """
 
+import contextlib
 import os
 import re
 import subprocess
@@ -49,32 +50,46 @@ def kernel_counts(lines):
     return passed, failed
 
 
-def run_kernel_tests(emulator, args, image, build):
-    """The in-kernel tests of one image (`build` says which) in one emulator. Returns (passed, failed)."""
-    with cli.folder("test") as folder:
-        transcript = os.path.join(folder, "transcript.txt")
-        status = subprocess.call(
-            [sys.executable, os.path.join(ROOT, "tools", "run.py"), "--emulator", emulator, "--image", image,
-             "--args", args, "--transcript", transcript, "--quiet",
-             "--timeout", str(KERNEL_TIMEOUT[emulator])], preexec_fn=cli.tied)
-        lines = []
-        if os.path.exists(transcript):
-            with open(transcript, encoding="utf-8", errors="replace") as console:
-                lines = console.read().splitlines()
+def start_kernel_tests(emulator, args, image, folder):
+    """The in-kernel tests of one image in one emulator: the running process. Its transcript will be in the folder."""
+    return subprocess.Popen(
+        [sys.executable, os.path.join(ROOT, "tools", "run.py"), "--emulator", emulator, "--image", image,
+         "--args", args, "--transcript", os.path.join(folder, "transcript.txt"), "--quiet",
+         "--timeout", str(KERNEL_TIMEOUT[emulator])], preexec_fn=cli.tied)
+
+
+def judge_kernel_tests(status, folder, name):
+    """(passed, failed) of a run that has ended."""
+    transcript, lines = os.path.join(folder, "transcript.txt"), []
+    if os.path.exists(transcript):
+        with open(transcript, encoding="utf-8", errors="replace") as console:
+            lines = console.read().splitlines()
     passed, failed = kernel_counts(lines)
     if status != 0 and failed == 0:
         failed = 1
     if failed:
         print("\n".join(lines[-60:]))
-    print(f"kernel tests in {emulator}, {build}, {args}: {passed} passed, {failed} failed", flush=True)
+    print(f"kernel tests in {name}: {passed} passed, {failed} failed", flush=True)
     return passed, failed
 
 
+def run_together(runs):
+    """Some runs at the same time. [(passed, failed)]"""
+    with contextlib.ExitStack() as stack:
+        folders = [stack.enter_context(cli.folder("test")) for _ in runs]
+        processes = [start_kernel_tests(emulator, args, image, folder)
+                     for (emulator, args, image, _), folder in zip(runs, folders)]
+        return [judge_kernel_tests(process.wait(), folder, f"{emulator}, {build}, {args}")
+                for process, folder, (emulator, args, _, build) in zip(processes, folders, runs)]
+
+
 def kernel_main(fast, checked):
+    """As many at a time as there are processors; those that take equally long beside each other."""
     runs = [(emulator, args, fast, "fast build") for emulator in KERNEL_TIMEOUT for args in KERNEL_ARGS]
     runs += [(emulator, args, checked, "checked build")
              for emulator, lines in CHECKED_ARGS.items() for args in lines]
-    results = [run_kernel_tests(*each) for each in runs]
+    cpus = os.cpu_count()
+    results = [result for at in range(0, len(runs), cpus) for result in run_together(runs[at:at + cpus])]
     passed, failed = (sum(column) for column in zip(*results))
     print(f"kernel tests: {passed} passed, {failed} failed")
     return 1 if failed else 0
@@ -84,13 +99,18 @@ def run_kind(kind, make):
     """Runs `make KIND`, shows its output, returns (passed, failed)."""
     print(f"== {kind}", flush=True)
     lines = []
-    with subprocess.Popen([make, "--no-print-directory", kind], cwd=ROOT, stdin=subprocess.DEVNULL,
+    jobs = f"-j{os.cpu_count()}"
+    with subprocess.Popen([make, "--no-print-directory", jobs, kind], cwd=ROOT, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                           preexec_fn=cli.tied) as process:
-        for line in process.stdout:
-            lines.append(line)
-            sys.stdout.write(line)
-            sys.stdout.flush()
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                sys.stdout.write(line)
+                sys.stdout.flush()
+        except BaseException:  # stopped: what it started ends with it, and is not waited for
+            cli.stop(process)
+            raise
     found = counts(lines)
     if found is None:
         print(f"{kind}: no count in its output")

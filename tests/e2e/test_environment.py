@@ -236,3 +236,17 @@ def test_ctrl_c_in_all_tests_is_no_traceback(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert (process.returncode, errors) == (130, "")
+
+
+def test_a_stopped_make_test_does_not_wait_for_what_it_started(tmp_path):
+    """`make` passes its SIGTERM on to testall.py alone."""
+    make = tmp_path / "make"
+    make.write_text("#!/bin/sh\necho started $$\nexec sleep 1000\n")
+    make.chmod(0o755)
+    process = subprocess.Popen([PYTHON, os.path.join(TOOLS, "testall.py"), "all"], stdout=subprocess.PIPE, text=True,
+                               stderr=subprocess.PIPE, env=dict(os.environ, MAKE=str(make)))
+    while not (line := process.stdout.readline()).startswith("started"):
+        pass
+    process.terminate()
+    assert process.wait(20) == 143
+    assert not os.path.exists(f"/proc/{line.split()[1]}")

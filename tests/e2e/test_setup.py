@@ -13,7 +13,7 @@ import pytest
 
 import cli
 
-ESSENTIAL = ("sh", "cat", "dirname", "env", "grep", "head", "sed", "sort", "tr")
+ESSENTIAL = ("sh", "cat", "dirname", "env", "grep", "head", "nproc", "sed", "sort", "tr")
 # Without python3: the one that runs these tests is there.
 RUN = "make nasm gcc-i686-linux-gnu qemu-system-x86".split()
 SIZES = ("Need to get 77.2 MB of archives.", "After this operation, 317 MB of additional disk space will be used.")
@@ -108,7 +108,7 @@ def test_run_on_a_bare_system_installs_four_and_boots(system):
     assert (done.returncode, done.stderr) == (0, "")
     assert bare.asked_for() == [RUN]
     assert f"setup: installing {' '.join(RUN)}: 77.2 MB to download, 317 MB on the disk\n" in done.stdout
-    assert done.stdout.endswith("setup: done\nmade run\n")
+    assert done.stdout.endswith(f"setup: done\nmade -s -j{os.cpu_count()}\nmade run\n")
 
 
 def test_what_is_there_is_not_installed(system):
