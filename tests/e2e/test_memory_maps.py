@@ -12,9 +12,10 @@ import pytest
 
 import mkimage
 from firmware import Firmware, parse_header, with_firmware
-from test_image import EXIT_FAILED_STATUS, NO_MEMORY, memory_at_the_end, qemu
+from test_image import EXIT_FAILED_STATUS, NO_MEMORY, Parts, memory_at_the_end, qemu
 
 EXIT_PASSED_STATUS = 33
+NO_LOW_MEMORY = "granary: too little memory below 640 KiB for the kernel's file"
 MIB = 1 << 20
 
 MAPS = parse_header(os.path.join(os.path.dirname(__file__), os.pardir, "host", "maps", "logged_maps.h"))
@@ -81,11 +82,14 @@ def test_attributes_zero(image, tmp_path):
     assert in_pools(lines) / 1024 > IN_POOLS["geode"]
 
 
-@pytest.mark.parametrize("low_kib", [300, 512, 640])
-def test_low_memory_ends_early(image, tmp_path, low_kib):
-    entries = [(0, low_kib << 10, 1, 1), (MIB, 31 * MIB, 1, 1)]
-    status, lines = boot(image, tmp_path, "batch", entries, low_kib=low_kib)
-    assert status == EXIT_PASSED_STATUS, lines
+def test_low_memory_ends_early(image, tmp_path):
+    """64 KiB and the kernel's file are enough, to the KiB."""
+    needed = 64 + -(-Parts(image).header.kernel_bytes // 1024)
+    for low_kib in (needed, 512, 640):
+        entries = [(0, low_kib << 10, 1, 1), (MIB, 31 * MIB, 1, 1)]
+        status, lines = boot(image, tmp_path, "batch", entries, low_kib=low_kib)
+        assert status == EXIT_PASSED_STATUS, lines
+    assert boot(image, tmp_path, "batch", entries, low_kib=needed - 1) == (EXIT_FAILED_STATUS, [NO_LOW_MEMORY, ""])
 
 
 @pytest.mark.parametrize("taken", [0x10000, 0x30000, 0x44000, 0x58000, 0x90000])
