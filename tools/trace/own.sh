@@ -13,6 +13,9 @@ python=${PYTHON:-/usr/bin/python3}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # record NAME [--program P] -- COMMAND...: what the program prints is not of interest, unless it fails.
 record() {
