@@ -18,7 +18,7 @@ import signal
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.dirname(HERE))
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 IN_GDB = [os.path.join(HERE, name) for name in ("in_gdb.py", "sys_malloc.gdb")]
 BOCHS_SCRIPTS = os.path.join(os.path.dirname(HERE), "bochs")
