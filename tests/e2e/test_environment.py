@@ -59,10 +59,10 @@ def scripts():
     """Every program among the Python files."""
     for folder in ("tools", "bench"):
         for path, _, names in os.walk(os.path.join(ROOT, folder)):
-            for name in names:
-                full = os.path.join(path, name)
-                if name.endswith(".py") and os.access(full, os.X_OK):
-                    yield os.path.relpath(full, ROOT)
+            for full in (os.path.join(path, name) for name in names if name.endswith(".py")):
+                with open(full, encoding="utf-8") as text:
+                    if '\nif __name__ == "__main__":\n' in text.read():
+                        yield os.path.relpath(full, ROOT)
 
 
 @pytest.mark.parametrize("script", sorted(scripts()))
