@@ -19,7 +19,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOOLS = os.path.dirname(HERE)
-sys.path[:0] = [TOOLS, os.path.join(TOOLS, "debug")]
+sys.path[:0] = [HERE, TOOLS, os.path.join(TOOLS, "debug")]
 
 import cli  # noqa: E402 (the line above makes it findable)
 import emulator as emu  # noqa: E402
