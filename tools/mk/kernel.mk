@@ -60,11 +60,11 @@ $(BUILD)/kernel.sym: $(BUILD)/kernel.elf tools/linesym.py
 
 # A program of this machine, for GDB's heap commands: the kernel's code on a copy of a stopped machine's memory.
 # It lies far from where the kernel does.
-$(BUILD)/replica: tools/gdb/replica.c $(FLAGS_STAMP) | $(TO_BUILD)
+$(BUILD)/replica: tools/gdb/replica.c $(BUILD)/obj/lib/string.o $(FLAGS_STAMP) | $(TO_BUILD)
 	@mkdir -p $(BUILD)/obj
 	@echo '  CC    $<'
 	@$(CC) $(KERNEL_CFLAGS) -c $< -o $(BUILD)/obj/replica.o
-	@$(LD) -m elf_i386 -nostdlib -z noexecstack -Ttext-segment=0x10000000 -o $@ $(BUILD)/obj/replica.o
+	@$(LD) -m elf_i386 -nostdlib -z noexecstack -Ttext-segment=0x10000000 -o $@ $(BUILD)/obj/replica.o $(BUILD)/obj/lib/string.o
 
 $(BUILD)/kernel.stripped.elf: $(BUILD)/kernel.elf
 	@$(OBJCOPY) --strip-all $< $@

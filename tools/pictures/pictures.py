@@ -32,8 +32,8 @@ PICTURES = {
                       "samples"),
     "classes": ("what the two tables of block sizes lose, by size", "traces", "classes", "samples"),
     "latency": ("instructions of every call of a trace", "traces", "latency", "kernel"),
-    "demo": ("screenshot: the demonstration", "screen", "demo", "screen"),
-    "map": ("screenshot: the command `map`", "screen", "map_command", "screen"),
+    "demo": ("screenshot: the demonstration", "shots", "demo", "screen"),
+    "map": ("screenshot: the command `map`", "shots", "map_command", "screen"),
 }
 
 

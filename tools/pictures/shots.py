@@ -1,4 +1,4 @@
-"""screen.py - the screenshots: QEMU's own picture of the VGA screen, taken by tools/screenshot.py."""
+"""shots.py - the screenshots: QEMU's own picture of the VGA screen, taken by tools/screenshot.py."""
 
 import os
 import subprocess
