@@ -1,4 +1,4 @@
 // bochs_break.c - see bochs_break.h.
 #include "kernel/bochs_break.h"
 
-bool magic_breaks;
+bool bochs_breaks;

@@ -9,10 +9,10 @@
 
 #include "lib/x86.h"
 
-extern bool magic_breaks; // the option; kernel/main.c sets it once, before there are threads
+extern bool bochs_breaks; // the option; kernel/main.c sets it once, before there are threads
 
 // Stops here, if asked for. Inline: the debugger then stops in the function of interest, one
 // instruction from its next step. Any context.
-static inline void magic_stop(void) {
-    if (magic_breaks) magic_break();
+static inline void bochs_stop(void) {
+    if (bochs_breaks) magic_break();
 }

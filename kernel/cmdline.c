@@ -75,7 +75,7 @@ static bool read_heap(struct options *out, const char *value) {
 // wrong size among thirty is hard to see.
 static bool read_classes(struct options *out, const char *value) {
     uint32_t sizes[DESC_MAX], count;
-    const char *why = classes_parse(value, sizes, &count);
+    const char *why = size_table_parse(value, sizes, &count);
     out->classes_wrong = why != NULL;
     if (why) {
         char text[CMDLINE_PROBLEM_BYTES], word[SHOWN_MAX + 1];

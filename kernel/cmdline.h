@@ -26,11 +26,12 @@ enum selftest {
 #define CMDLINE_PROBLEM_BYTES 256 // of one line, NUL included
 
 struct options {
-    bool batch;          // power off instead of a prompt
-    bool demo;           // show the demonstration; true unless demo=no
-    const char *test;    // which in-kernel tests to run, as ktest_run() takes it; NULL: none
-    bool heap_panic;     // heap=panic: a misuse of the heap ends in a panic
-    const char *classes; // the table of block sizes, as classes_parse() takes it; always a good one
+    bool batch;       // power off instead of a prompt
+    bool demo;        // show the demonstration; true unless demo=no
+    const char *test; // which in-kernel tests to run, as ktest_run() takes it; NULL: none
+    bool heap_panic;  // heap=panic: a misuse of the heap ends in a panic
+    const char
+        *classes; // the table of block sizes, as size_table_parse() takes it; always a good one
     bool classes_wrong;  // the last classes= was refused: `classes` is what stood before it
     const char *replay;  // replay the trace on the second disk, under this name; NULL: none
     bool progress;       // show how far a replay is, also in a batch run

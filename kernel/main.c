@@ -78,7 +78,7 @@ static void options_read(void) {
     cmdline_parse(text, &options);
     options_complain();
     heap_report_panics(options.heap_panic);
-    magic_breaks = options.magic_break;
+    bochs_breaks = options.magic_break;
 }
 
 // The firmware's entries as they are, then what they come to.
@@ -116,11 +116,11 @@ static void memory_start(void) {
 // The table of block sizes that the command line asks for: while the heap is still empty.
 static void classes_use(void) {
     uint32_t sizes[DESC_MAX], count = 0;
-    char name[CLASSES_NAME_BYTES];
-    const char *why = classes_parse(options.classes, sizes, &count); // read once, found good
+    char name[SIZE_TABLE_NAME_BYTES];
+    const char *why = size_table_parse(options.classes, sizes, &count); // read once, found good
     if (why || block_desc_set(k_block_descs, sizes, count) != 0)
         panic("classes: the heap refuses its table");
-    kprintf("classes: %s, %u sizes up to %u bytes\n", classes_name(sizes, count, name), count,
+    kprintf("classes: %s, %u sizes up to %u bytes\n", size_table_name(sizes, count, name), count,
             sizes[count - 1]);
 }
 
@@ -184,7 +184,7 @@ static void start_up(void) {
     thread_init();                      // needs sys_malloc; this code becomes thread "main"
     timer_init(options.hz ? options.hz : TIMER_HZ_DEFAULT, thread_tick);
     console_input_init();
-    if (options.log) calltrace_start(options.log_print);
+    if (options.log) heaplog_start(options.log_print);
     irq_enable(); // last: every handler's data exists now
     kprintf("boot: %llu instructions or cycles from the loader to main, %llu to mem_init done\n",
             (unsigned long long)(tsc_main - boot->tsc_start),
@@ -194,7 +194,7 @@ static void start_up(void) {
 noreturn void kmain(void) {
     tsc_main = rdtsc();
     start_up();
-    if (options.selftest != SELFTEST_NONE) selftest_run(options.selftest);
+    if (options.selftest != SELFTEST_NONE) misbehave(options.selftest);
     bool good = true;
     if (options.test) power_off(ktest_run(options.test) == 0 ? EXIT_PASSED : EXIT_FAILED);
     if (options.demo) good = demo_run();

@@ -32,15 +32,20 @@ uint32_t frames_free(enum pool_id pool);                   // of them, not hande
 
 void memory_init(void); // the seed's: reads 0xb00, mem_pool_init(), block_desc_init()
 
-void *sys_malloc(
-    size_t size);       // NULL if size is 0 or there is no memory. Aligned to 16. Not cleared
-void sys_free(void *p); // NULL: nothing. A wrong pointer is reported and changes nothing
-void *sys_calloc(size_t count, size_t size); // cleared; NULL if count * size overflows
-void *sys_realloc(void *p, size_t size); // NULL, p intact: no memory. size 0: frees p, returns NULL
-void *sys_aligned_alloc(size_t alignment, size_t size); // alignment: a power of two, else NULL
-size_t sys_usable_size(
-    void *p); // bytes p's block holds, at least what was asked for; 0 and a report if p is wrong
-uint32_t sys_trim(void); // gives empty arenas back; frames given back
+// NULL if size is 0 or there is no memory. Aligned to 16. Not cleared.
+void *sys_malloc(size_t size);
+// NULL: nothing happens. A wrong pointer is reported and changes nothing.
+void sys_free(void *p);
+// Cleared. NULL also if count * size overflows.
+void *sys_calloc(size_t count, size_t size);
+// NULL, with p intact, if there is no memory. Size 0 frees p and returns NULL.
+void *sys_realloc(void *p, size_t size);
+// `alignment` is a power of two, else NULL.
+void *sys_aligned_alloc(size_t alignment, size_t size);
+// Bytes that p's block holds, at least what was asked for; 0 and a report if p is wrong.
+size_t sys_usable_size(void *p);
+// Gives empty arenas back; returns the frames given back.
+uint32_t sys_trim(void);
 
 // ---- for what looks at a heap, tests and debuggers ---------------------------------------------
 

@@ -4,7 +4,7 @@
 // before it follows a pointer it asks the page tables. What it prints is in the order of use: what
 // happened, in which thread; the registers; who called whom.
 //
-// Why a call trace works: the kernel is compiled with frame pointers, so the two words at ebp are
+// Why a stack trace works: the kernel is compiled with frame pointers, so the two words at ebp are
 // the caller's ebp and the address to return to, and those at the caller's ebp are its caller's:
 //
 //        higher addresses        +----------------+
@@ -30,7 +30,7 @@
 #include "lib/print.h"
 #include "lib/x86.h"
 
-#define TRACE_MAX 24     // lines of a call trace
+#define TRACE_MAX 24     // lines of a stack trace
 #define FRAMES_MAX 20000 // frames followed: more than the largest stack has
 
 // Counted with interrupts off, and never taken back: there is no way out of a panic.
@@ -71,7 +71,7 @@ static void repeated_print(uint32_t times) {
     if (times > 0) kprintf("  (the same %u more times)\n", times);
 }
 
-void call_trace(uintptr_t ebp, uintptr_t eip) {
+void stack_trace(uintptr_t ebp, uintptr_t eip) {
     uint32_t lines = 0, frames = 0, repeated = 0;
     uintptr_t before = 0;
     do {
@@ -113,7 +113,7 @@ static void headline(const char *format, va_list args) {
     char text[512];
     kvsnprintf(text, sizeof text, format, args);
     kprintf("panic: %s (thread %s)\n", text, running_name());
-    magic_stop(); // what is wrong is known, and the machine is still as it was
+    bochs_stop(); // what is wrong is known, and the machine is still as it was
 }
 
 // The trace starts in panic() itself, at its caller's address.
@@ -123,7 +123,7 @@ noreturn void panic(const char *format, ...) {
     va_start(args, format);
     headline(format, args);
     va_end(args);
-    call_trace((uintptr_t)__builtin_frame_address(0), (uintptr_t)panic);
+    stack_trace((uintptr_t)__builtin_frame_address(0), (uintptr_t)panic);
     power_off(EXIT_PANIC);
 }
 
@@ -135,6 +135,6 @@ noreturn void panic_at(const struct interrupt_frame *frame, const char *format, 
     headline(format, args);
     va_end(args);
     registers_print(frame);
-    call_trace(frame->ebp, frame->eip);
+    stack_trace(frame->ebp, frame->eip);
     power_off(EXIT_PANIC);
 }

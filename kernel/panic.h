@@ -26,7 +26,7 @@ void panic_set_reader(bool (*readable)(uintptr_t address));
 // `ebp`. `eip` is the first line's address, and where ebp's chain starts. Reads nothing that is not
 // mapped, goes upwards only, and ends after 24 lines: any two numbers are safe. Equal lines after
 // each other are one, and a line with their number. Any context.
-void call_trace(uintptr_t ebp, uintptr_t eip);
+void stack_trace(uintptr_t ebp, uintptr_t eip);
 
 // A broken invariant of ours is a panic; a caller's mistake is a report, never this. Always
 // compiled in: what is tested is what runs. The condition must have no effect, all the same.

@@ -2,7 +2,7 @@
 //
 // A table is wrong for the reasons block_desc_set() would refuse it for, but that function says
 // only "no": here each fault has its words. The rules are in both places, and a test holds them
-// together: whatever classes_parse() takes, block_desc_set() takes.
+// together: whatever size_table_parse() takes, block_desc_set() takes.
 #include "kernel/size_tables.h"
 
 #include <stddef.h>
@@ -36,7 +36,8 @@ static const struct {
 
 _Static_assert(sizeof fine / sizeof fine[0] <= DESC_MAX, "a descriptor for each size");
 // Four digits and a comma for each size: BLOCK_SIZE_MAX has no more.
-_Static_assert(5 * DESC_MAX < CLASSES_NAME_BYTES && BLOCK_SIZE_MAX < 10000, "room for any table");
+_Static_assert(5 * DESC_MAX < SIZE_TABLE_NAME_BYTES && BLOCK_SIZE_MAX < 10000,
+               "room for any table");
 
 // Commas where a blank would end the word on a command line, blanks where people write them.
 static bool separator(char c) { return c == ',' || c == ' ' || c == '\t'; }
@@ -84,7 +85,7 @@ static const char *read_sizes(const char *at, uint32_t sizes[DESC_MAX], uint32_t
 const char *classes_known(size_t index) { return index < TABLES ? tables[index].name : NULL; }
 
 // A name must be whole and alone: "seed,16" is not the seed's and one more.
-const char *classes_parse(const char *text, uint32_t sizes[DESC_MAX], uint32_t *count) {
+const char *size_table_parse(const char *text, uint32_t sizes[DESC_MAX], uint32_t *count) {
     for (size_t i = 0; i < TABLES; i++) {
         if (strcmp(text, tables[i].name) != 0) continue;
         memcpy(sizes, tables[i].sizes, tables[i].count * sizeof *sizes);
@@ -101,17 +102,17 @@ const char *classes_parse(const char *text, uint32_t sizes[DESC_MAX], uint32_t *
 
 // By its contents, not by the name it was given: the seven sizes typed one by one are the
 // seed's.
-const char *classes_name(const uint32_t *sizes, uint32_t count, char to[CLASSES_NAME_BYTES]) {
+const char *size_table_name(const uint32_t *sizes, uint32_t count, char to[SIZE_TABLE_NAME_BYTES]) {
     for (size_t i = 0; i < TABLES; i++) {
         if (count != tables[i].count || memcmp(sizes, tables[i].sizes, count * sizeof *sizes) != 0)
             continue;
-        ksnprintf(to, CLASSES_NAME_BYTES, "%s", tables[i].name);
+        ksnprintf(to, SIZE_TABLE_NAME_BYTES, "%s", tables[i].name);
         return to;
     }
     int length = 0;
     to[0] = '\0';
     for (uint32_t i = 0; i < count; i++) {
-        length += ksnprintf(to + length, CLASSES_NAME_BYTES - (size_t)length, "%s%u",
+        length += ksnprintf(to + length, SIZE_TABLE_NAME_BYTES - (size_t)length, "%s%u",
                             i > 0 ? "," : "", sizes[i]);
     }
     return to;

@@ -19,16 +19,16 @@
 #define SIZES_SEED 16, 32, 64, 128, 256, 512, 1024
 #define DESC_CNT 7 // of them, and of descriptors
 
-#define CLASSES_NAME_BYTES 256 // room for any table as classes_name() writes it, NUL included
+#define SIZE_TABLE_NAME_BYTES 256 // room for any table as size_table_name() writes it, NUL included
 
 // Reads a table. NULL if it is good: sizes[0 .. *count - 1] then is what block_desc_set() takes.
 // Else a few words that say what is wrong (static text), with *sizes and *count unchanged. Any
 // context.
-const char *classes_parse(const char *text, uint32_t sizes[DESC_MAX], uint32_t *count);
+const char *size_table_parse(const char *text, uint32_t sizes[DESC_MAX], uint32_t *count);
 
 // The index-th of the tables built in, NULL after the last.
 const char *classes_known(size_t index);
 
 // A table's name: "seed" or "fine" where it is one of these, else its sizes with commas between
-// them. `to` has room for CLASSES_NAME_BYTES. Returns `to`. Any context.
-const char *classes_name(const uint32_t *sizes, uint32_t count, char to[CLASSES_NAME_BYTES]);
+// them. `to` has room for SIZE_TABLE_NAME_BYTES. Returns `to`. Any context.
+const char *size_table_name(const uint32_t *sizes, uint32_t count, char to[SIZE_TABLE_NAME_BYTES]);

@@ -61,7 +61,7 @@ static void report(enum heap_fault fault, uintptr_t pointer, const char *verb, u
     kprintf("heap: %s: %p: %s; %s from %s, thread %s\n", heap_fault_text(fault), (void *)pointer,
             pointer_who(who, sizeof who, fault, pointer), verb,
             symbol_text(place, sizeof place, from), running_name());
-    magic_stop(); // the wrong call's frames are still on the stack
+    bochs_stop(); // the wrong call's frames are still on the stack
     if (report_panics) panic("heap misuse: %s", heap_fault_text(fault));
 }
 

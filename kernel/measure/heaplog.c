@@ -143,9 +143,9 @@ static void heaplog_debug(struct interrupt_frame *frame) {
 
 // ---- on and off ---------------------------------------------------------------------------------
 
-bool calltrace_on(void) { return on; }
+bool heaplog_on(void) { return on; }
 
-bool calltrace_start(bool print) {
+bool heaplog_start(bool print) {
     if (on) return false;
     on = true;
     printing = print;
@@ -158,13 +158,13 @@ bool calltrace_start(bool print) {
 
 // A thread that was preempted inside a call still has TF in its flags: the handler stays, and
 // clears it there.
-void calltrace_stop(void) {
+void heaplog_stop(void) {
     if (!on) return;
     dr7_write(DR7_OFF);
     on = printing = false;
 }
 
-void calltrace_print(uint32_t most) {
+void heaplog_print(uint32_t most) {
     uint32_t kept = call_count < CALL_RING ? call_count : CALL_RING;
     if (most > kept) most = kept;
     for (uint32_t number = call_count - most + 1; most > 0; number++, most--) {

@@ -27,7 +27,7 @@ extern uint32_t call_count; // ever written
 
 // Starts writing down, and printing a line for each call if `print`; false if it is on already.
 // Threads only.
-bool calltrace_start(bool print);
-void calltrace_stop(void); // nothing if it is off
-bool calltrace_on(void);
-void calltrace_print(uint32_t most); // the last `most` calls, oldest first. Threads only
+bool heaplog_start(bool print);
+void heaplog_stop(void); // nothing if it is off
+bool heaplog_on(void);
+void heaplog_print(uint32_t most); // the last `most` calls, oldest first. Threads only

@@ -22,7 +22,7 @@
 #define ALIGN_LOG_MAX 8u // aligned_alloc: up to 256 bytes here
 
 // G. Marsaglia's xorshift (Xorshift RNGs, 2003): never 0, all bits good enough.
-static uint32_t draw(struct soak *soak) {
+static uint32_t draw(struct stream *soak) {
     uint32_t x = soak->random;
     x ^= x << 13;
     x ^= x >> 17;
@@ -31,38 +31,38 @@ static uint32_t draw(struct soak *soak) {
 }
 
 // Below `limit`, by the high bits: a multiplication where `%` would be a division.
-static uint32_t draw_below(struct soak *soak, uint32_t limit) {
+static uint32_t draw_below(struct stream *soak, uint32_t limit) {
     return (uint32_t)((uint64_t)draw(soak) * limit >> 32);
 }
 
 // A random number of bits first: sizes of 10 bytes are as likely as sizes of 1000.
-static uint32_t draw_size(struct soak *soak) {
+static uint32_t draw_size(struct stream *soak) {
     uint32_t bits = 32 - (uint32_t)__builtin_clz(soak->size_max);
     uint32_t limit = 2u << draw_below(soak, bits);
     return 1 + draw_below(soak, limit < soak->size_max ? limit : soak->size_max);
 }
 
 // FNV-1a's step (G. Fowler, L. C. Noll, K.-P. Vo), on words.
-static void fold(struct soak *soak, uint32_t value) {
+static void fold(struct stream *soak, uint32_t value) {
     soak->hash = (soak->hash ^ value) * 0x01000193u;
 }
 
 // ---- patterns -----------------------------------------------------------------------------------
 
 // Words `from` to `to` of the pattern.
-static void words_paint(const struct soak_block *b, uint32_t from, uint32_t to) {
+static void words_paint(const struct stream_block *b, uint32_t from, uint32_t to) {
     uint32_t *word = (uint32_t *)(void *)b->p, value = b->tag + from * STEP;
     for (uint32_t i = from; i < to; i++, value += STEP) word[i] = value;
 }
 
-static bool words_painted(const struct soak_block *b, uint32_t from, uint32_t to) {
+static bool words_painted(const struct stream_block *b, uint32_t from, uint32_t to) {
     const uint32_t *word = (const uint32_t *)(const void *)b->p;
     uint32_t value = b->tag + from * STEP, differ = 0;
     for (uint32_t i = from; i < to; i++, value += STEP) differ |= word[i] ^ value;
     return differ == 0;
 }
 
-static void stream_paint(const struct soak_block *b) {
+static void stream_paint(const struct stream_block *b) {
     uint32_t words = b->size / 4, edge = EDGE / 4;
     if (words <= 2 * edge) {
         words_paint(b, 0, words);
@@ -74,12 +74,12 @@ static void stream_paint(const struct soak_block *b) {
 }
 
 // The start of a block: what a realloc to `size` bytes must have kept of it.
-static bool start_painted(const struct soak_block *b, uint32_t size) {
+static bool start_painted(const struct stream_block *b, uint32_t size) {
     uint32_t words = b->size / 4, known = words <= 2 * EDGE / 4 ? words : EDGE / 4;
     return words_painted(b, 0, known < size / 4 ? known : size / 4);
 }
 
-static bool painted(const struct soak_block *b) {
+static bool painted(const struct stream_block *b) {
     uint32_t words = b->size / 4, edge = EDGE / 4;
     bool good = start_painted(b, b->size);
     if (words > 2 * edge) good = words_painted(b, words - edge, words) && good;
@@ -96,7 +96,7 @@ static bool cleared(const uint8_t *p, uint32_t size) {
 // ---- calls --------------------------------------------------------------------------------------
 
 // A block of `size` bytes has come, or NULL: into its place, painted.
-static void took(struct soak *soak, struct soak_block *b, void *p, uint32_t size) {
+static void took(struct stream *soak, struct stream_block *b, void *p, uint32_t size) {
     fold(soak, size);
     if (!p) {
         soak->refused++;
@@ -112,21 +112,21 @@ static void took(struct soak *soak, struct soak_block *b, void *p, uint32_t size
     stream_paint(b);
 }
 
-static void take_cleared(struct soak *soak, struct soak_block *b, uint32_t size) {
+static void take_cleared(struct stream *soak, struct stream_block *b, uint32_t size) {
     uint32_t count = 1 + draw_below(soak, 8), each = size / count + 1;
     uint8_t *p = sys_calloc(count, each);
     if (p && !cleared(p, count * each)) soak->spoilt++;
     took(soak, b, p, count * each);
 }
 
-static void take_aligned(struct soak *soak, struct soak_block *b, uint32_t size) {
+static void take_aligned(struct stream *soak, struct stream_block *b, uint32_t size) {
     uint32_t alignment = BLOCK_ALIGN << draw_below(soak, ALIGN_LOG_MAX - 3);
     uint8_t *p = sys_aligned_alloc(alignment, size);
     if ((uintptr_t)p % alignment != 0) soak->spoilt++;
     took(soak, b, p, size);
 }
 
-static void stream_take(struct soak *soak, struct soak_block *b) {
+static void stream_take(struct stream *soak, struct stream_block *b) {
     uint32_t size = draw_size(soak);
     switch (draw_below(soak, 8)) {
     case 0: take_cleared(soak, b, size); break;
@@ -136,7 +136,7 @@ static void stream_take(struct soak *soak, struct soak_block *b) {
     }
 }
 
-static void stream_give(struct soak *soak, struct soak_block *b) {
+static void stream_give(struct stream *soak, struct stream_block *b) {
     fold(soak, b->tag);
     if (!painted(b)) soak->spoilt++;
     sys_free(b->p);
@@ -145,7 +145,7 @@ static void stream_give(struct soak *soak, struct soak_block *b) {
 }
 
 // A refused realloc leaves the block as it was, and so do we.
-static void resize(struct soak *soak, struct soak_block *b) {
+static void resize(struct stream *soak, struct stream_block *b) {
     uint32_t size = draw_size(soak);
     if (!painted(b)) soak->spoilt++;
     uint8_t *p = sys_realloc(b->p, size);
@@ -154,24 +154,24 @@ static void resize(struct soak *soak, struct soak_block *b) {
         soak->refused++;
         return;
     }
-    struct soak_block kept = {p, b->size, b->tag};
+    struct stream_block kept = {p, b->size, b->tag};
     if (!start_painted(&kept, size)) soak->spoilt++;
     soak->live--;
     took(soak, b, p, size);
 }
 
-void soak_begin(struct soak *soak, struct soak_block *block, uint32_t blocks, uint32_t size_max,
-                uint32_t seed) {
-    *soak = (struct soak){.block = block, .blocks = blocks, .size_max = size_max};
+void stream_begin(struct stream *soak, struct stream_block *block, uint32_t blocks,
+                  uint32_t size_max, uint32_t seed) {
+    *soak = (struct stream){.block = block, .blocks = blocks, .size_max = size_max};
     soak->hash = 0x811c9dc5u; // FNV's start
     soak->random = seed * 2654435761u ^ 0x9e3779b9u;
     if (soak->random == 0) soak->random = 1; // the one state that the generator never leaves
     for (uint32_t i = 0; i < blocks; i++) block[i].p = NULL;
 }
 
-void soak_calls(struct soak *soak, uint32_t ops) {
+void stream_calls(struct stream *soak, uint32_t ops) {
     for (uint32_t i = 0; i < ops; i++) {
-        struct soak_block *b = &soak->block[draw_below(soak, soak->blocks)];
+        struct stream_block *b = &soak->block[draw_below(soak, soak->blocks)];
         if (!b->p) stream_take(soak, b);
         else if (draw_below(soak, 4) == 0) resize(soak, b);
         else stream_give(soak, b);
@@ -179,7 +179,7 @@ void soak_calls(struct soak *soak, uint32_t ops) {
     soak->ops += ops;
 }
 
-void soak_end(struct soak *soak) {
+void stream_end(struct stream *soak) {
     for (uint32_t i = 0; i < soak->blocks; i++) {
         if (soak->block[i].p) stream_give(soak, &soak->block[i]);
     }

@@ -9,15 +9,15 @@
 #include <stdint.h>
 
 // A block that a stream holds.
-struct soak_block {
+struct stream_block {
     uint8_t *p;    // NULL: none
     uint32_t size; // bytes asked for
     uint32_t tag;  // its pattern: see random_calls.c
 };
 
 // One stream. Belongs to one thread; nothing of it is shared.
-struct soak {
-    struct soak_block *block; // the caller's, `blocks` of them
+struct stream {
+    struct stream_block *block; // the caller's, `blocks` of them
     uint32_t blocks;
     uint32_t size_max; // bytes; sizes are drawn up to here, small ones as often as large ones
     bool addresses;    // fold addresses into `hash`: only if nothing else uses the heap
@@ -31,9 +31,9 @@ struct soak {
 };
 
 // Clears *soak. `block` has room for `blocks` blocks and stays the caller's.
-void soak_begin(struct soak *soak, struct soak_block *block, uint32_t blocks, uint32_t size_max,
-                uint32_t seed);
+void stream_begin(struct stream *soak, struct stream_block *block, uint32_t blocks,
+                  uint32_t size_max, uint32_t seed);
 // Makes `ops` calls more. Threads only; takes no lock, and never sleeps.
-void soak_calls(struct soak *soak, uint32_t ops);
+void stream_calls(struct stream *soak, uint32_t ops);
 // Checks and frees all that is held. The figures stay.
-void soak_end(struct soak *soak);
+void stream_end(struct stream *soak);

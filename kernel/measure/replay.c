@@ -558,7 +558,7 @@ static bool memory_take(void) {
 
 struct table {
     uint32_t sizes[DESC_MAX], count;
-    char name[CLASSES_NAME_BYTES];
+    char name[SIZE_TABLE_NAME_BYTES];
 };
 static struct table used; // the one in use when the replay began
 
@@ -566,7 +566,7 @@ static struct table used; // the one in use when the replay began
 static void table_read(struct table *table) {
     table->count = heap.desc_count;
     for (uint32_t i = 0; i < table->count; i++) table->sizes[i] = k_block_descs[i].block_size;
-    classes_name(table->sizes, table->count, table->name);
+    size_table_name(table->sizes, table->count, table->name);
 }
 
 // Per cent of live_peak.
@@ -634,7 +634,7 @@ static bool table_try(const char *name, const struct pass *measured) {
         table_print(name, measured);
         return true;
     }
-    classes_parse(name, table.sizes, &table.count);
+    size_table_parse(name, table.sizes, &table.count);
     block_desc_set(k_block_descs, table.sizes, table.count);
     bool good = pass_run(&pass, PASS_TABLE) && pass_good(&pass, name);
     block_desc_set(k_block_descs, used.sizes, used.count);

@@ -24,12 +24,12 @@
 #define BLOCKS 24         // of one stream among many
 #define SIZE_MAX_MANY 3000
 
-static struct soak_block blocks[SOAK_THREADS_MAX * BLOCKS];
+static struct stream_block blocks[SOAK_THREADS_MAX * BLOCKS];
 _Static_assert(BLOCKS_ALONE <= SOAK_THREADS_MAX * BLOCKS, "one stream uses the same places");
 
 // A thread and its stream. Written by that thread alone; read when it has ended.
 struct worker {
-    struct soak soak;
+    struct stream soak;
     uint32_t ops;    // to make
     uint32_t checks; // walks over the invariants
     uint32_t broken; // that they found
@@ -41,19 +41,19 @@ static int soak_work(void *argument) {
     struct worker *worker = argument;
     while (worker->ops > 0) {
         uint32_t ops = worker->ops < SOAK_CHECK_OPS ? worker->ops : SOAK_CHECK_OPS;
-        soak_calls(&worker->soak, ops);
+        stream_calls(&worker->soak, ops);
         worker->ops -= ops;
         worker->broken += heap_check();
         worker->checks++;
     }
-    soak_end(&worker->soak);
+    stream_end(&worker->soak);
     return 0;
 }
 
 static void worker_set(uint32_t i, uint32_t ops, uint32_t seed, bool alone) {
     workers[i] = (struct worker){.ops = ops};
-    soak_begin(&workers[i].soak, &blocks[i * BLOCKS], alone ? BLOCKS_ALONE : BLOCKS,
-               alone ? SIZE_ALONE : SIZE_MAX_MANY, seed + i * 7919);
+    stream_begin(&workers[i].soak, &blocks[i * BLOCKS], alone ? BLOCKS_ALONE : BLOCKS,
+                 alone ? SIZE_ALONE : SIZE_MAX_MANY, seed + i * 7919);
     workers[i].soak.addresses = alone;
 }
 

@@ -266,7 +266,7 @@ bool demo_run(void) {
     sema_init(&go_on, 0);
     sys_trim(); // empty arenas of earlier work would count as frames that are missing
     look(&before);
-    magic_stop(); // the first allocations, step by step
+    bochs_stop(); // the first allocations, step by step
     uint32_t started = workers_start();
     for (uint32_t i = 0; i < started; i++) sema_down(&holding);
     look(&at_work);

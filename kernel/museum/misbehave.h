@@ -13,4 +13,4 @@
 // SELFTEST_STACK   a thread that calls itself until its stack is used up
 // SELFTEST_FAULT   a read from the null page
 // Threads only; needs threads and the timer.
-noreturn void selftest_run(enum selftest what);
+noreturn void misbehave(enum selftest what);

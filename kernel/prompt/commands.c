@@ -313,12 +313,12 @@ static bool run_watch(int words, char **word) {
 
 static bool run_trace(int words, char **word) {
     if (words == 1) {
-        kprintf("trace is %s; the last calls:\n", calltrace_on() ? "on" : "off");
-        calltrace_print(20);
+        kprintf("trace is %s; the last calls:\n", heaplog_on() ? "on" : "off");
+        heaplog_print(20);
     } else if (strcmp(word[1], "on") == 0) {
-        if (!calltrace_start(true)) put_str("trace is on already\n");
+        if (!heaplog_start(true)) put_str("trace is on already\n");
     } else if (strcmp(word[1], "off") == 0) {
-        calltrace_stop();
+        heaplog_stop();
     } else {
         return wrong(word[1], "neither on nor off");
     }
@@ -327,7 +327,7 @@ static bool run_trace(int words, char **word) {
 
 // A test may step through calls by the same exception that the trace is made by.
 static bool run_test(int words, char **word) {
-    calltrace_stop();
+    heaplog_stop();
     ktest_run(words > 1 ? word[1] : "*");
     return true;
 }
@@ -380,7 +380,7 @@ static void sizes_list(void) {
     uint32_t sizes[DESC_MAX], count;
     bool known = false;
     for (size_t i = 0; classes_known(i); i++) {
-        classes_parse(classes_known(i), sizes, &count);
+        size_table_parse(classes_known(i), sizes, &count);
         known |= current(sizes, count);
         sizes_line(classes_known(i), sizes, count);
     }
@@ -398,9 +398,9 @@ static bool run_sizes(int words, char **word) {
         sizes_list();
         return true;
     }
-    const char *why = classes_parse(word[1], sizes, &count);
+    const char *why = size_table_parse(word[1], sizes, &count);
     if (why) return wrong(word[1], why);
-    char options[CLASSES_NAME_BYTES];
+    char options[SIZE_TABLE_NAME_BYTES];
     ksnprintf(options, sizeof options, "sizes=%s", word[1]);
     if (strlen(options) > NEXTBOOT_MAX) {
         kprintf("too long to hand over to the next boot: make run ARGS=\"%s\"\n", options);

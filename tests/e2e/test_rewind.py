@@ -277,14 +277,14 @@ def test_a_kernel_that_hangs_is_recorded_up_to_there(rewind):
     one = rewind("selftest=hang", more=("--timeout", "6"))
     assert "rewind: no last line within 6 s: recorded up to here" in one.before
     said = "\n".join(one.do("threads"))
-    assert "selftest_run+0x" in said and "running" in said
+    assert "misbehave+0x" in said and "running" in said
 
 
 def test_a_panic_is_an_end_like_another(rewind):
     one = rewind("selftest=panic")
     assert "panic: selftest: asked for on the command line" in one.before
     said = "\n".join(one.do("bt"))
-    assert "panic (format=" in said and "selftest_run" in said
+    assert "panic (format=" in said and "misbehave" in said
 
 
 def test_what_is_missing_is_said(tmp_path):

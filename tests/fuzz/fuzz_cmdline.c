@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     }
     REQUIRE(options.hz == 0 || (options.hz >= 19 && options.hz <= 10000));
     uint32_t sizes[DESC_MAX], count;
-    REQUIRE(classes_parse(options.classes, sizes, &count) == NULL);
+    REQUIRE(size_table_parse(options.classes, sizes, &count) == NULL);
     REQUIRE(options.selftest <= SELFTEST_FAULT);
     if (options.test) REQUIRE(strnlen(options.test, CMDLINE_BYTES) < CMDLINE_BYTES);
     free(text);

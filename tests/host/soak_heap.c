@@ -19,7 +19,7 @@
 #define SIZE_MAX_ASKED 20000u
 #define CHECK_OPS 10000u
 
-static struct soak_block block[BLOCKS];
+static struct stream_block block[BLOCKS];
 
 // A number up to 4,000,000,000, or 0 if the text is none.
 static uint32_t read_number(const char *text) {
@@ -35,17 +35,17 @@ int main(int count, char **word) {
         fprintf(stderr, "usage: soak_heap OPS [SEED]   (1 .. 4000000000)\n");
         return 2;
     }
-    struct soak soak;
+    struct stream soak;
     uint32_t checks = 0, broken = 0;
     host_heap_start(FRAMES);
-    soak_begin(&soak, block, BLOCKS, SIZE_MAX_ASKED, seed);
+    stream_begin(&soak, block, BLOCKS, SIZE_MAX_ASKED, seed);
     soak.addresses = true;
     while (soak.ops < ops && broken == 0) {
-        soak_calls(&soak, ops - soak.ops < CHECK_OPS ? ops - soak.ops : CHECK_OPS);
+        stream_calls(&soak, ops - soak.ops < CHECK_OPS ? ops - soak.ops : CHECK_OPS);
         broken += heap_check();
         checks++;
     }
-    soak_end(&soak);
+    stream_end(&soak);
     sys_trim();
     broken += heap_check();
     uint32_t leaked = FRAMES - frames_free(POOL_KERNEL);

@@ -1166,7 +1166,7 @@ static const struct CMUnitTest with_each_table[] = {
 };
 
 static int run_with(const char *classes, uint32_t filled) {
-    if (classes_parse(classes, table.size, &table.count) != NULL) return 1;
+    if (size_table_parse(classes, table.size, &table.count) != NULL) return 1;
     table.filled = filled;
     return cmocka_run_group_tests_name(classes, with_each_table, NULL, NULL);
 }

@@ -697,7 +697,7 @@ static int run_with(const char *classes) {
         cmocka_unit_test_setup_teardown(without_memory_an_area_as_large_as_the_block_stays,
                                         start_powers, end),
     };
-    if (classes_parse(classes, table.size, &table.count) != NULL) return 1;
+    if (size_table_parse(classes, table.size, &table.count) != NULL) return 1;
     int failed = cmocka_run_group_tests_name(classes, tests, NULL, NULL);
     return failed + cmocka_run_group_tests_name("32,64,4096", powers, NULL, NULL);
 }

@@ -35,7 +35,7 @@ struct load {
     const char *name;
     size_t size_max;
     uint32_t frames;
-    const char *classes; // as classes_parse() takes it
+    const char *classes; // as size_table_parse() takes it
 };
 
 // clang-format off
@@ -213,7 +213,7 @@ static void random_calls(void **state) {
     memset(block, 0, sizeof block);
     host_heap_start(load->frames);
     uint32_t sizes[DESC_MAX], count = 0;
-    assert_null(classes_parse(load->classes, sizes, &count));
+    assert_null(size_table_parse(load->classes, sizes, &count));
     assert_int_equal(block_desc_set(k_block_descs, sizes, count), 0);
     refused = 0;
     for (int i = 0; i < STEPS; i++) {

@@ -344,7 +344,7 @@ static int run_with(const char *classes) {
         tests[i] = (struct CMUnitTest){damages[i].name, damage_is_seen, NULL, NULL, damage};
     }
     memcpy(&tests[COUNT(damages)], others, sizeof others);
-    if (classes_parse(classes, sizes, &size_count) != NULL) return 1;
+    if (size_table_parse(classes, sizes, &size_count) != NULL) return 1;
     return cmocka_run_group_tests_name(classes, tests, NULL, NULL);
 }
 

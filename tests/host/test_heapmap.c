@@ -50,7 +50,7 @@ static struct map_cell cell_with(const void *p) { return cells[frame_of(p) / eac
 static void start_runs(const struct port_run *run, size_t runs, const char *table) {
     uint32_t sizes[DESC_MAX], size_count;
     host_heap_start_runs(FRAMES, run, runs);
-    assert_null(classes_parse(table, sizes, &size_count));
+    assert_null(size_table_parse(table, sizes, &size_count));
     assert_int_equal(block_desc_set(k_block_descs, sizes, size_count), 0);
 }
 

@@ -226,7 +226,7 @@ static bool run_at(size_t call, uint32_t k) {
 static void heap_start(const char *classes) {
     uint32_t sizes[DESC_MAX], count;
     host_heap_start(FRAMES);
-    assert_null(classes_parse(classes, sizes, &count));
+    assert_null(size_table_parse(classes, sizes, &count));
     assert_int_equal(block_desc_set(k_block_descs, sizes, count), 0);
 }
 

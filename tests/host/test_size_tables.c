@@ -26,14 +26,14 @@ static void unset(void) {
 
 static void expect_table(const char *text, const uint32_t *wanted, uint32_t wanted_count) {
     unset();
-    assert_null(classes_parse(text, sizes, &count));
+    assert_null(size_table_parse(text, sizes, &count));
     assert_int_equal(count, wanted_count);
     assert_memory_equal(sizes, wanted, wanted_count * sizeof *wanted);
 }
 
 static void expect_fault(const char *text, const char *why) {
     unset();
-    assert_string_equal(classes_parse(text, sizes, &count), why);
+    assert_string_equal(size_table_parse(text, sizes, &count), why);
     assert_int_equal(count, 77);
     for (uint32_t i = 0; i < DESC_MAX; i++) assert_int_equal(sizes[i], 0xa5a5a5a5);
 }
@@ -46,7 +46,7 @@ TEST(seed_is_the_seven) {
 // Whatever fine's sizes are: it is finer than the seed, and as block_desc_set() wants it.
 TEST(fine_is_finer_and_passes_1024) {
     unset();
-    assert_null(classes_parse("fine", sizes, &count));
+    assert_null(size_table_parse("fine", sizes, &count));
     assert_in_range(count, 8, DESC_MAX);
     assert_int_equal(sizes[0], 16);
     for (uint32_t i = 1; i < count; i++) {
@@ -105,19 +105,19 @@ static void write_steps(char *to, uint32_t n) {
 }
 
 TEST(as_many_sizes_as_descriptors) {
-    char text[CLASSES_NAME_BYTES + 8];
+    char text[SIZE_TABLE_NAME_BYTES + 8];
     write_steps(text, DESC_MAX);
     unset();
-    assert_null(classes_parse(text, sizes, &count));
+    assert_null(size_table_parse(text, sizes, &count));
     assert_int_equal(count, DESC_MAX);
     write_steps(text, DESC_MAX + 1);
     expect_fault(text, "more than 32 sizes");
 }
 
 static void expect_name(const char *text, const char *name) {
-    char to[CLASSES_NAME_BYTES];
-    assert_null(classes_parse(text, sizes, &count));
-    assert_ptr_equal(classes_name(sizes, count, to), to);
+    char to[SIZE_TABLE_NAME_BYTES];
+    assert_null(size_table_parse(text, sizes, &count));
+    assert_ptr_equal(size_table_name(sizes, count, to), to);
     assert_string_equal(to, name);
 }
 
@@ -131,13 +131,13 @@ TEST(a_table_has_one_name) {
 
 // The longest name there is: the largest sizes.
 TEST(the_longest_name_fits) {
-    char text[CLASSES_NAME_BYTES] = "", name[CLASSES_NAME_BYTES];
+    char text[SIZE_TABLE_NAME_BYTES] = "", name[SIZE_TABLE_NAME_BYTES];
     for (uint32_t i = 0; i < DESC_MAX; i++) {
         sprintf(text + strlen(text), "%s%u", i > 0 ? "," : "",
                 BLOCK_SIZE_MAX - 16 * (DESC_MAX - 1 - i));
     }
-    assert_null(classes_parse(text, sizes, &count));
-    assert_string_equal(classes_name(sizes, count, name), text);
+    assert_null(size_table_parse(text, sizes, &count));
+    assert_string_equal(size_table_name(sizes, count, name), text);
 }
 
 // Two files hold the rules: numbers of all kinds, good for both or for neither.
@@ -154,7 +154,7 @@ TEST(block_desc_init_takes_the_same_tables) {
             raw[i] = at;
             sprintf(text + strlen(text), "%u,", at);
         }
-        bool parsed = classes_parse(text, sizes, &count) == NULL;
+        bool parsed = size_table_parse(text, sizes, &count) == NULL;
         assert_int_equal(block_desc_set(k_block_descs, raw, n) == 0, parsed);
         good += parsed;
     }
@@ -166,7 +166,7 @@ TEST(blocks_come_in_the_table_s_sizes) {
     static const char *const texts[] = {"seed", "fine", "16,48,1040", "4096", "3216,3232"};
     for (size_t t = 0; t < sizeof texts / sizeof texts[0]; t++) {
         host_heap_start(400);
-        assert_null(classes_parse(texts[t], sizes, &count));
+        assert_null(size_table_parse(texts[t], sizes, &count));
         assert_int_equal(block_desc_set(k_block_descs, sizes, count), 0);
         for (uint32_t size = 1, i = 0; i < count; size++) {
             void *p = sys_malloc(size);
@@ -189,7 +189,7 @@ TEST(random_texts_are_safe) {
         for (int i = rand() % 80; i > 0; i--) {
             strcat(text, piece[(size_t)rand() % (sizeof piece / sizeof piece[0])]);
         }
-        if (classes_parse(text, sizes, &count)) continue;
+        if (size_table_parse(text, sizes, &count)) continue;
         assert_in_range(count, 1, DESC_MAX);
         for (uint32_t i = 0; i < count; i++) {
             assert_true(sizes[i] % 16 == 0 && sizes[i] > (i ? sizes[i - 1] : 0));

@@ -37,7 +37,7 @@ static uint32_t booted_sizes(uint32_t sizes[DESC_MAX]) {
     static struct options options; // too long for a stack
     uint32_t count = 0;
     cmdline_parse(P2V(CMDLINE_ADDR), &options);
-    KCHECK(classes_parse(options.classes, sizes, &count) == NULL);
+    KCHECK(size_table_parse(options.classes, sizes, &count) == NULL);
     if (strcmp(options.classes, "seed") == 0) {
         KCHECK_EQ(count, sizeof seed / sizeof seed[0]);
         KCHECK_EQ(memcmp(sizes, seed, sizeof seed), 0);

@@ -27,19 +27,19 @@ static void check_call(uint32_t number, enum call_kind kind, uint32_t size, cons
     KCHECK_EQ(call->tid, thread_current()->tid);
 }
 
-KTEST(calltrace_writes_each_kind_down) {
+KTEST(heaplog_writes_each_kind_down) {
     uint32_t before = call_count;
-    KNEED(calltrace_start(false));
-    KCHECK(calltrace_on());
-    KCHECK(!calltrace_start(false)); // once is enough
+    KNEED(heaplog_start(false));
+    KCHECK(heaplog_on());
+    KCHECK(!heaplog_start(false)); // once is enough
     void *a = sys_malloc(24);
     void *b = sys_calloc(3, 7);
     void *c = sys_realloc(a, 900);
     void *none = sys_malloc(0);
     sys_free(b);
     sys_free(c);
-    calltrace_stop();
-    KCHECK(!calltrace_on());
+    heaplog_stop();
+    KCHECK(!heaplog_on());
     KCHECK_EQ(none, NULL);
     // Exactly one each: what a call does inside (a malloc for a realloc) is not the caller's.
     KCHECK_EQ(call_count - before, 6);
@@ -51,33 +51,33 @@ KTEST(calltrace_writes_each_kind_down) {
     check_call(before + 6, CALL_FREE, 0, c, NULL);
 }
 
-KTEST(calltrace_off_writes_nothing_down) {
-    calltrace_stop();
+KTEST(heaplog_off_writes_nothing_down) {
+    heaplog_stop();
     uint32_t before = call_count;
     sys_free(sys_malloc(24));
     KCHECK_EQ(call_count, before);
 }
 
 // A report is made inside the call: the call is written down all the same, and comes back.
-KTEST(calltrace_goes_on_after_a_report) {
+KTEST(heaplog_goes_on_after_a_report) {
     uint32_t before = call_count;
     void *p = sys_malloc(24);
     sys_free(p);
-    KNEED(calltrace_start(false));
+    KNEED(heaplog_start(false));
     KREPORT(HEAP_DOUBLE_FREE, p, sys_free(p));
-    calltrace_stop();
+    heaplog_stop();
     KCHECK_EQ(call_count - before, 1);
     check_call(before + 1, CALL_FREE, 0, p, NULL);
 }
 
 // What the processor keeps: the flag that steps a call must not outlive it.
-KTEST(calltrace_leaves_no_trap_flag) {
-    KNEED(calltrace_start(false));
+KTEST(heaplog_leaves_no_trap_flag) {
+    KNEED(heaplog_start(false));
     void *p = sys_malloc(24);
     uint32_t flags;
     __asm__ volatile("pushfl\n\tpopl %0" : "=r"(flags));
     sys_free(p);
-    calltrace_stop();
+    heaplog_stop();
     KCHECK_EQ(flags & 0x100u, 0);
 }
 
@@ -109,10 +109,10 @@ static uint32_t right_ones(uint32_t first, uint32_t id) {
     return right;
 }
 
-KTEST(calltrace_tells_threads_apart) {
+KTEST(heaplog_tells_threads_apart) {
     struct thread *thread[WORKERS] = {NULL};
     uint32_t first = call_count + 1;
-    KNEED(calltrace_start(false));
+    KNEED(heaplog_start(false));
     for (uintptr_t i = 0; i < WORKERS; i++) {
         thread[i] = thread_create("traced", PRIORITY_DEFAULT, worker, (void *)i);
     }
@@ -120,7 +120,7 @@ KTEST(calltrace_tells_threads_apart) {
         KCHECK(thread[i] != NULL);
         if (thread[i]) thread_join(thread[i]);
     }
-    calltrace_stop();
+    heaplog_stop();
     KNEED(call_count - first < CALL_RING);
     for (uint32_t i = 0; i < WORKERS; i++) KCHECK_EQ(right_ones(first, i), ROUNDS);
 }
@@ -140,16 +140,16 @@ static void no_hook(const struct interrupt_frame *frame, uint32_t place, void *a
 }
 
 // One after the other, the same exception serves both.
-KTEST(calltrace_and_steps_take_turns) {
+KTEST(heaplog_and_steps_take_turns) {
     struct step_count count;
     uint32_t before = call_count;
-    KNEED(calltrace_start(false));
+    KNEED(heaplog_start(false));
     one_pair(NULL);
-    calltrace_stop();
+    heaplog_stop();
     KCHECK(step_run(one_pair, NULL, no_hook, NULL, &count));
     KCHECK(count.steps > 20);
-    KNEED(calltrace_start(false));
+    KNEED(heaplog_start(false));
     one_pair(NULL);
-    calltrace_stop();
+    heaplog_stop();
     KCHECK_EQ(call_count - before, 4);
 }

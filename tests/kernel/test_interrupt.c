@@ -143,7 +143,7 @@ static __attribute__((noinline)) void interrupt_here(void) {
 
 static void on_trace(struct interrupt_frame *frame) {
     note_frame(frame);
-    call_trace((uintptr_t)__builtin_frame_address(0), (uintptr_t)on_trace);
+    stack_trace((uintptr_t)__builtin_frame_address(0), (uintptr_t)on_trace);
 }
 
 static bool printed(const char *text) {
@@ -168,11 +168,11 @@ KTEST(call_trace_goes_through_interrupts) {
 // A frame pointer is only a number: the trace reads what is mapped, goes upwards only, and ends.
 KTEST(call_trace_reads_nothing_unmapped) {
     uintptr_t loop[2] = {(uintptr_t)loop, (uintptr_t)on_trace};
-    call_trace(0x10, (uintptr_t)on_trace);
-    call_trace(STACK_BASE, (uintptr_t)on_trace); // slot 0's guard page
-    call_trace(0xfffffffc, 0);
-    call_trace((uintptr_t)loop + 1, 0);
-    call_trace((uintptr_t)loop, 0);
+    stack_trace(0x10, (uintptr_t)on_trace);
+    stack_trace(STACK_BASE, (uintptr_t)on_trace); // slot 0's guard page
+    stack_trace(0xfffffffc, 0);
+    stack_trace((uintptr_t)loop + 1, 0);
+    stack_trace((uintptr_t)loop, 0);
     KCHECK_EQ(interrupt_depth, 0);
 }
 

@@ -350,11 +350,11 @@ static uint32_t work_threads(void) {
 
 // Random calls of every kind: kernel/measure/random_calls.c knows what must come of each.
 static uint32_t work_soak(void) {
-    static struct soak_block block[8];
-    struct soak soak;
-    soak_begin(&soak, block, 8, 2 * KTEST_LARGE, 4711);
-    soak_calls(&soak, 40);
-    soak_end(&soak);
+    static struct stream_block block[8];
+    struct stream soak;
+    stream_begin(&soak, block, 8, 2 * KTEST_LARGE, 4711);
+    stream_calls(&soak, 40);
+    stream_end(&soak);
     KCHECK_EQ(soak.spoilt, 0);
     KCHECK_EQ(soak.live, 0);
     return soak.refused;

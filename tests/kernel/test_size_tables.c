@@ -30,9 +30,9 @@ KTEST(classes_each_size_finds_its_descriptor) {
 // What the heap has is what the name means.
 KTEST(classes_table_has_a_name) {
     uint32_t sizes[DESC_MAX], count = 0;
-    char name[CLASSES_NAME_BYTES];
+    char name[SIZE_TABLE_NAME_BYTES];
     for (uint32_t i = 0; i < heap.desc_count; i++) sizes[i] = k_block_descs[i].block_size;
-    KCHECK(classes_parse(classes_name(sizes, heap.desc_count, name), sizes, &count) == NULL);
+    KCHECK(size_table_parse(size_table_name(sizes, heap.desc_count, name), sizes, &count) == NULL);
     KCHECK_EQ(count, heap.desc_count);
     for (uint32_t i = 0; i < count; i++) KCHECK_EQ(sizes[i], k_block_descs[i].block_size);
     KCHECK_EQ(heap.block_max, sizes[count - 1]);

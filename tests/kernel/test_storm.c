@@ -64,11 +64,11 @@ KTEST(storm_64_threads) {
 #define PLACES 12
 
 static int child(void *argument) {
-    struct soak soak;
-    struct soak_block block[PLACES];
-    soak_begin(&soak, block, PLACES, 2000, (uint32_t)(uintptr_t)argument);
-    soak_calls(&soak, 50);
-    soak_end(&soak);
+    struct stream soak;
+    struct stream_block block[PLACES];
+    stream_begin(&soak, block, PLACES, 2000, (uint32_t)(uintptr_t)argument);
+    stream_calls(&soak, 50);
+    stream_end(&soak);
     return (int)(soak.spoilt + soak.refused);
 }
 

@@ -52,9 +52,9 @@ __attribute__((constructor)) void granary_start(void) {
     stale = granary_stale;
     if (!granary_more_frames(pool, 1)) granary_refuse("no memory for a heap");
     if (block_desc_set(k_block_descs, set->sizes, set->size_count) != 0) {
-        char name[CLASSES_NAME_BYTES];
+        char name[SIZE_TABLE_NAME_BYTES];
         granary_refuse("GRANARY_CLASSES=%s: no table for memory.c",
-                       classes_name(set->sizes, set->size_count, name));
+                       size_table_name(set->sizes, set->size_count, name));
     }
     if (!told) granary_refuse("memory.c does not tell which frames come back"); // G1 rests on it
     granary_ready = true;

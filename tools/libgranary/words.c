@@ -168,7 +168,7 @@ void granary_settings_read(void) {
     const char *classes = secure_getenv("GRANARY_CLASSES"), *why;
     const char *window = secure_getenv("GRANARY_WINDOW");
     if (!classes) classes = "fine";
-    why = classes_parse(classes, to->sizes, &to->size_count);
+    why = size_table_parse(classes, to->sizes, &to->size_count);
     if (why) granary_refuse("GRANARY_CLASSES=%s: %s", classes, why);
     to->window = read_bytes("GRANARY_WINDOW", window ? window : WINDOW_DEFAULT);
     if (to->window < WINDOW_MIN) granary_refuse("GRANARY_WINDOW=%s: less than 1M", window);
@@ -285,7 +285,7 @@ static int stats_open(void) {
 }
 
 static void print_stats(uint32_t broken) {
-    char name[CLASSES_NAME_BYTES];
+    char name[SIZE_TABLE_NAME_BYTES];
     const struct granary_settings *set = &granary_settings;
     int fd = stats_open();
     if (fd < 0) {
@@ -297,7 +297,7 @@ static void print_stats(uint32_t broken) {
     say_line(fd,
              "granary: program=%s classes=%s frames_peak=%u frames_held=%u live=%llu checked=%d "
              "broken=%u reports=%u",
-             program, classes_name(set->sizes, set->size_count, name), peak > held ? peak : held,
+             program, size_table_name(set->sizes, set->size_count, name), peak > held ? peak : held,
              held, (unsigned long long)live_bytes(), set->checks, broken, reports);
 }
 

@@ -157,7 +157,7 @@ static void replay(const uint8_t *data, uint32_t every) {
 
 static void heap_start(const char *classes) {
     uint32_t sizes[DESC_MAX], count;
-    const char *why = classes_parse(classes, sizes, &count);
+    const char *why = size_table_parse(classes, sizes, &count);
     if (why) fail("classes=%s: %s", classes, why);
     void *window = mmap(NULL, (size_t)WINDOW_FRAMES * PG_SIZE, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

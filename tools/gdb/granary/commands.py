@@ -234,7 +234,7 @@ Usage: heap trace [N]"""
 
     def run(self, most="16"):
         with Replica() as replica:
-            lines = replica.lines("calltrace_print", number(most, "number of calls"))
+            lines = replica.lines("heaplog_print", number(most, "number of calls"))
         yield from lines or ["trace: no call yet: `trace on` at the kernel's prompt starts it"]
 
 
