@@ -145,7 +145,7 @@ static void stream_give(struct stream *soak, struct stream_block *b) {
 }
 
 // A refused realloc leaves the block as it was, and so do we.
-static void resize(struct stream *soak, struct stream_block *b) {
+static void stream_resize(struct stream *soak, struct stream_block *b) {
     uint32_t size = draw_size(soak);
     if (!painted(b)) soak->spoilt++;
     uint8_t *p = sys_realloc(b->p, size);
@@ -173,7 +173,7 @@ void stream_calls(struct stream *soak, uint32_t ops) {
     for (uint32_t i = 0; i < ops; i++) {
         struct stream_block *b = &soak->block[draw_below(soak, soak->blocks)];
         if (!b->p) stream_take(soak, b);
-        else if (draw_below(soak, 4) == 0) resize(soak, b);
+        else if (draw_below(soak, 4) == 0) stream_resize(soak, b);
         else stream_give(soak, b);
     }
     soak->ops += ops;
