@@ -56,7 +56,8 @@ static void underflow(void) {
 
 // Not one byte of a block of none is its owner's.
 static void write_to_nothing(void) {
-    char *volatile p = malloc(0);
+    volatile size_t none = 0; // compilers warn of a plain 0
+    char *volatile p = malloc(none);
     printf("%p\n", (void *)p);
     if (!fixed) *(volatile char *)p = 1;
     free(p);
