@@ -5,7 +5,7 @@
 
 One run measures everything in turn, prints the tables, draws the plots, and ends with the figures to reach. All raw
 figures go to BUILD/bench/figures.json, the text to BUILD/bench/report.txt, the plots beside them. How each thing is
-measured, and what is wrong with it, stands in docs/bench.md and at the head of the program that measures it.
+measured, and what is wrong with it, is in docs/bench.md and at the head of the program that measures it.
 
 Exit status: 0 measured and printed (met or not), 1 a measurement failed in part, 2 something is missing or wrong.
 """

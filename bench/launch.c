@@ -64,7 +64,7 @@ int main(int argc, char **argv) {
     child = fork();
     if (child < 0) fail("cannot fork");
     if (child == 0) become(argv + 3, argv + split + 1);
-    setpgid(child, child);     // whoever of the two comes first
+    setpgid(child, child);     // whichever of the two comes first
     signal(SIGALRM, on_alarm); // BSD semantics: wait4() goes on
     alarm((unsigned)seconds);
     int status = 0;

@@ -7,7 +7,7 @@
 // Invariants:
 //   B1  No function here calls malloc(), directly or through stdio, between main() and the last
 //       measurement; ticks_per_ns() and the printing of results come after it.
-//   B2  Behind trace_open() every operation may be replayed without a check: the slot exists and is
+//   B2  After trace_open() every operation may be replayed without a check: the slot exists and is
 //       in the state that the operation wants.
 //
 // Shortcoming: Linux only (/proc/self/smaps_rollup, MAP_POPULATE).
@@ -129,7 +129,7 @@ uint64_t ticks(void) {
 #endif
 }
 
-// Against the wall's clock and not the processor's: the counter behind rdtsc runs on while others
+// Against the wall's clock and not the processor's: the counter of rdtsc runs on while others
 // have the processor.
 double ticks_per_ns(void) {
     uint64_t wall = wall_ns();
@@ -163,13 +163,13 @@ uint64_t page_faults(void) {
     return (uint64_t)usage.ru_minflt;
 }
 
-// With huge pages a single touched byte may count as 2 MiB, whoever's policy it was.
+// With huge pages a single touched byte may count as 2 MiB, whatever set the policy.
 void huge_pages_off(void) {
     if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0) fail("cannot turn huge pages off");
 }
 
 // The object that holds `symbol` is the one malloc comes from. dlsym() alone is not enough:
-// glibc's malloc_trim() is there whoever is preloaded.
+// glibc's malloc_trim() is there whatever is preloaded.
 static void *beside_malloc(const char *symbol) {
     Dl_info heap;
     Dl_info found;

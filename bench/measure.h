@@ -1,6 +1,6 @@
 // measure.h - what the programs of `make bench` share: traces, clocks, resident memory, messages.
 //
-// Nothing here calls malloc: the programs run with somebody's allocator preloaded, and what they
+// Nothing here calls malloc: the programs run with an allocator preloaded, and what they
 // count must be the trace's calls alone. Context of all functions: one thread, a Linux process.
 #pragma once
 
@@ -29,7 +29,7 @@ struct trace {
     const struct operation *op;
     uint32_t count;     // operations
     uint32_t slots;     // every slot number is below
-    uint32_t left;      // blocks still live behind the last operation
+    uint32_t left;      // blocks still live after the last operation
     uint64_t live_peak; // bytes as asked for
 };
 
@@ -48,8 +48,8 @@ void *pages(size_t bytes);
 uint64_t cpu_ns(void);
 uint64_t wall_ns(void);
 
-// Finest clock there is, in ticks; serialised, so that what stands between two readings is between
-// them. ticks_per_ns() measures its rate once (10 ms).
+// Finest clock there is, in ticks; serialised, so that what is written between two readings is
+// between them. ticks_per_ns() measures its rate once (10 ms).
 uint64_t ticks(void);
 double ticks_per_ns(void);
 
@@ -57,13 +57,13 @@ double ticks_per_ns(void);
 // -----------------------------------------------------------------------------
 
 // Bytes of anonymous memory resident now, exact: the kernel walks the page tables for
-// /proc/self/smaps_rollup (the counters behind VmRSS and VmHWM lag by up to 64 pages a CPU).
+// /proc/self/smaps_rollup (the counters of VmRSS and VmHWM lag by up to 64 pages a CPU).
 uint64_t anonymous_bytes(void);
 // Page faults of this process so far that needed no disk. Anonymous memory grows by one page in
 // each of them at most, if huge pages are off.
 uint64_t page_faults(void);
 void huge_pages_off(void); // in this process and its children
 
-// Asks the allocator behind malloc to give back what it can, by the function it has for that.
+// Asks the allocator to give back what it can, by the function it has for that.
 // Returns that function's name, or "-" where it has none.
 const char *trim_heap(void);

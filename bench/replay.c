@@ -26,8 +26,8 @@
 //              same one in every pass. So the trace is replayed in several children forked from one
 //              parent, each from the same fresh heap, and every call counts with its fastest time.
 //
-// Shortcomings: one thread; nobody works on the blocks between the calls, so caches are warmer than
-// in the recorded program; a fork's first write to a page is a copy, which `worst` sees.
+// Shortcomings: one thread; nothing works on the blocks between the calls, so caches are warmer
+// than in the recorded program; a fork's first write to a page is a copy, which `worst` sees.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,7 +218,7 @@ static void measure_footprint(const struct trace *trace) {
     uint64_t step = trace->live_peak / PAGE / SAMPLES_ABOUT;
     struct gauge gauge = {.step = step ? step : 1};
     gauge_read(&gauge); // faults in what the reading itself needs
-    // The base comes behind it, and before the first call of ours; what the library took on its way
+    // The base comes after it, and before the first call of ours; what the library took on its way
     // to main is told as `start`.
     uint64_t base = anonymous_bytes();
     gauge.peak = base;
@@ -307,7 +307,7 @@ static int by_ticks(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-// The first call stands alone: allocators that set themselves up there, or before main, differ in
+// The first call is apart: allocators that set themselves up there, or before main, differ in
 // nothing that a user would notice.
 static void print_worst(const struct trace *trace, uint32_t *fastest) {
     static const char *const names[] = {"malloc", "free", "realloc", "calloc"};
@@ -339,7 +339,7 @@ static void measure_worst(const struct trace *trace, uint32_t passes) {
         if (child < 0) fail("cannot fork");
         if (child == 0) {
             worst_pass(trace, fastest);
-            _exit(0); // no destructors: they would free, and nobody asked
+            _exit(0); // no destructors: they would free
         }
         int status = 0;
         waitpid(child, &status, 0);

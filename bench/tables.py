@@ -1,7 +1,7 @@
 """tables.py - the figures of `make bench` as text: one function a table, each from the figures alone.
 
 Everything printed is computed here from the saved figures (build/bench/figures.json), so an old run can be
-printed again. A `-` stands for what was not measured or failed; means are over what there is, and what failed is
+printed again. A `-` means not measured, or failed; means are over what there is, and what failed is
 listed by name.
 """
 
@@ -59,7 +59,8 @@ def speed(figures):
     for trace in figures["speed"]:
         ratios.append([trace, *(cell(each[n].get(trace)) for n in names)])
     ratios.append(["geometric mean", *(cell(mean_speed(figures, n)) for n in names)])
-    ratios.append(["  of single rounds", *(range_text(stats.round_range(figures["speed"], n, base(figures))) for n in names)])
+    ratios.append(["  of single rounds",
+                   *(range_text(stats.round_range(figures["speed"], n, base(figures))) for n in names)])
     ratios.append(["fresh memory, mean", *(cell(mean_speed(figures, n, "cold")) for n in names)])
     return (titled("Time per operation, ns, in a warm heap (loop: the replayer's own share of every figure)",
                    aligned(times))

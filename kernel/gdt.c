@@ -73,7 +73,7 @@ static uint64_t tss_descriptor(const struct tss *tss) {
 }
 
 // The task has what it needs even if all else is broken: a stack, segments, page tables. IF is
-// clear in its flags, as a tick has no business in there. An io_map behind the segment's end means
+// clear in its flags, as a tick has no business in there. An io_map past the segment's end means
 // that there is none.
 static void double_fault_task_prepare(void) {
     struct tss *tss = &double_fault_tss;

@@ -52,7 +52,7 @@ extern char boot_stack_guard[];
 
 static uint32_t directory_pa; // physical address of the page directory in use
 static uint32_t next_table;   // boot only: next unused page of the plan's tables
-static uint32_t tables_end;   // boot only: physical, behind the last of them
+static uint32_t tables_end;   // boot only: physical, the end of the last
 
 static void cr3_load(uint32_t pa) { __asm__ volatile("movl %0, %%cr3" : : "r"(pa) : "memory"); }
 
@@ -84,7 +84,7 @@ void paging_drop_identity(void) {
 }
 
 // The plan has counted the tables (kernel/memory_plan.c); taking one more would write over the
-// frame records behind them. Cleared, for an entry of rubbish may be present. Reached by the
+// frame records after them. Cleared, because an entry of rubbish may be present. Reached by the
 // loader's mapping, of physical 0 to 4 MiB: the plan sees to it that the tables lie there.
 static uint32_t table_make(void) {
     ASSERT(next_table < tables_end);
@@ -173,7 +173,7 @@ static void write_protect_enable(void) {
     __asm__ volatile("movl %0, %%cr0" : : "r"(cr0) : "memory");
 }
 
-// The new tree is complete before CR3 names it: the instruction behind cr3_load() is fetched
+// The new tree is complete before CR3 names it: the instruction after cr3_load() is fetched
 // through it, and the stack in use (the boot stack, part of the image) is reached through it.
 // Loading CR3 flushes every old translation, and with them the right to write to the image's text.
 void paging_init(const struct memory_plan *plan) {
@@ -193,8 +193,8 @@ void paging_init(const struct memory_plan *plan) {
 uint32_t paging_directory(void) { return directory_pa; }
 
 // The low map never changes (P4 says so of the directory, and nothing writes its tables), and the
-// heap window's pages only become absent and present again, below: nobody has a reason to come here
-// with an address of theirs.
+// heap window's pages only become absent and present again, below: no caller has a reason to come
+// here with an address of theirs.
 static uint32_t *stack_entry(uintptr_t va) {
     ASSERT(va >= STACK_BASE && va < STACK_END && va % PG_SIZE == 0);
     return entry_of(directory_pa, va);
@@ -227,7 +227,7 @@ void paging_heap_protect(uintptr_t va, uint32_t pages, bool absent) {
     for (; pages > 0; pages--, va += PG_SIZE) {
         uint32_t *entry = entry_of(directory_pa, va);
         ASSERT(va < STACK_BASE);
-        if (!entry || *entry == 0) continue; // behind the pool's end, or a hole
+        if (!entry || *entry == 0) continue; // past the pool's end, or a hole
         *entry = absent ? *entry & ~PAGE_PRESENT : *entry | PAGE_PRESENT;
         if (absent) translation_flush(va);
     }

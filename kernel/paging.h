@@ -28,7 +28,7 @@ uint32_t paging_directory(void); // physical address of the page directory, as i
 // address. Panic on a page outside the window, already mapped, or not mapped. Neither fails, and
 // neither takes or gives a frame: that is the caller's. After paging_unmap() the page's translation
 // is gone from the TLB too, so the frame may be used for something else at once. Each call changes
-// one entry: whoever has taken the page's slot needs no lock (thread/stack.c). Any context.
+// one entry: the owner of the page's slot needs no lock (thread/stack.c). Any context.
 void paging_map(uintptr_t va, uint32_t pa, uint32_t flags);
 uint32_t paging_unmap(uintptr_t va);
 

@@ -1,7 +1,7 @@
 // panic.h - the kernel's last words.
 //
 // For what must not happen: an invariant of the kernel's own that does not hold, an exception that
-// nobody handles. Not for a caller's wrong argument (a report, and the call changes nothing), nor
+// has no handler. Not for a caller's wrong argument (a report, and the call changes nothing), nor
 // for memory that has run out (NULL): both leave a kernel that can go on.
 #pragma once
 

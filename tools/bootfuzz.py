@@ -47,7 +47,7 @@ MEM = 32  # MiB
 WAYS = ("zeros", "flip", "random", "swap")
 FAMILIES = ("sector", "header", "map", "entry", "cmdline")
 RANDOM_CASES = {"map": 150, "entry": 50, "cmdline": 250}
-HEADER_RANDOM = 4  # random values for each field, behind those at the edges
+HEADER_RANDOM = 4  # random values for each field, after those at the edges
 
 LAST_PASSED = "granary: halt passed"
 LAST_FAILED = "granary: halt failed"
@@ -314,7 +314,7 @@ def fault(text, status):
     if panics:
         return "PANIC: " + panics[0][7:80]
     if status == 0:
-        return "RESET" + (" behind: " + text[-1][:60] if text else ", nothing said")
+        return "RESET" + (" after: " + text[-1][:60] if text else ", nothing said")
     if not text:
         return f"SILENCE, exit status {status}"
     return f"NO LAST LINE, exit status {status}: " + text[-1][:60]

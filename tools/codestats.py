@@ -3,7 +3,7 @@
 
 A function's length is its lines from the one that names it to its closing brace, by Universal Ctags. A
 comment line is a line that holds nothing but comment; shares are of the lines that are not blank.
-Assembly is counted as comments per code line, a comment behind an instruction included.
+Assembly is counted as comments per code line, a comment after an instruction included.
 """
 
 import os

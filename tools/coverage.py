@@ -3,7 +3,7 @@
 
   coverage.py --build build/coverage
 
-Reads the profiles that tests/host's programs left behind (`make coverage` builds and runs them with clang's own
+Reads the profiles that tests/host's programs wrote (`make coverage` builds and runs them with clang's own
 instrumentation) and holds them against `SOURCES`. What no test can reach is named in tests/host/unreachable.txt,
 with its reason; an entry there that is reached after all, or that matches nothing, is an error too: the list may
 not hide anything.
@@ -26,7 +26,7 @@ import cli  # noqa: E402 (the line above makes it findable)
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SOURCES = ("kernel/memory.c", "kernel/memmap.c", "lib/bitmap.c", "lib/list.c", "lib/list.h")
 EXPLAINED = os.path.join(ROOT, "tests", "host", "unreachable.txt")
-# memory.c's calls have other names there, some of which nobody calls (kernel/checked/checked_names.h).
+# memory.c's calls have other names there, some of which are never called (kernel/checked/checked_names.h).
 RENAMED = "test_checked_random"
 # tests/host/unreachable.txt is made for clang 19. Another one may count other conditions of a line.
 MADE_FOR = 19
@@ -43,7 +43,8 @@ def version():
              if (match := re.fullmatch(r"clang-(\d+)", os.path.basename(path)))}
     for number in sorted(found, key=lambda number: (number == MADE_FOR, number), reverse=True):
         flags = ["-fprofile-instr-generate", "-fcoverage-mapping", "-fcoverage-mcdc"]
-        counts = subprocess.run([f"clang-{number}", *flags, "-E", "-x", "c", os.devnull], capture_output=True, check=False)
+        counts = subprocess.run([f"clang-{number}", *flags, "-E", "-x", "c", os.devnull], capture_output=True,
+                                check=False)
         if counts.returncode == 0 and all(shutil.which(f"{name}-{number}") for name in ("llvm-cov", "llvm-profdata")):
             return number
     raise cli.missing("clang_with_mcdc", "a clang that counts MC/DC")
@@ -102,7 +103,7 @@ def gaps(entry):
 
 
 def report_file(name, entry, known, used):
-    """Prints a file's figures; returns how many of its lines have a gap that nobody explained."""
+    """Prints a file's figures; returns how many of its lines have an unexplained gap."""
     with open(os.path.join(ROOT, name), encoding="utf-8") as text:
         source = text.read().splitlines()
     open_lines = 0

@@ -147,7 +147,7 @@ def window_if_any(emulator):
 
 def qemu_command(image, mem, accel="tcg", icount=False, disk2=None, reboots=False, window=None):
     """QEMU's command line without a console; the caller adds -serial or -chardev. `reboots`: a restart of the machine
-    is one, and not the end of the run (where nobody watches, a triple fault must not start it again for ever).
+    is one, and not the end of the run (in an unattended run a triple fault must not start it again for ever).
     `window`: as window() has it."""
     drive = "format=raw,if=ide,snapshot=on,index=%d,file=%s"
     command = [cli.find_program(PROGRAM["qemu"]), "-accel", accel, "-m", str(mem),

@@ -4,7 +4,7 @@
 A rule belongs to a folder, never to a file; a folder without a rule is an error. The two doors: kernel/main.c,
 which starts everything, and kernel/fault.c, which says what an exception means, may include anything.
 
-A circle is looked for between units: a .c and its .h are one, since whoever takes the header needs the code. The
+A circle is looked for between units: a .c and its .h are one, since a user of the header needs the code. The
 compiler accepts every circle but one of headers, and a reader has no place to begin; nothing else finds them.
 
 Says one line for each include that goes the wrong way and for each circle, then a count; the exit status is 1 if

@@ -55,8 +55,9 @@ class LineError(cli.RunError):
 
 
 def output_of(*command):
-    """What a tool of binutils prints. It warns of NASM's tables, which nobody wants to read here."""
-    done = subprocess.run([cli.find_program(command[0]), *command[1:]], capture_output=True, text=True, errors="replace", check=False)
+    """What a tool of binutils prints. It warns of NASM's tables, which are of no use here."""
+    done = subprocess.run([cli.find_program(command[0]), *command[1:]], capture_output=True, text=True,
+                          errors="replace", check=False)
     if done.returncode != 0:
         raise LineError((done.stderr.strip().splitlines() or [f"{command[0]} failed"])[-1])
     return done.stdout

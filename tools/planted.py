@@ -4,7 +4,7 @@
   planted.py --build build/planted [NAME ...]
 
 A search that has found nothing is worth what it would have found. So each file in tests/planted describes one fault:
-the search that must catch it, the file, the exact text there and what stands there instead. The project is copied
+the search that must catch it, the file, the exact text there and its replacement. The project is copied
 into the build folder, the search runs on the copy as it is (it must find nothing), then with the fault (it must fail,
 and its output must hold the line that says so: a copy that does not compile catches nothing).
 
@@ -83,7 +83,7 @@ class Fault:
 
     def planted(self, text):
         if text.count(self.before) != 1:
-            raise Problem(f"{self.name}: its text stands {text.count(self.before)} times in {self.file}, not once")
+            raise Problem(f"{self.name}: its text is there {text.count(self.before)} times in {self.file}, not once")
         return text.replace(self.before, self.after)
 
 

@@ -81,12 +81,12 @@ def read_trace(path):
     if len(data) < size:
         raise TraceError(f"{path}: cut off: {operations} operations make {size} bytes, and there are {len(data)}")
     if any(data[size:]):
-        raise TraceError(f"{path}: not a trace: {len(data) - size} bytes stand behind its last operation")
+        raise TraceError(f"{path}: not a trace: {len(data) - size} bytes follow its last operation")
     return Trace(data[:size], operations, slots, peak)
 
 
 def trace_name(path):
-    """What stands as name= in the result: the file's name, in characters that the command line takes."""
+    """What the result has as name=: the file's name, in characters that the command line takes."""
     name = re.sub(r"\.mtrace(\.xz)?$|\.xz$", "", os.path.basename(path))
     return re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[:NAME_MAX] or "trace"
 

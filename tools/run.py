@@ -162,7 +162,7 @@ def watch(process, tail, timeout):
 
 
 def run_batch(opt, command, console_path, errors_path):
-    """A run that nobody types into. Returns (lines, timed_out, status)."""
+    """A run without a keyboard. Returns (lines, timed_out, status)."""
     tail = ConsoleTail(console_path, None if opt.quiet else sys.stdout.buffer, screen.Screen(opt.places))
     with open(errors_path, "wb") as errors:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd=emu.ROOT,

@@ -40,7 +40,7 @@ class Places:
 class Screen:
     """A filter for text that comes in pieces of any size.
 
-    `columns()` is the width now, 0 for none. Everything is shown as it comes, so the part of a word that stands before
+    `columns()` is the width now, 0 for none. Everything is shown as it comes, so the part of a word that is before
     the edge is taken back when the edge is reached.
     """
 

@@ -15,7 +15,7 @@ import cli  # noqa: E402 (the line above makes it findable)
 
 EDGES = ("kernel_start", "kernel_text_end")  # addresses that kernel.ld names: no functions
 # A label inside an assembly function has a dot (_start.halt). So have the parts that gcc splits off
-# a function, and those do hold code of their own: a call of panic() mostly stands in NAME.cold.
+# a function, and those do hold code of their own: a call of panic() is mostly in NAME.cold.
 FUNCTION = re.compile(r"^\w+(\.(part|cold|constprop|isra|localalias|\d+))*$")
 OBJECT = re.compile(r"^(\w+)(\.\d+)?$")  # a static variable of a function has a number
 ENTRY = re.compile(r'\{0x([0-9a-f]+), (?:"([^"]+)"|0)\}')

@@ -59,7 +59,7 @@ static uint32_t frames_in(const struct pool *pool) { return (uint32_t)(pool->end
 // no run.
 static uint32_t check_run(const struct pool *pool, uint32_t at, bool *was_free, uint32_t *free) {
     uint32_t tag = pool->frame[at].run, length = FRAME_RUN(tag);
-    if (tag == 0) { // a hole of the memory map: belongs to nobody
+    if (tag == 0) { // a hole of the memory map: it has no owner
         *was_free = false;
         return 1;
     }
@@ -208,7 +208,7 @@ static uint32_t check_arena(const struct arena *arena, uint32_t frame) {
     return frames;
 }
 
-// A6: the record of a frame that starts nothing; `into` frames behind the start of what holds it, 0
+// A6: the record of a frame that starts nothing; `into` frames after the start of what holds it, 0
 // if nothing does.
 static void check_blank(const struct arena *arena, uint32_t into, bool small, uint32_t frame) {
     bool blank = arena_blank(arena) && arena->carved == 0 && arena->base == 0 &&

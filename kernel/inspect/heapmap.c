@@ -3,7 +3,7 @@
 // Two steps, the first of which knows nothing of screens: frames are counted by kind into cells, in
 // one pass over the records; then the cells are printed, a colour and a character each.
 //
-// Shortcoming: a cell that stands for many frames shows one kind of them.
+// Shortcoming: a cell for many frames shows one kind of them.
 #include "kernel/inspect/heapmap.h"
 
 #include <stdbool.h>

@@ -8,10 +8,10 @@
 
 enum map_kind {
     MAP_HOLE,    // no memory: a hole of the memory map
-    MAP_FREE,    // nobody's
+    MAP_FREE,    // not in use
     MAP_SMALL,   // an arena of blocks
     MAP_LARGE,   // a large area
-    MAP_OTHER,   // handed out by frame_alloc(): stacks, and whoever else asked
+    MAP_OTHER,   // handed out by frame_alloc(): stacks and others
     MAP_CORRUPT, // a record that is not sound
     MAP_KINDS
 };

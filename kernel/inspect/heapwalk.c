@@ -1,7 +1,7 @@
 // heapwalk.c - see heapwalk.h.
 //
 // The walk goes by the arenas' records, from frame to frame of the kernel pool: a record says how
-// many frames it holds, and the next one stands behind them. Nothing in a frame is read.
+// many frames it holds, and the next one follows them. Nothing in a frame is read.
 #include "kernel/inspect/heapwalk.h"
 
 #include "kernel/port.h"

@@ -1,8 +1,9 @@
-// history.h - what can be known of a block beyond the heap's own records: who asked for how much, who
-// freed it, what was written over.
+// history.h - what can be known of a block beyond the heap's own records: who asked for how much,
+// who freed it, what was written over.
 //
-// Only the checked build knows (kernel/checked): it answers what is declared here, so that what looks
-// at a heap does not depend on it. The last four are asked of the port, as those of kernel/port.h.
+// Only the checked build knows (kernel/checked): it answers what is declared here, so that what
+// looks at a heap does not depend on it. The last four are asked of the port, as those of
+// kernel/port.h.
 #pragma once
 
 #include <stdbool.h>
@@ -24,7 +25,7 @@ struct checked_record {
 #define CHECKED_RECORD_BYTES (offsetof(struct checked_record, sum) + sizeof(uint32_t))
 
 // What is known of the block that `address` lies in: a copy of its record, while it lives or waits
-// in quarantine, and behind that until the block is handed out again. False: nothing. Any context.
+// in quarantine, and after that until the block is handed out again. False: nothing. Any context.
 bool checked_facts(uintptr_t address, struct checked_record *out);
 
 // Walks all blocks: canaries of the living, poison of those in quarantine. Calls `found` for each

@@ -5,10 +5,10 @@
 // frames, and a record that is not sound is not believed: the sentence says so.
 //
 // The records are read under the heap's locks, so that no sentence is made of two states. The names
-// of threads and places are added behind that: where they come from (a dynamic loader, in
-// libgranary) somebody may be waiting for the heap.
+// of threads and places are added after that: where they come from (a dynamic loader, in
+// libgranary) a thread may be waiting for the heap.
 //
-// Shortcoming: in the fast build nobody writes down what size was asked for, and by whom.
+// Shortcoming: the fast build does not record what size was asked for, and by which caller.
 #include "kernel/inspect/who.h"
 
 #include <stdbool.h>
@@ -54,7 +54,7 @@ static void history_unlock(uint32_t state) { port_checked_unlock(state); }
 
 #else
 
-// Nobody has written it down.
+// It is not recorded.
 static void add_history(char *to, size_t room, const struct checked_record *record) {
     (void)to, (void)room, (void)record;
 }
@@ -70,14 +70,14 @@ static void history_unlock(uint32_t state) { (void)state; }
 
 #endif
 
-// What memory.c holds for live, and somebody has freed, waits in the checked build's quarantine.
+// What is live to memory.c and yet has been freed waits in the checked build's quarantine.
 static const char *live_text(bool known, const struct checked_record *record) {
     return known && record->freed ? "in quarantine" : "live";
 }
 
 // ---- which byte of what ------------------------------------------------------------------------
 //
-// True: *record is the history that belongs behind the sentence.
+// True: *record is the history that belongs after the sentence.
 
 static bool who_small(char *to, size_t room, const struct heap_block *at, uintptr_t address,
                       struct checked_record *record) {

@@ -1,6 +1,6 @@
 // who.h - what an address belongs to, in one sentence; and what is still held, by whom.
 //
-// The same sentence stands in a `heap:` report, in a panic, at the prompt and in GDB.
+// The same sentence is in a `heap:` report, in a panic, at the prompt and in GDB.
 #pragma once
 
 #include <stdbool.h>

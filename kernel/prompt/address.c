@@ -82,7 +82,7 @@ static void stack_has_frame(struct thread *thread, void *argument) {
     }
 }
 
-// The boot stack is main's, or nobody's before there are threads.
+// The boot stack is main's, once there are threads.
 static bool stack_who(struct sentence *said, uintptr_t address) {
     struct stack_search search = {address, 0, NULL};
     thread_for_each(stack_has_address, &search);

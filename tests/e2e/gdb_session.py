@@ -24,7 +24,7 @@ def lines_of(text):
 
 
 class Talk:
-    """A process that reads commands of GDB's and has been told to say END behind each."""
+    """A process that reads commands of GDB's and has been told to say END after each."""
 
     def __init__(self, command, env=None):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -143,7 +143,7 @@ class Session(Talk):
             return text.read().splitlines()
 
     def close(self):
-        self.process.send_signal(signal.SIGINT)  # GDB listens to nobody while the machine runs
+        self.process.send_signal(signal.SIGINT)  # GDB takes no commands while the machine runs
         super().close()
         if self.keyboard is not None:
             self.keyboard.close()

@@ -1,7 +1,7 @@
 ; probe.asm - a kernel that prints what the loader hands over, and ends.
 ;
 ; Flat code at KERNEL_BASE + KERNEL_PHYS; test_firmware.py puts it into an ELF file. It prints dwords in
-; hexadecimal, a space behind each: the state at the entry, then the boot information.
+; hexadecimal, a space after each: the state at the entry, then the boot information.
 
 %include "boot.inc"
 
@@ -99,4 +99,4 @@ send:
         ret
 
         align 16, db 0x90
-bss:                            ; behind the file's end
+bss:                            ; past the file's end

@@ -154,7 +154,7 @@ def test_launch_measures_the_command_alone(programs, tmp_path):
 
 
 def test_callgrind_counts_the_preloaded_allocator(programs, tmp_path):
-    """Its functions are in the counts, and the patterns alone cost the same whoever is preloaded."""
+    """Its functions are in the counts, and the patterns alone cost the same whatever is preloaded."""
     found = host.Allocator("mimalloc", host.library_path("libmimalloc.so.[0-9]*"), {})
     bench = host.Host(programs, [found], type("Plan", (), {"live": 1000}), lambda text: None)
     counts, own = bench.count(found, "count", str(tmp_path)), bench.count(found, "loop", str(tmp_path))

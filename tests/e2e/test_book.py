@@ -81,7 +81,7 @@ def test_an_empty_function_fails_its_grade(chapter, tmp_path):
     function, path, host, kernel = exercise(chapter)
     graded = {name for _, name in host} | set(kernel)
     assert graded
-    assert graded <= passed(ROOT, host, kernel)  # as it stands they pass
+    assert graded <= passed(ROOT, host, kernel)  # unchanged they pass
     copy_of_the_tree(tmp_path)
     empty_function(tmp_path / path, function)
     assert not graded & passed(tmp_path, host, kernel)

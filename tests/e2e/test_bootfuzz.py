@@ -46,7 +46,7 @@ def test_a_case_is_the_same_each_time(image):
 
 ENDINGS = {  # status, console -> what is made of it
     "HANG": (None, True, "Granary\nmem_init start"),
-    "RESET behind: Granary": (0, False, "Granary"),
+    "RESET after: Granary": (0, False, "Granary"),
     "RESET, nothing said": (0, False, ""),
     "SILENCE, exit status 35": (35, False, ""),
     "PANIC: page fault": (37, False, "Granary\npanic: page fault\ngranary: halt panic"),
@@ -141,7 +141,7 @@ def test_killed(disk, tmp_path, name, longest, kills):
 
 @pytest.mark.parametrize("name", ["qemu", "bochs"])
 def test_lock_left_behind(disk, tmp_path, name):
-    """The file that Bochs, in modes that are not ours, leaves beside an image when it is killed: it stops nobody."""
+    """The file that Bochs, in modes that are not ours, leaves beside an image when it is killed stops no later run."""
     (disk / "hd.img.lock").write_bytes(b"")
     console = tmp_path / "console.txt"
     assert passes(command_for(name, disk, console, tmp_path), console, tmp_path)

@@ -64,7 +64,7 @@ def lines_of(path, *kinds):
 
 
 def spans(path):
-    """What stands between backticks, and each line of a block of code."""
+    """What is between backticks, and each line of a block of code."""
     text = "\n".join(lines_of(path, "prose", "table", "heading"))
     return re.findall(r"`([^`]+)`", text) + lines_of(path, "code")
 
@@ -157,7 +157,7 @@ def test_the_cases_are_numbered_as_the_tests_say():
     cases = {}
     for row in rows(TRAPS):
         if row[0].isdigit():
-            assert row[0] not in cases, f"case {row[0]} stands there twice"
+            assert row[0] not in cases, f"case {row[0]} is there twice"
             cases[row[0]] = row[3]
     for path in glob.glob(f"{ROOT}/tests/kernel/*.c") + glob.glob(f"{ROOT}/tests/e2e/*.py"):
         for number, name in re.findall(r"[Cc]ase (\d+)\b[^`]*?\bKTEST\((\w+)\)", read(path)):
@@ -233,7 +233,7 @@ def test_help_says_what_the_tables_say(tmp_path):
     assert "`" not in text and "](" not in text and "docs/gdb.md" in text and "Variables: ARGS=" in text
 
 
-# ---- what stands in two places -------------------------------------------------------------------
+# ---- what is in two places -----------------------------------------------------------------------
 
 def test_both_readmes_have_the_same_parts():
     """Word for word where no language is involved: commands, first columns, links; and as many headings and rows."""

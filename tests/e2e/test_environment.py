@@ -71,7 +71,7 @@ def test_a_tool_finds_its_own_parts(script):
     with tempfile.TemporaryDirectory() as others:
         for name in ("cli", "emulator", "run", "machine", "stats", "style"):
             with open(os.path.join(others, name + ".py"), "w", encoding="utf-8") as file:
-                file.write("raise SystemExit('a module of somebody else')\n")
+                file.write("raise SystemExit('another module of that name')\n")
         load = f"import runpy; runpy.run_path({script!r}, run_name='loaded')"
         done = subprocess.run([PYTHON, "-c", load], cwd=ROOT, capture_output=True, text=True, check=False,
                               env=dict(os.environ, PYTHONSAFEPATH="1", PYTHONPATH=others))
@@ -95,7 +95,7 @@ def test_make_keeps_the_user_s_environment_out(tmp_path):
 
 
 def test_a_clone_has_the_line_ends_that_its_tools_need(tmp_path):
-    """Git for Windows, and whoever copies its settings, turns every line's end into CR LF where it may."""
+    """Git for Windows, and systems that copy its settings, turn every line's end into CR LF where it may."""
     clone = tmp_path / "clone"
     subprocess.run(["git", "-c", "core.autocrlf=true", "-c", "core.eol=crlf", "clone", "-q", "--depth=1",
                     f"file://{ROOT}", str(clone)], check=True)

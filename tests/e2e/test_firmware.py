@@ -164,7 +164,7 @@ def test_boots_all_the_same(root, image, tmp_path, fault):
 
 
 def without(root, tmp_path, *lines):
-    """loader.asm with some lines left out, assembled: ways to open A20 that always work hide the ones behind them."""
+    """loader.asm with some lines left out, assembled: ways to open A20 that always work hide the later ones."""
     with open(os.path.join(root, "boot", "loader.asm"), encoding="utf-8") as file:
         source = file.read()
     for line in lines:

@@ -94,7 +94,7 @@ FLIPPED = {
     "header, kernel's size by one": (lambda p: p.field("HEADER_KERNEL_BYTES"), CHECKSUM),
     "header, command line's sector": (lambda p: p.field("HEADER_CMDLINE_LBA"), HEADER),
     "header, kernel's sector": (lambda p: p.field("HEADER_KERNEL_LBA") + 2, HEADER),
-    "loader, first byte behind the header": (lambda p: p.loader + 32, LOADER_CHECKSUM),
+    "loader, first byte after the header": (lambda p: p.loader + 32, LOADER_CHECKSUM),
     "loader, middle": (lambda p: (p.loader + p.cmdline) // 2, LOADER_CHECKSUM),
     "loader, last byte": (lambda p: p.cmdline - 1, LOADER_CHECKSUM),
     "kernel, first byte": (lambda p: p.kernel, CHECKSUM),
@@ -144,7 +144,7 @@ def test_zeroed_after_a_point(image, tmp_path):
 
 
 CUT = {
-    "behind the MBR": (lambda p: SECTOR, CUT_LOADER),
+    "after the MBR": (lambda p: SECTOR, CUT_LOADER),
     "in the loader": (lambda p: p.cmdline - SECTOR, CUT_LOADER),
     "before the command line": (lambda p: p.cmdline, CUT_CMDLINE),
     "before the kernel": (lambda p: p.kernel, CUT_KERNEL),

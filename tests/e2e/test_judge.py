@@ -37,7 +37,7 @@ CASES = {
     "no last line": (["a"], qemu(33), NO_LAST_LINE, "missing, and the exit says: passed"),
     "reset": (["a"], qemu(0), NO_LAST_LINE, "triple fault"),
     "triple fault in Bochs": (["a"], bochs("(13) " + run.BOCHS_TRIPLE_FAULT), NO_LAST_LINE, "triple fault"),
-    "text behind the last line": (GOOD + ["more"], qemu(33), NO_LAST_LINE, "is missing"),
+    "text after the last line": (GOOD + ["more"], qemu(33), NO_LAST_LINE, "is missing"),
     "last line with a blank": ([run.LAST_PASSED + " "], qemu(33), NO_LAST_LINE, "is missing"),
     "last line not at the start": (["x " + run.LAST_PASSED], qemu(33), NO_LAST_LINE, "is missing"),
     "a word of panic inside a line": (["no panic: fine"] + GOOD, qemu(33), PASSED, ""),

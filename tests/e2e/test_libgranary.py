@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("libgranary")
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS = os.path.join(HERE, "libgranary")
-TIMEOUT = 120  # seconds: a lock that nobody gives back must not hold up the tests
+TIMEOUT = 120  # seconds: a lock that is not given back must not hold up the tests
 
 STATS = re.compile(r"^granary: program=(\S+) classes=(\S+) frames_peak=(\d+) frames_held=(\d+) live=(\d+) "
                    r"checked=(\d) broken=(\d+) reports=(\d+)$")
@@ -271,7 +271,7 @@ def test_programs_of_32_bits(root, tmp_path):
 
 
 def test_memory_goes_back_to_the_system(run, program):
-    """Resident KiB: most of what was given back is nobody's any more, and zeros nobody looks at are not there."""
+    """Resident KiB: most of what was given back is gone, and untouched zeros take no memory."""
     done = run([program("footprint")], window="2G")
     assert done.code == 0, done
     assert_sound(done, "footprint")

@@ -85,7 +85,7 @@ def loaded_libraries():
 
 @pytest.fixture
 def display():
-    """An X server that nobody sees: its DISPLAY."""
+    """An X server without a screen: its DISPLAY."""
     reader, writer = os.pipe()
     server = subprocess.Popen(["Xvfb", "-displayfd", str(writer), "-screen", "0", "1024x768x24"], pass_fds=[writer],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

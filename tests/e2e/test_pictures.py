@@ -102,7 +102,7 @@ def test_wrong_use_is_one_clear_line(options, code, words, tmp_path):
 
 
 def test_without_matplotlib_one_line_says_what_to_install(tmp_path):
-    """A module of that name that cannot be imported stands before the real one."""
+    """A module of that name that cannot be imported is found before the real one."""
     (tmp_path / "matplotlib.py").write_text("raise ImportError('no matplotlib')\n")
     done = pictures("--out", str(tmp_path), "classes", env=dict(os.environ, PYTHONPATH=str(tmp_path)))
     assert done.returncode == 2
@@ -110,7 +110,7 @@ def test_without_matplotlib_one_line_says_what_to_install(tmp_path):
 
 
 def test_a_scene_that_does_not_come_is_one_clear_line(built):
-    """No demonstration, so nobody asks for the descriptors' state: the machine goes off before."""
+    """No demonstration, so nothing asks for the descriptors' state: the machine goes off before."""
     import booted
     import style
     with pytest.raises(style.Problem, match="^the scene demo: the machine ended before it came to heap_desc_state$"):
@@ -222,7 +222,7 @@ def test_every_chapter_has_its_parts():
 
 
 def test_every_word_is_a_word_of_the_code():
-    """The third column of words.md, names of fields and constants too, in the file that stands beside it."""
+    """The third column of words.md, names of fields and constants too, in the file that is named beside it."""
     for row in test_docs.rows("docs/book/words.md"):
         files = re.findall(r"`((?:kernel|lib|boot)/[\w.]+)`", row[-1])
         text = "".join(test_docs.read(path) for path in files)

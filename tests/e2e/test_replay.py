@@ -80,7 +80,7 @@ class Replay:
         return {name: value for name, value in self.result.items() if not name.startswith(("insn", "irqs"))}
 
     def failure(self):
-        """The one line that says why, whoever said it; the run has failed."""
+        """The one line that says why, whatever printed it; the run has failed."""
         assert self.code != 0, self.stdout
         said = [line for line in self.lines + self.stderr.splitlines()
                 if line.startswith(("replay: ", "cmdline: ", "run: "))]
@@ -171,7 +171,7 @@ def test_clearing_and_copying_are_taken_off(replay):
     trace = Trace()
     for _ in range(200):
         trace.add(CALLOC, 0, 256 << 10)
-        trace.add(MALLOC, 1, 4096)  # behind it, so that it cannot grow where it is
+        trace.add(MALLOC, 1, 4096)  # after it, so that it cannot grow in place
         trace.add(REALLOC, 0, 300 << 10)
         trace.add(FREE, 1)
         trace.add(FREE, 0)
@@ -219,7 +219,7 @@ PACKED = lzma.compress(GOOD)
     (GOOD[:31], "cut off inside the header"),
     (GOOD[:-1], "cut off: 200 operations make 1632 bytes, and there are 1631"),
     (GOOD[:32], "cut off: 200 operations make 1632 bytes, and there are 32"),
-    (GOOD + b"\1", "not a trace: 1 bytes stand behind its last operation"),
+    (GOOD + b"\1", "not a trace: 1 bytes follow its last operation"),
     (b"MTRACE2" + GOOD[7:], "not a trace: it does not start with MTRACE1"),
     (random_trace(8, 200).data(reserved=1), "not a trace of this version: the header's last word is not 0"),
     (PACKED[:-10], "cut off: the xz stream has no end"),

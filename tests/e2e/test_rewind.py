@@ -1,6 +1,6 @@
 """`make rewind` (tools/rewind): a recorded run, gone through backwards from its end.
 
-The recordings are of real misuse, the bug museum's (kernel/museum/bugs.c): a byte behind a block, a write into a freed
+The recordings are of real misuse, the bug museum's (kernel/museum/bugs.c): a byte after a block, a write into a freed
 one, a double free, a leak. What the search backwards says of writes is held against the same recording run forwards.
 """
 

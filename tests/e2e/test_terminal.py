@@ -1,4 +1,4 @@
-"""The terminal of `make run` and `make bochs`: whose keys are whose, pasted text, the ways out, what is left behind.
+"""The terminal of `make run` and `make bochs`: where its keys go, pasted text, the ways out, what is left at the end.
 
 Only here a run has a user at a real (pseudo) terminal of 80 x 24.
 """
@@ -101,7 +101,7 @@ def test_control_c_without_an_answer_names_the_way_out(session):
 
 
 def settings(console):
-    """The terminal's settings; the two first of special characters depend on nobody."""
+    """The terminal's settings; the two first of special characters always differ."""
     return termios.tcgetattr(console.child_fd)[:4]
 
 

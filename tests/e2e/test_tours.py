@@ -33,7 +33,7 @@ def test_walks_to_its_end(name, debugger):
 
 
 def test_both_debuggers_say_the_same():
-    """The same machine by two ways: the values behind the claims agree, where they are no addresses of frames."""
+    """The same machine by two ways: the values of the claims agree, where they are no addresses of frames."""
     values = [re.findall(r"^  ok (.*?)(?:   \[.*)?$", walk("block-list", debugger).stdout, re.M)
               for debugger in ("gdb", "bochs")]
     assert values[0] == values[1]

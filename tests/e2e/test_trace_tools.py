@@ -375,7 +375,7 @@ PACKED = lzma.compress(GOOD * 50)
     (b"MTR", "cut off inside the header"),
     (GOOD[:31], "cut off inside the header"),
     (GOOD[:-1], "cut off: 6 operations make 80 bytes, and there are 79"),
-    (GOOD + b"\1", "not a trace: 1 bytes stand behind its last operation"),
+    (GOOD + b"\1", "not a trace: 1 bytes follow its last operation"),
     (b"GARBAGE" * 99, "not a trace: it does not start with MTRACE1"),
     (trace_bytes(TINY, 148, reserved=1), "not a trace of this version: the header's last word is not 0"),
     (PACKED[:-10], "cut off: the xz stream has no end"),
@@ -409,7 +409,7 @@ def test_check_goes_on_after_a_false_one(tmp_path):
 
 # ---- made traces ----------------------------------------------------------------------------------
 
-# CRC-32 of the unpacked trace of 20,000 operations, seed 1: a figure about a shape is worth nothing to somebody whose
+# CRC-32 of the unpacked trace of 20,000 operations, seed 1: a figure about a shape is worth nothing to a user whose
 # shape is another. Changes only with a shape.
 SHAPES = {
     "kernel": 0x3a32b7df, "larson": 0x726fac2d, "ramp": 0x90bf0667, "replace": 0x8bd1fcd7, "fifo": 0x5db7edee,

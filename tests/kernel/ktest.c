@@ -133,7 +133,7 @@ static void balance_check(const struct balance *before) {
     if (heap_check() != 0) failed = true; // it says why
 }
 
-// The name first, so that a hang has one; if anything was printed meanwhile, the result stands on a
+// The name first, so that a hang has one; if anything was printed meanwhile, the result is on a
 // line of its own that has the name again.
 static bool run_one(const struct ktest *test) {
     struct balance before;

@@ -1,4 +1,4 @@
-# Fuzzers. Each tests/fuzz/fuzz_NAME.c is one; what it looks at stands in its head.
+# Fuzzers. Each tests/fuzz/fuzz_NAME.c is one; what it looks at is in its head.
 #
 #   FUZZ_SRC_NAME     the project's sources that are instrumented
 #   FUZZ_PLAIN_NAME   sources that only have to be quick (an oracle that paints megabytes)

@@ -18,7 +18,7 @@ have-%:
 TO_BUILD := have-nasm+compiler_for_32_bits+python_3
 TO_BUILD_FOR_HOST := have-gcc+libc6-dev
 
-# CROSS: i686-elf- where somebody built one, Debian's i686-linux-gnu- else, the host's gcc -m32 as the last resort.
+# CROSS: i686-elf- where there is one, Debian's i686-linux-gnu- else, the host's gcc -m32 as the last resort.
 ifeq ($(origin CROSS),undefined)
   ifneq ($(shell command -v i686-elf-gcc 2>/dev/null),)
     CROSS := i686-elf-
@@ -62,7 +62,7 @@ ifeq ($(COMPILER),clang)
   TARGET_FLAGS := --target=i686-none-elf -march=i586 -mtune=i686
 endif
 
-# i686-elf's uint32_t is unsigned long, everybody else's unsigned int: one type for all, or "%u" is right for some only.
+# i686-elf's uint32_t is unsigned long, every other target's unsigned int: one type for all, or "%u" is right for some only.
 ifeq ($(COMPILER),gcc)
   TARGET_FLAGS += -U__UINT32_TYPE__ -D__UINT32_TYPE__=unsigned -U__INT32_TYPE__ -D__INT32_TYPE__=int
 endif

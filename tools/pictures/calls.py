@@ -1,6 +1,6 @@
 """calls.py - one sys_malloc and one sys_free, instruction by instruction, and the way from an address to its byte.
 
-The steps are GDB's, in the kernel that stands in build/; the function named at each is the one that the compiler has
+The steps are GDB's, in the kernel of build/; the function named at each is the one that the compiler has
 inlined there. What is above the line runs with interrupts on, what is below it with interrupts off.
 """
 

@@ -2,10 +2,10 @@
 
     gdb -batch -nx -x look.py kernel.elf        with LOOK_SOCKET, LOOK_SCENE, LOOK_OUT in the environment
 
-Why through GDB: it reads the kernel's debug information, so no offset of a field stands here, and a structure that is
-changed is read as changed. Memory is read through QEMU's stub while the machine stands still. QEMU counts
+Why through GDB: it reads the kernel's debug information, so no offset of a field is typed here, and a structure that is
+changed is read as changed. Memory is read through QEMU's stub while the machine is stopped. QEMU counts
 instructions for time (-icount), so a scene is the same in every run; what is stopped at is a function's first
-instruction, where the arguments lie on the stack by the ABI, whatever the compiler made of it behind.
+instruction, where the arguments lie on the stack by the ABI, whatever the compiler does with them later.
 
 A scene is a function of this file that returns what is to be written. Its caller is tools/pictures/booted.py.
 """
@@ -175,7 +175,7 @@ def run_until(place, wanted):
 
 def one_call():
     """Every instruction from a function's first to its return: [(function, line, interrupts on)]. GDB steps without
-    interrupts, so nobody comes in between. `function` is the one that the compiler may have inlined."""
+    interrupts, so nothing comes in between. `function` is the one that the compiler may have inlined."""
     back, stack = words(number("$esp"), 1)[0], number("$esp")
     steps = []
     while number("$eip") != back or number("$esp") <= stack:
@@ -201,7 +201,7 @@ def is_mixed(address, block_size):
 
 
 def block_before_and_after():
-    """A free in an arena of 128-byte blocks: its record before, the call, its record behind."""
+    """A free in an arena of 128-byte blocks: its record before, the call, its record after."""
     run_until("sys_free", lambda: is_mixed(argument(), 128))
     address = argument()
     frame = (address - HEAP_BASE) // PG_SIZE

@@ -3,7 +3,7 @@
 
     pictures.py [--build build] [--out docs/img] [--trace python] [--list] [NAME ...]
 
-Without a NAME all of them. What each shows stands in --list; where it comes from, at the head of the file that draws
+Without a NAME all of them. --list says what each shows; where it comes from, at the head of the file that draws
 it. A run in QEMU counts instructions for time, so the same kernel gives the same files, byte for byte.
 
 Exit status: 0 all made, 1 one could not be made, 2 wrong use or something is missing.

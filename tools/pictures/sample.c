@@ -1,7 +1,7 @@
 // sample.c - replays a trace through kernel/memory.c on the host, and says what the heap holds
 // while it goes on.
 //
-//   sample TRACE CLASSES POINTS      TRACE is unpacked; CLASSES as behind `classes=`
+//   sample TRACE CLASSES POINTS      TRACE is unpacked; CLASSES as after `sizes=`
 //
 // Three kinds of line, for tools/pictures/traces.py:
 //
@@ -14,7 +14,7 @@
 //
 // Why on the host: the same file as in the kernel decides (kernel/memory.c, over stand-in frames as
 // in tests/host), which sizes share an arena and when frames go back does not depend on what a
-// pointer's width is, and a look at the heap after every operation disturbs nobody's clock.
+// pointer's width is, and a look at the heap after every operation disturbs no clock.
 //
 // Shortcoming: the records of frames and arenas are left out of FRAMES. In the kernel they take
 // 80 bytes a frame, whatever is allocated.
@@ -31,7 +31,7 @@
 #include "kernel/measure/trace_format.h"
 #include "lib/print.h"
 
-#define WINDOW_FRAMES 65536u // 256 MiB, touched only where somebody writes: nobody does
+#define WINDOW_FRAMES 65536u // 256 MiB, touched only where it is written: never
 #define SIZES_MAX (1u << 20) // sizes above this are left out of the lines `size`
 #define MESSAGE_MAX 256      // bytes of a line on standard error
 
@@ -72,7 +72,7 @@ void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller) {
     fail("the heap refuses %#" PRIxPTR ": %s", pointer, heap_fault_text(fault));
 }
 
-// memory_init()'s lines are nobody's here.
+// memory_init()'s lines are of no use here.
 void kprintf(const char *format, ...) { (void)format; }
 void put_str(const char *text) { (void)text; }
 

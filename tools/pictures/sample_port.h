@@ -16,7 +16,7 @@ extern uintptr_t sample_heap_base; // where the window of stand-in frames begins
 
 typedef unsigned port_state;
 
-// Nobody else is there, so there is nothing to keep out.
+// There is no other thread, so there is nothing to keep out.
 static inline port_state port_lock(void) { return 0; }
 static inline void port_unlock(port_state state) { (void)state; }
 static inline bool port_enter(void) { return true; }

@@ -31,7 +31,7 @@ import stub  # noqa: E402
 SNAPSHOTS = 24            # about; a stretch between two is executed within a tenth of a second
 SNAPSHOT_LEAST = 500000   # instructions between two
 TRIES, TRY_STEP = 8, 5000  # instructions: where one cannot be taken, it is tried again a little later
-SETTLE_SECONDS = 0.1      # the count stands still for so long: the processor has halted for good
+SETTLE_SECONDS = 0.1      # the count does not change for so long: the processor has halted for good
 
 
 def qemu_command(folder, mem, mode):

@@ -17,11 +17,11 @@
 //   E1  The lock is held over the call of the heap and its record. Were it not, another thread
 //       could get an address between its free and the record of that, and the log would hold two
 //       blocks at one address.
-//   E2  A record's first word, never 0, is stored last: the records are what stands before the
+//   E2  A record's first word, never 0, is stored last: the records are what comes before the
 //       first 0, whenever the process dies. The file is reserved (posix_fallocate) before it is
 //       mapped: a full disk ends the log, and is no SIGBUS.
 //   E3  What the recorder itself calls is not recorded, nor what the heap calls of itself: `inside`
-//       is the thread's own. Nothing the recorder does needs the heap it stands in front of.
+//       is the thread's own. Nothing the recorder does needs the heap that it records.
 //   E4  A child of fork() finds `state` empty (MADV_WIPEONFORK): lock free, no log. It cannot write
 //       to its parent's log, however it was made, and starts its own with its first call.
 //   E5  The file is open for the moment in which a window is mapped: a program that closes all its
@@ -225,7 +225,7 @@ static void put(enum kind kind, size_t size, uintptr_t from, uintptr_t to) {
 
 // What dlsym() allocates while we look for the heap comes from here, and is never given back.
 static _Alignas(16) char first[16384];
-static size_t first_used; // bytes; start() runs once, and nobody else comes here
+static size_t first_used; // bytes; start() runs once, and nothing else comes here
 
 static bool is_first(const void *p) {
     return (uintptr_t)p >= (uintptr_t)first && (uintptr_t)p < (uintptr_t)first + sizeof first;
@@ -239,7 +239,7 @@ static void *first_take(size_t size) {
     return p; // zero, as .bss is: good for calloc() too
 }
 
-// The block's size is not known; what is behind it is `first` too, or not there.
+// The block's size is not known; what follows it is `first` too, or not there.
 static void *first_move(void *p, size_t size) {
     void *to = malloc(size);
     size_t most = (size_t)(first + sizeof first - (char *)p);
@@ -353,7 +353,7 @@ PUBLIC void *reallocarray(void *p, size_t count, size_t size) {
 }
 
 // The aligned ones are recorded as malloc of their size: a trace has no alignment. Before the heap
-// is found nobody asks for them.
+// is found they are not needed.
 
 PUBLIC void *memalign(size_t alignment, size_t size) {
     if (!enter()) return heap.malloc ? heap.memalign(alignment, size) : NULL;

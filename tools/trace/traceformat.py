@@ -6,7 +6,7 @@ The only module of the trace tools that knows it; the kernel has kernel/measure/
     then 8 bytes    u32 kind << 30 | slot   u32 size              for each operation
 
 Invariants of a good trace, in the order in which check() finds them broken:
-  T1  the header's magic and last word; the file holds the operations that it promises, and nothing behind them but
+  T1  the header's magic and last word; the file holds the operations that it promises, and nothing after them but
       zero bytes (a trace that lay on a disk is padded)
   T2  every slot is below the header's number of slots
   T3  a free has the size 0, everything else at least 1
@@ -146,7 +146,7 @@ def load(path):
     if len(data) < size:
         raise TraceError(f"{path}: cut off: {count} operations make {size} bytes, and there are {len(data)}")
     if any(data[size:]):
-        raise TraceError(f"{path}: not a trace: {len(data) - size} bytes stand behind its last operation")
+        raise TraceError(f"{path}: not a trace: {len(data) - size} bytes follow its last operation")
     words = array("I")
     words.frombytes(data[HEADER.size:size])
     return Trace(little_endian(words), slots, peak)

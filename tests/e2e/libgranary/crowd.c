@@ -1,5 +1,5 @@
 // A thousand threads begin at the same moment. Each allocates for itself: they share nothing but
-// the heap, and whoever waits for it must be neither forgotten nor woken in vain.
+// the heap, and a thread that waits for it must be neither forgotten nor woken in vain.
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

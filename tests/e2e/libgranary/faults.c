@@ -1,4 +1,4 @@
-// faults.c - right pointers used wrongly, one fault a run, for the checked library; `fixed` behind
+// faults.c - right pointers used wrongly, one fault a run, for the checked library; `fixed` after
 // the name is the twin without the fault. Prints the address at fault.
 #include <stdio.h>
 #include <stdlib.h>

@@ -35,7 +35,7 @@ static void *once(void *arg) {
 
 static int child(size_t number) {
     pthread_t thread;
-    alarm(20); // a lock that nobody will ever give back: better killed than waiting
+    alarm(20); // a lock that is never given back: better killed than waiting
     work((unsigned)number, 500);
     if (pthread_create(&thread, NULL, once, (void *)number) != 0) return 1;
     work((unsigned)number + 1, 500);

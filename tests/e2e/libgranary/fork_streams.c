@@ -1,6 +1,6 @@
 // Threads fork, read lines and flush all streams at the same time. fork() locks glibc's list of
 // streams; a reader has its stream and wants memory; the flusher has the list and wants the stream.
-// Whoever locks the heap before the list waits for ever: then neither forks nor lines go on.
+// A heap that locks itself before the list waits for ever: then neither forks nor lines go on.
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-// Address space that the heap does not use belongs to nobody: it is not charged to the process
+// Address space that the heap does not use costs nothing: it is not charged to the process
 // (RLIMIT_AS), not made resident (mlockall), and another mapping may lie where the heap would grow.
 #include <pthread.h>
 #include <stdint.h>
@@ -59,7 +59,7 @@ static char *end_of_mapping(const void *p) {
     return (char *)(uintptr_t)to;
 }
 
-// Four times a page of somebody else's right behind the heap: it goes on behind that.
+// Four times a foreign page right after the heap: it goes on after that.
 static int hole(void) {
     char *last = malloc(3 * MIB);
     for (int i = 0; i < 4; i++) {

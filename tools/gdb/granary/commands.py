@@ -184,7 +184,7 @@ Usage: heap check"""
         lines = list(super().run(*words))
         yield from lines
         if len(lines) > 1 and target.stopped_in("kernel/memory.c"):
-            yield "heap check: the machine stands inside kernel/memory.c, a call may be half done: try `finish`"
+            yield "heap check: the machine is inside kernel/memory.c, a call may be half done: try `finish`"
 
 
 class Pools(Prompt):

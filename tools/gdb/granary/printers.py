@@ -1,6 +1,6 @@
 """printers.py - what `print` shows of the heap's structures: a sentence, then the fields.
 
-The fields stay: whoever reads the kernel's source wants to see `cnt` and `carved` as they are. `print/r` shows a
+The fields stay: a reader of the kernel's source wants to see `cnt` and `carved` as they are. `print/r` shows a
 structure without all this.
 """
 

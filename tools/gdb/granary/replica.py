@@ -94,7 +94,7 @@ class Replica:
                               (": " + self.said.strip().splitlines()[-1] if self.said.strip() else ""))
 
     def call(self, function, *arguments, text=""):
-        """The result of a function with at most four words; TEXT_HERE stands for the address of `text`."""
+        """The result of a function with at most four words; TEXT_HERE means the address of `text`."""
         address = target.address_of(function)
         if address is None:
             raise Trouble(f"the symbols have no {function}(): load the kernel with `file build/kernel.elf`")

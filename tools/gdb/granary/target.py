@@ -127,7 +127,7 @@ def source_line(address):
 
 
 def stopped_in(path):
-    """True if one of the innermost frames stands in this source file."""
+    """True if one of the innermost frames is in this source file."""
     try:
         frame = gdb.newest_frame()
         for _ in range(4):
