@@ -50,15 +50,20 @@ def test_bochs_stops_and_steps_instructions_with_symbols(root):
     bochs.expect(r"\(0\) Breakpoint 1, ")
     bochs.expect(r"\(sys_malloc\+0\)")
     bochs.expect_exact("<bochs:1> ")
-    bochs.sendline("s")
-    bochs.expect(r"\(memory\.c:\d+\+[0-9a-f]+\)")  # a line of the source, not "unk. ctxt"
-    bochs.expect_exact("<bochs:2> ")
-    bochs.sendline("u /4")
+    for _ in range(12):  # some compilers begin with a few instructions that belong to no line but the function's
+        bochs.sendline("s")
+        bochs.expect(r"\(0\) \[0x[0-9a-f]+\] \S+ \(([^)]*)\)")
+        place = bochs.match[1]
+        bochs.expect(r"<bochs:\d+> ")
+        if place.startswith("memory.c:"):
+            break
+    assert re.fullmatch(r"memory\.c:\d+\+[0-9a-f]+", place)  # a line of the source, not "unk. ctxt"
+    bochs.sendline("u /8")
     bochs.expect(r"\( *memory\.c:\d+\+[1-9a-f][0-9a-f]*\)")  # the middle of a line's code
-    bochs.expect_exact("<bochs:3> ")
+    bochs.expect(r"<bochs:\d+> ")
     bochs.sendline("c")
     bochs.expect(r"\(sys_malloc\+0\)")
-    bochs.expect_exact("<bochs:4> ")
+    bochs.expect(r"<bochs:\d+> ")
     bochs.sendline("q")
     bochs.expect(pexpect.EOF)
     bochs.close()
