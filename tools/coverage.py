@@ -22,6 +22,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import cli  # noqa: E402 (the line above makes it findable)
+import sourcekey  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SOURCES = ("kernel/memory.c", "kernel/memmap.c", "lib/bitmap.c", "lib/list.c", "lib/list.h")
@@ -72,7 +73,7 @@ def exported(build):
 
 
 def explained():
-    """{(file, source line without blanks at its ends): reason}"""
+    """{(file, a source line's code): reason}"""
     found = {}
     with open(EXPLAINED, encoding="utf-8") as text:
         for number, line in enumerate(text, 1):
@@ -81,7 +82,7 @@ def explained():
             parts = [part.strip() for part in line.split(" | ")]
             if len(parts) != 3:
                 die(f"{EXPLAINED}:{number}: not `file | source line | reason`")
-            found[parts[0], parts[1]] = parts[2]
+            found[parts[0], sourcekey.key(parts[1])] = parts[2]
     return found
 
 
@@ -108,7 +109,7 @@ def report_file(name, entry, known, used):
         source = text.read().splitlines()
     open_lines = 0
     for line, missing in sorted(gaps(entry).items()):
-        key = (name, source[line - 1].strip())
+        key = (name, sourcekey.key(source[line - 1]))
         if key in known:
             used.add(key)
             continue

@@ -26,6 +26,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import cli  # noqa: E402 (the line above makes it findable)
+import sourcekey  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SOURCE = "kernel/memory.c"
@@ -57,7 +58,7 @@ class Mutant:
         return f"{SOURCE}:{self.line + 1}: {self.before.strip()}\n    {self.what}: {self.after.strip() or '(nothing)'}"
 
     def key(self):
-        return self.before.strip(), self.after.strip()
+        return sourcekey.key(self.before), sourcekey.key(self.after)
 
 
 def in_comment(line, column):
@@ -123,7 +124,7 @@ def explained():
             if len(parts) != 3:
                 print(f"mutate: {EXPLAINED}:{number}: not `line >>> mutated line >>> reason`", file=sys.stderr)
                 sys.exit(2)
-            known[parts[0], parts[1]] = parts[2]
+            known[sourcekey.key(parts[0]), sourcekey.key(parts[1])] = parts[2]
     return known
 
 

@@ -4,7 +4,7 @@
   planted.py --build build/planted [NAME ...]
 
 A search that has found nothing is worth what it would have found. So each file in tests/planted describes one fault:
-the search that must catch it, the file, the exact text there and its replacement. The project is copied
+the search that must catch it, the file, the code there (sourcekey.py) and what takes its place. The project is copied
 into the build folder, the search runs on the copy as it is (it must find nothing), then with the fault (it must fail,
 and its output must hold the line that says so: a copy that does not compile catches nothing).
 
@@ -13,7 +13,7 @@ and its output must hold the line that says so: a copy that does not compile cat
   caught: [  FAILED  ]
   why: one line, for people
   --- before
-  text, which must be there just once
+  code, which must be there just once
   --- after
   text
 
@@ -29,6 +29,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import cli  # noqa: E402 (the line above makes it findable)
+import sourcekey  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FAULTS = os.path.join(ROOT, "tests", "planted")
@@ -82,9 +83,10 @@ class Fault:
         self.before, self.after = parts[1], parts[2]
 
     def planted(self, text):
-        if text.count(self.before) != 1:
-            raise Problem(f"{self.name}: its text is there {text.count(self.before)} times in {self.file}, not once")
-        return text.replace(self.before, self.after)
+        places = sourcekey.spans(text, self.before)
+        if len(places) != 1:
+            raise Problem(f"{self.name}: its code is {len(places)} times in {self.file}, not once")
+        return text[:places[0][0]] + self.after.strip() + text[places[0][1]:]
 
 
 def copy_tree(build):

@@ -6,8 +6,10 @@ output fails where something is proved no more, the planted texts are still in t
 
 import importlib.util
 import os
+import subprocess
 
 import pytest
+from conftest import PYTHON
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -64,6 +66,7 @@ def test_a_planted_text_is_still_there(name):
     assert fault.planted(text) != text
 
 
-def test_a_fault_that_is_not_there_is_one_clear_line(tmp_path, capsys):
-    assert planted.main(["--build", str(tmp_path), "no_such_fault"]) == 2
-    assert capsys.readouterr().err == "planted: no such fault: no_such_fault\n"
+def test_a_fault_that_is_not_there_is_one_clear_line(tmp_path):
+    done = subprocess.run([PYTHON, os.path.join(ROOT, "tools", "planted.py"), "--build", str(tmp_path), "no_such_fault"],
+                          capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "planted: no such fault: no_such_fault\n")

@@ -20,8 +20,6 @@ The machine is anything with read(address, bytes) and register(name).
 PAGE = 4096
 KERNEL_BASE = 0x80000000
 HEAP_BASE = 0x88000000
-FAULTS = ("no fault", "double free", "not allocated", "interior pointer", "outside the heap", "corrupt arena",
-          "overflow", "use after free", "from interrupt")
 
 
 class Record:
@@ -100,7 +98,7 @@ class World:
                  "live": self.live, "at": lambda record: record._address,
                  "eax": self.machine.register("eax"), "thread": self.thread(),
                  "pool": lambda name: self.symbol("pool", "mem_pool", ("kernel", "user").index(name)),
-                 "report": FAULTS[self.symbol("heap_report", "heap_last_report").fault],
+                 "report": self.layout["faults"][self.symbol("heap_report", "heap_last_report").fault],
                  "reported": self.symbol("heap_report", "heap_last_report").pointer,
                  "reports": self.number(self.layout["symbols"]["heap_report_count"]),
                  "entry": self.entry, "mapped": lambda p: bool(self.entry(p) & 1),

@@ -36,7 +36,8 @@ def main(question, *words):
 
 
 def load(elf, places=()):
-    """{"structs": {name: {"size", "fields": {field: [offset, bit, width, count, kind]}}}, "symbols", "functions"}.
+    """{"structs": {name: {"size", "fields": {field: [offset, bit, width, count, kind]}}}, "symbols", "functions",
+    "faults": the words of enum heap_fault}.
     `places`: names of functions that are wanted even if the compiler has put them into another one."""
     return ask_gdb(elf, "describe", *places)
 
@@ -123,6 +124,8 @@ def describe(gdb, *places):
             symbol = gdb.lookup_global_symbol(name) or gdb.lookup_static_symbol(name)
             if symbol and symbol.is_function and symbol.value().address:
                 result["functions"][name] = int(symbol.value().address)
+    words = gdb.parse_and_eval("heap_fault_text::text")
+    result["faults"] = [words[i].string() for i in range(words.type.range()[1] + 1)]
     found = {name: inlined(gdb, name) for name in places if name not in result["functions"]}
     result["functions"] |= {name: address for name, address in found.items() if address}
     return result
