@@ -67,6 +67,7 @@ def test_a_planted_text_is_still_there(name):
 
 
 def test_a_fault_that_is_not_there_is_one_clear_line(tmp_path):
-    done = subprocess.run([PYTHON, os.path.join(ROOT, "tools", "planted.py"), "--build", str(tmp_path), "no_such_fault"],
+    tool = os.path.join(ROOT, "tools", "planted.py")
+    done = subprocess.run([PYTHON, tool, "--build", str(tmp_path), "no_such_fault"],
                           capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "planted: no such fault: no_such_fault\n")
