@@ -2,6 +2,7 @@
 """start.py - the kernel in a debugger, stopped at the first sys_malloc.
 
   start.py gdb     QEMU, waiting; GDB with source lines, through QEMU's stub
+  start.py stub    QEMU, waiting, for a GDB that an editor starts: `target remote build/gdb` (.vscode/launch.json)
   start.py bochs   Bochs's own debugger: instructions, with the names of functions and of the heap's lines;
                    --stop NAME for another place than sys_malloc
 
@@ -12,6 +13,7 @@ is in sys_malloc.gdb beside this file, and in tools/bochs.
 Status: the debugger's own; 2 if something is missing, or if its input ended and it had to be stopped.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -32,12 +34,36 @@ import stub  # noqa: E402
 
 
 def debug_with_gdb(opt, folder, image):
+    with waiting_with_console(opt, folder, image) as (path, _, relay):
+        return piped.call(stub.gdb_command(opt.build, path, *IN_GDB), spoken=lambda: len(relay.text),
+                          env=dict(os.environ, GRANARY_CONSOLE=relay.file.name))
+
+
+@contextlib.contextmanager
+def waiting_with_console(opt, folder, image):
+    """The stub's path, QEMU's process, and what holds the kernel's console."""
     command = emu.qemu_command(image, opt.mem, opt.accel)
+    command += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
     with console.Relay(folder, opt.build) as relay:
-        command += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
-        with stub.waiting(folder, command, stdin=relay.qemu_in, stdout=relay.qemu_out) as path:
-            return piped.call(stub.gdb_command(opt.build, path, *IN_GDB), spoken=lambda: len(relay.text),
-                              env=dict(os.environ, GRANARY_CONSOLE=relay.file.name))
+        with stub.waiting(folder, command, stdin=relay.qemu_in, stdout=relay.qemu_out) as (path, qemu):
+            yield path, qemu, relay
+
+
+def debug_from_elsewhere(opt, folder, image):
+    """Until the machine is off, GDB has ended it, or Ctrl-C here."""
+    link = os.path.join(opt.build, "gdb")
+    with waiting_with_console(opt, folder, image) as (path, qemu, _):
+        new = f"{link}.{os.getpid()}"
+        os.symlink(path, new)
+        os.replace(new, link)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print(f"QEMU waits for GDB: target remote {link}. The kernel's console: make console.", flush=True)
+        try:
+            qemu.wait()
+        finally:
+            os.remove(link)
+    print("The machine is off.")
+    return 0
 
 
 def bochs_stops():
@@ -83,7 +109,7 @@ def debug_with_bochs(opt, folder, image):
 
 def main(argv):
     parser = cli.Parser(prog="start.py", description=__doc__.split("\n\n")[0])
-    parser.add_argument("debugger", choices=("gdb", "bochs"))
+    parser.add_argument("debugger", choices=("gdb", "stub", "bochs"))
     parser.add_argument("--build", default="build", help="folder of hd.img, kernel.elf and kernel.sym")
     parser.add_argument("--mem", type=cli.mebibytes, default=32, metavar="MIB")
     parser.add_argument("--accel", default="tcg")
@@ -97,10 +123,11 @@ def main(argv):
         raise emu.RunError(f"no STOP '{opt.stop}': it is one of {', '.join(bochs_stops())}")
     if opt.stop == "magic_break" and "magic_break" not in opt.args.split():
         opt.args = f"{opt.args} magic_break".strip()  # the kernel's option for these stops
-    emu.check_mem("qemu" if opt.debugger == "gdb" else "bochs", opt.mem)
+    emu.check_mem("bochs" if opt.debugger == "bochs" else "qemu", opt.mem)
     with cli.folder("debug") as folder:
         image = os.path.abspath(emu.image_with_args(os.path.join(opt.build, "hd.img"), opt.args, folder))
-        return (debug_with_gdb if opt.debugger == "gdb" else debug_with_bochs)(opt, folder, image)
+        return {"gdb": debug_with_gdb, "stub": debug_from_elsewhere, "bochs": debug_with_bochs}[opt.debugger](
+            opt, folder, image)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ START_SECONDS = 10
 
 @contextlib.contextmanager
 def waiting(folder, command, quiet=False, stdin=subprocess.DEVNULL, stdout=None):
-    """QEMU, as emulator.py's `command` has it. Gives the path for GDB's `target remote`; at the end QEMU is ended: GDB
-    lets the machine go on when it leaves, which would have no end."""
+    """QEMU, as emulator.py's `command` has it. Gives the path for GDB's `target remote` and the process; at the end QEMU
+    is ended: GDB lets the machine go on when it leaves, which would have no end."""
     path = os.path.join(folder, "gdb")
     command = command + ["-S", "-chardev", f"socket,id=gdb,path={path},server=on,wait=off", "-gdb", "chardev:gdb",
                          "-monitor", "none"]
@@ -27,7 +27,7 @@ def waiting(folder, command, quiet=False, stdin=subprocess.DEVNULL, stdout=None)
             if qemu.poll() is not None or time.monotonic() > deadline:
                 raise cli.RunError("QEMU did not start: its message is above")
             time.sleep(0.02)
-        yield path
+        yield path, qemu
     finally:
         qemu.kill()
         qemu.wait()

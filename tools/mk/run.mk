@@ -10,7 +10,7 @@ WINDOW = $(if $(filter-out 0,$(GUI)),--gui)
 
 RUN_OPTIONS = --mem $(call quoted,$(MEM)) --args=$(call quoted,$(ARGS))
 
-.PHONY: run bochs debug console bochs-debug
+.PHONY: run bochs debug debug-stub console bochs-debug
 run: $(BUILD)/hd.img
 	@$(PYTHON) tools/run.py --auto --image $(BUILD)/hd.img --accel $(call quoted,$(ACCEL)) $(WINDOW) $(RUN_OPTIONS)
 
@@ -19,6 +19,9 @@ bochs: $(BUILD)/hd.img
 
 debug: $(BUILD)/hd.img $(BUILD)/kernel.elf
 	@$(PYTHON) tools/debug/start.py gdb --build $(BUILD) --accel $(call quoted,$(ACCEL)) $(RUN_OPTIONS)
+
+debug-stub: $(BUILD)/hd.img $(BUILD)/kernel.elf
+	@$(PYTHON) tools/debug/start.py stub --build $(BUILD) --accel $(call quoted,$(ACCEL)) $(RUN_OPTIONS)
 
 console:
 	@$(PYTHON) tools/debug/console.py --build $(BUILD)

@@ -43,7 +43,7 @@ def with_gdb(tour, opt, folder, image, layout):
     with open(table, "w", encoding="utf-8") as file:
         json.dump(layout, file)
     env = dict(os.environ, TOUR=tour.name, TOUR_LAYOUT=table, TOUR_TOOLS=HERE, TOUR_AUTO="1" if opt.auto else "")
-    with stub.waiting(folder, emu.qemu_command(image, MEM) + ["-serial", "null"], quiet=opt.auto) as path:
+    with stub.waiting(folder, emu.qemu_command(image, MEM) + ["-serial", "null"], quiet=opt.auto) as (path, _):
         command = stub.gdb_command(opt.build, path, os.path.join(HERE, "in_gdb.py"))
         command[1:1] = ["-nx", "-iex", "set confirm off"]
         show_intro(tour, "" if opt.auto else GDB_HELP)
