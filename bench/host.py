@@ -5,19 +5,15 @@ is shuffled anew in every round, with a fixed seed, so that none always follows 
 """
 
 import glob
-import lzma
 import os
 import random
 import re
-import struct
 import subprocess
 from collections import namedtuple
 
 import stats
+import traceformat as fmt
 from cli import RunError, missing
-
-HEADER = struct.Struct("<8sIIQQ")
-MAGIC = b"MTRACE1\0"
 
 # label: how it is printed; library: of LD_PRELOAD, None for the C library's own; environment: what else it needs
 Allocator = namedtuple("Allocator", "name library environment")
@@ -103,28 +99,12 @@ def trace_files(folders):
     return files
 
 
-def read_trace(path):
-    """The bytes of a trace, unpacked if it ends in .xz."""
-    try:
-        with (lzma.open(path) if path.endswith(".xz") else open(path, "rb")) as file:
-            return file.read()
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise Problem(f"{path}: cannot be read: {error}") from error
-
-
 def unpack(path, folder):
     """Unpacks a trace into `folder`; returns its Trace. The replayer checks the operations one by one."""
-    name = re.sub(r"\.mtrace(\.xz)?$", "", os.path.basename(path))
-    data = read_trace(path)
-    if len(data) < HEADER.size or not data.startswith(MAGIC):
-        raise Problem(f"{path}: not a trace (no MTRACE1 header)")
-    _, ops, slots, live_peak, _ = HEADER.unpack_from(data)
-    if len(data) < HEADER.size + 8 * ops:
-        raise Problem(f"{path}: cut off: {ops} operations promised, {(len(data) - HEADER.size) // 8} there")
+    trace, name = fmt.load(path), fmt.trace_name(path)
     raw = os.path.join(folder, name + ".mtrace")
-    with open(raw, "wb") as file:
-        file.write(data)
-    return Trace(name, raw, ops, slots, live_peak)
+    fmt.save(raw, trace)
+    return Trace(name, raw, fmt.operation_count(trace), trace.slots, trace.peak)
 
 
 # ---- Running -----------------------------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
 """plots.py - the pictures of `make bench`, with matplotlib: dots for ratios, lines for growth.
 
-Each is a white card, so that it reads the same on a light page and on a dark one; colours are those of M. Okabe and
-K. Ito (2008), told apart by people who do not see red and green, and each allocator has a mark of its own as well.
-The files hold no date and no random name: the same figures give the same bytes.
+The ground is transparent, and the letters on it are a grey that reads on white and on black; colours are those of
+M. Okabe and K. Ito (2008), told apart by people who do not see red and green, and each allocator has a mark of its
+own as well. The files hold no date and no random name: the same figures give the same bytes. Each SVG carries the
+figures that it shows, as JSON: tests/e2e/test_pictures.py compares them with the tables of docs/bench.md.
 """
 
+import json
 import os
 
 import stats
@@ -21,22 +23,26 @@ except ImportError as error:
     raise missing("python3-matplotlib") from error
 
 STYLE = {  # allocator: colour, mark
-    "glibc": ("#595959", "s"), "mimalloc": ("#D55E00", "D"), "jemalloc": ("#009E73", "^"), "tcmalloc": ("#CC79A7", "v"),
+    "glibc": ("#808080", "s"), "mimalloc": ("#D55E00", "D"), "jemalloc": ("#009E73", "^"), "tcmalloc": ("#CC79A7", "v"),
     "granary-seed": ("#56B4E9", "o"), "granary-fine": ("#0072B2", "P"),
     "seed": ("#56B4E9", "o"), "fine": ("#0072B2", "P"),
 }
+INK = "#767676"
 SETTINGS = {"svg.hashsalt": "granary", "font.size": 11, "axes.spines.top": False, "axes.spines.right": False,
-            "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white",
+            "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "text.color": INK,
+            "axes.edgecolor": INK, "axes.labelcolor": INK, "axes.titlecolor": INK, "xtick.color": INK,
+            "ytick.color": INK, "grid.color": INK, "grid.alpha": 0.3, "legend.labelcolor": INK,
             "axes.axisbelow": True, "font.family": "DejaVu Sans"}
 WIDTH = 9.0  # inches
 SIZE = {"o": 150, "P": 75}  # our two are often in the same place: a cross on a larger disc shows both
 
 
-def save(figure, folder, name):
+def save(figure, folder, name, shown):
     """Writes the picture as SVG (for documents) and PNG (to look at)."""
+    about = {"Date": None, "Description": json.dumps(shown, sort_keys=True)}
     for ending in ("svg", "png"):
         figure.savefig(os.path.join(folder, f"{name}.{ending}"), bbox_inches="tight", pad_inches=0.25, dpi=110,
-                       metadata={"Date": None} if ending == "svg" else None)
+                       metadata=about if ending == "svg" else None)
     pyplot.close(figure)
 
 
@@ -46,15 +52,15 @@ def dots(folder, name, title, rows, names, axis, line):
     low = min(value for _, row in rows for value in row.values())
     high = max(value for _, row in rows for value in row.values())
     for place, (_, row) in enumerate(rows):
-        axes.plot([min(row.values()), max(row.values())], [place, place], color="#c8c8c8", linewidth=1.5, zorder=1)
+        axes.plot([min(row.values()), max(row.values())], [place, place], color=INK, alpha=0.4, linewidth=1.5, zorder=1)
     for who in names:
         colour, mark = STYLE[who]
         points = [(row[who], place) for place, (_, row) in enumerate(rows) if who in row]
         axes.scatter([x for x, _ in points], [y for _, y in points], s=SIZE.get(mark, 62), color=colour,
                      marker=mark, label=who,
                      edgecolors="white", linewidths=0.7, zorder={"o": 4, "P": 5}.get(mark, 3))
-    axes.axvline(line, color="#333333", linewidth=1, linestyle=(0, (4, 3)), zorder=2)
-    axes.axhline(len(rows) - 1.5, color="#888888", linewidth=0.8)
+    axes.axvline(line, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=2)
+    axes.axhline(len(rows) - 1.5, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(rows)), [label for label, _ in rows])
     axes.get_yticklabels()[-1].set_fontweight("bold")
     if high / low > 4:  # far apart: steps that multiply
@@ -62,13 +68,13 @@ def dots(folder, name, title, rows, names, axis, line):
         axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
         axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-    axes.grid(axis="x", color="#e4e4e4")
+    axes.grid(axis="x")
     axes.set_xlabel(axis)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=34)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncol=len(names), frameon=False, handletextpad=0.1,
                 columnspacing=1.2, borderaxespad=0.2)
-    save(figure, folder, name)
+    save(figure, folder, name, rows)
 
 
 def with_mean(table, names):
@@ -129,7 +135,7 @@ def growth_panel(axes, lines, title, log):
         axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     else:
         axes.set_ylim(0, 1.1 * max(y for points in lines.values() for _, y in points))
-    axes.grid(color="#e4e4e4")
+    axes.grid()
     axes.set_title(title, fontsize=11, loc="left")
     axes.set_xlabel("live objects")
     return [(who, *points[-1]) for who, points in lines.items()]
@@ -161,14 +167,17 @@ def growth(figures, folder):
     panels = [(growth_lines(figures["micro_ns"], stats.median), "nanoseconds, caches and all", True),
               (growth_lines(figures["micro_insn"], float), "instructions, 64-bit, this machine", False),
               (kernel_lines(figures), "instructions, 32-bit, in the kernel", False)]
-    panels = [panel for panel in panels if panel[0]]
+    growth_panels([panel for panel in panels if panel[0]], folder)
+
+
+def growth_panels(panels, folder):
     figure, row = pyplot.subplots(1, len(panels), figsize=(WIDTH + 5, 4.4), gridspec_kw={"wspace": 0.75}, squeeze=False)
     ends = [growth_panel(axes, *panel) for axes, panel in zip(row[0], panels)]
     figure.suptitle("A malloc and free pair while live objects grow", x=0.08, y=1.02, ha="left", fontsize=13,
                     fontweight="bold")
     for axes, end in zip(row[0], ends):
         label_ends(axes, end)
-    save(figure, folder, "bench-growth")
+    save(figure, folder, "bench-growth", [[title, lines] for lines, title, _ in panels])
 
 
 def kernel(figures, folder):

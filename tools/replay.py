@@ -11,28 +11,21 @@ is instructions, and the same in each run; in Bochs they are its own ticks.
 The exit status is 0 if the kernel passed, 2 for a wrong trace or wrong use, else what run.py says.
 """
 
-import lzma
 import os
 import re
-import struct
 import subprocess
 import sys
-from collections import namedtuple
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import cli  # noqa: E402 (the line above makes it findable)
 import emulator as emu  # noqa: E402
+import traceformat as fmt  # noqa: E402
 
 TOOLS = os.path.dirname(os.path.abspath(__file__))
 PYTHON = sys.executable
 
-MAGIC = b"MTRACE1\0"
-HEADER = struct.Struct("<8sIIQQ")
-OPERATION_BYTES = 8
-XZ_MAGIC = b"\xfd7zXZ\0"
 SECTOR_BYTES = 512
-NAME_MAX = 64  # characters of a name: it goes over the kernel command line
 
 # Lines of the kernel's console that a user of this command wants to see.
 SHOWN = re.compile(r"(replay|table|panic|heap|heap check|cmdline|memory: refused|    at)\b")
@@ -42,59 +35,11 @@ SLOT_BYTES = 8
 HISTOGRAM_BYTES = 65536 * 4
 MEM_LEAST = 32  # MiB
 
-Trace = namedtuple("Trace", "data operations slots peak")
-
-
-class TraceError(cli.RunError):
-    """Something that is wrong with the trace or the request; the text is meant for the user."""
-
-
-def read_file(path):
-    """A file's bytes, unpacked if they are xz's."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise TraceError(f"{path}: {error.strerror}") from None
-    if not data.startswith(XZ_MAGIC):
-        return data
-    try:
-        return lzma.decompress(data)
-    except lzma.LZMAError as error:
-        # Python's words for a stream that stops before its end.
-        short = "end-of-stream" in str(error)
-        raise TraceError(f"{path}: " + ("cut off: the xz stream has no end" if short
-                                        else f"damaged: {error}")) from None
-
-
-def read_trace(path):
-    """The trace in a file, its header checked as kernel/measure/trace_format.c does."""
-    data = read_file(path)
-    if not data.startswith(MAGIC[:len(data)]) or not data:
-        raise TraceError(f"{path}: not a trace: it does not start with MTRACE1")
-    if len(data) < HEADER.size:
-        raise TraceError(f"{path}: cut off inside the header")
-    _, operations, slots, peak, reserved = HEADER.unpack_from(data)
-    if reserved:
-        raise TraceError(f"{path}: not a trace of this version: the header's last word is not 0")
-    size = HEADER.size + OPERATION_BYTES * operations
-    if len(data) < size:
-        raise TraceError(f"{path}: cut off: {operations} operations make {size} bytes, and there are {len(data)}")
-    if any(data[size:]):
-        raise TraceError(f"{path}: not a trace: {len(data) - size} bytes follow its last operation")
-    return Trace(data[:size], operations, slots, peak)
-
-
-def trace_name(path):
-    """What the result has as name=: the file's name, in characters that the command line takes."""
-    name = re.sub(r"\.mtrace(\.xz)?$|\.xz$", "", os.path.basename(path))
-    return re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[:NAME_MAX] or "trace"
-
 
 def default_mem(trace):
     """MiB that do for a trace: its peak and three quarters more, the replay's own memory, and twice all that,
     because the kernel's pool is half of the memory."""
-    own = len(trace.data) + trace.slots * SLOT_BYTES + HISTOGRAM_BYTES
+    own = len(fmt.to_bytes(trace)) + trace.slots * SLOT_BYTES + HISTOGRAM_BYTES
     need = 2 * (trace.peak + trace.peak // 4 * 3 + own) + (16 << 20)
     return max(MEM_LEAST, -(-need // (32 << 20)) * 32)
 
@@ -103,11 +48,11 @@ def parse_mem(text):
     try:
         return int(text)
     except ValueError:
-        raise TraceError(f"MEM={text} is not a number of MiB") from None
+        raise fmt.TraceError(f"MEM={text} is not a number of MiB") from None
 
 
 def kernel_args(opt, trace_path):
-    words = ["batch", f"replay={trace_name(trace_path)}"]
+    words = ["batch", f"replay={fmt.trace_name(trace_path)}"]
     classes = re.split(r"[\s,]+", opt.classes.strip(" \t,"))
     if classes != [""]:
         words.append("classes=" + ",".join(classes))
@@ -118,7 +63,7 @@ def kernel_args(opt, trace_path):
 
 def timeout(opt, trace):
     """Seconds that no good run comes near: measured were 15 us an operation in QEMU, 60 in Bochs."""
-    return 120 + trace.operations * (0.0006 if opt.emulator == "bochs" else 0.0002)
+    return 120 + fmt.operation_count(trace) * (0.0006 if opt.emulator == "bochs" else 0.0002)
 
 
 class Filter:
@@ -178,12 +123,13 @@ def parse(argv):
 def main(argv):
     opt = parse(argv)
     if not opt.trace:
-        raise TraceError("no trace given: make replay TRACE=file.mtrace[.xz]")
-    trace = read_trace(opt.trace)
+        raise fmt.TraceError("no trace given: make replay TRACE=file.mtrace[.xz]")
+    trace = fmt.load(opt.trace)
     with cli.folder("replay") as folder:
         disk = os.path.join(folder, "trace.img")
         with open(disk, "wb") as file:
-            file.write(trace.data + bytes(-len(trace.data) % SECTOR_BYTES))
+            data = fmt.to_bytes(trace)
+            file.write(data + bytes(-len(data) % SECTOR_BYTES))
         return boot(opt, trace, disk)
 
 

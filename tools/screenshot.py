@@ -88,6 +88,18 @@ def typed(monitor, log, options, deadline):
     return f"the kernel says: {unknown[0]}" if unknown else None
 
 
+TEXT_MEMORY, COLUMNS, ROWS = 0xb8000, 80, 25  # device/vga.c
+
+
+def text_write(monitor, memory, path):
+    """The screen's text as it is in the VGA's memory, a line for each row."""
+    monitor.command("pmemsave", val=TEXT_MEMORY, size=2 * COLUMNS * ROWS, filename=memory)
+    with open(memory, "rb") as file:
+        text = "".join(chr(c) if 32 <= c < 127 else "?" for c in file.read()[::2])
+    with open(path, "w", encoding="ascii") as file:
+        file.writelines(text[at:at + COLUMNS].rstrip() + "\n" for at in range(0, len(text), COLUMNS))
+
+
 def take(options, folder):
     log, monitor = os.path.join(folder, "console"), os.path.join(folder, "qmp")
     deadline = time.monotonic() + options.timeout
@@ -107,6 +119,8 @@ def take(options, folder):
                 return 1
             time.sleep(0.5)  # the same text on its way to the screen
             keyboard.command("screendump", filename=os.path.abspath(options.out), format="png")
+            if options.text:
+                text_write(keyboard, os.path.join(folder, "screen"), options.text)
         finally:
             qemu.kill()
     print(f"{options.out}: {os.path.getsize(options.out)} bytes")
@@ -120,6 +134,7 @@ def main(argv):
     parser.add_argument("--until", default="granary> ", help="text on the console to wait for")
     parser.add_argument("--type", metavar="TEXT", action="append", default=[],
                         help="a line to type at the prompt first; any number of them")
+    parser.add_argument("--text", metavar="FILE", help="the text on the screen, too")
     parser.add_argument("--mem", type=cli.mebibytes, default=32, help="MiB")
     parser.add_argument("--timeout", type=int, default=60, help="seconds")
     options = parser.parse_args(argv)

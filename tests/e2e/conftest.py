@@ -39,7 +39,9 @@ def pytest_configure(config):
     for build, to in (("build", E2E), ("build/check", os.path.join(E2E, "check"))):
         os.makedirs(to, exist_ok=True)
         for name in ("hd.img", "kernel.elf", "kernel.sym", "replica"):
-            shutil.copy(os.path.join(ROOT, build, name), os.path.join(to, name))
+            # Renamed into place: what a session before this one still runs cannot be written over.
+            shutil.copy(os.path.join(ROOT, build, name), os.path.join(to, name + ".new"))
+            os.replace(os.path.join(to, name + ".new"), os.path.join(to, name))
 
 
 def pytest_runtest_logreport(report):

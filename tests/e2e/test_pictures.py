@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import pexpect
 import pytest
@@ -123,13 +124,15 @@ def test_the_histogram_is_what_the_replay_counts():
     """The kernel's memory, read by GDB, against the line that the kernel prints of the same calls."""
     import booted
     import replay
+    import traceformat as fmt
     import traces
     trace = traces.read("perl")
-    found = booted.look("replay", BUILD, "batch replay=perl classes=seed", replay.default_mem(trace), trace.data)
+    found = booted.look("replay", BUILD, "batch replay=perl classes=seed", replay.default_mem(trace),
+                        fmt.to_bytes(trace))
     said = dict(re.findall(r"(\w+)=(\S+)", make("replay", "TRACE=tests/traces/perl.mtrace.xz").splitlines()[-1]))
     calls = found["calls"]
     number = sum(count for _, count in calls)
-    assert number == int(said["ops"]) == trace.operations
+    assert number == int(said["ops"]) == fmt.operation_count(trace)
     assert f"{sum(cost * count for cost, count in calls) / number:.2f}" == said["insn_per_op"]
     assert traces.rank(calls, 0.5) == int(said["insn_p50"])
     assert traces.rank(calls, 0.9999) == int(said["insn_p9999"])
@@ -158,7 +161,7 @@ def test_the_memory_is_what_the_run_says(demo):
             drawn[arena["block_size"]] += arena["blocks_per_arena"] - arena["cnt"]
     assert drawn == live and sum(live.values()) > 10
     at_work = int(re.search(r"^kernel_pool:.*at work (\d+)", console, re.MULTILINE)[1])
-    free = sum(length for _, length, is_free in found["pools"][0]["runs"] if is_free)
+    free = sum(length for _, length, is_free, _ in found["pools"][0]["runs"] if is_free)
     assert free == found["pools"][0]["free"] == at_work
     before, after = found["call"]["before"], found["call"]["after"]
     assert (after["cnt"], after["seal"]) == (before["cnt"] + 1, before["seal"] - 1)
@@ -172,6 +175,84 @@ def test_an_address_leads_to_its_frame(demo):
     frame = walk["address"] - 0x88000000 >> 12
     assert walk["table_entry"] & 0xfffff000 == demo["plan"]["pool"][0]["start"] + (frame << 12)
     assert walk["directory_entry"] & 1 and walk["table_entry"] & 3 == 3
+
+
+# ---- what a picture states ------------------------------------------------------------------------
+
+IMAGES = sorted(os.path.basename(path) for path in glob.glob(f"{ROOT}/docs/img/*"))
+RUNS = [name for name in IMAGES if not name.startswith("bench-")]
+
+
+def test_every_picture_states_what_the_run_says():
+    """Those of the documentation against runs of this kernel; if another compiler has made it, those that it draws."""
+    done = pictures("--build", BUILD, "--check")
+    assert done.returncode == 0, done.stderr
+    said = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    assert set(said) == set(listed()) == {name.split(".")[0] for name in RUNS}
+    assert said["fragmentation"] == said["classes"] == "as the run"
+    same = {words for name, words in said.items() if name not in ("fragmentation", "classes")}
+    assert len(same) == 1 and (same == {"as the run"} or " by GNU C11 " in min(same)), said
+
+
+def test_a_picture_that_states_something_else_is_noticed(tmp_path):
+    """One figure of it is changed, as if the run had changed; then the picture does not say what it states."""
+    with open(f"{ROOT}/docs/img/classes.svg", encoding="utf-8") as file:
+        text = file.read()
+    (tmp_path / "classes.svg").write_text(text.replace("[16, ", "[17, ", 1))
+    done = pictures("--build", BUILD, "--check", "--out", str(tmp_path), "classes")
+    assert done.returncode == 1
+    assert re.fullmatch(r"pictures: classes states other facts than the run: tables\.\w+\.\d+\.0: 17, now 16: "
+                        r"make pictures makes it anew\n", done.stderr)
+    (tmp_path / "classes.svg").write_text(text.replace("dc:description", "dc:subject"))
+    done = pictures("--build", BUILD, "--check", "--out", str(tmp_path), "classes")
+    assert done.returncode == 1 and "classes.svg does not say what it states: make pictures" in done.stderr
+
+
+def numbers_of(heading, row):
+    """The figures in a row of a table of docs/bench.md."""
+    table = test_docs.read("docs/bench.md").split("\n" + heading, 1)[1].split("\n\n")[0]
+    return [float(word) for word in re.findall(r"(?<=[ ])[\d.]+(?=[ ]|$)",
+                                               re.search(rf"^  {re.escape(row)} .*$", table, re.MULTILINE)[0])]
+
+
+def among(few, many):
+    """Each as often at least; the order of the columns is the table's own."""
+    return not Counter(few) - Counter(many)
+
+
+@pytest.mark.parametrize("name, heading, digits", [
+    ("bench-speed", "The same over ", 2), ("bench-footprint", "Peak resident memory over peak live bytes", 2),
+    ("bench-kernel", "In the kernel, 32-bit, QEMU -icount", 1)])
+def test_the_benchs_marks_are_in_its_tables(name, heading, digits):
+    import style
+    rows = style.read_stated(f"{ROOT}/docs/img", name)
+    assert len(rows) > 4
+    for trace, values in rows:
+        shown = [round(value, digits) for value in values.values()]
+        assert len(shown) > 1 and among(shown, numbers_of(heading, trace)), trace
+
+
+def test_the_benchs_lines_are_in_its_tables():
+    import style
+    headings = (("Patterns, ns", 1), ("Patterns, instructions for a pair", 0))
+    panels = style.read_stated(f"{ROOT}/docs/img", "bench-growth")
+    assert len(panels) == 3
+    for (_, lines), (heading, digits) in zip(panels, headings):
+        for live in (1000, 10000, 100000, 1000000):
+            shown = [round(dict(map(tuple, points))[live], digits) for points in lines.values()]
+            assert len(shown) > 4 and among(shown, numbers_of(heading, f"live_{live}")), live
+    assert all(round(cost, 1) in numbers_of("In the kernel: instructions for a pair of", f"live_{live}")
+               for live, cost in panels[2][1]["seed"])
+
+
+@pytest.mark.parametrize("name", [name for name in IMAGES if name.endswith(".svg")])
+def test_the_ground_is_transparent_and_nothing_on_it_is_black_or_white(name):
+    """A page may be light or dark. Black and white letters are in boxes of a colour."""
+    with open(f"{ROOT}/docs/img/{name}", encoding="utf-8") as file:
+        text = file.read()
+    ground = re.search(r'<g id="patch_1">.*?</g>', text, re.DOTALL)[0]
+    assert "fill: none" in ground
+    assert "stroke: #000000" not in text and "stroke: #222222" not in text
 
 
 # ---- the text -----------------------------------------------------------------------------------

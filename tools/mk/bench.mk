@@ -20,10 +20,6 @@ bench: $(BENCH_PROGRAMS) $(BUILD)/host/libgranary.so $(BUILD)/hd.img
 	@$(PYTHON) bench/bench.py --build $(call quoted,$(BUILD)) $(if $(QUICK),--quick) $(if $(DOCS),--docs) \
 	    $(foreach folder,$(TRACES),--traces $(call quoted,$(folder))) $(if $(FROM),--from $(call quoted,$(FROM)))
 
-.PHONY: bench-designs
-bench-designs: $(BENCH_PROGRAMS)
-	@$(PYTHON) bench/designs.py --build $(BUILD)/bench --replay $(BENCH_DIR)/replay
-
 .PHONY: bench-checked
 bench-checked: $(BUILD)/hd.img
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/check CHECK=1 >/dev/null

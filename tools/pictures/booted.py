@@ -36,6 +36,13 @@ def file_of(build, name):
     return path
 
 
+def compiler(build):
+    """What the kernel was made by, as its debug information says: "GNU C11 12.2.0"."""
+    with open(file_of(build, "kernel.elf"), "rb") as elf:
+        found = re.search(rb"(?:GNU C\d+|[\w ]*clang version) [\d.]+", elf.read())
+    return found[0].decode() if found else "a compiler that does not say"
+
+
 def program(name):
     try:
         return cli.find_program(name)

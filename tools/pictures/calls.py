@@ -4,7 +4,7 @@ The steps are GDB's, in the kernel of build/; the function named at each is the 
 inlined there. What is above the line runs with interrupts on, what is below it with interrupts off.
 """
 
-from style import BLACK, GREEN, GREY, MONO, ORANGE, PALE, PURPLE, SKY, YELLOW, arrow, box, canvas, save, title
+from style import GREEN, INK, MONO, ORANGE, PALE, PURPLE, SKY, YELLOW, arrow, box, canvas, save, title
 
 # What an inlined function is about: the steps of the book.
 STAGES = {
@@ -29,31 +29,38 @@ def stage(function):
 
 def strip(axes, steps, name, y):
     """A call's instructions in a row; those with interrupts off lie lower."""
-    off = [number for number, (_, _, interrupts) in enumerate(steps) if not interrupts]
+    off = [number for number, (_, interrupts) in enumerate(steps) if not interrupts]
     axes.text(0, y - 2.5, f"{name}: {len(steps)} instructions, {len(off)} of them with interrupts off",
               fontweight="bold", va="bottom")
-    for number, (function, _, interrupts) in enumerate(steps):
+    for number, (function, interrupts) in enumerate(steps):
         place = (number * WIDTH_OF_STEP, y if interrupts else y + HEIGHT)
         box(axes, place, (WIDTH_OF_STEP, HEIGHT), stage(function)[1], line=0.6)
         if number % 5 == 4 or number == 0:
             axes.text(place[0] + WIDTH_OF_STEP / 2, y + 2 * HEIGHT + 1.6, str(number + 1), ha="center", va="center",
-                      fontsize=8, color=GREY)
-    axes.plot([0, len(steps) * WIDTH_OF_STEP], [y + HEIGHT] * 2, color=BLACK, linewidth=1.4)
+                      fontsize=8, color=INK)
+    axes.plot([0, len(steps) * WIDTH_OF_STEP], [y + HEIGHT] * 2, color=INK, linewidth=1.4)
 
 
-def draw(found, folder):
-    longest = max(len(found["malloc"]), len(found["call"]["free"])) * WIDTH_OF_STEP
+def calls_facts(found):
+    return {"size": found["size"], "pointer": found["call"]["pointer"],
+            "malloc": [[function, interrupts] for function, _, interrupts in found["malloc"]],
+            "free": [[function, interrupts] for function, _, interrupts in found["call"]["free"]]}
+
+
+def calls(stated, folder):
+    found = stated["facts"]
+    longest = max(len(found["malloc"]), len(found["free"])) * WIDTH_OF_STEP
     figure, axes = canvas(max(longest, 112), 62)
     title(axes, "The two calls, instruction by instruction")
     strip(axes, found["malloc"], f"sys_malloc({found['size']})", 12)
-    strip(axes, found["call"]["free"], f"sys_free({found['call']['pointer']:#010x})", 33)
-    used = {stage(function)[0] for function, _, _ in found["malloc"] + found["call"]["free"]}
+    strip(axes, found["free"], f"sys_free({found['pointer']:#010x})", 33)
+    used = {stage(function)[0] for function, _ in found["malloc"] + found["free"]}
     looks = [(words, colour) for words, (colour, _) in STAGES.items()] + [(OTHER, PALE)]
     for place, (words, colour) in enumerate(look for look in looks if look[0] in used):
         x, y = (0, 60, 0, 60, 0, 60)[place], 51 + place // 2 * 4
         box(axes, (x, y), (3, 2.4), colour)
         axes.text(x + 4.5, y + 1.2, words, va="center", fontsize=9.5)
-    return save(figure, folder, "calls")
+    return save(figure, folder, "calls", stated)
 
 
 # ---- the page walk ------------------------------------------------------------------------------
@@ -70,14 +77,18 @@ def entry_box(axes, x, y, head, index, value, words):
     axes.text(x, y - 1.5, head, fontsize=9.5, fontweight="bold", va="bottom")
     here = min(index, 1)  # the first entry has none above it
     for row in range(3):
-        box(axes, (x, y + row * 4.2), (26, 4.2), "white", "" if row == here else "...", color=GREY)
+        box(axes, (x, y + row * 4.2), (26, 4.2), "white", "" if row == here else "...", color=INK)
     box(axes, (x, y + here * 4.2), (26, 4.2), YELLOW, f"[{index:4}] {value:#010x}", **MONO)
     arrow(axes, (x + 26, y + (here + 0.5) * 4.2), (x + 42, y + 2.1))
-    axes.text(x, y + 14.5, words, fontsize=8.5, color=GREY, va="center")
+    axes.text(x, y + 14.5, words, fontsize=8.5, color=INK, va="center")
 
 
-def page_walk(found, folder):
-    walk = found["walk"]
+def page_walk_facts(found):
+    return found["walk"]
+
+
+def page_walk(stated, folder):
+    walk = stated["facts"]
     address, upper, lower = walk["address"], walk["directory_entry"], walk["table_entry"]
     high, middle, low = address >> 22, address >> 12 & 0x3ff, address & 0xfff
     figure, axes = canvas(120, 58)
@@ -101,4 +112,4 @@ def page_walk(found, folder):
     axes.text(6, 50, f"CR3 holds {walk['cr3']:#x}. The upper 20 bits of each entry are the address of the next page, "
               "the lower 12 are flags.", fontsize=9.5)
     axes.text(6, 54, "The processor does this by itself at every access that its TLB does not answer.", fontsize=9.5)
-    return save(figure, folder, "page-walk")
+    return save(figure, folder, "page-walk", stated)

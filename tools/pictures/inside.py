@@ -4,9 +4,8 @@ Everything is of one run of the demonstration (look.py's scene_demo): an arena o
 just before a sys_free and just after it; and the kernel pool while all four threads hold their blocks.
 """
 
-from style import BLACK, BLUE, GREY, MONO, ORANGE, PALE, RED, SKY, YELLOW, arrow, box, canvas, save, title
+from style import BLUE, INK, MONO, ORANGE, PALE, RED, SKY, YELLOW, arrow, box, canvas, save, title
 
-SMALL_SEAL = 0x5ea1a4e1  # kernel/heap.h
 COLUMNS = 8  # blocks in a row
 LIVE, HOME, NEVER = "live", "came back", "never handed out"
 LOOKS = {LIVE: (BLUE, None), HOME: (YELLOW, None), NEVER: ("white", "..")}
@@ -50,16 +49,20 @@ def fields(record):
             ("carved", str(record["carved"]), "blocks handed out at least once"),
             ("seal", f"{record['seal']:#010x}", "what makes the sum right"),
             ("base", f"{record['base']:#010x}", "address of block 0"),
-            ("room", f"{record['room']:#x}", "words of map that may have a bit"),
+            ("map_words", f"{record['map_words']:#x}", "words of map that may have a bit"),
             ("map[0]", f"{record['map'][0]:#010x}", "a bit for each block that came back")]
 
 
-def arena(found, folder):
-    record = found["call"]["before"]
+def arena_facts(found):
+    return found["call"]["before"]
+
+
+def arena(stated, folder):
+    record = stated["facts"]
     figure, axes = canvas(120, 62)
     title(axes, "An arena from the inside: the record, and the frame that it is about")
     axes.text(0, 8, f"struct arena, record {record['frame']} of the kernel pool, at {record['address']:#010x}",
-              fontsize=9.5, color=GREY)
+              fontsize=9.5, color=INK)
     for row, (name, value, meaning) in enumerate(fields(record)):
         y = 10 + row * 4.2
         box(axes, (0, y), (10, 4.2), PALE, name, **MONO)
@@ -67,12 +70,12 @@ def arena(found, folder):
         axes.text(28, y + 2.1, meaning, va="center", fontsize=9)
     base_y = 10 + 5 * 4.2 + 2.1
     x, y, width, height = 67, 12, 6.5, 6
-    axes.plot([56, 62], [base_y, base_y], color=BLACK, linewidth=1.2)
-    axes.plot([62, 62], [base_y, y + 3], color=BLACK, linewidth=1.2)
+    axes.plot([56, 62], [base_y, base_y], color=INK, linewidth=1.2)
+    axes.plot([62, 62], [base_y, y + 3], color=INK, linewidth=1.2)
     arrow(axes, (62, y + 3), (x, y + 3))
     rows = -(-record["blocks_per_arena"] // COLUMNS)
     axes.text(x, 8, f"page {record['base']:#010x}: {record['blocks_per_arena']} blocks and nothing else", fontsize=9.5,
-              color=GREY)
+              color=INK)
     blocks_grid(axes, record, x, y, width, height)
     live = states(record).count(LIVE)
     axes.text(x, y + rows * height + 4, f"{live} live + {record['cnt']} free = {record['blocks_per_arena']}",
@@ -80,7 +83,7 @@ def arena(found, folder):
     axes.text(0, 49, "map[0], block 31 on the left, block 0 on the right:", fontsize=9.5)
     axes.text(0, 52.5, bits(record["map"][0], record["blocks_per_arena"]), **MONO)
     legend(axes, 0, 57, LOOKS, lambda words: 9 + 1.35 * len(words))
-    return save(figure, folder, "arena")
+    return save(figure, folder, "arena", stated)
 
 
 def total(record):
@@ -88,9 +91,12 @@ def total(record):
     return (record["desc"] + record["base"] + record["cnt"] + record["carved"] + record["seal"]) & 0xffffffff
 
 
-def free(found, folder):
-    call = found["call"]
-    before, after, pointer = call["before"], call["after"], call["pointer"]
+def free_facts(found):
+    return {name: found["call"][name] for name in ("before", "after", "pointer")}
+
+
+def free(stated, folder):
+    before, after, pointer = (stated["facts"][name] for name in ("before", "after", "pointer"))
     block = (pointer - before["base"]) // before["block_size"]
     figure, axes = canvas(120, 66)
     title(axes, f"sys_free({pointer:#010x}): what changes, and that is all")
@@ -105,14 +111,14 @@ def free(found, folder):
         box(axes, (10, y), (17, 4.2), "white", old, **MONO)
         box(axes, (27, y), (17, 4.2), YELLOW if changed else "white", new, fontweight="bold" if changed else "normal",
             **MONO)
-    axes.text(0, 11 + len(rows) * 4.2 + 5, f"The sum is {SMALL_SEAL:#x} each time: cnt goes up, seal goes down.",
+    axes.text(0, 11 + len(rows) * 4.2 + 5, f"The sum is {total(after):#x} each time: cnt goes up, seal goes down.",
               fontsize=9.5)
     for words, record, y in (("before", before, 11), ("after", after, 36)):
         axes.text(53, y + 2, words, fontweight="bold")
         blocks_grid(axes, record, 65, y, 6.5, 5, mark=block)
     legend(axes, 0, 62, LOOKS, lambda words: 9 + 1.35 * len(words))
     axes.text(65, 63, f"framed: block {block}, whose address it is", va="center", fontsize=9.5, color=RED)
-    return save(figure, folder, "free")
+    return save(figure, folder, "free", stated)
 
 
 # ---- the pool's frames --------------------------------------------------------------------------
@@ -123,12 +129,16 @@ FRAME_LOOKS = {"blocks": (SKY, None), "large area": (BLUE, None), "held outside 
                "free": ("white", None)}
 
 
-def frame_kinds(found):
+def frames_facts(found):
+    return {"pool": found["pools"][0], "arenas": [{name: arena.get(name) for name in ("frame", "large", "block_size")}
+                                                  for arena in found["arenas"]]}
+
+
+def frame_kinds(facts):
     """(kind, words) of each frame from the pool's first."""
-    pool = found["pools"][0]
-    about = {arena["frame"]: arena for arena in found["arenas"]}
+    about = {arena["frame"]: arena for arena in facts["arenas"]}
     kinds = {}
-    for first, length, free_run in pool["runs"]:
+    for first, length, free_run, _ in facts["pool"]["runs"]:
         for frame in range(first, first + length):
             here = about.get(first)
             if free_run:
@@ -142,16 +152,8 @@ def frame_kinds(found):
     return kinds
 
 
-def bin_text(length):
-    """kernel/memory.c: bins 0 .. 30 for runs of exactly 1 .. 31 frames, then eight for each power of two."""
-    if length <= 31:
-        return f"bin {length - 1}"
-    log = length.bit_length() - 1
-    return f"bin {31 + (log - 5) * 8 + (length >> log - 3 & 7)}"
-
-
-def frames(found, folder):
-    pool, kinds = found["pools"][0], frame_kinds(found)
+def frames(stated, folder):
+    pool, kinds = stated["facts"]["pool"], frame_kinds(stated["facts"])
     figure, axes = canvas(120, 48)
     title(axes, f"The first {SHOWN} of {pool['usable']:,} frames of the kernel pool, while four threads hold blocks")
     width, height = 7, 7
@@ -164,8 +166,8 @@ def frames(found, folder):
     legend(axes, 7, 32, FRAME_LOOKS, lambda words: 10 + 1.3 * len(words))
     axes.text(7, 38, "A number is the size of the blocks; 2/4 is the second frame of a large area of four.",
               fontsize=9.5)
-    free_runs = [(first, length) for first, length, is_free in pool["runs"] if is_free]
-    words = "; ".join(f"{length:,} frames from {first} in {bin_text(length)}" for first, length in free_runs)
+    words = "; ".join(f"{length:,} frames from {first} in bin {number}"
+                      for first, length, is_free, number in pool["runs"] if is_free)
     axes.text(7, 42, f"Free runs: {words}.", fontsize=9.5)
     axes.text(7, 46, f"What lies between them is no frame of the pool. {pool['free']:,} frames are free.", fontsize=9.5)
-    return save(figure, folder, "frames")
+    return save(figure, folder, "frames", stated)

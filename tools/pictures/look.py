@@ -57,7 +57,7 @@ def argument(place=0):
 def record(frame):
     """struct arena of one frame, with what its descriptor says."""
     at = f"heap.arena[{frame}]"
-    found = {field: number(f"{at}.{field}") for field in ("cnt", "large", "carved", "seal", "base", "room", "desc")}
+    found = {field: number(f"{at}.{field}") for field in ("cnt", "large", "carved", "seal", "base", "map_words", "desc")}
     found["map"] = [number(f"{at}.map[{i}]") for i in range(number(f"sizeof {at}.map / sizeof {at}.map[0]"))]
     found["frame"] = frame
     found["address"] = number(f"&{at}")
@@ -68,16 +68,18 @@ def record(frame):
 
 
 def runs(pool):
-    """[(first frame, length, free?)] of a pool, and frames that are no memory are in no run."""
-    size, run = number("sizeof(struct frame)"), offset("frame", "run")
+    """[(first frame, length, free?, bin of a free one)] of a pool; frames that are no memory are in no run."""
+    size, run, in_bin = number("sizeof(struct frame)"), offset("frame", "run"), offset("frame", "bin")
     frames = number(f"mem_pool[{pool}].frames")
     raw = memory(number(f"mem_pool[{pool}].frame"), frames * size)
     found, frame = [], 0
     while frame < frames:
         tag = struct.unpack_from("<I", raw, frame * size + run)[0]
         if tag & (FRAME_FREE | FRAME_USED):
-            found.append((frame, tag & FRAME_LENGTH, bool(tag & FRAME_FREE)))
-            frame += tag & FRAME_LENGTH
+            length, free = tag & FRAME_LENGTH, bool(tag & FRAME_FREE)
+            tail = struct.unpack_from("<I", raw, (frame + length - 1) * size + in_bin)[0]
+            found.append((frame, length, free, tail if free else None))
+            frame += length
         else:
             frame += 1
     return found
@@ -91,7 +93,7 @@ def pools():
 def arenas(kernel_pool):
     """The records of all runs that are arenas or large areas; the others are held outside the heap."""
     found = []
-    for frame, length, free in kernel_pool["runs"]:
+    for frame, length, free, _ in kernel_pool["runs"]:
         if not free and number(f"heap.arena[{frame}].seal"):
             found.append(dict(record(frame), frames=length))
     return found

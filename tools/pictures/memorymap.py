@@ -4,15 +4,15 @@ Both columns come from the run: the plan's figures for the left one, a walk thro
 A piece's height says nothing: 4 KiB and 15 MiB stand side by side.
 """
 
-from style import BLUE, GREEN, GREY, MONO, ORANGE, PURPLE, SKY, YELLOW, band, box, canvas, save, title
+from style import BLUE, GREEN, INK, MONO, ORANGE, PURPLE, SKY, YELLOW, band, box, canvas, save, title
 
 PG_SIZE = 4096
 LOW_END = 0x10000  # kernel/memory_plan.h: below it lies what the loader leaves
 VGA, VGA_END = 0xb8000, 0xc0000
 HEAP_BASE, STACK_BASE = 0x88000000, 0xf8000000  # kernel/layout.h
 WRITE, UNCACHED = 2, 16
-CARD = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}  # an address must be legible where a band passes below
-LEFT, RIGHT, WIDE, ROW = 17, 72, 33, 4.4  # where the columns begin, a box's size
+LEFT, RIGHT, WIDE, ROW = 17, 74, 33, 4.4  # where the columns begin, a box's size
+ADDRESS = 12  # what an address takes beside a box
 
 KINDS = {  # kind: colour, what a piece of it is called
     "boot": (YELLOW, "what the loader leaves"), "vga": (PURPLE, "screen"), "text": (SKY, "kernel: code, constants"),
@@ -58,8 +58,8 @@ def virtual(mapped, pieces):
 
 def cell(axes, x, y, kind, words, address, note=""):
     box(axes, (x, y), (WIDE, ROW), KINDS[kind][0], words, hatch="///" if kind == "none" else None, fontsize=9)
-    axes.text(x - 1, y, f"{address:#010x}", ha="right", va="center", bbox=CARD, **MONO)
-    axes.text(x + WIDE + 1, y + ROW / 2, note, va="center", fontsize=8.5, color=GREY)
+    axes.text(x - 1, y, f"{address:#010x}", ha="right", va="center", **MONO)
+    axes.text(x + WIDE + 1, y + ROW / 2, note, va="center", fontsize=8.5, color=INK)
     return y + ROW
 
 
@@ -80,8 +80,8 @@ def rights(flags):
 def lead(axes, places, physical_at, y, kind, part=1.0):
     """From the piece of physical memory that holds an address to where it is seen."""
     start = places[max(place for place in places if place <= physical_at)]
-    left, height = LEFT + WIDE, ROW * part
-    band(axes, [(left, start), (RIGHT, y), (RIGHT, y + height), (left, start + height)], KINDS[kind][0])
+    left, right, height = LEFT + WIDE, RIGHT - ADDRESS, ROW * part
+    band(axes, [(left, start), (right, y), (right, y + height), (left, start + height)], KINDS[kind][0])
 
 
 def virtual_column(axes, found, stacks, places, y):
@@ -101,10 +101,15 @@ def virtual_column(axes, found, stacks, places, y):
                 rights(stacks[0][3]))
 
 
-def draw(found, folder):
+def memory_map_facts(found):
+    return {"plan": found["plan"], "mapped": found["pages"]["mapped"]}
+
+
+def memory_map(stated, folder):
+    found = stated["facts"]
     pieces = physical(found["plan"])
-    seen = virtual(found["pages"]["mapped"], pieces)
-    stacks = [piece for piece in found["pages"]["mapped"] if piece[0] >= STACK_BASE]
+    seen = virtual(found["mapped"], pieces)
+    stacks = [piece for piece in found["mapped"] if piece[0] >= STACK_BASE]
     gaps = sum(after[0] > before[1] for before, after in zip(seen, seen[1:])) + 1
     figure, axes = canvas(120, 13 + ROW * (len(seen) + gaps + 2))
     title(axes, "A machine of 32 MiB: what lies where, and at which address it is seen")
@@ -112,4 +117,4 @@ def draw(found, folder):
     axes.text(RIGHT + WIDE / 2, 9.5, "virtual addresses", ha="center", fontweight="bold")
     places = physical_column(axes, pieces, 11.5)
     virtual_column(axes, seen, stacks, places, 11.5)
-    return save(figure, folder, "memory-map")
+    return save(figure, folder, "memory-map", stated)

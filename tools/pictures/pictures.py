@@ -1,14 +1,20 @@
 #!/usr/bin/python3
 """pictures.py - makes the pictures of the documentation from real runs: `make pictures`.
 
-    pictures.py [--build build] [--out docs/img] [--trace python] [--list] [NAME ...]
+    pictures.py [--build build] [--out docs/img] [--trace python] [--check] [--list] [NAME ...]
 
 Without a NAME all of them. --list says what each shows; where it comes from, at the head of the file that draws
 it. A run in QEMU counts instructions for time, so the same kernel gives the same files, byte for byte.
 
-Exit status: 0 all made, 1 one could not be made, 2 wrong use or something is missing.
+A picture is drawn from its facts alone, and carries them (style.py). --check draws nothing: it gets the facts of a new
+run and says which pictures state others. A kernel made by another compiler has other instructions and addresses; then
+those pictures are not compared, and a line says so.
+
+Exit status: 0 all made, or up to date; 1 one could not be made, or states something else; 2 wrong use or something is
+missing.
 """
 
+import importlib
 import os
 import sys
 
@@ -20,20 +26,19 @@ import cli  # noqa: E402 (the line above makes it findable)
 
 TRACE = "python"  # the longest of tests/traces: what the documentation shows
 
-# name: what it shows, which part of this folder draws it from what
+# name: what it shows, what it is drawn from (a method of Sources), the module that has NAME_facts() and NAME()
 PICTURES = {
-    "memory-map": ("physical memory, and the addresses it is seen at", "memorymap", "draw", "demo"),
-    "arena": ("an arena's record and its blocks", "inside", "arena", "demo"),
-    "free": ("what one sys_free changes", "inside", "free", "demo"),
-    "frames": ("the first frames of the kernel pool", "inside", "frames", "demo"),
-    "calls": ("a sys_malloc and a sys_free, instruction by instruction", "calls", "draw", "demo"),
-    "page-walk": ("from an address to its byte, entry by entry", "calls", "page_walk", "demo"),
-    "fragmentation": ("memory over the life of a trace: asked for, in blocks, in frames", "traces", "fragmentation",
-                      "samples"),
-    "classes": ("what the two tables of block sizes lose, by size", "traces", "classes", "samples"),
-    "latency": ("instructions of every call of a trace", "traces", "latency", "kernel"),
-    "demo": ("screenshot: the demonstration", "shots", "demo", "screen"),
-    "map": ("screenshot: the command `map`", "shots", "map_command", "screen"),
+    "memory-map": ("physical memory, and the addresses it is seen at", "demo", "memorymap"),
+    "arena": ("an arena's record and its blocks", "demo", "inside"),
+    "free": ("what one sys_free changes", "demo", "inside"),
+    "frames": ("the first frames of the kernel pool", "demo", "inside"),
+    "calls": ("a sys_malloc and a sys_free, instruction by instruction", "demo", "calls"),
+    "page-walk": ("from an address to its byte, entry by entry", "demo", "calls"),
+    "fragmentation": ("memory over the life of a trace: asked for, in blocks, in frames", "samples", "traces"),
+    "classes": ("what the two tables of block sizes lose, by size", "samples", "traces"),
+    "latency": ("instructions of every call of a trace", "replay", "traces"),
+    "demo": ("screenshot: the demonstration", "screen", "shots"),
+    "map": ("screenshot: the command `map`", "screen", "shots"),
 }
 
 
@@ -43,39 +48,69 @@ class Sources:
     def __init__(self, build, trace):
         self.build, self.trace, self.got = build, trace, {}
 
+    def once(self, name, get):
+        if name not in self.got:
+            self.got[name] = get()
+        return self.got[name]
+
     def demo(self):
         import booted
-        if "demo" not in self.got:
-            self.got["demo"] = booted.look("demo", self.build, "batch")
-        return (self.got["demo"],)
+        return self.once("demo", lambda: booted.look("demo", self.build, "batch"))
 
     def samples(self):
         import traces
-        if "samples" not in self.got:
-            program = os.path.join(self.build, "host", "pictures", "sample")
-            self.got["samples"] = {table: traces.sample(program, self.trace, table) for table in traces.TABLES}
-        return self.got["samples"], self.trace
+        program = os.path.join(self.build, "host", "pictures", "sample")
+        return self.once("samples", lambda: traces.samples(program, self.trace))
 
-    def kernel(self):
-        return self.build, self.trace
+    def replay(self):
+        import traces
+        return self.once("replay", lambda: traces.replayed(self.build, self.trace))
 
     def screen(self):
-        return (self.build,)
+        return self.build
 
 
-def make(names, build, folder, trace):
-    """Makes the pictures; returns how many could not be."""
-    import importlib
+class Picture:
+    def __init__(self, name, sources):
+        _, source, part = PICTURES[name]
+        self.name, self.sources, self.source = name, sources, source
+        self.part, self.function = importlib.import_module(part), name.replace("-", "_")
 
+    def stated(self):
+        """What a picture of a new run states; with the compiler, where that matters."""
+        import booted
+        facts = getattr(self.part, self.function + "_facts")(getattr(self.sources, self.source)())
+        compiler = None if self.source == "samples" else booted.compiler(self.sources.build)
+        return {"compiler": compiler, "facts": facts}
+
+    def make(self, folder):
+        path = getattr(self.part, self.function)(self.stated(), folder)
+        print(f"{path}: {os.path.getsize(path)} bytes")
+        return True
+
+    def check(self, folder):
+        import style
+        before, now = style.read_stated(folder, self.name), self.stated()
+        if before == now:
+            print(f"{self.name}: as the run")
+            return True
+        if before["compiler"] != now["compiler"]:
+            print(f"{self.name}: of a kernel by {before['compiler']}, this one is by {now['compiler']}: not compared")
+            return True
+        difference = style.first_difference(before["facts"], now["facts"])
+        print(f"pictures: {self.name} states other facts than the run: {difference}: make pictures makes it anew",
+              file=sys.stderr)
+        return False
+
+
+def each(names, sources, folder, step):
+    """Makes or checks the pictures; returns how many did not come out well."""
     import style
-    os.makedirs(folder, exist_ok=True)
-    sources, failed = Sources(build, trace), 0
+    failed = 0
     with style.pyplot.rc_context(style.SETTINGS):
         for name in names:
-            _, part, function, source = PICTURES[name]
             try:
-                path = getattr(importlib.import_module(part), function)(*getattr(sources, source)(), folder)
-                print(f"{path}: {os.path.getsize(path)} bytes")
+                failed += not getattr(Picture(name, sources), step)(folder)
             except style.Problem as error:
                 print(f"pictures: {name}: {error}", file=sys.stderr)
                 failed += 1
@@ -88,6 +123,7 @@ def parse(argv):
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), help="where make has put the kernel")
     parser.add_argument("--out", default=os.path.join(ROOT, "docs", "img"), help="where the pictures go")
     parser.add_argument("--trace", default=TRACE, help="a trace of tests/traces, or a file")
+    parser.add_argument("--check", action="store_true", help="says which pictures state other facts than a new run")
     parser.add_argument("--list", action="store_true", help="says which pictures there are")
     opt = parser.parse_args(argv)
     for name in opt.names:
@@ -102,8 +138,11 @@ def main(argv):
         for name, (words, *_) in PICTURES.items():
             print(f"{name:14} {words}")
         return 0
+    if not opt.check:
+        os.makedirs(opt.out, exist_ok=True)
     try:
-        return 1 if make(opt.names or list(PICTURES), opt.build, opt.out, opt.trace) else 0
+        return 1 if each(opt.names or list(PICTURES), Sources(opt.build, opt.trace), opt.out,
+                         "check" if opt.check else "make") else 0
     except ImportError as error:
         raise cli.RunError(str(error)) from None
 

@@ -10,7 +10,8 @@ import tempfile
 
 import booted  # first: it shows Python where tools/ is
 import replay
-from style import BLACK, BLUE, GREY, ORANGE, RED, SKY, WIDTH, Problem, matplotlib, pyplot, save
+import traceformat as fmt
+from style import BLUE, INK, ORANGE, RED, SKY, WIDTH, Problem, matplotlib, pyplot, save
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TABLES = {"seed": (SKY, "-"), "fine": (BLUE, (0, (5, 2)))}
@@ -25,17 +26,17 @@ def trace_path(name):
 
 
 def read(name):
-    """The trace, as tools/replay.py has it."""
+    """The trace, as tools/traceformat.py has it."""
     try:
-        return replay.read_trace(trace_path(name))
-    except replay.TraceError as error:
+        return fmt.load(trace_path(name))
+    except fmt.TraceError as error:
         raise Problem(str(error)) from None
 
 
 def sample(program, trace, table):
     """{"at": [(operation, live, blocks, frames)], "peak": [(frames,)], "size": [(size, requests, usable)]}."""
     with tempfile.NamedTemporaryFile(prefix="granary-pictures-") as file:
-        file.write(read(trace).data)
+        file.write(fmt.to_bytes(read(trace)))
         file.flush()
         try:
             done = subprocess.run([program, file.name, table, str(POINTS)], capture_output=True, text=True, check=False)
@@ -46,8 +47,12 @@ def sample(program, trace, table):
     found = {"at": [], "peak": [], "size": []}
     for line in done.stdout.splitlines():
         kind, *numbers = line.split()
-        found[kind].append(tuple(map(int, numbers)))
+        found[kind].append([int(number) for number in numbers])
     return found
+
+
+def samples(program, trace):
+    return {"trace": fmt.trace_name(trace), "tables": {table: sample(program, trace, table) for table in TABLES}}
 
 
 def head(axes, words):
@@ -62,31 +67,36 @@ def thousands(axis):
     axis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:,.0f}"))
 
 
-def fragmentation(samples, trace, folder):
+def fragmentation_facts(found):
+    return {"trace": found["trace"], "tables": {table: {kind: points[kind] for kind in ("at", "peak")}
+                                                for table, points in found["tables"].items()}}
+
+
+def fragmentation(stated, folder):
     """Live bytes, the blocks they lie in, and the frames that are held: the distance is what is lost."""
     figure, row = pyplot.subplots(1, 2, figsize=(WIDTH + 1.5, 4.2), sharey=True, gridspec_kw={"wspace": 0.08})
     for axes, table in zip(row, TABLES):
-        points = samples[table]["at"]
+        points = stated["facts"]["tables"][table]["at"]
         done = [point[0] for point in points]
         live, blocks = ([point[k] / 1024 for point in points] for k in (1, 2))
         frames = [point[3] * 4 for point in points]
         axes.fill_between(done, live, blocks, color=ORANGE, alpha=0.45, linewidth=0, label="lost in blocks: rounded up")
-        axes.fill_between(done, blocks, frames, color=RED, alpha=0.55, linewidth=0, hatch="///", edgecolor="white",
+        axes.fill_between(done, blocks, frames, color=RED, alpha=0.55, linewidth=0, hatch="///", edgecolor=INK,
                           label="lost in frames: blocks that are free")
-        axes.plot(done, frames, color=BLACK, linewidth=1.6, label="frames held")
+        axes.plot(done, frames, color=INK, linewidth=1.6, label="frames held")
         axes.plot(done, live, color=BLUE, linewidth=1.6, linestyle=(0, (5, 1.5)), label="bytes asked for and live")
-        head(axes, f"classes={table}: at most {samples[table]['peak'][0][0]:,} frames")
+        head(axes, f"sizes={table}: at most {stated['facts']['tables'][table]['peak'][0][0]:,} frames")
         axes.set_xlabel("operations")
         axes.set_xlim(0, done[-1])
         thousands(axes.xaxis)
-        axes.grid(color="#e4e4e4")
+        axes.grid()
     row[0].set_ylabel("KiB")
     row[0].set_ylim(0)
     thousands(row[0].yaxis)
     figure.legend(*row[0].get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=2,
                   frameon=False, fontsize=9.5)
-    over_all(figure, f"The memory of {replay.trace_name(trace)}, over its life", 1.0)
-    return save(figure, folder, "fragmentation")
+    over_all(figure, f"The memory of {stated['facts']['trace']}, over its life", 1.0)
+    return save(figure, folder, "fragmentation", stated)
 
 
 def steps(points):
@@ -101,11 +111,15 @@ def steps(points):
 SIZE_MAX = 16384
 
 
-def classes(samples, trace, folder):
+def classes_facts(found):
+    return {"trace": found["trace"], "tables": {table: points["size"] for table, points in found["tables"].items()}}
+
+
+def classes(stated, folder):
     """By the size that was asked for: what one block loses, and what all requests have lost up to there."""
     figure, (upper, lower) = pyplot.subplots(2, 1, figsize=(WIDTH, 6.4), sharex=True, gridspec_kw={"hspace": 0.25})
     for table, (colour, dashes) in TABLES.items():
-        sizes = [entry for entry in samples[table]["size"] if entry[0] <= SIZE_MAX]
+        sizes = [entry for entry in stated["facts"]["tables"][table] if entry[0] <= SIZE_MAX]
         lost = [(size, 100 * (usable - size) / usable) for size, _, usable in sizes]
         total, sums = 0, []
         for size, requests, usable in sizes:
@@ -127,10 +141,10 @@ def classes(samples, trace, folder):
     lower.set_xlabel("bytes asked for")
     head(lower, "all requests up to this size: what they lost together")
     for axes in (upper, lower):
-        axes.grid(color="#e4e4e4")
-        axes.legend(loc="upper right" if axes is upper else "upper left", framealpha=0.95)
-    over_all(figure, f"Two tables of block sizes, and what {replay.trace_name(trace)} asked for", 0.96)
-    return save(figure, folder, "classes")
+        axes.grid()
+        axes.legend(loc="upper right" if axes is upper else "upper left")
+    over_all(figure, f"Two tables of block sizes, and what {stated['facts']['trace']} asked for", 0.96)
+    return save(figure, folder, "classes", stated)
 
 
 # ---- instructions -------------------------------------------------------------------------------
@@ -147,16 +161,24 @@ def rank(calls, share):
 
 def mark(axes, x, words, side):
     """A line with words to its left (-1) or right (1)."""
-    axes.axvline(x, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+    axes.axvline(x, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     axes.annotate(words, (x, 0.93), xycoords=("data", "axes fraction"), xytext=(5 * side, 0),
                   textcoords="offset points", fontsize=9.5, va="center", ha="left" if side > 0 else "right")
 
 
-def latency(build, trace, folder):
+def replayed(build, trace):
     """How many calls cost how many instructions: every call of the trace, none left out."""
-    name, found = replay.trace_name(trace), read(trace)
-    args, mem = f"batch replay={name} classes=seed", replay.default_mem(found)
-    calls = booted.look("replay", build, args, mem, found.data)["calls"]
+    name, found = fmt.trace_name(trace), read(trace)
+    args, mem = f"batch replay={name} sizes=seed", replay.default_mem(found)
+    return {"trace": name, "calls": booted.look("replay", build, args, mem, fmt.to_bytes(found))["calls"]}
+
+
+def latency_facts(found):
+    return found
+
+
+def latency(stated, folder):
+    name, calls = stated["facts"]["trace"], stated["facts"]["calls"]
     number = sum(count for _, count in calls)
     figure, axes = pyplot.subplots(figsize=(WIDTH, 4.2))
     axes.bar([cost for cost, _ in calls], [count for _, count in calls], width=2.2, color=BLUE)
@@ -164,13 +186,13 @@ def latency(build, trace, folder):
     axes.set_ylim(0.7, max(count for _, count in calls) * 4)
     axes.set_xlim(0, calls[-1][0] * 1.2)
     thousands(axes.yaxis)
-    axes.grid(axis="y", color="#e4e4e4")
+    axes.grid(axis="y")
     mean = sum(cost * count for cost, count in calls) / number
     mark(axes, mean, f"mean {mean:.1f}", 1)
     mark(axes, rank(calls, SHARE), f"99.99 %: {rank(calls, SHARE)}", -1)
     mark(axes, calls[-1][0], f"largest {calls[-1][0]}", 1)
     axes.set_xlabel("instructions of one call")
     axes.set_ylabel("calls")
-    axes.set_title(f"All {number:,} calls of {name}, in the kernel, classes=seed", loc="left", fontsize=13,
+    axes.set_title(f"All {number:,} calls of {name}, in the kernel, sizes=seed", loc="left", fontsize=13,
                    fontweight="bold", pad=12)
-    return save(figure, folder, "latency")
+    return save(figure, folder, "latency", stated)

@@ -277,8 +277,6 @@ def main(argv):
     try:
         opt = make_parser().parse_args(argv)
         return opt.run(opt)
-    except TraceError as error:
-        raise cli.RunError(str(error)) from None
     except MemoryError:
         raise cli.RunError("not enough memory for a trace of this size") from None
 

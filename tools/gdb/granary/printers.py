@@ -53,7 +53,7 @@ class DescPrinter(Fields):
 
 
 class PoolPrinter(Fields):
-    hidden = ("name", "nonempty", "words", "bin")
+    hidden = ("name", "nonempty", "nonempty_words", "anchor", "anchor_words", "bin")
 
     def to_string(self):
         try:

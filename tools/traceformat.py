@@ -1,6 +1,7 @@
 """traceformat.py - the format of .mtrace files: reading, writing, and everything that can be wrong with one.
 
-The only module of the trace tools that knows it; the kernel has kernel/measure/trace_format.h. Little-endian:
+The only Python that knows it, for the recorder, the replay, the bench and the pictures; the kernel has
+kernel/measure/trace_format.h. Little-endian:
 
     bytes 0 .. 31   "MTRACE1\\0"  u32 operations  u32 slots  u64 peak of live bytes  u64 0
     then 8 bytes    u32 kind << 30 | slot   u32 size              for each operation
@@ -19,11 +20,14 @@ Shortcoming: a trace is in memory whole, 8 bytes an operation, while one is work
 
 import lzma
 import os
+import re
 import struct
 import sys
 import tempfile
 from array import array
 from collections import namedtuple
+
+import cli
 
 MALLOC, FREE, REALLOC, CALLOC = range(4)
 KIND_NAMES = ("malloc", "free", "realloc", "calloc")
@@ -36,12 +40,13 @@ SLOT_MASK = (1 << SLOT_BITS) - 1
 SIZE_MAX = 0xffffffff
 OPERATIONS_MAX = 0xffffffff
 XZ_MAGIC = b"\xfd7zXZ\0"
+NAME_MAX = 64  # characters of a name: it goes over the kernel command line
 
 # words: array of u32, two an operation, as they lie in the file.
 Trace = namedtuple("Trace", "words slots peak")
 
 
-class TraceError(Exception):
+class TraceError(cli.RunError):
     """Something that is wrong with a file or a request; the text is one line, meant for the user."""
 
 
@@ -106,6 +111,12 @@ class Builder:
 
 # ---- files ----------------------------------------------------------------------------------------
 
+def trace_name(path):
+    """What a result has as name=: the file's name, in characters that the kernel's command line takes."""
+    name = re.sub(r"\.mtrace(\.xz)?$|\.xz$", "", os.path.basename(path))
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[:NAME_MAX] or "trace"
+
+
 def read_bytes(path):
     """A file's bytes, unpacked if they are xz's."""
     try:
@@ -152,9 +163,14 @@ def load(path):
     return Trace(little_endian(words), slots, peak)
 
 
+def to_bytes(trace):
+    """A trace as it lies in a file."""
+    return HEADER.pack(MAGIC, operation_count(trace), trace.slots, trace.peak, 0) + little_endian(trace.words).tobytes()
+
+
 def save(path, trace):
     """Writes a trace, packed if the name says .xz. The file is there whole or not at all."""
-    data = HEADER.pack(MAGIC, operation_count(trace), trace.slots, trace.peak, 0) + little_endian(trace.words).tobytes()
+    data = to_bytes(trace)
     if path.endswith(".xz"):
         data = lzma.compress(data, preset=9)
     save_bytes(path, data)
