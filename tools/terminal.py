@@ -79,7 +79,7 @@ class Session:
 
     def run(self):
         """Until the guest has ended (False) or the user has left (True)."""
-        with raw():
+        with raw(), os.fdopen(self.user, "wb", buffering=0):
             while not self.left:
                 ended = self.ended()  # before the look: what came last is still read
                 if not self.turn() and (ended or self.closed) and not self.to_user:

@@ -95,7 +95,8 @@ def test_frames_get_their_place():
 
     view = screen.Screen(places)
     shown = view.feed(b"panic: x\r\n  eip 80100000 eflags 0\r\n"
-                      b"  at f+0x12 [0x80100012]\r\n  (the same 3 more times)\r\n  at g+0x5 [0x80100020]\r\n  at 0x80100030\r\nend\r\n  at h+0x1 [0x80100040]\r\n").decode()
+                      b"  at f+0x12 [0x80100012]\r\n  (the same 3 more times)\r\n"
+                      b"  at g+0x5 [0x80100020]\r\n  at 0x80100030\r\nend\r\n  at h+0x1 [0x80100040]\r\n").decode()
     assert shown.replace("\r", "").split("\n") == [
         "panic: x", "  eip 80100000 eflags 0", "  at f+0x12 [0x80100012] file.c:1", "  (the same 3 more times)",
         "  at g+0x5 [0x80100020] file.c:2", "  at 0x80100030 file.c:3", "end", "  at h+0x1 [0x80100040] file.c:4", ""]
