@@ -203,7 +203,8 @@ int main(int argc, char **argv) {
     bool counting = strcmp(mode, "count") == 0 || strcmp(mode, "loop") == 0;
     if (argc > 3 || (!counting && strcmp(mode, "time") != 0) || most < LIVE_LEAST)
         fail("usage: micro time|count|loop [LIVE_MAX]   (LIVE_MAX 1000 at least)");
-    if (counting && !CAN_COUNT) fail("built without valgrind's headers: `sh tools/setup.sh --only bench` installs them");
+    if (counting && !CAN_COUNT)
+        fail("built without valgrind's headers: `sh tools/setup.sh --only bench` installs them");
     if (counting && !RUNNING_ON_VALGRIND) fail("counts come from valgrind --tool=callgrind");
     if (strcmp(mode, "loop") == 0) {
         heap_malloc = nothing_malloc;

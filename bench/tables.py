@@ -64,7 +64,8 @@ def speed(figures):
     ratios.append(["fresh memory, mean", *(cell(mean_speed(figures, n, "cold")) for n in names)])
     return (titled("Time per operation, ns, in a warm heap (loop: the replayer's own share of every figure)",
                    aligned(times))
-            + titled(f"The same over {base(figures)}'s, median of {figures['rounds']} interleaved rounds", aligned(ratios)))
+            + titled(f"The same over {base(figures)}'s, median of {figures['rounds']} interleaved rounds",
+                     aligned(ratios)))
 
 
 def footprint_ratios(figures, name):

@@ -1,7 +1,7 @@
 // running.h - which thread runs, for those below thread/ that only want to name it in a report.
 //
-// thread_init() says how to find out. Before that there is one flow of code and no thread: number 0,
-// "boot".
+// thread_init() says how to find out. Before that there is one flow of code and no thread: number
+// 0, "boot".
 #pragma once
 
 #include <stddef.h>

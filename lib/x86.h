@@ -76,8 +76,8 @@ IRQ_INLINE void irq_restore(uint32_t flags) {
     if (flags & EFLAGS_IF) irq_enable();
 }
 
-// Debug exceptions (Intel SDM volume 3, 17.2): single steps by TF, and breakpoints by registers. DR6
-// says which it was.
+// Debug exceptions (Intel SDM volume 3, 17.2): single steps by TF, and breakpoints by registers.
+// DR6 says which it was.
 #define EFLAGS_TF 0x100u
 #define DR6_BREAKPOINTS 0x000fu
 #define DR6_SINGLE_STEP 0x4000u

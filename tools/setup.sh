@@ -15,7 +15,7 @@ set -eu
 
 # One line for each need (tools/cli.py reads them, too): lists; how its presence is seen; packages; why.
 #
-#   presence   a command, a function below (it has a _ in its name), py:MODULE of Python, or `-`: the packages themselves
+#   presence   a command, a function below (it has a _ in its name), py:MODULE of Python, or `-`: the packages
 #   packages   one of the alternatives a|b, several with a,b. `%` is a release's number: the newest that all the names
 #              with it have. A `?` at the end: a system without it gets a line and goes on.
 needs='
@@ -24,17 +24,17 @@ run             python_3              python3                         image make
 run             nasm                  nasm                            boot sector, loader, the entries of the kernel
 run             compiler_for_32_bits  gcc-i686-linux-gnu              the kernel; smaller than gcc, needs no C library
 run             qemu-system-i386      qemu-system-x86                 the emulator of make run
-bochs           bochs                 bochs,bochsbios,vgabios,bochs-x  make bochs, make bochs-debug, tours; with its window
+bochs           bochs                 bochs,bochsbios,vgabios,bochs-x  make bochs and bochs-debug, tours, its window
 debug           gdb                   gdb                             make debug, make rewind, tours
 debug           qemu-img              qemu-utils                      make rewind: the disk of a recorded run
 test            gcc                   gcc                             unit tests, libgranary, the recorder
 test            g++                   g++                             a program in C++ on libgranary
 test            -                     libc6-dev                       headers for these
-test            i686-linux-gnu-gcc    gcc-i686-linux-gnu              libraries for programs of 32 bits, whatever builds the kernel
+test            i686-linux-gnu-gcc    gcc-i686-linux-gnu              libraries for programs of 32 bits
 test            -                     libc6-dev-i386-cross            its C library
 test            git                   git                             a program that runs on libgranary
 test            -                     libcmocka-dev                   unit tests
-test            clang                 clang                           the fuzzers, and the kernel built by a second compiler
+test            clang                 clang                           the fuzzers; a second compiler for the kernel
 test            -                     libclang-rt-dev                 their sanitizers
 test            py:pytest             python3-pytest                  tests from outside
 test            py:xdist              python3-pytest-xdist            two of them at a time
@@ -57,7 +57,7 @@ lint            clang-tidy            clang-tidy                      analysis o
 lint            cppcheck              cppcheck                        a second analysis
 lint            shellcheck            shellcheck                      shell scripts
 lint            ctags                 universal-ctags                 make stats
-proof           clang_with_mcdc       clang-19,llvm-19,libclang-rt-19-dev|clang-%,llvm-%,libclang-rt-%-dev  make coverage: MC/DC
+proof           clang_with_mcdc       clang-19,llvm-19,libclang-rt-19-dev|clang-%,llvm-%,libclang-rt-%-dev  coverage
 proof           afl-clang-fast        afl++                           make fuzz-afl
 proof           frama-c               frama-c-base?                   make formal
 proof           why3                  why3?                           how it asks provers
@@ -218,7 +218,8 @@ apt() { # --no-remove: a gcc-multilib of the user's is not taken away without a 
 install_missing() {
     # shellcheck disable=SC2086
     sizes=$(apt --print-uris install $missing 2>/dev/null | sed -n \
-        -e 's/^Need to get \([^/]*\).* of archives.*/\1 to download/p' -e 's/^After this operation, \(.*\) of additional.*/, \1 on the disk/p' |
+        -e 's/^Need to get \([^/]*\).* of archives.*/\1 to download/p' \
+        -e 's/^After this operation, \(.*\) of additional.*/, \1 on the disk/p' |
         tr -d '\n')
     echo "setup: installing$missing${sizes:+: $sizes}"
     # shellcheck disable=SC2086

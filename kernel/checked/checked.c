@@ -401,8 +401,8 @@ void *sys_calloc(size_t count, size_t size) {
     return p;
 }
 
-// From STAY_MIN bytes on an area may stay where it is if it grows or shrinks by less than an eighth:
-// a program that makes it larger step by step would else copy all of it each time.
+// From STAY_MIN bytes on an area may stay where it is if it grows or shrinks by less than an
+// eighth: a program that makes it larger step by step would else copy all of it each time.
 #define STAY_MIN 16384u
 static bool resize_here(uintptr_t p, size_t from, size_t size, uintptr_t caller) {
     struct heap_block block;

@@ -237,7 +237,7 @@ static void check_arenas(void) {
     for (uint32_t i = 0; i < heap.desc_count; i++) check_list(i);
 }
 
-// ---- C1, C2: what only the checked build knows ---------------------------------------------------
+// ---- C1, C2: what only the checked build knows --------------------------------------------------
 
 #ifdef HEAP_CHECKED
 // The first byte that was written over, and whose it is.

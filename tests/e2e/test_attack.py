@@ -20,7 +20,8 @@ def program():
 
 def attack(program, library, seed=1):
     environment = {**os.environ, "LD_PRELOAD": library}
-    done = subprocess.run([program, str(ACTIONS), str(seed)], env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run([program, str(ACTIONS), str(seed)], env=environment, check=True, capture_output=True,
+                          text=True)
     return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", done.stdout)}
 
 
@@ -75,6 +76,7 @@ def test_the_search_finds_what_it_looks_for(program, tmp_path):
     """Links inside the blocks, believed: a double free overlaps, and a late write leads to the target."""
     (tmp_path / "weak.c").write_text(WEAK)
     library = str(tmp_path / "weak.so")
-    subprocess.run(["gcc", "-O1", "-fPIC", "-shared", "-fno-builtin", "-o", library, str(tmp_path / "weak.c")], check=True)
+    subprocess.run(["gcc", "-O1", "-fPIC", "-shared", "-fno-builtin", "-o", library, str(tmp_path / "weak.c")],
+                   check=True)
     counts = attack(program, library)
     assert counts["overlaps"] > 100 and counts["wild"] > 100, counts

@@ -11,7 +11,8 @@ NOTHING = "make: Nothing to be done for 'all'.\n"
 
 
 def make(root, *words, **more):
-    return subprocess.run(["make", "--no-print-directory", *words], cwd=root, capture_output=True, text=True, check=False,
+    return subprocess.run(["make", "--no-print-directory", *words], cwd=root, capture_output=True, text=True,
+                          check=False,
                           **more)
 
 
@@ -81,7 +82,8 @@ def test_a_missing_tool_is_one_line_with_the_command_that_brings_it(root, tmp_pa
     programs.mkdir()
     for name in ("make", "sh", "sed", "tr", "cmp", "mkdir", "dirname", "id", "grep", "head", "sort", "dpkg-query"):
         (programs / name).symlink_to(shutil.which(name))
-    for words, missing in (([f"{tmp_path}/hd.img"], "nasm gcc-i686-linux-gnu; `sh tools/setup.sh --only run` installs it"),
+    for words, missing in (([f"{tmp_path}/hd.img"],
+                            "nasm gcc-i686-linux-gnu; `sh tools/setup.sh --only run` installs it"),
                            ([f"{tmp_path}/host/test_list"], "gcc; `sh tools/setup.sh --only test` installs it"),
                            (["v86"], "nasm gcc-i686-linux-gnu; `sh tools/setup.sh --only run` installs it"),
                            (["model"], "spin; `sh tools/setup.sh --only proof` installs it")):

@@ -18,14 +18,16 @@ def settings(root, name):
 
 
 def make(root, *words):
-    return subprocess.run(["make", "--no-print-directory", *words], cwd=root, capture_output=True, text=True, check=False)
+    return subprocess.run(["make", "--no-print-directory", *words], cwd=root, capture_output=True, text=True,
+                          check=False)
 
 
 def test_each_task_is_a_target(root):
     tasks = {task["label"]: task["command"] for task in settings(root, "tasks.json")["tasks"]}
     assert set(tasks) == {"build", "run", "test", "stub", "console"}
     makefiles = [os.path.join(root, "Makefile"), *glob.glob(f"{root}/tools/mk/*.mk")]
-    targets = {"", *re.findall(r"^([a-z-]+):", "".join(open(path, encoding="utf-8").read() for path in makefiles), re.M)}
+    text = "".join(open(path, encoding="utf-8").read() for path in makefiles)
+    targets = {"", *re.findall(r"^([a-z-]+):", text, re.M)}
     assert {command.removeprefix("make").strip() for command in tasks.values()} <= targets
     assert [each["preLaunchTask"] for each in settings(root, "launch.json")["configurations"]] == ["stub"]
 
@@ -35,7 +37,8 @@ def stub(root):
     """What the task "stub" starts, once it waits, by the sign that the task names."""
     task = next(task for task in settings(root, "tasks.json")["tasks"] if task["label"] == "stub")
     ready = re.compile(task["problemMatcher"]["background"]["endsPattern"])
-    with subprocess.Popen(task["command"].split(), cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+    with subprocess.Popen(task["command"].split(), cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          text=True,
                           start_new_session=True) as process:
         try:
             assert any(ready.match(line) for line in iter(process.stdout.readline, "")), "it does not wait"

@@ -31,7 +31,8 @@ def trial(monkeypatch):
     (APT + "host tests: 5 passed, 0 failed\n2,000\n3209 passed, 0 failed\n", 0, (3209, 0, 77.2)),
     (APT + "3200 passed, 9 failed\n", 1, (3200, 9, 77.2)),
     (APT.replace("77.2 MB", "512 kB") + "e2e: 11 passed, 0 failed\n", 0, (11, 0, 0.512)),
-], ids=["booted", "boot failed", "passed with a bad status", "not installed", "silent", "tests", "tests failed", "pytest"])
+], ids=["booted", "boot failed", "passed with a bad status", "not installed", "silent", "tests", "tests failed",
+        "pytest"])
 def test_a_command_is_judged_by_output_and_status(trial, output, status, judged):
     assert trial(output, status) == judged
 

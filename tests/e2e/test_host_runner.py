@@ -28,6 +28,7 @@ def test_counts(root, tmp_path, name):
     said = "".join(f"echo '{line}'\n" for line in lines)
     program.write_text(f"#!/bin/sh\n[ \"$CMOCKA_MESSAGE_OUTPUT\" = TAP ] || exit 9\n{said}exit {status}\n")
     program.chmod(0o755)
-    done = subprocess.run(["sh", f"{root}/tests/host/run.sh", str(program)], capture_output=True, text=True, check=False)
+    done = subprocess.run(["sh", f"{root}/tests/host/run.sh", str(program)], capture_output=True, text=True,
+                          check=False)
     assert done.stdout.splitlines()[-1] == f"host tests: {passed} passed, {failed} failed"
     assert done.returncode == (1 if failed else 0)

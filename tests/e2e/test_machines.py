@@ -93,7 +93,8 @@ OUTCOMES = {  # status, console -> what the table would say, and whether it may
     "nothing": (0, "", "ends with status 0 after: nothing", False),
     "a hang": (None, "Granary\r\nmem_init start\r\n", "hangs after: mem_init start", False),
     "a reset": (0, "Granary\r\n", "ends with status 0 after: Granary", False),
-    "a panic": (37, "panic: again, inside a panic\r\n", "ends with status 37 after: panic: again, inside a panic", False),
+    "a panic": (37, "panic: again, inside a panic\r\n",
+                "ends with status 37 after: panic: again, inside a panic", False),
     "a failed demonstration": (35, "demo: FAILED\r\ngranary: halt failed\r\n",
                                "ends with status 35 after: granary: halt failed", False),
 }

@@ -18,7 +18,8 @@ ESSENTIAL = ("sh", "cat", "dirname", "env", "grep", "head", "nproc", "sed", "sor
 RUN = "make nasm gcc-i686-linux-gnu qemu-system-x86".split()
 SIZES = ("Need to get 77.2 MB of archives.", "After this operation, 317 MB of additional disk space will be used.")
 # The packages of two releases that have other names in each.
-BOOKWORM = ("libmimalloc2.0 libmimalloc-dev libjemalloc2 libtcmalloc-minimal4 cvc4 cvc5 frama-c-base libpython3.11-testsuite "
+BOOKWORM = ("libmimalloc2.0 libmimalloc-dev libjemalloc2 libtcmalloc-minimal4 cvc4 cvc5 frama-c-base "
+            "libpython3.11-testsuite "
             "clang-14 llvm-14 clang-16 llvm-16 libclang-rt-16-dev clang-19 llvm-19 libclang-rt-19-dev llvm-20").split()
 TRIXIE = ("libmimalloc3 libmimalloc-dev libjemalloc2 libtcmalloc-minimal4t64 cvc5 libpython3.13-testsuite "
           "clang-17 llvm-17 libclang-rt-17-dev clang-19 llvm-19 libclang-rt-19-dev").split()
@@ -132,7 +133,7 @@ def test_peers_by_whatever_name_the_release_has(system, root, offers, names):
 
 @pytest.mark.parametrize("left_out, number", [("", "19"), ("-19", "16")])
 def test_clang_and_its_company_have_one_number(system, root, left_out, number):
-    """The one that coverage's list is made for, or the newest that has all three: Debian may offer a part of a newer."""
+    """The one that coverage's list is made for, or the newest that has all three: Debian may have a part of a newer."""
     offers = [name for name in (*every_name(root), *BOOKWORM) if not (left_out and left_out in name)]
     debian = system(offers=offers)
     assert debian.setup("--only", "proof").returncode == 0
@@ -220,9 +221,11 @@ def test_check_names_what_is_missing_and_the_command(system):
     there = system(commands=("make", "nasm", "i686-elf-gcc"))
     for names, words in ((["debug", "run"], "qemu-system-x86 gdb qemu-utils; `sh tools/setup.sh --only run debug`"),
                          (["gdb"], "gdb; `sh tools/setup.sh --only debug`"),
-                         (["proof"], "clang-19 llvm-19 libclang-rt-19-dev afl++ z3 spin debootstrap libpythonN-testsuite; "
+                         (["proof"],
+                           "clang-19 llvm-19 libclang-rt-19-dev afl++ z3 spin debootstrap libpythonN-testsuite; "
                                      "`sh tools/setup.sh --only proof`"),
-                         (["clang_with_mcdc"], "clang-19 llvm-19 libclang-rt-19-dev; `sh tools/setup.sh --only proof`")):
+                         (["clang_with_mcdc"],
+                           "clang-19 llvm-19 libclang-rt-19-dev; `sh tools/setup.sh --only proof`")):
         done = there.setup("--check", *names)
         assert (done.returncode, done.stderr) == (1, f"setup: missing: {words} installs it\n")
 

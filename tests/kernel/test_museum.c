@@ -1,5 +1,5 @@
-// test_museum.c - the museum's catalogue: every number and every name leads to one bug. What the bugs
-// do is looked at from outside (tests/e2e/test_bugs.py), out of memory in test_oom.c.
+// test_museum.c - the museum's catalogue: every number and every name leads to one bug. What the
+// bugs do is looked at from outside (tests/e2e/test_bugs.py), out of memory in test_oom.c.
 #include "kernel/museum/bugs.h"
 #include "lib/string.h"
 #include "tests/kernel/ktest.h"

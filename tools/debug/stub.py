@@ -13,7 +13,7 @@ START_SECONDS = 10
 
 @contextlib.contextmanager
 def waiting(folder, command, quiet=False, stdin=subprocess.DEVNULL, stdout=None):
-    """QEMU, as emulator.py's `command` has it. Gives the path for GDB's `target remote` and the process; at the end QEMU
+    """As emulator.py's `command` has QEMU. Gives the path for GDB's `target remote` and the process; at its end QEMU
     is ended: GDB lets the machine go on when it leaves, which would have no end."""
     path = os.path.join(folder, "gdb")
     command = command + ["-S", "-chardev", f"socket,id=gdb,path={path},server=on,wait=off", "-gdb", "chardev:gdb",

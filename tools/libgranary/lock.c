@@ -1,15 +1,16 @@
 // lock.c - see port.h: the heap's lock in a process of several threads, and fork().
 //
-// Theory. The lock is a flag that one exchange takes and one store gives back. A thread that finds it
-// taken looks for a moment and then sleeps (futex) until an unlock wakes it. While two processors
-// fight for the heap's cache lines each call of both is slow, so the one that has the heap keeps it
-// for a SLICE, some hundred calls, before it wakes another; and since it usually has the lock again
-// before the other has a processor, a waiter that was woken PATIENCE times in vain asks the others
-// to stand back: each of them then sleeps after its unlock until that waiter has had its turn.
+// Theory. The lock is a flag that one exchange takes and one store gives back. A thread that finds
+// it taken looks for a moment and then sleeps (futex) until an unlock wakes it. While two
+// processors fight for the heap's cache lines each call of both is slow, so the one that has the
+// heap keeps it for a SLICE, some hundred calls, before it wakes another; and since it usually has
+// the lock again before the other has a processor, a waiter that was woken PATIENCE times in vain
+// asks the others to stand back: each of them then sleeps after its unlock until that waiter has
+// had its turn.
 //
 // The store is plain, and so is the look at granary_waiting after it: a processor may do them the
-// other way round, and the last unlock of a slice may be the last for long. A waiter may thus not be
-// woken; so no sleep is without a limit, which doubles from SLEEP_NS on.
+// other way round, and the last unlock of a slice may be the last for long. A waiter may thus not
+// be woken; so no sleep is without a limit, which doubles from SLEEP_NS on.
 //
 // Invariants:
 //   K1  `notified` is 1 only from an unlock that moved `turn` to the moment at which a waiter has
@@ -17,9 +18,9 @@
 //   K2  Locks are taken in this order: the C library's list of streams (by fork() only), the
 //       checked build's, the heap's.
 //
-// Shortcoming: fork() takes the lock of glibc's name service, too, and takes it after ours. A thread
-// that reads /etc/nsswitch.conf at that moment, which glibc does once and after a change, waits for
-// the heap with that lock held.
+// Shortcoming: fork() takes the lock of glibc's name service, too, and takes it after ours. A
+// thread that reads /etc/nsswitch.conf at that moment, which glibc does once and after a change,
+// waits for the heap with that lock held.
 #include <pthread.h>
 #include <time.h>
 

@@ -7,7 +7,7 @@
 //
 // Invariants:
 //   G1  A frame whose stale bit is 0, and which was not handed out since that became so, is zero.
-//   G2  stale, born, top_frame, granary_peak_frames, returned and largest change under the lock only.
+//   G2  stale, born, top_frame, granary_peak_frames, returned and largest change under the lock.
 //   G3  A frame that is handed out is never swept: sweep() goes by the tags of free runs alone.
 //
 // Shortcomings:

@@ -1,9 +1,9 @@
 // port.h - kernel/port.h's answers inside a process of Linux: the heap under a real program.
 //
-// Compiled in with -DGRANARY_PORT='"tools/libgranary/port.h"'; the functions are in port.c, window.c and
-// lock.c. What
-// interrupts off are to the kernel a lock is here, and it costs next to nothing while the process
-// has one thread: glibc keeps a flag for just that question (<sys/single_threaded.h>).
+// Compiled in with -DGRANARY_PORT='"tools/libgranary/port.h"'; the functions are in port.c,
+// window.c and lock.c. What interrupts off are to the kernel a lock is here, and it costs next to
+// nothing while the process has one thread: glibc keeps a flag for just that question
+// (<sys/single_threaded.h>).
 #pragma once
 
 #include <stdbool.h>

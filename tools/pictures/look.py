@@ -57,7 +57,8 @@ def argument(place=0):
 def record(frame):
     """struct arena of one frame, with what its descriptor says."""
     at = f"heap.arena[{frame}]"
-    found = {field: number(f"{at}.{field}") for field in ("cnt", "large", "carved", "seal", "base", "map_words", "desc")}
+    fields = ("cnt", "large", "carved", "seal", "base", "map_words", "desc")
+    found = {field: number(f"{at}.{field}") for field in fields}
     found["map"] = [number(f"{at}.map[{i}]") for i in range(number(f"sizeof {at}.map / sizeof {at}.map[0]"))]
     found["frame"] = frame
     found["address"] = number(f"&{at}")
