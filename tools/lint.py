@@ -2,6 +2,7 @@
 """lint.py - the checkers of the source text, for those who change it. Each check counts as one test.
 
     LINT_CFLAGS=... HOST_CFLAGS=... CPPCHECK_FLAGS=... lint.py      (make lint sets the variables)
+    lint.py --text      what depends on no tool, in a second
 
 clang-format, clang-tidy, cppcheck and shellcheck give other answers in other versions. MADE_FOR says which ones the
 source is kept clean for; where another one is installed, or none, a line says so and its checks are left out.
@@ -126,21 +127,17 @@ def tool_checks(flags):
             yield f"shellcheck {path}", command_faults, (tools["shellcheck"], path)
 
 
-def checks(flags):
-    yield from tool_checks(flags)
-    yield from text_checks()
-
-
 def main(argv):
-    if argv:
-        raise cli.RunError("lint.py takes no arguments; make lint sets what it needs")
+    parser = cli.Parser(prog="lint.py", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--text", action="store_true", help="only what depends on no tool")
+    opt = parser.parse_args(argv)
     os.chdir(ROOT)
     flags = {kind: shlex.split(os.environ.get(name, "")) for kind, name in
              (("kernel", "LINT_CFLAGS"), ("host", "HOST_CFLAGS"), ("cppcheck", "CPPCHECK_FLAGS"))}
     passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = [(name, pool.submit(lambda check, args: list(check(*args)), check, args))
-                for name, check, args in checks(flags)]
+                for name, check, args in (*([] if opt.text else tool_checks(flags)), *text_checks())]
         for name, job in jobs:
             faults = job.result()
             passed, failed = passed + (not faults), failed + bool(faults)

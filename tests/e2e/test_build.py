@@ -45,7 +45,7 @@ def test_changing_back_costs_nothing(root):
     for words in ([], ["CHECK=1"]):
         assert make(root, "all", *words).returncode == 0
     for words in ([], ["CHECK=1"], []):
-        assert make(root, "all", *words).stdout == NOTHING
+        assert make(root, "all", *words).stdout in ("", NOTHING)  # make 4.4 is silent here
 
 
 def test_a_cc_of_the_environment_is_not_the_kernels(root, tmp_path):

@@ -276,16 +276,6 @@ def test_every_picture_is_shown_and_every_shown_one_exists():
             if not os.path.basename(path).startswith("bench-")} == set(listed())
 
 
-@pytest.mark.parametrize("document", BOOK)
-def test_what_the_book_names_exists(document, tmp_path):
-    test_docs.test_every_test_that_is_named_exists(document)
-    test_docs.test_every_link_leads_somewhere(document)
-    test_docs.test_every_file_that_is_named_exists(document)
-    test_docs.test_every_function_that_is_named_exists(document)
-    test_docs.test_every_target_that_is_named_exists(document, tmp_path)
-    test_docs.test_no_line_is_too_long(document)
-
-
 def test_every_chapter_has_its_parts():
     """A walk, a picture, three exercises to five, and an answer to each."""
     answers = test_docs.read("docs/book/answers.md").split("\n## ")
