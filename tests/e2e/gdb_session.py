@@ -5,6 +5,7 @@ whose text ends its answer.
 """
 
 import os
+import re
 import select
 import signal
 import socket
@@ -16,6 +17,7 @@ import emulator as emu
 
 EXTENSION = os.path.join(emu.ROOT, "tools", "gdb", "granary.py")
 PROMPT = "granary> "
+MORE = re.compile(rb"--more-- \(Space: next page, q: end\)$")
 END = "=== end of the answer ==="
 
 
@@ -127,6 +129,9 @@ class Session(Talk):
             assert time.monotonic() < deadline, self.console()[-5:]
             if select.select([self.keyboard], [], [], 0.1)[0]:
                 self.said += self.keyboard.recv(65536)
+            if MORE.search(self.said):  # the next page; the question is not among the lines
+                self.said = MORE.sub(b"", self.said)
+                self.keyboard.sendall(b" ")
 
     def type(self, text):
         """A line for the prompt; the lines that it answers with."""
@@ -138,7 +143,7 @@ class Session(Talk):
     def console(self):
         """The console's lines; of a session that is typed into as far as wait_for_prompts() has read."""
         if self.keyboard is not None:
-            return self.said.decode(errors="replace").splitlines()
+            return self.said.decode(errors="replace").replace("\r\033[K", "").splitlines()
         with open(self.console_path, encoding="utf-8", errors="replace") as text:
             return text.read().splitlines()
 
