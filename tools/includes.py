@@ -25,14 +25,15 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 CORE = ("lib", "kernel")
 EVERYTHING = CORE + ("kernel/inspect", "kernel/checked", "kernel/prompt", "kernel/measure", "kernel/museum",
-                     "thread", "device")
+                     "kernel/classic", "thread", "device")
 # Which folders a folder's files may include beside their own. kernel/ is the folder alone, not what is below it.
 ALLOWED = {
     "lib": (),
     "kernel": ("lib",),
     "kernel/inspect": CORE,
     "kernel/checked": CORE + ("kernel/inspect",),
-    "kernel/measure": CORE + ("kernel/inspect", "thread"),
+    "kernel/classic": CORE,
+    "kernel/measure": CORE + ("kernel/inspect", "kernel/classic", "thread"),
     "kernel/prompt": EVERYTHING,
     "kernel/museum": EVERYTHING,
     "thread": CORE,

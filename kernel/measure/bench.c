@@ -5,6 +5,7 @@
 // that do nothing in their place, so that only the heap's share is left.
 #include "kernel/measure/bench.h"
 
+#include "kernel/classic/classic.h"
 #include "kernel/inspect/heapcheck.h"
 #include "kernel/memory.h"
 #include "lib/print.h"
@@ -14,7 +15,7 @@
 #define RANDOM_BLOCKS 10000u
 #define PAIRS 20000u
 
-// What the patterns call: the heap, or nothing.
+// What the patterns call: the heap, the seed's own, or nothing.
 struct heap_calls {
     void *(*take)(size_t size);
     void (*give)(void *p);
@@ -29,6 +30,7 @@ static __attribute__((noinline)) void *take_nothing(size_t size) {
 static __attribute__((noinline)) void give_nothing(void *p) { __asm__ volatile("" : : "r"(p)); }
 
 static const struct heap_calls the_heap = {sys_malloc, sys_free};
+static const struct heap_calls the_classic = {classic_malloc, classic_free};
 static const struct heap_calls nothing = {take_nothing, give_nothing};
 
 static void **slot; // blocks of the pattern that runs, NULL: none
@@ -44,8 +46,13 @@ static uint32_t bench_random(uint32_t bound) {
 
 // ---- the patterns -------------------------------------------------------------------------------
 
-static void pair(const struct heap_calls *calls, uint32_t pairs, uint32_t size) {
-    for (uint32_t i = 0; i < pairs; i++) calls->give(calls->take(size));
+// noinline: a loop of six instructions, whatever is around it.
+static __attribute__((noinline)) void pair(const struct heap_calls *calls, uint32_t pairs,
+                                           uint32_t size) {
+    for (; pairs > 0; pairs--) {
+        void *p = calls->take(size);
+        calls->give(p);
+    }
 }
 
 static void order(const struct heap_calls *calls, uint32_t pairs, uint32_t size) {
@@ -84,14 +91,6 @@ static uint64_t ticks_of(pattern *run, const struct heap_calls *calls, uint32_t 
     return rdtsc() - start;
 }
 
-// What a pair costs, in tenths; `own`: ticks that are the pattern's.
-static void bench_report(const char *name, uint32_t live, uint64_t ticks, uint64_t own) {
-    uint32_t tenths = (uint32_t)(ticks - own) / (PAIRS / 10);
-    kprintf("bench: name=%s ", name);
-    if (live) kprintf("live=%u ", live);
-    kprintf("pairs=%u insn=%u.%u\n", PAIRS, tenths / 10, tenths % 10);
-}
-
 // What a pattern needs beyond the calls and the loop of pair(), whose figures its own then compare
 // with. The random numbers are drawn over slots of their own, so that no block is lost.
 static uint64_t own_ticks(pattern *run, uint32_t size) {
@@ -106,83 +105,126 @@ static uint64_t own_ticks(pattern *run, uint32_t size) {
     return ticks > calls ? ticks - calls : 0;
 }
 
-static void slots_free(void) {
-    for (uint32_t i = 0; slot && i < slots; i++) sys_free(slot[i]);
-    sys_free(slot);
-    slot = NULL;
-}
-
-// `count` slots, with a block of 1 to `most` bytes in each if most is not 0. False, with nothing
-// taken, if this memory is too small.
-static bool slots_fill(const char *name, uint32_t count, uint32_t most) {
+// `count` slots, with a block of 1 to `most` bytes in each if most is not 0; false, with what there
+// is, if this memory is too small.
+static bool slots_fill(const struct heap_calls *calls, uint32_t count, uint32_t most) {
     slots = count;
     slot = sys_calloc(count, sizeof *slot);
     bool enough = slot != NULL;
     for (uint32_t i = 0; enough && most && i < count; i++) {
-        slot[i] = sys_malloc(1 + bench_random(most));
+        slot[i] = calls->take(1 + bench_random(most));
         enough = slot[i] != NULL;
     }
-    if (enough) return true;
-    slots_free();
-    kprintf("bench: name=%s live=%u skipped: too little memory, MEM=%u will do\n", name, count,
-            256);
-    return false;
+    return enough;
 }
 
-static void bench_pair(const char *name, uint32_t size, bool warm) {
+static void slots_free(const struct heap_calls *calls) {
+    for (uint32_t i = 0; slot && i < slots; i++) calls->give(slot[i]);
+    sys_free(slot);
+    slot = NULL;
+}
+
+// A line of the bench, and how it is come by.
+struct figure {
+    const char *name;
+    uint32_t live;
+    uint32_t size; // of the blocks, or the largest
+    // Ticks for PAIRS pairs; SKIPPED: too little memory.
+    uint64_t (*measure)(const struct heap_calls *calls, const struct figure *figure);
+};
+#define SKIPPED UINT64_MAX
+
+static uint64_t measure_pair(const struct heap_calls *calls, const struct figure *figure) {
+    ticks_of(pair, calls, figure->size);
+    return ticks_of(pair, calls, figure->size);
+}
+
+// In an arena with room, where one block has come back: that is the one the pair will find.
+static uint64_t measure_warm(const struct heap_calls *calls, const struct figure *figure) {
     void *other[4];
-    for (int i = 0; i < 4; i++) other[i] = warm ? sys_malloc(size) : NULL;
-    sys_free(other[1]); // a block that came back is what the pair will find
-    ticks_of(pair, &the_heap, size);
-    bench_report(name, 0, ticks_of(pair, &the_heap, size), 0);
-    sys_free(other[0]);
-    sys_free(other[2]);
-    sys_free(other[3]);
+    for (int i = 0; i < 4; i++) other[i] = calls->take(figure->size);
+    calls->give(other[1]);
+    uint64_t ticks = measure_pair(calls, figure);
+    calls->give(other[0]);
+    calls->give(other[2]);
+    calls->give(other[3]);
+    return ticks;
 }
 
-static void bench_order(void) {
-    if (!slots_fill("order_64", ORDER_BLOCKS, 0)) return;
-    bench_report("order_64", 0, ticks_of(order, &the_heap, 64), own_ticks(order, 64));
+static uint64_t measure_order(const struct heap_calls *calls, const struct figure *figure) {
+    if (!slots_fill(calls, ORDER_BLOCKS, 0)) return SKIPPED;
+    uint64_t ticks = ticks_of(order, calls, figure->size) - own_ticks(order, figure->size);
     for (uint32_t i = 0; i < slots; i++) slot[i] = NULL; // freed by the pattern
-    slots_free();
+    slots_free(calls);
+    return ticks;
 }
 
-static void bench_replace(const char *name, pattern *run, uint32_t live, uint32_t most) {
-    if (!slots_fill(name, live, most)) return;
-    ticks_of(run, &the_heap, most);
-    uint64_t own = own_ticks(run, most);
-    bench_report(name, live, ticks_of(run, &the_heap, most), own);
-    slots_free();
+static uint64_t replaced(pattern *run, const struct heap_calls *calls, uint32_t size) {
+    ticks_of(run, calls, size);
+    uint64_t own = own_ticks(run, size);
+    return ticks_of(run, calls, size) - own;
+}
+
+static uint64_t measure_replace(const struct heap_calls *calls, const struct figure *figure) {
+    bool enough = slots_fill(calls, figure->live, figure->size);
+    pattern *run = figure->size > 48 ? replace_any : replace_small;
+    uint64_t ticks = enough ? replaced(run, calls, figure->size) : SKIPPED;
+    slots_free(calls);
+    return ticks;
 }
 
 // Every second of 2 * live mixed blocks is freed: the pattern then works in the holes.
-static void bench_fragmented(uint32_t live) {
-    if (!slots_fill("fragmented", 2 * live, 200)) return;
-    for (uint32_t i = 0; i < live; i++) {
-        sys_free(slot[2 * i + 1]);
+static uint64_t measure_fragmented(const struct heap_calls *calls, const struct figure *figure) {
+    bool enough = slots_fill(calls, 2 * figure->live, figure->size);
+    for (uint32_t i = 0; enough && i < figure->live; i++) {
+        calls->give(slot[2 * i + 1]);
         slot[i] = slot[2 * i];
     }
-    slots = live;
-    ticks_of(replace_small, &the_heap, 0);
-    uint64_t own = own_ticks(replace_small, 0);
-    bench_report("fragmented", live, ticks_of(replace_small, &the_heap, 0), own);
-    slots_free();
+    if (enough) slots = figure->live;
+    uint64_t ticks = enough ? replaced(replace_small, calls, figure->size) : SKIPPED;
+    slots_free(calls);
+    return ticks;
+}
+
+static const struct figure figures[] = {
+    {"pair_32", 0, 32, measure_warm},       {"empty_16", 0, 16, measure_pair},
+    {"order_64", 0, 64, measure_order},     {"random_1024", RANDOM_BLOCKS, 1024, measure_replace},
+    {"pair_4096", 0, 4096, measure_warm},   {"pair_5000", 0, 5000, measure_warm},
+    {"pair_65536", 0, 65536, measure_warm}, {"live", 1000, 48, measure_replace},
+    {"live", 10000, 48, measure_replace},   {"live", 100000, 48, measure_replace},
+    {"live", 1000000, 48, measure_replace}, {"fragmented", 100000, 200, measure_fragmented},
+};
+
+// " insn=74.0"
+static void print_ticks(const char *key, uint64_t ticks) {
+    uint32_t tenths = (uint32_t)ticks / (PAIRS / 10);
+    kprintf(" %s=%u.%u", key, tenths / 10, tenths % 10);
+}
+
+static void figure_run(const struct figure *figure) {
+    uint32_t start = random_state;
+    uint64_t ours = figure->measure(&the_heap, figure);
+    uint32_t next = random_state;
+    random_state = start;
+    uint64_t classic = ours != SKIPPED ? figure->measure(&the_classic, figure) : SKIPPED;
+    random_state = next;
+    kprintf("bench: name=%s", figure->name);
+    if (figure->live) kprintf(" live=%u", figure->live);
+    if (ours == SKIPPED) {
+        kprintf(" skipped: too little memory, MEM=%u will do\n", 256);
+        return;
+    }
+    kprintf(" pairs=%u", PAIRS);
+    print_ticks("insn", ours);
+    if (classic != SKIPPED) print_ticks("classic", classic);
+    put_str("\n");
 }
 
 bool bench_run(void) {
     random_state = 1;
+    classic_init();
     uint32_t before = frames_free(POOL_KERNEL) + sys_trim();
-    bench_pair("pair_32", 32, true);
-    bench_pair("empty_16", 16, false);
-    bench_order();
-    bench_replace("random_1024", replace_any, RANDOM_BLOCKS, 1024);
-    bench_pair("pair_4096", 4096, true);
-    bench_pair("pair_5000", 5000, true);
-    bench_pair("pair_65536", 65536, true);
-    for (uint32_t live = 1000; live <= 1000000; live *= 10) {
-        bench_replace("live", replace_small, live, 48);
-    }
-    bench_fragmented(100000);
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) figure_run(&figures[i]);
     uint32_t broken = heap_check();
     sys_trim();
     if (broken || frames_free(POOL_KERNEL) != before) {

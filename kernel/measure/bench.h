@@ -1,11 +1,12 @@
 // bench.h - patterns of allocation that any heap can be asked to do, counted in instructions.
 //
-//   bench: name=… pairs=… insn=…              an allocation and the free that goes with it
-//   bench: name=… live=… pairs=… insn=…       with so many blocks live meanwhile
+//   bench: name=… pairs=… insn=… classic=…           an allocation and the free that goes with it
+//   bench: name=… live=… pairs=… insn=… classic=…    with so many blocks live meanwhile
 //
 //   insn   mean of a pair by rdtsc, which counts instructions under QEMU's -icount shift=0. The
 //          call of either, its argument and the loop around them are in, as a caller pays them;
 //          what the pattern itself needs (its random numbers) was measured alone and taken off
+//   classic  the same of the seed's own heap (kernel/classic), with the same requests and pools
 //
 // Patterns: pair_N a block of N bytes in an arena with room, taken and given back; empty_16 the
 // only block of an empty heap; order_64 a thousand of 64 bytes, then freed in order; random_1024

@@ -44,6 +44,10 @@ const struct bug *bug_at(uint32_t n); // NULL: no such number
 extern const struct bug heap_bugs[], use_bugs[], kernel_bugs[];
 extern const uint32_t heap_bug_count, use_bug_count, kernel_bug_count;
 
+// What the same wrong free does to the seed's own heap, in a line "classic: ..."; nothing for other
+// bugs (bugs_classic.c).
+void bugs_classic(uint32_t n);
+
 enum bug_build bugs_build(void); // which of the three runs
 // What an exhibit saw, in a line "bug: WHAT" if it was there; returns `there`, for the verdict.
 bool bugs_saw(bool there, const char *what);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/classic/classic.h"
 #include "kernel/interrupt.h"
 #include "kernel/memory.h"
 #include "kernel/measure/step.h"
@@ -77,6 +78,25 @@ SCENE scene_double_free(void) {
     sys_free(keep);
 }
 
+// ---- the seed's own heap ------------------------------------------------------------------------
+
+SCENE scene_classic_malloc(void) {
+    classic_init();
+    void *p = classic_malloc(60), *q = classic_malloc(60);
+    scene_end();
+    classic_free(p);
+    classic_free(q);
+}
+
+// The second block that comes back is the arena's last.
+SCENE scene_classic_free(void) {
+    classic_init();
+    void *p = classic_malloc(500), *q = classic_malloc(500);
+    classic_free(p);
+    classic_free(q);
+    scene_end();
+}
+
 // ---- a switch of threads inside sys_malloc ------------------------------------------------------
 
 static struct semaphore scene_go;
@@ -132,10 +152,11 @@ static const struct {
     const char *name;
     void (*run)(void);
 } scenes[] = {
-    {"first-malloc", scene_first_malloc},   {"arena-opens", scene_arena_opens},
-    {"block-list", scene_block_list},       {"large-area", scene_large_area},
-    {"last-block", scene_last_block},       {"double-free", scene_double_free},
-    {"switch-inside", scene_switch_inside}, {"page-table-entry", scene_page_table_entry},
+    {"first-malloc", scene_first_malloc},     {"arena-opens", scene_arena_opens},
+    {"block-list", scene_block_list},         {"large-area", scene_large_area},
+    {"last-block", scene_last_block},         {"double-free", scene_double_free},
+    {"switch-inside", scene_switch_inside},   {"page-table-entry", scene_page_table_entry},
+    {"classic-malloc", scene_classic_malloc}, {"classic-free", scene_classic_free},
 };
 #define SCENES (sizeof scenes / sizeof scenes[0])
 

@@ -11,6 +11,7 @@
 #include "device/ata.h"
 #include "device/console.h"
 #include "device/timer.h"
+#include "kernel/classic/classic.h"
 #include "kernel/cmdline.h"
 #include "kernel/museum/bugs.h"
 #include "kernel/measure/heaplog.h"
@@ -411,6 +412,11 @@ static bool run_sizes(int words, char **word) {
     return true;
 }
 
+static bool run_classic(int words, char **word) {
+    classic_show();
+    return true;
+}
+
 static bool run_halt(int words, char **word) { power_off(EXIT_PASSED); }
 
 static bool run_reboot(int words, char **word) {
@@ -533,6 +539,7 @@ const struct command shell_commands[] = {
      test_value},
     {"bugs", "[BUG [fixed]]", 1, 3, run_bugs, "the museum of planted faults",
      "bugs off-by-one fixed", bugs_value},
+    {"classic", "", 1, 1, run_classic, "the seed's own heap, beside ours", "classic", NULL},
     {"sizes", "[TABLE]", 1, 2, run_sizes, "the tables of block sizes; another: starts again",
      "sizes 16,48,256", sizes_value},
     {"replay", "", 1, 1, run_replay, "start again and replay the trace on the second disk",

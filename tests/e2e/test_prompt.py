@@ -53,8 +53,8 @@ def ask(_console):
 
 # ---- commands -------------------------------------------------------------------------------------------------------
 
-COMMANDS = ("help mem pools descs arenas map watch who peek malloc free realloc check leaks trace test bugs sizes "
-            "replay ps options halt reboot").split()
+COMMANDS = ("help mem pools descs arenas map watch who peek malloc free realloc check leaks trace test bugs classic "
+            "sizes replay ps options halt reboot").split()
 
 
 def test_help_lists_every_command(ask):
@@ -224,6 +224,22 @@ def test_trace_while_threads_allocate(ask):
 def test_tests_run_at_the_prompt(ask):
     assert ask("test lib_print")[-1] == "tests: 1 passed, 0 failed"
     assert ask("test no_such_test")[-1] == "tests: 0 passed, 1 failed"
+
+
+def test_classic(ask):
+    """The seed's own heap: what its header costs at each size, and its list, which is a queue."""
+    lines = ask("classic")
+    rows = [line.split() for line in lines[1:8]]
+    assert [row[:2] + row[4:5] for row in rows] == [
+        ["16", "255", "0.4"], ["32", "127", "0.8"], ["64", "63", "1.6"], ["128", "31", "3.1"], ["256", "15", "6.3"],
+        ["512", "7", "12.5"], ["1024", "3", "25.0"]]
+    assert lines[8].split()[-7:-4] == ["64", "bytes", "1.6"]
+    counts = [int(re.search(r" cnt (\d+), large 0$", line)[1]) for line in lines[9:14]]
+    assert counts == [62, 61, 60, 61, 60]
+    took = [int(line.split()[2].rstrip(":"), 16) for line in lines[9:12] + lines[13:14]]
+    assert [address - took[0] for address in took] == [0, 64, 128, 192]
+    assert lines[14].endswith(" desc 0x00000000, cnt 2, large 1")
+    assert lines[15] == "all freed: 0 frames held"
 
 
 def test_sizes(ask):

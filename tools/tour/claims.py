@@ -8,6 +8,9 @@ A claim is an expression of Python over a few names, evaluated at a stop:
                        structures of kernel/memory.h: the heap, a pool (or "user"), the descriptor of a block size, the
                        record of the arena that P lies in; their fields by a dot; at(RECORD) its address
     bit(P), live(P)    the block at P was handed out and is free again; is handed out
+    classic_desc(SIZE), classic_arena(P)
+                       of the seed's own heap: a descriptor, and the header of the frame that P lies in
+    word(P)            the 32 bits at P
     report, reported   the heap's last report and its pointer; reports: how many there were
     thread             the running thread
     mapped(P)          True if the page of P is mapped; entry(P): its page table entry
@@ -73,6 +76,9 @@ class World:
         at = self.symbol("heap", "heap").arena + (p - HEAP_BASE) // PAGE * size
         return Record(self, "arena", at - Record(self, "arena", at).back)
 
+    def classic_desc(self, size):
+        return self.symbol("classic_block_desc", "classic_descs", size.bit_length() - 5)  # 16 is the first
+
     def block(self, p):
         """(the arena's record, the block's number in it)"""
         arena = self.arena(p)
@@ -95,7 +101,8 @@ class World:
     def names(self):
         esp = self.machine.register("esp")
         found = {"heap": self.symbol("heap", "heap"), "desc": self.desc, "arena": self.arena, "bit": self.bit,
-                 "live": self.live, "at": lambda record: record._address,
+                 "live": self.live, "word": self.number, "classic_desc": self.classic_desc,
+                 "classic_arena": lambda p: Record(self, "classic_arena", p // PAGE * PAGE), "at": lambda record: record._address,
                  "eax": self.machine.register("eax"), "thread": self.thread(),
                  "pool": lambda name: self.symbol("pool", "mem_pool", ("kernel", "user").index(name)),
                  "report": self.layout["faults"][self.symbol("heap_report", "heap_last_report").fault],
