@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 """bootfuzz.py - boots altered images: each must say what is wrong with it, or come up as always.
 
+What only it can find: an altered byte of the image or a table of the firmware's after which the boot is silent, hangs
+or resets.
+
   bootfuzz.py --image build/hd.img                 every case: each sector four ways, and the rest
   bootfuzz.py --image build/hd.img --sample 60     so many of them, of every kind
   bootfuzz.py --image build/hd.img --case NAME     one, with all that its console said

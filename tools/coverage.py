@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """coverage.py - lines, branches and MC/DC that the host tests reach in the heap and the pure parts beside it.
 
+What only it can find: a line or a condition that no host test has decided both ways.
+
   coverage.py --build build/coverage
 
 Reads the profiles that tests/host's programs wrote (`make coverage` builds and runs them with clang's own

@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """formal.py - runs Frama-C on the parts that can be proved, and compares with what was proved before.
 
+What only it can find: an input among all inputs that breaks a contract: no test tries them all.
+
   formal.py --build build/formal --gen build/gen [UNIT ...]
 
 Each unit is one file and one analysis (docs/formal.md says what is proved, and how): WP proves contracts, Eva looks

@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 """fresh.py - the README's two commands on pristine minimal systems, as their first user would type them.
 
+What only it can find: a package, file or version that the project needs and does not ask for, since every developer's
+system has it.
+
     fresh.py [--only NAME...] [--keep]
 
 For each trial a system that debootstrap made (minbase, git and certificates) is copied, the committed project is cloned

@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """machines.py - boots the image on machines that are not ours: processors, chipsets, disks, amounts of memory.
 
+What only it can find: a chipset, disk or processor on which the image neither boots nor says why.
+
   machines.py --image build/hd.img                 all of them; writes the table of docs/boot.md
   machines.py --image build/hd.img --only q35      those whose names hold the word; writes nothing
 

@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 """mutate.py - do the tests notice a small fault in memory.c? Plants one after the other and looks.
 
+What only it can find: a line of the heap that could be wrong without any test's notice; coverage only tells that
+it ran.
+
   mutate.py --build build/mutation [--sample N] [--seed S] [--jobs 2] [--only TEXT]
 
 Each mutant differs from kernel/memory.c in one place: another comparison, operator, constant or condition, or a

@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """planted.py - does each search find anything? Plants a fault for it, and looks.
 
+What only it can find: a search that finds nothing, whatever there is to find.
+
   planted.py --build build/planted [NAME ...]
 
 A search that has found nothing is worth what it would have found. So each file in tests/planted describes one fault:

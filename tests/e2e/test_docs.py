@@ -262,6 +262,25 @@ def test_design_says_who_knows_whom():
     assert all(f"`{door}`" in read("docs/design.md") for door in includes.DOORS)
 
 
+def harnesses():
+    """Searches, proofs and long runs: what costs more to keep than a test."""
+    patterns = ("tests/fuzz/*.c", "tests/model/*.pml", "tests/formal/*.c", "tests/host/race_*.c", "tests/host/soak_*.c",
+                "tests/host/test_*_random.c", "tests/host/test_exhaust.c", "tests/host/test_heap_paths.c",
+                "tests/host/test_oom.c", "tests/kernel/test_oom.c", "tests/kernel/test_preempt.c",
+                "tests/kernel/test_storm.c")
+    tools = set(re.findall(r"tools/[\w/]+\.py", read("tools/mk/proof.mk"))) - {"tools/run.py"}  # `make soak`
+    found = [path for pattern in patterns for path in glob.glob(f"{ROOT}/{pattern}")]
+    return sorted(tools | {os.path.relpath(path, ROOT) for path in found})
+
+
+@pytest.mark.parametrize("path", harnesses())
+def test_each_harness_says_what_only_it_can_find(path):
+    """In its first lines, in words of its own."""
+    said = re.search(r"What only it can find: ([^.]{30,})\.", "".join(read(path).splitlines(keepends=True)[:12]))
+    assert said, path
+    assert [other for other in harnesses() if said[1].split("\n")[0] in read(other)] == [path]
+
+
 def test_sizes_of_records(kernel_elf):
     """docs/memory.md's table of what a frame costs, against the kernel's debug information."""
     table = re.findall(r"^\| `struct (\w+)`[^|]*\| (\d+) \|", read("docs/memory.md"), re.MULTILINE)

@@ -1,5 +1,8 @@
 // heap_math.c - the arithmetic of kernel/memory.c, for Eva: all block sizes, all lengths of run.
 //
+// What only it can find: one number among all 2^32 for which the arithmetic is wrong: tests try
+// some of them.
+//
 // Theory. Eva runs C on sets of values and warns wherever one of them could do harm or break an
 // assertion. Where the sets are single numbers that is plain execution: so are the loops over all
 // 512 sizes of blocks. Where a range goes in, what comes out holds for each number of it: so is

@@ -2,11 +2,13 @@
 //
 //   attack ACTIONS [SEED]     with an allocator in LD_PRELOAD, or the C library's own
 //
-// Only this search lets a program write where it may not. A run is a fresh process that allocates,
-// frees, writes past the end of blocks, writes to freed blocks, frees twice and frees addresses
-// inside blocks. What it writes there is what an attacker would: addresses of a target that the
-// allocator must never hand out, plain and as glibc encodes its links, sizes that look like a
-// header's, numbers. The allocator may refuse, ignore or abort; what it must not do is
+// What only it can find: what an allocator hands out once a program has written where it may not.
+//
+// A run is a fresh process that allocates, frees, writes past the end of blocks, writes to freed
+// blocks, frees twice and frees addresses inside blocks. What it writes there is what an attacker
+// would: addresses of a target that the allocator must never hand out, plain and as glibc encodes
+// its links, sizes that look like a header's, numbers. The allocator may refuse, ignore or abort;
+// what it must not do is
 //
 //   overlap      hand out a block that shares a byte with one that is live
 //   wild         hand out an address that is not its own: inside the target, in this program's

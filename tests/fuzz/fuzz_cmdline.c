@@ -1,4 +1,7 @@
 // fuzz_cmdline.c - kernel/cmdline.c on any text: options that are sound, problems in whole lines.
+//
+// What only it can find: a text of options that reads past its end or leaves an option out of
+// bounds, found by coverage and not by a list of cases.
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>

@@ -1,5 +1,8 @@
 // fuzz_memmap.c - kernel/memmap.c against two oracles that know nothing of sweeps.
 //
+// What only it can find: a firmware's map that ends in memory which is none, or in none where
+// there is some; no list of known maps has it.
+//
 // libFuzzer calls LLVMFuzzerTestOneInput() (make fuzz-memmap); tests/host/test_memmap_random.c
 // calls it with random bytes where there is no libFuzzer. A wrong answer ends the program with a
 // message.

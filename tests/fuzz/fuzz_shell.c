@@ -1,6 +1,9 @@
 // fuzz_shell.c - what is typed at the prompt: any keys, through kernel/prompt/lineedit.c, then as
 // words and numbers through kernel/prompt/words.c.
 //
+// What only it can find: keys after which the terminal shows another line than the one that will
+// be obeyed.
+//
 // What goes to the terminal is held to what a terminal's row can show; the line to its invariants;
 // a number to what the C library makes of the same word.
 #include "tests/fuzz/fuzz.h"

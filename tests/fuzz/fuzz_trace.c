@@ -1,6 +1,9 @@
 // fuzz_trace.c - kernel/measure/trace_format.c on any bytes: reads none outside them, and what it
 // takes is sound.
 //
+// What only it can find: a file that is read past its end, or taken although a slot is used
+// wrongly.
+//
 // The oracle is a second reading, straight from the format in trace_format.h: a trace that passes
 // must have each slot filled and emptied in turn, and the peak that a plain count gives.
 #include "tests/fuzz/fuzz.h"

@@ -1,6 +1,8 @@
 // race_heap.c - threads of one process on the library's heap, under ThreadSanitizer: every access
 // that no lock orders is reported, whether or not it did harm this time.
 //
+// What only it can find: two accesses that no lock orders, although this time they did no harm.
+//
 // Linked with all of libgranary (tools/libgranary), whose malloc() and its kin carry a granary_ in
 // front here, so that the sanitizer and cmocka keep their own. Two programs: race_heap, and
 // race_checked with the checks of kernel/checked/checked.c between.

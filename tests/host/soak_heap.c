@@ -1,6 +1,9 @@
 // soak_heap.c - the kernel's stream of random heap calls (kernel/measure/random_calls.h), on the
 // host.
 //
+// What only it can find: a fault that comes after 10^9 calls, and a host build that decides
+// otherwise than the kernel: both print the same hash.
+//
 //   soak_heap OPS [SEED]
 //
 // One thread, the heap over stand-in frames, every invariant checked each 10,000 calls. Prints the

@@ -1,6 +1,9 @@
 // test_checked_random.c - long random runs of the checked build's calls, with faults planted at
 // random.
 //
+// What only it can find: a byte that the checked build does not look at, or looks at and forgets,
+// among all offsets, sizes and ages of a block.
+//
 // Two halves. Without a fault: blocks are filled to their last byte, freed, tried again; no check
 // may complain. With faults: now and then a byte after a block or in a freed one is changed, and
 // must be reported, that byte and no other, before the run's end. Large areas in quarantine must be

@@ -1,5 +1,8 @@
 // test_exhaust.c - every sequence of calls up to a depth, over a heap so small that it runs out.
 //
+// What only it can find: a fault that needs a certain few calls in a certain order, wherever it
+// is: up to the depth no sequence is left out, so nothing depends on luck.
+//
 // Theory (the small-scope hypothesis, D. Jackson, "Software Abstractions", 2006): most faults show
 // in small examples, if one looks at all of them. Five frames, two sizes of blocks (four and two to
 // a frame), areas of one to three frames; at each state every call is tried: take, free, resize,

@@ -1,6 +1,9 @@
 // test_heap_paths.c - the paths of kernel/memory.c that few calls take: with interrupts off, beside
 // holes of the memory map, through records of every kind of damage.
 //
+// What only it can find: a fault in a line that no other test runs: `make coverage` names such
+// lines, and each has a test here.
+//
 // `make coverage` says which these are: what the other tests leave open is here. Each runs with
 // the seed's table of block sizes and with the fine one.
 #include "tests/host/heap_host.h"

@@ -1,6 +1,9 @@
 // test_heap_random.c - long random runs of every heap call against a shadow that knows what must
 // be.
 //
+// What only it can find: a fault that takes thousands of calls to come up, and any compiler can
+// build it: fuzz_heap.c needs clang, and its runs are short.
+//
 // The shadow remembers each live block: where, how long, which pattern. After every step the
 // pattern of the block in hand is checked whole; a null return must have its reason in the free
 // runs; a freed pointer, tried again now and then, must be refused. At the end all goes back and

@@ -1,5 +1,7 @@
 // test_memmap_random.c - the fuzzer's oracles (tests/fuzz/fuzz_memmap.c) on random input, where
 // there is no libFuzzer. The same inputs in every run: a failure can be stepped through.
+//
+// What only it can find: what the fuzzer finds, on systems that have no libFuzzer.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,8 @@
 // test_oom.c - a call that is refused for want of memory has changed nothing: not a byte.
 //
+// What only it can find: a byte that a refused call has changed: every record and every frame is
+// compared, which the kernel's own test has no room for.
+//
 // tests/kernel/test_oom.c lets the whole kernel run dry at every place; here each call of the heap
 // does, one by one, and after a refused one every record and every byte of every frame is compared
 // with what it was. The sanitizers watch.

@@ -1,5 +1,8 @@
 // test_oom.c - out of memory at every place where there can be none left.
 //
+// What only it can find: a caller in the kernel that goes on, leaks or keeps a lock when the heap
+// has nothing left, at any of its places.
+//
 // Theory. A call of the heap that needs memory needs it in a locked stretch of memory.c, which a
 // `cli` begins. kernel/measure/irqwatch.c puts a breakpoint over each of these (and over each
 // `sti`); here another handler takes its place. It counts the stretches, and before the k-th one it

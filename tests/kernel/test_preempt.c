@@ -1,5 +1,8 @@
 // test_preempt.c - a switch of threads forced after every single instruction of the heap's calls.
 //
+// What only it can find: a race: the one instruction at which a switch of threads breaks an
+// invariant. A timer meets it once in a million runs.
+//
 // A timer finds a race by luck. Here a call is stepped (kernel/measure/step.h); after its n-th
 // instruction an interrupt comes that makes a second thread, "rival", run. That one works on the
 // same descriptors and pools, checks every invariant of the heap, and gives the processor back. The

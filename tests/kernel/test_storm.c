@@ -1,5 +1,8 @@
 // test_storm.c - the heap among many threads and under more interrupts than any machine has.
 //
+// What only it can find: a fault that needs the real timer, many threads and their stacks at once;
+// and a handler's call that is let in.
+//
 // Two kinds of storms. The timer at up to 10 kHz switches between 64 threads that do nothing but
 // allocate and free (kernel/measure/soak.h); a turn is a single tick there, so another thread goes
 // on every 100 microseconds. And interrupts whose handlers call the heap themselves, which must be

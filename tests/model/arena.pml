@@ -2,6 +2,9 @@
  *
  *   spin -run tests/model/arena.pml        (make model)
  *
+ * What only it can find: an interleaving that is wrong by design, on any processor and with any number of switches; a
+ * test runs the code as it is, and each run takes one of them.
+ *
  * What is modelled: one descriptor, two frames, so two arenas of two blocks. A thread takes a block, works on it, gives
  * it back, over and over. As in kernel/memory.c
  *   - the fast path runs with interrupts off from its first look at the arena to its last (port_enter, port_leave); if

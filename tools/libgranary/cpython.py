@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """cpython.py - CPython's own tests on libgranary.so, beside the same tests on the system's allocator.
 
+What only it can find: an expectation of malloc that a large program has and no test of ours knew.
+
   cpython.py --library build/host/libgranary.so [--modules test_list,test_dict]
 
 Python's small objects come from malloc here (PYTHONMALLOC=malloc), so every one of them is the heap's. A module
