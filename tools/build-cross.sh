@@ -6,7 +6,7 @@
 #   --prefix DIR   where the toolchain goes           (default: ~/.local/i686-elf)
 #   --work DIR     where it is built, about 2 GB      (default: build/cross)
 #
-# C only, no headers, no C library: what a freestanding kernel needs and nothing else. About 25
+# C only, no headers, no C library, no libgcc: what this kernel needs and nothing else. About 25
 # minutes on two cores. A stage that is finished is not done again: after an interruption, run it once more.
 # Afterwards, with DIR/bin on the PATH, `make` takes i686-elf-gcc by itself.
 set -eu
@@ -39,7 +39,10 @@ die() {
 
 # ---- the packages with the sources, and what the builds need -----------------------------------------
 
-packages="binutils-source gcc-12-source libgmp-dev libmpfr-dev libmpc-dev gcc g++ make bison flex texinfo xz-utils"
+# The number is that of the release's own compiler.
+gcc=gcc-$(apt-cache depends gcc 2>/dev/null | sed -n 's/.*Depends: gcc-\([0-9]*\)$/\1/p' | head -n 1)
+[ "$gcc" != gcc- ] || die "apt-cache knows no gcc: this builds from Debian's packages, after an apt-get update"
+packages="binutils-source $gcc-source libgmp-dev libmpfr-dev libmpc-dev gcc g++ make bison flex texinfo xz-utils"
 
 install_packages() {
     missing=
@@ -107,9 +110,7 @@ make_gcc() {
     touch gcc-build/gcc/s-tm-texi
     make -C gcc-build -j"$jobs" all-gcc MAKEINFO=true
     touch gcc-build/gcc/s-tm-texi
-    make -C gcc-build -j"$jobs" all-target-libgcc MAKEINFO=true
-    touch gcc-build/gcc/s-tm-texi
-    make -C gcc-build install-gcc install-target-libgcc MAKEINFO=true
+    make -C gcc-build install-gcc MAKEINFO=true
 }
 
 install_packages
@@ -121,7 +122,7 @@ jobs=$(nproc)
 start=$(date +%s)
 
 binutils_tar=$(find /usr/src/binutils -name 'binutils-*.tar.xz' | head -1)
-gcc_tar=$(find /usr/src/gcc-12 -name 'gcc-12*.tar.xz' | head -1)
+gcc_tar=$(find "/usr/src/$gcc" -name 'gcc-*.tar.xz' | head -1)
 stage unpack-binutils unpack "$binutils_tar" binutils
 stage configure-binutils configure_binutils
 stage make-binutils make_binutils

@@ -4,7 +4,9 @@ The systems are folders of programs: what a minimal Debian has, and stand-ins fo
 they were called. `make fresh` tries it on real ones.
 """
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -236,6 +238,17 @@ def test_check_is_silent_where_all_is_there_and_where_packages_are_unknown(syste
     for name in ("run", "libcmocka-dev"):
         done = there.setup("--check", name)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_containers_install_lists_that_there_are(root):
+    with open(os.path.join(root, "Dockerfile"), encoding="utf-8") as file:
+        docker = file.read()
+    with open(os.path.join(root, ".devcontainer", "devcontainer.json"), encoding="utf-8") as file:
+        jobs = json.load(file)["build"]["args"]["JOBS"]
+    assert "RUN sh tools/setup.sh --only $JOBS" in docker
+    known = {name for row in rows(root) for name in row[0].split(",")}
+    for names in (jobs, re.search(r'^ARG JOBS="(.*)"$', docker, re.M)[1]):
+        assert set(names.split()) <= known and "run" in names
 
 
 def test_a_tool_says_which_list_brings_a_command_a_package_or_a_module():
