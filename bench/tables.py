@@ -211,11 +211,11 @@ def kernel_sizes(figures):
     return sorted({int(mem) for per in figures["kernel_micro"].values() for mem in per})
 
 
-def kernel_insn(figures, table, mem, name):
-    """Instructions a pair of one of the kernel's patterns, or None."""
+def kernel_insn(figures, table, mem, name, key="insn"):
+    """Instructions a pair of one of the kernel's patterns, or None; key "classic": in the seed's own heap."""
     for line in figures["kernel_micro"].get(table, {}).get(str(mem), []):
-        if line.get("name") == name and "insn" in line:
-            return line["insn"]
+        if line.get("name") == name and key in line:
+            return line[key]
     return None
 
 
@@ -232,9 +232,10 @@ def kernel_micro(figures):
     """A table below the other for each table of block sizes: side by side they are too wide for a page."""
     sizes, lines = kernel_sizes(figures), []
     for table in TABLES:
-        rows = [[f"classes={table}", *(f"{mem} MiB" for mem in sizes)]]
+        rows = [[f"classes={table}", *(f"{mem} MiB" for mem in sizes), "seed's own heap"]]
         for name in kernel_names(figures):
-            rows.append([name, *(cell(kernel_insn(figures, table, mem, name), 1) for mem in sizes)])
+            rows.append([name, *(cell(kernel_insn(figures, table, mem, name), 1) for mem in sizes),
+                         cell(kernel_insn(figures, table, sizes[-1], name, "classic"), 1)])
         lines += aligned(rows)
     return titled("In the kernel: instructions for a pair of sys_malloc and sys_free, by memory", lines)
 

@@ -292,15 +292,6 @@ def test_every_chapter_has_its_parts():
         assert 3 <= len(exercises) <= 5, path
 
 
-def test_every_word_is_a_word_of_the_code():
-    """The third column of words.md, names of fields and constants too, in the file that is named beside it."""
-    for row in test_docs.rows("docs/book/words.md"):
-        files = re.findall(r"`((?:kernel|lib|boot)/[\w.]+)`", row[-1])
-        text = "".join(test_docs.read(path) for path in files)
-        for name in re.findall(r"`(?:struct )?(\w+)[\[\]()]*`", row[2] if files else ""):
-            assert re.search(rf"\b{name}\b", text), f"{name} is not in {files}"
-
-
 def typed():
     """[(section and command, [lines that must come out])] of answers.md."""
     found, section = [], ""
