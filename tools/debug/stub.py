@@ -13,8 +13,8 @@ START_SECONDS = 10
 
 @contextlib.contextmanager
 def waiting(folder, command, quiet=False, stdin=subprocess.DEVNULL, stdout=None):
-    """As emulator.py's `command` has QEMU. Gives the path for GDB's `target remote` and the process; at its end QEMU
-    is ended: GDB lets the machine go on when it leaves, which would have no end."""
+    """Runs QEMU with emulator.py's `command`. Gives the path for GDB's `target remote`, and the process. Ends QEMU
+    itself: GDB lets the machine go on when it leaves, and it would run for ever."""
     path = os.path.join(folder, "gdb")
     command = command + ["-S", "-chardev", f"socket,id=gdb,path={path},server=on,wait=off", "-gdb", "chardev:gdb",
                          "-monitor", "none"]
