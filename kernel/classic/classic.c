@@ -34,7 +34,7 @@
 #include "lib/page.h"
 #include "lib/x86.h"
 
-#define DESC_CNT 7 // 16, 32, 64, 128, 256, 512, 1024 bytes
+#define DESC_CNT 7 // 16 to 1024 bytes, each twice the one before
 
 struct classic_block_desc {
     int block_size;

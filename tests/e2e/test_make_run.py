@@ -9,6 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.xdist_group("make")
 
+MORE = "--more-- (Space: next page, q: end)"
 PROMPT = "granary> "
 
 
@@ -23,11 +24,14 @@ def terminal(root, *words, env=None):
 
 
 def ask(console, command, answer):
-    """Types a command at the prompt, and returns what came up to the next prompt."""
+    """Types a command at the prompt, turns the pages, and returns what came up to the next prompt."""
     console.sendline(command)
     console.expect(answer)
-    console.expect_exact(PROMPT)
-    return console.before
+    text = ""
+    while console.expect_exact([PROMPT, MORE]) == 1:
+        text += console.before
+        console.send(" ")
+    return text + console.before
 
 
 def leave(console):
