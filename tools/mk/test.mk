@@ -1,7 +1,7 @@
 # Everything that proves the kernel. Each kind says `N passed, N failed`; tools/testall.py adds them up.
 
 .PHONY: test kernel-test e2e-test
-test: all | have-test
+test: all | have-run+bochs+debug+test
 	@MAKE=$(call quoted,$(MAKE)) $(PYTHON) tools/testall.py all
 
 kernel-test: $(BUILD)/hd.img
@@ -10,7 +10,7 @@ kernel-test: $(BUILD)/hd.img
 
 # -n 2: two at a time where python3-pytest-xdist is there. Tests that call `make` form one group and follow each other.
 XDIST = $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && printf '%s' '-n 2 --dist loadgroup')
-e2e-test: all | have-test
+e2e-test: all | have-run+bochs+debug+test
 	@cd tests/e2e && $(PYTHON) -m pytest -q $(XDIST) .
 
 # ---- the source text -----------------------------------------------------------------------------
