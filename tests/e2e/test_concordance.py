@@ -8,7 +8,8 @@ import re
 import test_docs
 
 PAGE = "docs/book/words.md"
-IDENTIFIERS = """DESC_CNT memory_block_desc block_size blocks_number free_block memory_block free_block arena desc cnt large
+IDENTIFIERS = """
+DESC_CNT memory_block_desc block_size blocks_number free_block memory_block free_block arena desc cnt large
 block_desc_init desc_array desc_idx block_size blocks_per_arena PG_SIZE sizeof list_init free_list memory_init put_str
 mem_bytes_total 0xb00 mem_pool_init k_block_descs""".split()
 SENTENCES = 20

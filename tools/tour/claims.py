@@ -102,7 +102,8 @@ class World:
         esp = self.machine.register("esp")
         found = {"heap": self.symbol("heap", "heap"), "desc": self.desc, "arena": self.arena, "bit": self.bit,
                  "live": self.live, "word": self.number, "classic_desc": self.classic_desc,
-                 "classic_arena": lambda p: Record(self, "classic_arena", p // PAGE * PAGE), "at": lambda record: record._address,
+                 "classic_arena": lambda p: Record(self, "classic_arena", p // PAGE * PAGE),
+                 "at": lambda record: record._address,
                  "eax": self.machine.register("eax"), "thread": self.thread(),
                  "pool": lambda name: self.symbol("pool", "mem_pool", ("kernel", "user").index(name)),
                  "report": self.layout["faults"][self.symbol("heap_report", "heap_last_report").fault],
