@@ -325,6 +325,8 @@ static uint32_t anchor_below(const struct pool *pool, uint32_t frame) {
 uint32_t pool_run_at(const struct pool *pool, uint32_t frame) {
     const struct frame *record = &pool->frame[frame];
     const struct frame *stop = frame < ANCHOR_STEP ? pool->frame : record - (ANCHOR_STEP - 1);
+    // Two at a time: this walk is the longest part of a refusal.
+    while (record >= stop + 2 && (record[0].run | record[-1].run) == 0) record -= 2;
     while (record->run == 0 && record > stop) record--;
     uint32_t at = (uint32_t)(record - pool->frame);
     if (record->run == 0) {

@@ -75,7 +75,11 @@ bool heap_block_at(uintptr_t address, struct heap_block *out) {
     uintptr_t off = address - PORT_HEAP_BASE;
     if (off >= (uintptr_t)heap.frames << PG_SHIFT) return false;
     const struct arena *arena = arena_at((uint32_t)(off >> PG_SHIFT));
-    if (!arena) return false;
+    return arena && heap_block_in(arena, address, out);
+}
+
+bool heap_block_in(const struct arena *arena, uintptr_t address, struct heap_block *out) {
+    if (!arena_sealed(arena)) return false;
     *out = (struct heap_block){arena, 0, arena->base, (size_t)arena->cnt * PG_SIZE};
     if (arena->large) return true;
     out->bytes = arena->desc->block_size;

@@ -4,9 +4,9 @@
 // in the checked build then what is known of its history. Everything comes from records beside the
 // frames, and a record that is not sound is not believed: the sentence says so.
 //
-// The records are read under the heap's locks, so that no sentence is made of two states. The names
-// of threads and places are added after that: where they come from (a dynamic loader, in
-// libgranary) a thread may be waiting for the heap.
+// The records are copied under the heap's locks, so that no sentence is made of two states, and the
+// sentence is made of the copy: printing is long, and where the names of threads and places come
+// from (a dynamic loader, in libgranary) a thread may be waiting for the heap.
 //
 // Shortcoming: the fast build does not record what size was asked for, and by which caller.
 #include "kernel/inspect/who.h"
@@ -76,60 +76,64 @@ static const char *live_text(bool known, const struct checked_record *record) {
 }
 
 // ---- which byte of what ------------------------------------------------------------------------
-//
-// True: *record is the history that belongs after the sentence.
 
-static bool who_small(char *to, size_t room, const struct heap_block *at, uintptr_t address,
-                      struct checked_record *record) {
-    const struct arena *arena = at->arena;
-    const struct memory_block_desc *desc = arena->desc;
-    uint32_t frame = (uint32_t)(arena - heap.arena), into = (uint32_t)(address - at->start);
-    char offset[24] = "";
-    bool known = history_of(address, record);
-    if (into != 0) ksnprintf(offset, sizeof offset, "byte %u of ", into);
-    bool free = at->block < arena->carved && (arena->map[at->block / 32] >> at->block % 32 & 1);
-    const char *state = at->block >= arena->carved ? "never handed out"
-                        : free                     ? "free"
-                                                   : live_text(known, record);
-    ksnprintf(to, room, "%sblock %u of the %u-byte arena %p, kernel_pool frame %u, %s", offset,
-              at->block, desc->block_size, (void *)arena->base, frame, state);
-    return known && at->block < arena->carved;
+// What there is to say of an address, as it was at one moment.
+struct sight {
+    struct arena arena; // the record that the address's frame leads to
+    uint32_t first;     // the frame it is of
+    bool held;          // the frame is handed out
+    bool known;         // there is a history
+    struct checked_record history;
+};
+
+// Locked by its caller, for as long as sys_free() may take: no more than is needed.
+static void sight_take(struct sight *sight, uintptr_t address) {
+    uint32_t frame = (uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT);
+    uint32_t first = pool_run_at(&mem_pool[POOL_KERNEL], frame);
+    const struct arena *arena = &heap.arena[frame];
+    if (arena->back / sizeof *arena <= frame) arena -= arena->back / sizeof *arena;
+    if (arena_blank(arena) && first != FRAME_NONE) arena = &heap.arena[first];
+    memcpy(&sight->arena, arena, sizeof *arena); // by `=` the compiler's loop is longer
+    sight->first = (uint32_t)(arena - heap.arena);
+    sight->held = first != FRAME_NONE;
+    sight->known = history_of(address, &sight->history);
 }
 
-static bool who_large(char *to, size_t room, const struct heap_block *at, uintptr_t address,
-                      struct checked_record *record) {
-    bool known = history_of(address, record);
+static void who_small(char *to, size_t room, const struct sight *sight, const struct heap_block *at,
+                      uintptr_t address) {
+    const struct arena *arena = &sight->arena;
+    uint32_t block = at->block, into = (uint32_t)(address - at->start);
+    char offset[24] = "";
+    if (into != 0) ksnprintf(offset, sizeof offset, "byte %u of ", into);
+    bool free = block < arena->carved && (arena->map[block / 32] >> block % 32 & 1);
+    const char *state = block >= arena->carved ? "never handed out"
+                        : free                 ? "free"
+                                               : live_text(sight->known, &sight->history);
+    ksnprintf(to, room, "%sblock %u of the %u-byte arena %p, kernel_pool frame %u, %s", offset,
+              block, arena->desc->block_size, (void *)arena->base, sight->first, state);
+}
+
+static void who_large(char *to, size_t room, const struct sight *sight, uintptr_t address) {
+    uintptr_t start = sight->arena.base;
     uint32_t frame = (uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT);
     ksnprintf(to, room, "byte %u of the large area %p of %u frames, kernel_pool frame %u, %s",
-              (uint32_t)(address - at->start), (void *)at->start, at->arena->cnt, frame,
-              live_text(known, record));
-    return known;
+              (uint32_t)(address - start), (void *)start, sight->arena.cnt, frame,
+              live_text(sight->known, &sight->history));
 }
 
 // A frame in which no sound record has a block.
-static bool who_frame(char *to, size_t room, uint32_t frame) {
-    const struct arena *arena = &heap.arena[frame];
-    if (arena->back / sizeof *arena <= frame) arena -= arena->back / sizeof *arena;
-    bool blank = arena_blank(arena);
-    bool held = pool_run_at(&mem_pool[POOL_KERNEL], frame) != FRAME_NONE;
-    if (!blank && !arena_sealed(arena)) {
+static void who_frame(char *to, size_t room, const struct sight *sight, uintptr_t address) {
+    uint32_t frame = (uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT);
+    bool blank = arena_blank(&sight->arena);
+    if (!blank && !arena_sealed(&sight->arena)) {
         ksnprintf(to, room, "an arena whose record was overwritten, kernel_pool frame %u", frame);
-    } else if (!blank && !arena->large) {
+    } else if (!blank && !sight->arena.large) {
         ksnprintf(to, room, "after the last block of the %u-byte arena, kernel_pool frame %u",
-                  arena->desc->block_size, (uint32_t)(arena - heap.arena));
+                  sight->arena.desc->block_size, sight->first);
     } else {
         ksnprintf(to, room, "kernel_pool frame %u, %s", frame,
-                  held ? "held outside the heap" : "not handed out");
+                  sight->held ? "held outside the heap" : "not handed out");
     }
-    return false;
-}
-
-static bool who_locked(char *to, size_t room, uintptr_t address, struct checked_record *record) {
-    struct heap_block at;
-    uint32_t frame = (uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT);
-    if (!heap_block_at(address, &at)) return who_frame(to, room, frame);
-    return at.arena->large ? who_large(to, room, &at, address, record)
-                           : who_small(to, room, &at, address, record);
 }
 
 char *heap_user_frame_who(char *to, size_t room, uint32_t frame) {
@@ -148,16 +152,22 @@ char *heap_user_frame_who(char *to, size_t room, uint32_t frame) {
 }
 
 char *heap_who(char *to, size_t room, uintptr_t address) {
-    struct checked_record record;
+    struct sight sight;
     if (address - PORT_HEAP_BASE >= (uintptr_t)PORT_HEAP_FRAMES << PG_SHIFT) {
         ksnprintf(to, room, "no frame of kernel_pool");
         return to;
     }
     uint32_t outer = history_lock();
     port_state state = port_lock();
-    bool known = who_locked(to, room, address, &record);
+    sight_take(&sight, address);
     port_unlock(state);
     history_unlock(outer);
-    if (known) add_history(to, room, &record);
+    struct heap_block at;
+    bool block = heap_block_in(&sight.arena, address, &at);
+    if (!block) who_frame(to, room, &sight, address);
+    else if (sight.arena.large) who_large(to, room, &sight, address);
+    else who_small(to, room, &sight, &at, address);
+    bool once = block && (sight.arena.large || at.block < sight.arena.carved);
+    if (once && sight.known) add_history(to, room, &sight.history);
     return to;
 }

@@ -3,7 +3,8 @@
 //
 // Theory. A counter in irq_disable() and irq_enable() would be what it measures: a part of every
 // call of the heap. Instead each cli and sti leaves its address in the section .irq_sites
-// (lib/x86.h), and the watch puts a breakpoint over those that lie in memory.c's code:
+// (lib/x86.h), and the watch puts a breakpoint over those in the watched code, memory.c's
+// and inspect/who.c's, which looks at the records for a report:
 //
 //     cli   becomes   int3      the handler clears IF in the frame it returns to, and looks at the
 //     ...             ...       time as the last thing it does
@@ -39,7 +40,7 @@
 #define CODE_INT3 0xcc
 #define CR0_WP 0x00010000u // ring 0, too, may not write to a read-only page
 
-#define WATCH_BYTES_MAX 16384u // of code that can be watched: memory.c has half of it
+#define WATCH_BYTES_MAX 32768u // of code that can be watched: half of it is
 
 // From kernel.ld: where the watched code lies, and the addresses of all sites in the kernel.
 extern const uint8_t irq_watch_start[], irq_watch_end[];

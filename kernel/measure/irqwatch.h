@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// From here to irqwatch_stop() every cli and sti in memory.c's code is counted, at a hundredfold of
-// its cost. False, and nothing changed, if the code is not as the build should have made it. One
-// processor, threads only, interrupts on.
+// From here to irqwatch_stop() every cli and sti in the code of memory.c and who.c is counted, at a
+// hundredfold of its cost. False, and nothing changed, if the code is not as the build should have
+// made it. One processor, threads only, interrupts on.
 bool irqwatch_start(void);
 // The code as it was. Returns the longest stretch of instructions (by rdtsc) after a cli of
-// memory.c up to and with the sti that ended it; 0 if there was none.
+// theirs up to and with the sti that ended it; 0 if there was none.
 uint32_t irqwatch_stop(void);

@@ -27,7 +27,7 @@ void (*host_unlocked)(void);
 // Records: just as many as the pools have frames, from malloc(), so that ASan sees a step outside.
 static struct frame *kernel_frame, *user_frame;
 static struct arena *arena;
-static struct port_run kernel_run[HOST_RUNS_MAX], user_run = {0, HOST_USER_FRAMES};
+static struct port_run kernel_run[HOST_RUNS_MAX], user_run;
 static size_t kernel_runs;
 static uint32_t kernel_frames;
 
@@ -64,7 +64,7 @@ void port_pool(enum pool_id id, struct port_pool *out) {
     if (id == POOL_KERNEL) return;
     *out = (struct port_pool){
         .phys = HOST_PHYS + (uint64_t)kernel_frames * PG_SIZE,
-        .frames = HOST_USER_FRAMES,
+        .frames = user_run.count,
         .frame = user_frame,
         .run = &user_run,
         .runs = 1,
@@ -118,7 +118,7 @@ static void records_make(uint32_t frames) {
     free(user_frame);
     free(arena);
     kernel_frame = calloc(frames, sizeof *kernel_frame);
-    user_frame = calloc(HOST_USER_FRAMES, sizeof *user_frame);
+    user_frame = calloc(user_run.count, sizeof *user_frame);
     arena = calloc(frames, sizeof *arena);
     if (!kernel_frame || !user_frame || !arena) abort();
 }
@@ -131,7 +131,7 @@ static void window_protect(uint32_t frames, int how) {
 void host_window_close(void) { window_protect(kernel_frames, PROT_NONE); }
 void host_window_open(void) { window_protect(kernel_frames, PROT_READ | PROT_WRITE); }
 
-void host_heap_start_runs(uint32_t frames, const struct port_run *run, size_t runs) {
+static void heap_start(uint32_t frames, const struct port_run *run, size_t runs) {
     assert_true(frames <= HOST_FRAMES_MAX && runs <= HOST_RUNS_MAX);
     if (host_heap_base == 0) window_map();
     window_protect(HOST_FRAMES_MAX, PROT_NONE); // so that nothing is mapped after the pool
@@ -150,8 +150,20 @@ void host_heap_start_runs(uint32_t frames, const struct port_run *run, size_t ru
     memset(k_block_descs, 0, sizeof k_block_descs);
     memcpy(kernel_run, run, runs * sizeof *run);
     kernel_runs = runs;
-    host_total_memory = (frames + HOST_USER_FRAMES) * PG_SIZE;
+    host_total_memory = (frames + user_run.count) * PG_SIZE;
     memory_init();
+}
+
+void host_heap_start_runs(uint32_t frames, const struct port_run *run, size_t runs) {
+    user_run.count = HOST_USER_FRAMES;
+    heap_start(frames, run, runs);
+}
+
+void host_heap_start_user(uint32_t frames, uint32_t user_frames) {
+    const struct port_run all = {0, frames};
+    assert_true(user_frames <= HOST_USER_FRAMES_MAX);
+    user_run.count = user_frames;
+    heap_start(frames, &all, 1);
 }
 
 void host_heap_start(uint32_t frames) {
@@ -197,11 +209,11 @@ void host_state_save(void) {
         {k_block_descs, sizeof k_block_descs, NULL},
         {&heap, sizeof heap, NULL},
         {kernel_frame, kernel_frames * sizeof *kernel_frame, NULL},
-        {user_frame, HOST_USER_FRAMES * sizeof *user_frame, NULL},
+        {user_frame, user_run.count * sizeof *user_frame, NULL},
         {arena, kernel_frames * sizeof *arena, NULL},
         {mem_pool[POOL_KERNEL].anchor, anchor_bytes(kernel_frames), NULL},
         {mem_pool[POOL_KERNEL].anchor_words, sizeof(uint32_t), NULL},
-        {mem_pool[POOL_USER].anchor, anchor_bytes(HOST_USER_FRAMES), NULL},
+        {mem_pool[POOL_USER].anchor, anchor_bytes(user_run.count), NULL},
         {mem_pool[POOL_USER].anchor_words, sizeof(uint32_t), NULL},
     };
     for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {

@@ -16,6 +16,7 @@
 
 #define HOST_FRAMES_MAX 4096u // of the window: 16 MiB
 #define HOST_USER_FRAMES 64u
+#define HOST_USER_FRAMES_MAX 131072u
 #define HOST_RUNS_MAX 16u
 #define HOST_PHYS 0x100000ull // physical address of the kernel pool's first frame, made up
 
@@ -23,6 +24,8 @@
 // are full of rubbish. What stood before is forgotten.
 void host_heap_start(uint32_t frames);
 void host_heap_start_runs(uint32_t frames, const struct port_run *run, size_t runs);
+// With a user pool of so many frames, which no memory is behind.
+void host_heap_start_user(uint32_t frames, uint32_t user_frames);
 // Must be called at the end of a test: the heap is sound, unlocked, and no report is left over.
 void host_heap_end(void);
 

@@ -20,7 +20,7 @@ extern uint32_t host_slow_entries; // calls of port_lock() beside these
 extern void (*host_unlocked)(void);
 
 #define PORT_HEAP_BASE host_heap_base
-#define PORT_FRAMES_MAX 4096u
+#define PORT_FRAMES_MAX 131072u
 #define PORT_TOTAL_MEMORY host_total_memory
 
 typedef unsigned port_state;

@@ -259,6 +259,39 @@ TEST(an_area_is_found_far_below) {
     }
 }
 
+// In a pool of 512 MiB, where words of the upper level lie between, too.
+TEST(a_run_is_found_below_everything) {
+    host_heap_start_user(FRAMES, HOST_USER_FRAMES_MAX);
+    const struct pool *pool = &mem_pool[POOL_USER];
+    uint32_t low = frame_alloc(POOL_USER, 40), long_run = frame_alloc(POOL_USER, 100000);
+    uint32_t single = frame_alloc(POOL_USER, 1), last = HOST_USER_FRAMES_MAX - 1;
+    assert_int_equal(heap_check(), 0);
+    assert_int_equal(pool_run_at(pool, low + 39), low);
+    assert_int_equal(pool_run_at(pool, long_run + 99999), long_run);
+    assert_int_equal(pool_run_at(pool, single), single);
+    assert_int_equal(pool_run_at(pool, last), FRAME_NONE);
+    frame_free(POOL_USER, long_run, 100000);
+    assert_int_equal(pool_run_at(pool, last), FRAME_NONE); // the search ends at the lowest run
+    frame_free(POOL_USER, low, 40);
+    assert_int_equal(pool_run_at(pool, last), FRAME_NONE); // and where there is none at all
+    frame_free(POOL_USER, single, 1);
+    assert_int_equal(heap_check(), 0);
+}
+
+// What was damaged is put back, so that the heap can be checked whole at the end.
+TEST(a_wrong_anchor_leads_nowhere) {
+    unsigned char *area = sys_malloc(100 * PAGE);
+    uint32_t first = frame_of(area);
+    struct frame *anchor = &mem_pool[POOL_KERNEL].frame[ANCHOR_STEP * anchor_of(first)];
+    uint32_t good = anchor->bin;
+    anchor->bin = 1000000; // before the first record
+    assert_refused((uintptr_t)area + 90 * PAGE, HEAP_NOT_ALLOCATED);
+    anchor->bin = good;
+    assert_refused((uintptr_t)area + 90 * PAGE, HEAP_INTERIOR_POINTER);
+    sys_free(area);
+    assert_all_home();
+}
+
 TEST(an_area_that_grows_or_shrinks_is_known_as_before) {
     static const uint32_t lengths[] = {20, 31, 32, 100, 33, 32, 31, 64, 2, 90, 1};
     void *held = sys_malloc(5 * PAGE), *area = sys_malloc(3 * PAGE);
@@ -662,6 +695,8 @@ static int run_with(const char *classes) {
         cmocka_unit_test(a_long_run_is_not_taken_from_a_short_one),
         cmocka_unit_test_setup_teardown(every_frame_of_an_area_is_inside_it, start, end),
         cmocka_unit_test(an_area_is_found_far_below),
+        cmocka_unit_test(a_run_is_found_below_everything),
+        cmocka_unit_test_setup_teardown(a_wrong_anchor_leads_nowhere, start, end),
         cmocka_unit_test_setup_teardown(an_area_that_grows_or_shrinks_is_known_as_before, start,
                                         end),
         cmocka_unit_test_setup_teardown(an_aligned_area_is_known_from_its_own_start, start, end),
