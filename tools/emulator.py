@@ -115,7 +115,7 @@ def qemu_window(x_server):
     for display in ("gtk", "sdl"):
         if display in offered:
             return display
-    raise RunError("this QEMU has no windows; the package qemu-system-gui brings them")
+    raise RunError("this QEMU has no windows; `sh tools/setup.sh --only gui` brings them (qemu-system-gui)")
 
 
 def bochs_window(x_server):
@@ -124,7 +124,7 @@ def bochs_window(x_server):
     if not x_server:
         raise RunError("Bochs needs an X server, and DISPLAY names none")
     if not plugins:
-        raise RunError("this Bochs has no windows; the package bochs-x brings them")
+        raise RunError("this Bochs has no windows; `sh tools/setup.sh --only bochs` brings them (bochs-x)")
     return "x"
 
 

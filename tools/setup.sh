@@ -4,7 +4,7 @@
 #   sh tools/setup.sh run              installs what a boot needs, builds, boots (make run)
 #   sh tools/setup.sh test             installs what the tests need, runs them all (make test)
 #   sh tools/setup.sh                  installs both, runs nothing
-#   sh tools/setup.sh --only LIST...   installs what these jobs need: run bochs debug test lint bench proof web all
+#   sh tools/setup.sh --only LIST...   installs what these jobs need: run bochs debug test lint bench proof web gui all
 #   sh tools/setup.sh --check NAME...  installs nothing: one line and status 1 if something of a list, or a command or
 #                                      package of the table, is missing (make uses it)
 #
@@ -52,6 +52,7 @@ web             node                  nodejs                          make v86: 
 web             npm                   npm                             fetches v86, once; nothing else here needs npm
 web             -                     ca-certificates                 as npm does, by https
 web             -                     seabios                         the firmware that v86 gets
+gui             -                     qemu-system-gui                 make run GUI=1: a window with the screen
 lint            clang-format          clang-format                    layout of C
 lint            clang-tidy            clang-tidy                      analysis of C
 lint            cppcheck              cppcheck                        a second analysis
@@ -69,7 +70,7 @@ proof           -                     libpython%-testsuite            make cpyth
 '
 
 usage='usage: sh tools/setup.sh [run | test | --only LIST... | --check NAME...]'
-lists='run bochs debug test lint bench proof web all'
+lists='run bochs debug test lint bench proof web gui all'
 
 die() {
     echo "setup: $*" >&2

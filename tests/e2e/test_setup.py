@@ -212,7 +212,7 @@ def test_another_system_gets_the_names(system):
     (["--everything"], 2, USAGE),
     (["--only"], 2, USAGE),
     (["run", "now"], 2, USAGE),
-    (["--only", "games"], 1, "setup: no list 'games'; there are: run bochs debug test lint bench proof web all\n"),
+    (["--only", "games"], 1, "setup: no list 'games'; there are: run bochs debug test lint bench proof web gui all\n"),
 ], ids=lambda value: "-".join(value) if isinstance(value, list) else "")
 def test_wrong_use(system, arguments, status, words):
     done = system().setup(*arguments)
