@@ -40,13 +40,11 @@
 #define CODE_INT3 0xcc
 #define CR0_WP 0x00010000u // ring 0, too, may not write to a read-only page
 
-#define WATCH_BYTES_MAX 32768u // of code that can be watched: half of it is
-
 // From kernel.ld: where the watched code lies, and the addresses of all sites in the kernel.
 extern const uint8_t irq_watch_start[], irq_watch_end[];
 extern const uint32_t irq_sites_start[], irq_sites_end[];
 
-static uint32_t turns_on[WATCH_BYTES_MAX / 32]; // bit: the byte there is a sti, else a cli
+static uint32_t turns_on[IRQWATCH_BYTES_MAX / 32]; // bit: the byte there is a sti, else a cli
 
 // Written by the breakpoint's handler. Volatile, because no compiler can see that an irq_disable()
 // calls it.
@@ -103,7 +101,7 @@ static __attribute__((noinline, section(".text.irqwatch"))) void site_pair(void)
 
 // True if every site in the watched code holds a cli or sti; notes which.
 static bool sites_read(void) {
-    if (watch_bytes() > WATCH_BYTES_MAX) return false;
+    if (watch_bytes() > IRQWATCH_BYTES_MAX) return false;
     memset(turns_on, 0, sizeof turns_on);
     for (uint32_t i = 0; i < site_count(); i++) {
         uint32_t offset = watch_offset(irq_sites_start[i]);

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define IRQWATCH_BYTES_MAX 32768u // of code that can be watched: half of it is, and a bit each kept
+
 // From here to irqwatch_stop() every cli and sti in the code of memory.c and who.c is counted, at a
 // hundredfold of its cost. False, and nothing changed, if the code is not as the build should have
 // made it. One processor, threads only, interrupts on.

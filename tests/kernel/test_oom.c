@@ -52,7 +52,6 @@
 
 #define VECTOR_BREAKPOINT 3
 #define CODE_STI 0xfb
-#define WATCH_BYTES_MAX 16384u // as kernel/measure/irqwatch.c
 #define FOREVER UINT32_MAX
 
 // From kernel.ld.
@@ -69,7 +68,7 @@ static struct {
     uint32_t stretches; // how long it lasts
 } shortage;
 
-static uint32_t turns_on[WATCH_BYTES_MAX / 32]; // bit: the byte there is a sti, else a cli
+static uint32_t turns_on[IRQWATCH_BYTES_MAX / 32]; // bit: the byte there is a sti, else a cli
 static uint32_t stretches_seen;
 static bool own_calls;     // the heap is called by what follows, not by the work
 static uint32_t exhausted; // times that everything was taken
@@ -143,7 +142,7 @@ static bool within(uint32_t stretch) {
 // around several stretches; then no sti ends one, and the next cli does.
 static void on_breakpoint(struct interrupt_frame *frame) {
     uint32_t offset = frame->eip - 1 - (uint32_t)(uintptr_t)irq_watch_start;
-    if (offset >= WATCH_BYTES_MAX) fault_panic(frame);
+    if (offset >= IRQWATCH_BYTES_MAX) fault_panic(frame);
     bool on = turns_on[offset / 32] >> offset % 32 & 1;
     if (!own_calls) {
         if (!on) stretches_seen++;
@@ -158,7 +157,7 @@ static void sites_read(void) {
     memset(turns_on, 0, sizeof turns_on);
     for (const uint32_t *site = irq_sites_start; site < irq_sites_end; site++) {
         uint32_t offset = *site - (uint32_t)(uintptr_t)irq_watch_start;
-        if (offset >= WATCH_BYTES_MAX || *(const uint8_t *)*site != CODE_STI) continue;
+        if (offset >= IRQWATCH_BYTES_MAX || *(const uint8_t *)*site != CODE_STI) continue;
         turns_on[offset / 32] |= 1u << offset % 32;
     }
 }
