@@ -41,7 +41,11 @@ static int limit(void) {
 
 static int lock(void) {
     if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) return 1;
-    for (int i = 0; i < 100; i++) memset(malloc(100000), 1, 100000);
+    for (int i = 0; i < 20; i++) {
+        char *p = malloc(100000);
+        if (!p) return 1;
+        memset(p, 1, 100000);
+    }
     printf("%s\n", status("VmRSS:") < 64 * 1024 ? "resident what is used" : "resident more");
     return 0;
 }
