@@ -1,4 +1,4 @@
-// heap.h - the heap's records: pools, frames, descriptors, arenas.
+// heap.h - the records of a heap: its pool, frames, descriptors, arenas.
 //
 // For memory.c, its port, what looks at a heap (kernel/inspect), tests and debuggers. All others
 // use the calls of memory.h and leave the records alone. Protected by interrupts off.
@@ -34,8 +34,14 @@ static inline uint32_t anchor_of(uint32_t first) { return (first + ANCHOR_STEP -
 // two.
 #define POOL_BINS 256
 
+// Words that the anchors of a pool of so many frames take: the bitmap, and which of its words are
+// not 0.
+#define POOL_ANCHOR_WORDS(frames) \
+    ((frames) / ANCHOR_STEP / 32 + 1 + (frames) / ANCHOR_STEP / 32 / 32 + 1)
+
 struct pool {
     const char *name;                  // "kernel_pool", "user_pool"
+    struct heap *heap;                 // the one that takes its frames, NULL for the user pool
     struct frame *frame;               // `frames` records
     struct frame *end;                 // behind the last of them
     uint64_t phys;                     // physical address of frame 0, bytes
@@ -96,6 +102,7 @@ struct memory_block_desc {
     uint32_t inner_max;        // most free blocks beside which one more changes no list:
                                // blocks_per_arena - 2, see arena_put()
     uint32_t frames_per_arena;
+    struct heap *heap;     // whose descriptor it is
     uint32_t arenas;       // open arenas
     struct arena *reserve; // the arena that was last seen empty, or NULL
     union {
@@ -105,18 +112,24 @@ struct memory_block_desc {
     };
 };
 
+// A heap: a pool of frames, their records, and descriptors. It shares nothing with another heap.
 struct heap {
-    struct arena *arena;   // a record for each frame of the kernel pool
+    uintptr_t base;        // address of the pool's frame 0, a multiple of PG_SIZE
+    struct arena *arena;   // a record for each frame of the pool
     uint32_t frames;       // length of `arena`
     uint32_t block_max;    // largest block of the table; above it, whole frames
     uint32_t desc_count;   // descriptors in use
     uint32_t small_frames; // frames held by small arenas
     uint32_t large_frames; // frames held by large areas
+    struct heap *next;     // of those that what looks at heaps knows: heap_add()
+    struct pool pool;
+    struct memory_block_desc block_descs[DESC_MAX];
+    // Descriptor for a size: desc_of[(size - 1) / BLOCK_ALIGN], for 1 <= size <= block_max.
+    struct memory_block_desc *desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
 };
 
-extern struct pool mem_pool[POOL_COUNT];
-extern struct memory_block_desc k_block_descs[DESC_MAX];
-extern struct heap heap;
+extern struct heap k_heap;                      // the kernel's: the heap of sys_malloc()
+extern struct pool *const mem_pool[POOL_COUNT]; // its pool, and the user pool
 
 // What a wrong call was. The words of heap_fault_text() are fixed: tests and users rely on them.
 enum heap_fault {

@@ -118,7 +118,7 @@ static void classes_use(void) {
     uint32_t sizes[DESC_MAX], count = 0;
     char name[SIZE_TABLE_NAME_BYTES];
     const char *why = size_table_parse(options.classes, sizes, &count); // read once, found good
-    if (why || block_desc_set(k_block_descs, sizes, count) != 0)
+    if (why || block_desc_set(&k_heap, sizes, count) != 0)
         panic("classes: the heap refuses its table");
     kprintf("classes: %s, %u sizes up to %u bytes\n", size_table_name(sizes, count, name), count,
             sizes[count - 1]);

@@ -8,6 +8,11 @@
 //                      and a record beside the pool that says which are free. Or one large area.
 //   III  sys_ calls    the one entrance for every size: blocks up to 1024 bytes, frames above.
 //
+// A heap is a struct heap, and there may be any number: each has its own pool, records, descriptors
+// and table of sizes, and shares nothing with another but `bin_floor`, which never changes. k_heap
+// is the kernel's; sys_malloc(size) is heap_malloc(&k_heap, size) with k_heap's addresses known to
+// the compiler, so that the choice costs no instruction.
+//
 // Theory. Nothing the heap relies on lies in memory it hands out: no header before a block, no link
 // inside a free one. A bitmap in the arena's record holds what is free, so that
 //   - a wrong pointer is refused exactly: the record knows each block's state, whatever the block's
@@ -42,7 +47,7 @@
 //       which nobody reads, and `back`,
 //       which leads from the further frames of a small arena to its first.
 //
-// Who protects what: everything here by port_lock(), in the kernel interrupts off. Every locked
+// Who protects what: everything here by port_lock(heap), in the kernel interrupts off. Every locked
 // stretch is a bounded number of steps, of a call that is refused, too; clearing and copying happen
 // outside. No decision outlives its lock: what acts on a record has judged it under the same lock.
 //
@@ -83,12 +88,9 @@
 #define INLINE_ALWAYS inline __attribute__((always_inline))
 #define CALLER ((uintptr_t)__builtin_return_address(0))
 
-struct pool mem_pool[POOL_COUNT];
-struct memory_block_desc k_block_descs[DESC_MAX];
-struct heap heap;
-
-// Descriptor for a size: desc_of[(size - 1) / BLOCK_ALIGN], for 1 <= size <= heap.block_max.
-static struct memory_block_desc *desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
+struct heap k_heap;
+static struct pool user_pool;
+struct pool *const mem_pool[POOL_COUNT] = {&k_heap.pool, &user_pool};
 
 // The seed's seven sizes.
 static const uint32_t seed_sizes[DESC_CNT] = {SIZES_SEED};
@@ -160,10 +162,6 @@ static inline bool decrement_is_zero(uint32_t *value) {
 
 static uint32_t bin_floor[POOL_BINS]; // shortest run of each bin, frames
 
-// struct pool's `anchor` and `anchor_words`.
-#define ANCHORS_MAX (PORT_FRAMES_MAX / ANCHOR_STEP + 1)
-static uint32_t anchors[POOL_COUNT][ANCHORS_MAX / 32 + 1];
-static uint32_t anchor_words[POOL_COUNT][ANCHORS_MAX / 32 / 32 + 1];
 _Static_assert(ARENA_FRAMES_MAX < ANCHOR_STEP, "only frame_alloc() and large areas have anchors");
 
 static uint32_t floor_log2(uint32_t n) { return 31 - (uint32_t)__builtin_clz(n); }
@@ -269,7 +267,7 @@ static INLINE_ALWAYS struct frame *run_take(struct pool *pool, uint32_t count) {
 // left in them.
 static INLINE_ALWAYS void run_give(struct pool *pool, struct frame *first, uint32_t count) {
     struct frame *after = first + count, *tail = after - 1;
-    if (pool == &mem_pool[POOL_KERNEL]) port_frames_back((uint32_t)(first - pool->frame), count);
+    if (pool->heap) port_frames_back(pool->heap, (uint32_t)(first - pool->frame), count);
     pool->free += count;
     bool linked = after < pool->end && (after->run & FRAME_FREE);
     if (linked) {
@@ -355,80 +353,82 @@ static bool run_resize(struct pool *pool, struct frame *first, uint32_t from, ui
     return true;
 }
 
-// Where a frame of the kernel pool lies in the heap window.
-static uintptr_t frame_base(uint32_t frame) {
-    return PORT_HEAP_BASE + ((uintptr_t)frame << PG_SHIFT);
+// Where a frame of a heap's pool lies.
+static uintptr_t frame_base(const struct heap *heap, uint32_t frame) {
+    return heap->base + ((uintptr_t)frame << PG_SHIFT);
 }
 
 uint32_t frame_alloc(enum pool_id id, uint32_t count) {
-    struct pool *pool = &mem_pool[id];
+    struct pool *pool = mem_pool[id];
     if (count == 0 || count > pool->frames) return FRAME_NONE;
-    port_state state = port_lock();
+    port_state state = port_lock(&k_heap);
     struct frame *first = run_take(pool, count);
     if (first && count >= ANCHOR_STEP) anchor_set(pool, first);
-    port_unlock(state);
+    port_unlock(&k_heap, state);
     return first ? (uint32_t)(first - pool->frame) : FRAME_NONE;
 }
 
 void frame_free(enum pool_id id, uint32_t first, uint32_t count) {
-    struct pool *pool = &mem_pool[id];
+    struct pool *pool = mem_pool[id];
     enum heap_fault fault = HEAP_OK;
-    port_state state = port_lock();
+    port_state state = port_lock(&k_heap);
     if (first >= pool->frames) {
         fault = HEAP_OUTSIDE;
     } else if (count == 0 || pool->frame[first].run != (FRAME_USED | count) ||
-               (id == POOL_KERNEL && !arena_blank(&heap.arena[first]))) { // the heap's own
+               (pool->heap && !arena_blank(&pool->heap->arena[first]))) { // the heap's own
         fault = HEAP_NOT_ALLOCATED;
     } else {
         if (count >= ANCHOR_STEP) anchor_clear(pool, &pool->frame[first]);
         run_give(pool, &pool->frame[first], count);
     }
-    port_unlock(state);
+    port_unlock(&k_heap, state);
     // The kernel pool's frames have an address in the window; the user pool's only a physical one.
-    uintptr_t at = id == POOL_KERNEL ? frame_base(first) : (uintptr_t)frame_address(id, first);
-    if (fault != HEAP_OK) port_report(fault, at, CALLER);
+    uintptr_t at = pool->heap ? frame_base(pool->heap, first) : (uintptr_t)frame_address(id, first);
+    if (fault != HEAP_OK) port_report(&k_heap, fault, at, CALLER);
 }
 
 uint64_t frame_address(enum pool_id id, uint32_t frame) {
-    return mem_pool[id].phys + ((uint64_t)frame << PG_SHIFT);
+    return mem_pool[id]->phys + ((uint64_t)frame << PG_SHIFT);
 }
 
-uint32_t frames_total(enum pool_id id) { return mem_pool[id].usable; }
-uint32_t frames_free(enum pool_id id) { return mem_pool[id].free; }
+uint32_t frames_total(enum pool_id id) { return mem_pool[id]->usable; }
+uint32_t frames_free(enum pool_id id) { return mem_pool[id]->free; }
 
 // ================================================================================================
 // II  Arenas and block descriptors
 // ================================================================================================
 
 // The record of an arena's or large area's first frame.
-static inline struct frame *arena_frame(const struct arena *arena) {
-    return mem_pool[POOL_KERNEL].frame + (arena - heap.arena);
+static inline struct frame *arena_frame(const struct heap *heap, const struct arena *arena) {
+    return heap->pool.frame + (arena - heap->arena);
 }
 
 // Opens an arena for `desc`: nothing carved yet, front of the free list. False if there are no
 // frames.
 static bool arena_open(struct memory_block_desc *desc) {
-    struct pool *pool = &mem_pool[POOL_KERNEL];
+    struct heap *heap = desc->heap;
+    struct pool *pool = &heap->pool;
     struct frame *first = run_take(pool, desc->frames_per_arena);
     if (!first) return false;
     uint32_t frame = (uint32_t)(first - pool->frame);
-    struct arena *arena = &heap.arena[frame];
+    struct arena *arena = &heap->arena[frame];
     arena->desc = desc;
     arena->head = desc->blocks_per_arena;
-    arena->base = frame_base(frame);
+    arena->base = frame_base(heap, frame);
     arena->seal = SMALL_SEAL - arena_sum(arena); // of a blank record the rest is 0
     for (uint32_t i = 1; i < desc->frames_per_arena; i++) {
         arena[i].back = (uint16_t)(i * sizeof *arena);
     }
     list_push(&desc->free_list, &arena->elem);
     desc->arenas++;
-    heap.small_frames += desc->frames_per_arena;
+    heap->small_frames += desc->frames_per_arena;
     return true;
 }
 
 // Gives the frames of an arena whose blocks are all free back to the pool.
 static void arena_close(struct arena *arena) {
     struct memory_block_desc *desc = arena->desc;
+    struct heap *heap = desc->heap;
     uint32_t frames = desc->frames_per_arena;
     list_remove(&arena->elem);
     for (uint32_t i = 1; i < frames; i++) arena[i].back = 0;
@@ -437,8 +437,8 @@ static void arena_close(struct arena *arena) {
     arena->head = arena->carving = arena->seal = arena->map_words = 0;
     arena->base = 0;
     desc->arenas--;
-    heap.small_frames -= frames;
-    run_give(&mem_pool[POOL_KERNEL], arena_frame(arena), frames);
+    heap->small_frames -= frames;
+    run_give(&heap->pool, arena_frame(heap, arena), frames);
 }
 
 // Takes a block of the arena that serves: the lowest of those that came back, or else carves the
@@ -503,28 +503,28 @@ static inline bool arena_put(struct arena *arena, uint32_t block) {
 }
 
 // A large area of `count` frames handed out; returns its address.
-static inline void *large_open(const struct frame *first, uint32_t count) {
-    uint32_t frame = (uint32_t)(first - mem_pool[POOL_KERNEL].frame);
-    struct arena *arena = &heap.arena[frame];
+static inline void *large_open(struct heap *heap, const struct frame *first, uint32_t count) {
+    uint32_t frame = (uint32_t)(first - heap->pool.frame);
+    struct arena *arena = &heap->arena[frame];
     arena->head = ARENA_LARGE | count;
-    arena->base = frame_base(frame);
+    arena->base = frame_base(heap, frame);
     arena->seal = LARGE_SEAL - arena->head - (uint32_t)arena->base; // desc and carving are 0
-    heap.large_frames += count;
+    heap->large_frames += count;
     return (void *)arena->base;
 }
 
 // Frees the large area that starts at p. False, and nothing changed, if its record is not that of a
 // sound large area that starts there.
-static bool large_give(struct arena *arena, uintptr_t p) {
+static INLINE_ALWAYS bool large_give(struct heap *heap, struct arena *arena, uintptr_t p) {
     if (UNLIKELY(!arena->large || arena->base != p || arena->desc)) return false;
     if (UNLIKELY(arena_sum(arena) != LARGE_SEAL)) return false;
     uint32_t count = arena->cnt;
     arena->head = arena->seal = 0;
     arena->base = 0;
-    heap.large_frames -= count;
-    struct frame *first = arena_frame(arena);
-    if (UNLIKELY(count >= ANCHOR_STEP)) anchor_clear(&mem_pool[POOL_KERNEL], first);
-    run_give(&mem_pool[POOL_KERNEL], first, count);
+    heap->large_frames -= count;
+    struct frame *first = arena_frame(heap, arena);
+    if (UNLIKELY(count >= ANCHOR_STEP)) anchor_clear(&heap->pool, first);
+    run_give(&heap->pool, first, count);
     return true;
 }
 
@@ -562,12 +562,14 @@ static bool sizes_valid(const uint32_t *sizes, uint32_t count) {
     return true;
 }
 
-int block_desc_set(struct memory_block_desc *desc_array, const uint32_t *sizes, uint32_t count) {
+int block_desc_set(struct heap *heap, const uint32_t *sizes, uint32_t count) {
     if (!sizes_valid(sizes, count)) return -1;
+    struct memory_block_desc *desc_array = heap->block_descs;
     uint32_t slot = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct memory_block_desc *desc = &desc_array[i];
         memset(desc, 0, sizeof *desc);
+        desc->heap = heap;
         desc->block_size = sizes[i];
         desc->frames_per_arena = frames_for(sizes[i]);
         desc->blocks_per_arena = desc->frames_per_arena * PG_SIZE / sizes[i];
@@ -575,16 +577,14 @@ int block_desc_set(struct memory_block_desc *desc_array, const uint32_t *sizes, 
         desc->shift = (uint32_t)__builtin_ctz(sizes[i]);
         desc->inverse = inverse_of(sizes[i] >> desc->shift);
         list_init(&desc->free_list);
-        while (slot < sizes[i] / BLOCK_ALIGN) desc_of[slot++] = desc;
+        while (slot < sizes[i] / BLOCK_ALIGN) heap->desc_of[slot++] = desc;
     }
-    heap.desc_count = count;
-    heap.block_max = sizes[count - 1];
+    heap->desc_count = count;
+    heap->block_max = sizes[count - 1];
     return 0;
 }
 
-void block_desc_init(struct memory_block_desc *desc_array) {
-    block_desc_set(desc_array, seed_sizes, DESC_CNT);
-}
+void block_desc_init(struct heap *heap) { block_desc_set(heap, seed_sizes, DESC_CNT); }
 
 // ================================================================================================
 // III  sys_malloc, sys_free and their kin
@@ -595,90 +595,98 @@ void block_desc_init(struct memory_block_desc *desc_array) {
 static inline size_t frames_of(size_t size) { return ((size - 1) >> PG_SHIFT) + 1; }
 
 // A large area that has an anchor, or NULL.
-static void *large_take_long(size_t count) {
-    struct pool *pool = &mem_pool[POOL_KERNEL];
+static void *large_take_long(struct heap *heap, size_t count) {
+    struct pool *pool = &heap->pool;
     if (count > pool->frames) return NULL; // so for size 0, too
     struct frame *first = run_take(pool, (uint32_t)count);
     if (!first) return NULL;
     anchor_set(pool, first);
-    return large_open(first, (uint32_t)count);
+    return large_open(heap, first, (uint32_t)count);
 }
 
 // A large area of frames, or NULL. Locked by its caller.
-static inline void *large_take(size_t size) {
+static inline void *large_take(struct heap *heap, size_t size) {
     size_t count = frames_of(size);
-    if (UNLIKELY(count >= ANCHOR_STEP)) return large_take_long(count);
-    struct frame *first = run_take(&mem_pool[POOL_KERNEL], (uint32_t)count);
-    return LIKELY(first) ? large_open(first, (uint32_t)count) : NULL;
+    if (UNLIKELY(count >= ANCHOR_STEP)) return large_take_long(heap, count);
+    struct frame *first = run_take(&heap->pool, (uint32_t)count);
+    return LIKELY(first) ? large_open(heap, first, (uint32_t)count) : NULL;
 }
 
-static SLOW_PATH void *large_take_fast(size_t size) {
-    if (UNLIKELY(!port_enter())) return NULL;
-    void *p = large_take(size);
-    port_leave();
+static INLINE_ALWAYS void *large_take_fast(struct heap *heap, size_t size) {
+    if (UNLIKELY(!port_enter(heap))) return NULL;
+    void *p = large_take(heap, size);
+    port_leave(heap);
     return p;
 }
 
+// Of the kernel's heap the compiler knows where each field lies. These two tell it so, which saves
+// a pair of large areas 13 instructions; sys_malloc() and sys_free() call them.
+static SLOW_PATH void *k_large_take(size_t size) { return large_take_fast(&k_heap, size); }
+static SLOW_PATH bool k_large_give(struct arena *arena, uintptr_t p) {
+    return large_give(&k_heap, arena, p);
+}
+
 // Whatever the interrupts are.
-static SLOW_PATH void *large_take_slow(size_t size) {
-    port_state state = port_lock();
-    void *p = large_take(size);
-    port_unlock(state);
+static SLOW_PATH void *large_take_slow(struct heap *heap, size_t size) {
+    port_state state = port_lock(heap);
+    void *p = large_take(heap, size);
+    port_unlock(heap, state);
     return p;
 }
 
 // A block of an arena that must perhaps be opened first, or NULL.
 static SLOW_PATH void *small_take(struct memory_block_desc *desc) {
+    struct heap *heap = desc->heap;
     void *p = NULL;
-    port_state state = port_lock();
+    port_state state = port_lock(heap);
     if (!arena_take(desc, &p) && arena_open(desc)) arena_take(desc, &p);
-    port_unlock(state);
+    port_unlock(heap, state);
     return p;
 }
 
 // All that take_fast() does not do: a new arena, a large area, no memory, a call that is refused,
 // a caller that has interrupts off.
-static SLOW_PATH void *take_slow(size_t size, uintptr_t caller) {
+static SLOW_PATH void *take_slow(struct heap *heap, size_t size, uintptr_t caller) {
     if (UNLIKELY(port_in_interrupt())) {
-        port_report(HEAP_FROM_INTERRUPT, 0, caller);
+        port_report(heap, HEAP_FROM_INTERRUPT, 0, caller);
         return NULL;
     }
-    if (size - 1 < heap.block_max) return small_take(desc_of[(size - 1) / BLOCK_ALIGN]);
-    return size != 0 ? large_take_slow(size) : NULL;
+    if (size - 1 < heap->block_max) return small_take(heap->desc_of[(size - 1) / BLOCK_ALIGN]);
+    return size != 0 ? large_take_slow(heap, size) : NULL;
 }
 
 // From the size to the descriptor, from there to the arena that serves, from its bitmap to the
 // block. False, with nothing changed, for all that needs more.
-static inline bool take_fast(size_t size, void **p) {
-    if (UNLIKELY(size - 1 >= heap.block_max)) {
-        *p = large_take_fast(size);
+static inline bool take_fast(struct heap *heap, size_t size, void **p) {
+    if (UNLIKELY(size - 1 >= heap->block_max)) {
+        *p = heap == &k_heap ? k_large_take(size) : large_take_fast(heap, size);
         return *p != NULL;
     }
-    struct memory_block_desc *desc = desc_of[(size - 1) / BLOCK_ALIGN];
-    if (UNLIKELY(!port_enter())) return false;
+    struct memory_block_desc *desc = heap->desc_of[(size - 1) / BLOCK_ALIGN];
+    if (UNLIKELY(!port_enter(heap))) return false;
     bool taken = arena_take(desc, p);
-    port_leave();
+    port_leave(heap);
     return taken;
 }
 
 // A block or large area for `size`, or NULL.
-static void *heap_take(size_t size, uintptr_t caller) {
+static void *heap_take(struct heap *heap, size_t size, uintptr_t caller) {
     void *p;
-    return take_fast(size, &p) ? p : take_slow(size, caller);
+    return take_fast(heap, size, &p) ? p : take_slow(heap, size, caller);
 }
 
 void *sys_malloc(size_t size) {
     void *p;
-    if (LIKELY(take_fast(size, &p))) return p;
+    if (LIKELY(take_fast(&k_heap, size, &p))) return p;
     FORGET_REGISTER_OF(size);
-    return take_slow(size, CALLER);
+    return take_slow(&k_heap, size, CALLER);
 }
 
 // What is wrong with a pointer into a frame whose record starts nothing: a large area begins
 // further down, or the frame is not the heap's.
-static enum heap_fault classify_frame(uint32_t frame) {
-    uint32_t first = pool_run_at(&mem_pool[POOL_KERNEL], frame);
-    bool area = first != FRAME_NONE && heap.arena[first].large;
+static enum heap_fault classify_frame(const struct heap *heap, uint32_t frame) {
+    uint32_t first = pool_run_at(&heap->pool, frame);
+    bool area = first != FRAME_NONE && heap->arena[first].large;
     return area ? HEAP_INTERIOR_POINTER : HEAP_NOT_ALLOCATED;
 }
 
@@ -689,24 +697,26 @@ static enum heap_fault classify_block(const struct arena *arena, uintptr_t p, ui
     return arena->map[*block / 32] >> *block % 32 & 1 ? HEAP_DOUBLE_FREE : HEAP_OK;
 }
 
-static inline enum heap_fault classify(uintptr_t p, struct arena **arena, uint32_t *block) {
+static inline enum heap_fault classify(const struct heap *heap, uintptr_t p, struct arena **arena,
+                                       uint32_t *block) {
     *arena = NULL;
     *block = 0;
-    uintptr_t off = p - PORT_HEAP_BASE;
-    if (off >= (uintptr_t)heap.frames << PG_SHIFT) return HEAP_OUTSIDE;
+    uintptr_t off = p - heap->base;
+    if (off >= (uintptr_t)heap->frames << PG_SHIFT) return HEAP_OUTSIDE;
     uint32_t frame = (uint32_t)(off >> PG_SHIFT);
-    struct arena *at = &heap.arena[frame];
+    struct arena *at = &heap->arena[frame];
     if (at->back % sizeof *at != 0 || at->back / sizeof *at > frame) return HEAP_CORRUPT_ARENA;
     at -= at->back / sizeof *at;
-    if (arena_blank(at)) return classify_frame(frame);
+    if (arena_blank(at)) return classify_frame(heap, frame);
     *arena = at;
     if (!arena_sealed(at)) return HEAP_CORRUPT_ARENA;
     if (!at->large) return classify_block(at, p, block);
     return p == at->base ? HEAP_OK : HEAP_INTERIOR_POINTER;
 }
 
-enum heap_fault heap_classify(uintptr_t p, struct arena **arena, uint32_t *block) {
-    return classify(p, arena, block);
+enum heap_fault heap_classify(const struct heap *heap, uintptr_t p, struct arena **arena,
+                              uint32_t *block) {
+    return classify(heap, p, arena, block);
 }
 
 const char *heap_fault_text(enum heap_fault fault) {
@@ -734,38 +744,39 @@ struct look {
 
 // Locked from here to look_end(), but for a handler. True if p is a block or large area: its caller
 // acts on it before look_end(), as it may be something else behind that.
-static inline bool look_begin(struct look *look, uintptr_t p) {
+static inline bool look_begin(struct heap *heap, struct look *look, uintptr_t p) {
     look->fault = HEAP_FROM_INTERRUPT;
     if (port_in_interrupt()) return false;
-    look->state = port_lock();
-    look->fault = classify(p, &look->arena, &look->block);
+    look->state = port_lock(heap);
+    look->fault = classify(heap, p, &look->arena, &look->block);
     return look->fault == HEAP_OK && look->arena; // never without: the analyzer cannot know
 }
 
 // Reports what was wrong with p; true if nothing was.
-static inline bool look_end(const struct look *look, uintptr_t p, uintptr_t caller) {
-    if (look->fault != HEAP_FROM_INTERRUPT) port_unlock(look->state);
-    if (look->fault != HEAP_OK) port_report(look->fault, p, caller);
+static inline bool look_end(struct heap *heap, const struct look *look, uintptr_t p,
+                            uintptr_t caller) {
+    if (look->fault != HEAP_FROM_INTERRUPT) port_unlock(heap, look->state);
+    if (look->fault != HEAP_OK) port_report(heap, look->fault, p, caller);
     return look->fault == HEAP_OK;
 }
 
 // All that is not a block of a sound small arena: large areas, and every fault.
-static SLOW_PATH bool give_slow(uintptr_t p, uintptr_t caller) {
+static SLOW_PATH bool give_slow(struct heap *heap, uintptr_t p, uintptr_t caller) {
     struct look look;
-    if (look_begin(&look, p)) {
-        if (look.arena->large) large_give(look.arena, p);
+    if (look_begin(heap, &look, p)) {
+        if (look.arena->large) large_give(heap, look.arena, p);
         else arena_put(look.arena, look.block);
     }
-    return look_end(&look, p, caller);
+    return look_end(heap, &look, p, caller);
 }
 
 // The fast path: one range check, one seal for everything in the record (a large area's differs),
 // one multiplication for the block, one bit. False, with nothing changed, for all that fails one of
 // them.
-static inline bool give_fast(uintptr_t p) {
-    uintptr_t frame = (p - PORT_HEAP_BASE) >> PG_SHIFT;
-    if (UNLIKELY(frame >= PORT_HEAP_FRAMES || !port_enter())) return false;
-    struct arena *arena = &heap.arena[frame];
+static inline bool give_fast(struct heap *heap, uintptr_t p) {
+    uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
+    if (UNLIKELY(frame >= PORT_FRAMES(heap) || !port_enter(heap))) return false;
+    struct arena *arena = &heap->arena[frame];
     // Not proved yet: if `back` was overwritten, what it leads to has another sum.
     arena = (struct arena *)((uintptr_t)arena - arena->back);
     bool done;
@@ -774,27 +785,27 @@ static inline bool give_fast(uintptr_t p) {
         uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
         done = LIKELY(block < arena->carving) && arena_put(arena, block);
     } else {
-        done = large_give(arena, p);
+        done = heap == &k_heap ? k_large_give(arena, p) : large_give(heap, arena, p);
     }
-    port_leave();
+    port_leave(heap);
     return done;
 }
 
 // False, after a report, if p is wrong.
-static bool heap_give(uintptr_t p, uintptr_t caller) {
-    return give_fast(p) || give_slow(p, caller);
+static bool heap_give(struct heap *heap, uintptr_t p, uintptr_t caller) {
+    return give_fast(heap, p) || give_slow(heap, p, caller);
 }
 
 void sys_free(void *p) {
-    if (LIKELY(give_fast((uintptr_t)p))) return;
+    if (LIKELY(give_fast(&k_heap, (uintptr_t)p))) return;
     FORGET_REGISTER_OF(p);
-    if (p) give_slow((uintptr_t)p, CALLER);
+    if (p) give_slow(&k_heap, (uintptr_t)p, CALLER);
 }
 
-void *sys_calloc(size_t count, size_t size) {
+static void *heap_take_cleared(struct heap *heap, size_t count, size_t size, uintptr_t caller) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
-    void *p = heap_take(bytes, CALLER);
+    void *p = heap_take(heap, bytes, caller);
     if (p) memset(p, 0, bytes);
     return p;
 }
@@ -804,137 +815,167 @@ static size_t arena_room(const struct arena *arena) {
 }
 
 // Bytes that the block or area at p holds; 0 with a report if p is wrong.
-static size_t heap_room(uintptr_t p, uintptr_t caller) {
+static size_t heap_room(struct heap *heap, uintptr_t p, uintptr_t caller) {
     struct look look;
-    size_t room = look_begin(&look, p) ? arena_room(look.arena) : 0;
-    look_end(&look, p, caller);
+    size_t room = look_begin(heap, &look, p) ? arena_room(look.arena) : 0;
+    look_end(heap, &look, p, caller);
     return room;
 }
 
-size_t sys_usable_size(void *p) { return p ? heap_room((uintptr_t)p, CALLER) : 0; }
-
 // Makes a large area hold `size` bytes where it is; false if it cannot, or should be a block.
 // Locked by its caller.
-static bool large_resize(struct arena *arena, size_t size) {
+static bool large_resize(struct heap *heap, struct arena *arena, size_t size) {
     size_t count = frames_of(size);
-    if (size <= heap.block_max || count > mem_pool[POOL_KERNEL].frames) return false;
+    if (size <= heap->block_max || count > heap->pool.frames) return false;
     uint32_t from = arena->cnt, to = (uint32_t)count;
-    if (!run_resize(&mem_pool[POOL_KERNEL], arena_frame(arena), from, to)) return false;
+    if (!run_resize(&heap->pool, arena_frame(heap, arena), from, to)) return false;
     arena->cnt = to;
     arena->seal -= to - from;
-    heap.large_frames += to - from;
+    heap->large_frames += to - from;
     return true;
 }
 
-// sys_realloc() without a move. True if p now holds `size` bytes as it should. *room: bytes it
+// heap_retake() without a move. True if p now holds `size` bytes as it should. *room: bytes it
 // holds, 0 after a report if p is wrong.
-static bool heap_resize(uintptr_t p, size_t size, size_t *room, uintptr_t caller) {
+static bool heap_resize(struct heap *heap, uintptr_t p, size_t size, size_t *room,
+                        uintptr_t caller) {
     struct look look;
     bool done = false;
     *room = 0;
-    if (look_begin(&look, p)) {
+    if (look_begin(heap, &look, p)) {
         *room = arena_room(look.arena);
         done = look.arena->large
-                   ? large_resize(look.arena, size)
-                   : size <= *room && desc_of[(size - 1) / BLOCK_ALIGN] == look.arena->desc;
+                   ? large_resize(heap, look.arena, size)
+                   : size <= *room && heap->desc_of[(size - 1) / BLOCK_ALIGN] == look.arena->desc;
     }
-    look_end(&look, p, caller);
+    look_end(heap, &look, p, caller);
     return done;
 }
 
 #ifdef HEAP_CHECKED
-bool heap_extend(uintptr_t p, size_t size); // checked.c's
-bool heap_extend(uintptr_t p, size_t size) {
+bool heap_extend(struct heap *heap, uintptr_t p, size_t size); // checked.c's
+bool heap_extend(struct heap *heap, uintptr_t p, size_t size) {
     size_t room;
-    return heap_resize(p, size, &room, CALLER);
+    return heap_resize(heap, p, size, &room, CALLER);
 }
 #endif
 
 // A pointer that is freed meanwhile is a wrong one from then on: reported, and the new block given
 // back. To copy from it does no harm, as the window stays mapped.
-void *sys_realloc(void *p, size_t size) {
-    uintptr_t caller = CALLER, from = (uintptr_t)p;
+static void *heap_retake(struct heap *heap, void *p, size_t size, uintptr_t caller) {
+    uintptr_t from = (uintptr_t)p;
     size_t room;
-    if (!p) return heap_take(size, caller);
+    if (!p) return heap_take(heap, size, caller);
     if (size == 0) {
-        heap_give(from, caller);
+        heap_give(heap, from, caller);
         return NULL;
     }
-    if (heap_resize(from, size, &room, caller)) return p;
+    if (heap_resize(heap, from, size, &room, caller)) return p;
     if (room == 0) return NULL;
-    void *to = heap_take(size, caller);
-    if (!to) return size <= room && heap_room(from, caller) >= size ? p : NULL; // too large serves
+    void *to = heap_take(heap, size, caller);
+    if (!to) { // too large serves
+        return size <= room && heap_room(heap, from, caller) >= size ? p : NULL;
+    }
     memcpy(to, p, size < room ? size : room);
-    if (heap_give(from, caller)) return to;
-    heap_give((uintptr_t)to, caller);
+    if (heap_give(heap, from, caller)) return to;
+    heap_give(heap, (uintptr_t)to, caller);
     return NULL;
 }
 
 // A large area at a multiple of `alignment` (a power of two above PG_SIZE): takes enough frames
 // that one such place is among them, gives back what stands before and behind.
-static void *large_take_aligned(size_t alignment, size_t size) {
-    struct pool *pool = &mem_pool[POOL_KERNEL];
+static void *large_take_aligned(struct heap *heap, size_t alignment, size_t size) {
+    struct pool *pool = &heap->pool;
     size_t count = frames_of(size), slack = (alignment >> PG_SHIFT) - 1;
     if (slack >= pool->frames || count > pool->frames - slack) return NULL;
     void *p = NULL;
-    port_state state = port_lock();
+    port_state state = port_lock(heap);
     struct frame *first = run_take(pool, (uint32_t)(count + slack));
     if (first) {
-        uintptr_t base = frame_base((uint32_t)(first - pool->frame));
+        uintptr_t base = frame_base(heap, (uint32_t)(first - pool->frame));
         uint32_t before = (uint32_t)(-base >> PG_SHIFT & slack);
         struct frame *start = first + before, *after = start + count;
         start->run = FRAME_USED | (uint32_t)count;
         if (before > 0) run_give(pool, first, before);
         if (before < slack) run_give(pool, after, (uint32_t)slack - before);
         if (count >= ANCHOR_STEP) anchor_set(pool, start);
-        p = large_open(start, (uint32_t)count);
+        p = large_open(heap, start, (uint32_t)count);
     }
-    port_unlock(state);
+    port_unlock(heap, state);
     return p;
 }
 
-void *sys_aligned_alloc(size_t alignment, size_t size) {
+static void *heap_take_aligned(struct heap *heap, size_t alignment, size_t size, uintptr_t caller) {
     if (alignment == 0 || (alignment & (alignment - 1)) != 0) return NULL;
-    if (alignment <= BLOCK_ALIGN || size == 0) return heap_take(size, CALLER);
+    if (alignment <= BLOCK_ALIGN || size == 0) return heap_take(heap, size, caller);
     // An arena starts at a frame, so every block of a size that is a multiple of the alignment is
     // aligned.
-    for (uint32_t i = 0; i < heap.desc_count && alignment <= PG_SIZE; i++) {
-        uint32_t block_size = k_block_descs[i].block_size;
-        if (block_size >= size && block_size % alignment == 0) return heap_take(block_size, CALLER);
+    for (uint32_t i = 0; i < heap->desc_count && alignment <= PG_SIZE; i++) {
+        uint32_t block_size = heap->block_descs[i].block_size;
+        if (block_size < size || block_size % alignment != 0) continue;
+        return heap_take(heap, block_size, caller);
     }
     if (port_in_interrupt()) {
-        port_report(HEAP_FROM_INTERRUPT, 0, CALLER);
+        port_report(heap, HEAP_FROM_INTERRUPT, 0, caller);
         return NULL;
     }
-    return alignment <= PG_SIZE ? large_take_slow(size) : large_take_aligned(alignment, size);
+    if (alignment > PG_SIZE) return large_take_aligned(heap, alignment, size);
+    return large_take_slow(heap, size);
 }
 
-uint32_t sys_trim(void) {
+uint32_t heap_trim(struct heap *heap) {
     uint32_t frames = 0;
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
-        struct memory_block_desc *desc = &k_block_descs[i];
-        port_state state = port_lock();
+    for (uint32_t i = 0; i < heap->desc_count; i++) {
+        struct memory_block_desc *desc = &heap->block_descs[i];
+        port_state state = port_lock(heap);
         struct arena *arena = desc->reserve;
         desc->reserve = NULL;
         if (arena && arena->cnt == desc->blocks_per_arena) {
             frames += desc->frames_per_arena;
             arena_close(arena);
         }
-        port_unlock(state);
+        port_unlock(heap, state);
     }
     return frames;
 }
+
+// The same calls for any heap, and for the kernel's.
+
+void *heap_malloc(struct heap *heap, size_t size) { return heap_take(heap, size, CALLER); }
+void heap_free(struct heap *heap, void *p) {
+    if (p) heap_give(heap, (uintptr_t)p, CALLER);
+}
+void *heap_calloc(struct heap *heap, size_t count, size_t size) {
+    return heap_take_cleared(heap, count, size, CALLER);
+}
+void *heap_realloc(struct heap *heap, void *p, size_t size) {
+    return heap_retake(heap, p, size, CALLER);
+}
+void *heap_aligned_alloc(struct heap *heap, size_t alignment, size_t size) {
+    return heap_take_aligned(heap, alignment, size, CALLER);
+}
+size_t heap_usable_size(struct heap *heap, void *p) {
+    return p ? heap_room(heap, (uintptr_t)p, CALLER) : 0;
+}
+
+void *sys_calloc(size_t count, size_t size) {
+    return heap_take_cleared(&k_heap, count, size, CALLER);
+}
+void *sys_realloc(void *p, size_t size) { return heap_retake(&k_heap, p, size, CALLER); }
+void *sys_aligned_alloc(size_t alignment, size_t size) {
+    return heap_take_aligned(&k_heap, alignment, size, CALLER);
+}
+size_t sys_usable_size(void *p) { return p ? heap_room(&k_heap, (uintptr_t)p, CALLER) : 0; }
+uint32_t sys_trim(void) { return heap_trim(&k_heap); }
 
 // ================================================================================================
 // Initialisation
 // ================================================================================================
 
-static void pool_init(enum pool_id id, const char *name, const struct port_pool *from) {
-    struct pool *pool = &mem_pool[id];
-    size_t words = from->frames / ANCHOR_STEP / 32 + 1;
+static void pool_init(struct pool *pool, const char *name, const struct port_pool *from) {
     memset(pool, 0, sizeof *pool);
-    pool->anchor = memset(anchors[id], 0, words * sizeof(uint32_t));
-    pool->anchor_words = memset(anchor_words[id], 0, (words / 32 + 1) * sizeof(uint32_t));
+    pool->anchor = from->anchor;
+    pool->anchor_words = from->anchor + from->frames / ANCHOR_STEP / 32 + 1;
     pool->name = name;
     pool->frame = from->frame;
     pool->phys = from->phys;
@@ -944,24 +985,34 @@ static void pool_init(enum pool_id id, const char *name, const struct port_pool 
         run_give(pool, &pool->frame[from->run[i].first], from->run[i].count);
         pool->usable += from->run[i].count;
     }
-    kprintf("    %s: %u frames of 4 KiB from %#llx\n", name, pool->usable,
+}
+
+void heap_init(struct heap *heap, const char *name, const struct port_pool *from) {
+    bin_floors_init();
+    memset(heap, 0, sizeof *heap);
+    heap->base = from->base;
+    heap->arena = from->arena;
+    heap->frames = from->frames;
+    pool_init(&heap->pool, name, from);
+    heap->pool.heap = heap;
+    block_desc_init(heap);
+}
+
+static void pool_print(const struct pool *pool) {
+    kprintf("    %s: %u frames of 4 KiB from %#llx\n", pool->name, pool->usable,
             (unsigned long long)pool->phys);
 }
 
 void mem_pool_init(uint32_t mem_bytes_total) {
-    static const char *const name[] = {"kernel_pool", "user_pool"};
+    struct port_pool from;
     put_str("  mem_pool_init start\n");
-    bin_floors_init();
-    for (int id = 0; id < POOL_COUNT; id++) {
-        struct port_pool from;
-        port_pool((enum pool_id)id, &from);
-        pool_init((enum pool_id)id, name[id], &from);
-        if (id != POOL_KERNEL) continue;
-        memset(&heap, 0, sizeof heap);
-        heap.arena = from.arena;
-        heap.frames = from.frames;
-    }
-    uint64_t frames = (uint64_t)mem_pool[POOL_KERNEL].usable + mem_pool[POOL_USER].usable;
+    port_pool(POOL_KERNEL, &from);
+    heap_init(&k_heap, "kernel_pool", &from);
+    pool_print(&k_heap.pool);
+    port_pool(POOL_USER, &from);
+    pool_init(&user_pool, "user_pool", &from);
+    pool_print(&user_pool);
+    uint64_t frames = (uint64_t)k_heap.pool.usable + user_pool.usable;
     kprintf("    total %u bytes, of them %u KiB in the pools\n", mem_bytes_total,
             (uint32_t)(frames * (PG_SIZE / 1024)));
     put_str("  mem_pool_init done\n");
@@ -971,6 +1022,5 @@ void memory_init(void) {
     put_str("mem_init start\n");
     uint32_t mem_bytes_total = PORT_TOTAL_MEMORY;
     mem_pool_init(mem_bytes_total);
-    block_desc_init(k_block_descs);
     put_str("mem_init done\n");
 }

@@ -47,12 +47,28 @@ size_t sys_usable_size(void *p);
 // Gives empty arenas back; returns the frames given back.
 uint32_t sys_trim(void);
 
+// The same for any heap: sys_malloc(size) is heap_malloc(&k_heap, size). A pointer of another heap
+// is a wrong one.
+void *heap_malloc(struct heap *heap, size_t size);
+void heap_free(struct heap *heap, void *p);
+void *heap_calloc(struct heap *heap, size_t count, size_t size);
+void *heap_realloc(struct heap *heap, void *p, size_t size);
+void *heap_aligned_alloc(struct heap *heap, size_t alignment, size_t size);
+size_t heap_usable_size(struct heap *heap, void *p);
+uint32_t heap_trim(struct heap *heap);
+
+// Makes an empty heap over the memory `from`, with the seed's sizes. *heap, its name and what
+// `from` leads to (but `run`) are its caller's to keep as long as it is used. Nothing is printed.
+struct port_pool;
+void heap_init(struct heap *heap, const char *name, const struct port_pool *from);
+
 // ---- for what looks at a heap, tests and debuggers ---------------------------------------------
 
 // What sys_free(p) would say of p: HEAP_OK, or the fault; *arena and *block are set for HEAP_OK
 // (block 0 for a large area) and for faults inside an arena, else *arena is NULL. Dereferences
 // nothing but records.
-enum heap_fault heap_classify(uintptr_t p, struct arena **arena, uint32_t *block);
+enum heap_fault heap_classify(const struct heap *heap, uintptr_t p, struct arena **arena,
+                              uint32_t *block);
 const char *heap_fault_text(enum heap_fault fault);
 uint32_t pool_bin_of(uint32_t count); // the bin for runs of `count` frames, count > 0
 // First frame of the run handed out that holds `frame`, FRAME_NONE if none does. Locked by its
@@ -60,7 +76,7 @@ uint32_t pool_bin_of(uint32_t count); // the bin for runs of `count` frames, cou
 uint32_t pool_run_at(const struct pool *pool, uint32_t frame);
 
 void mem_pool_init(uint32_t mem_bytes_total);
-void block_desc_init(struct memory_block_desc *desc_array); // the seed's DESC_CNT sizes
+void block_desc_init(struct heap *heap); // the seed's DESC_CNT sizes
 // Fills `count` descriptors from block sizes in rising order. Returns 0, or -1 with nothing changed
 // if the table is wrong: count, order, alignment or size. Only while the heap holds nothing.
-int block_desc_set(struct memory_block_desc *desc_array, const uint32_t *sizes, uint32_t count);
+int block_desc_set(struct heap *heap, const uint32_t *sizes, uint32_t count);

@@ -19,6 +19,8 @@
 static const struct memory_plan *plan; // kernel/main.c's, kept for port_pool()
 // For one pool at a time: memory.c has read them when it asks for the next pool.
 static struct port_run runs[MEMMAP_MAX];
+// The pools' anchors, for 4 GiB each.
+static uint32_t anchors[POOL_COUNT][POOL_ANCHOR_WORDS(1u << (32 - PG_SHIFT))];
 
 void port_plan_set(const struct memory_plan *from) { plan = from; }
 
@@ -50,8 +52,11 @@ void port_pool(enum pool_id id, struct port_pool *out) {
     out->frames = pool->frames;
     out->frame = P2V(pool->frame_records);
     memset(out->frame, 0, pool->frames * sizeof(struct frame));
+    out->anchor = anchors[id];
+    out->base = 0;
     out->arena = NULL;
     if (id == POOL_KERNEL) {
+        out->base = HEAP_BASE;
         out->arena = P2V(pool->arena_records);
         memset(out->arena, 0, pool->frames * sizeof(struct arena));
     }

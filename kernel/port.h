@@ -18,9 +18,11 @@ struct port_run {
 };
 struct port_pool {
     uint64_t phys;        // physical address of frame 0
-    uint32_t frames;      // frames in the window, holes included; at most PORT_FRAMES_MAX
+    uintptr_t base;       // address of frame 0 where the pool is a heap's, a multiple of PG_SIZE
+    uint32_t frames;      // frames in the window, holes included; at most ARENA_LARGE - 1
     struct frame *frame;  // `frames` records
-    struct arena *arena;  // `frames` records for POOL_KERNEL, NULL for the user pool
+    struct arena *arena;  // `frames` records where the pool is a heap's, else NULL
+    uint32_t *anchor;     // POOL_ANCHOR_WORDS(frames) words
     struct port_run *run; // the frames that are memory, as runs in rising order
     size_t runs;
 };
@@ -33,35 +35,44 @@ struct port_pool {
 #include "kernel/layout.h"
 #include "lib/x86.h"
 
-// Frame i of the kernel pool is at PORT_HEAP_BASE + i * PG_SIZE.
-#define PORT_HEAP_BASE HEAP_BASE
-// The longest window of a pool: 4 GiB.
-#define PORT_FRAMES_MAX (1u << 20)
+// Of k_heap the compiler knows it, which saves an instruction in each sys_free().
+#define PORT_BASE(heap) ((heap) == &k_heap ? HEAP_BASE : (heap)->base)
 // The total memory in bytes, where the loader left it.
 #define PORT_TOTAL_MEMORY (*(const volatile uint32_t *)P2V(TOTAL_MEM_ADDR))
 
 typedef uint32_t port_state; // EFLAGS as they were
 
 // Keeps everything else off the heap until port_unlock(). Short: never held over a copy or a
-// clearing.
-static inline port_state port_lock(void) { return irq_save(); }
-static inline void port_unlock(port_state state) { irq_restore(state); }
+// clearing. What the lock of k_heap keeps is the pools, too (frame_alloc()).
+static inline port_state port_lock(const struct heap *heap) {
+    (void)heap; // one lock for all: interrupts off
+    return irq_save();
+}
+static inline void port_unlock(const struct heap *heap, port_state state) {
+    (void)heap;
+    irq_restore(state);
+}
 
 // The same for the fast paths, without a state to keep: true if interrupts were on and are off now,
 // until port_leave(). Interrupts on also proves that no handler is running, since handlers run
 // with interrupts off; false leaves all that to the slow path.
-static inline bool port_enter(void) {
+static inline bool port_enter(const struct heap *heap) {
+    (void)heap;
     if (!irq_enabled()) return false;
     irq_disable();
     return true;
 }
-static inline void port_leave(void) { irq_enable(); }
+static inline void port_leave(const struct heap *heap) {
+    (void)heap;
+    irq_enable();
+}
 
 static inline bool port_in_interrupt(void) { return interrupt_depth != 0; }
 
-// `count` frames of the kernel pool from number `first` on are about to become free: a port whose
+// `count` frames of a heap's pool from number `first` on are about to become free: a port whose
 // frames are pages of a host gives them back there. Called locked.
-static inline void port_frames_back(uint32_t first, uint32_t count) {
+static inline void port_frames_back(const struct heap *heap, uint32_t first, uint32_t count) {
+    (void)heap;
     (void)first;
     (void)count;
 }
@@ -69,14 +80,21 @@ static inline void port_frames_back(uint32_t first, uint32_t count) {
 #endif
 
 // A pool has no free run of `count` frames: a port whose window can grow adds frames at its end and
-// says true. Called locked. PORT_HEAP_FRAMES is the number of frames that have a record, read where
-// it may be growing.
+// says true. Called locked. PORT_FRAMES() is the number of frames that have a record, read where it
+// may be growing.
 #ifndef port_more_frames
 #define port_more_frames(pool, count) false
-#define PORT_HEAP_FRAMES heap.frames
+#endif
+// Where frame 0 is; a port that has k_heap at a fixed address may say so.
+#ifndef PORT_BASE
+#define PORT_BASE(heap) ((heap)->base)
+#endif
+#ifndef PORT_FRAMES
+#define PORT_FRAMES(heap) ((heap)->frames)
 #endif
 
 void port_pool(enum pool_id id, struct port_pool *out); // once for each pool, from memory_init()
-// A wrong call: `fault`, the pointer, the caller's address. Called with the heap unlocked and
-// unchanged; may not return.
-void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller);
+// A wrong call of this heap: `fault`, the pointer, the caller's address. Called with the heap
+// unlocked and unchanged; may not return.
+void port_report(const struct heap *heap, enum heap_fault fault, uintptr_t pointer,
+                 uintptr_t caller);

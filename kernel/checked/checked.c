@@ -54,11 +54,7 @@
 #include "kernel/port.h"
 #include "lib/string.h"
 
-// memory.c's, under the names that checked_names.h gives them there.
-void *heap_malloc(size_t size);
-void heap_free(void *p);
-uint32_t heap_trim(void);
-bool heap_extend(uintptr_t p, size_t size); // realloc() where it is
+bool heap_extend(struct heap *heap, uintptr_t p, size_t size); // memory.c's realloc() where it is
 
 #define CALLER ((uintptr_t)__builtin_return_address(0))
 #define QUARANTINE_SHARE 8   // of the pool's frames: at most 1/8 wait in quarantine
@@ -143,7 +139,7 @@ static uintptr_t freed_damage(const struct heap_block *block, const struct check
 }
 
 static bool block_protect(const struct heap_block *block, bool absent) {
-    uint32_t first = (uint32_t)((block->start - PORT_HEAP_BASE) >> PG_SHIFT);
+    uint32_t first = (uint32_t)((block->start - k_heap.base) >> PG_SHIFT);
     return port_protect(first, (uint32_t)(block->bytes >> PG_SHIFT), absent);
 }
 
@@ -165,7 +161,7 @@ static uint32_t frames_of_area(const struct heap_block *block) {
 
 // Room for a block? One that is larger than the share may wait alone.
 static bool has_room(const struct heap_block *block) {
-    const struct pool *pool = &mem_pool[POOL_KERNEL];
+    const struct pool *pool = &k_heap.pool;
     uint32_t share = pool->usable / QUARANTINE_SHARE, least = pool->frames / QUARANTINE_SHARE;
     if (least > QUARANTINE_MIN) least = QUARANTINE_MIN;
     if (share < least) share = least;
@@ -218,10 +214,10 @@ static void give_to_heap(uintptr_t start, uintptr_t caller) {
     struct arena *arena;
     uint32_t number;
     checked_state state = port_checked_lock();
-    enum heap_fault fault = heap_classify(start, &arena, &number);
-    if (fault == HEAP_OK) heap_free((void *)start);
+    enum heap_fault fault = heap_classify(&k_heap, start, &arena, &number);
+    if (fault == HEAP_OK) heap_free(&k_heap, (void *)start);
     port_checked_unlock(state);
-    if (fault != HEAP_OK) port_report(fault, start, caller);
+    if (fault != HEAP_OK) port_report(&k_heap, fault, start, caller);
 }
 
 // The oldest block's time is up: checks that it is as it was left, and gives it to the heap.
@@ -230,7 +226,7 @@ static bool quarantine_leave(uintptr_t caller) {
     struct checked_freed freed;
     if (!take_oldest(&block, &freed)) return false;
     uintptr_t at = freed_damage(&block, &freed);
-    if (at) port_report(HEAP_USE_AFTER_FREE, at, caller);
+    if (at) port_report(&k_heap, HEAP_USE_AFTER_FREE, at, caller);
     give_to_heap(block.start, caller);
     return true;
 }
@@ -249,7 +245,7 @@ static size_t gross(size_t alignment, size_t size) {
     size_t bytes = CHECKED_MARGIN + alignment - BLOCK_ALIGN + size;
     if (!guard) return bytes;
     bytes += PG_SIZE;
-    return bytes > heap.block_max ? bytes : heap.block_max + 1;
+    return bytes > k_heap.block_max ? bytes : k_heap.block_max + 1;
 }
 
 // A block with its record and its margin, or NULL. Both under one lock, so that a walk over
@@ -259,13 +255,13 @@ static void *take_once(size_t alignment, size_t size, uintptr_t caller) {
     struct heap_block block;
     uintptr_t p = 0;
     checked_state state = port_checked_lock();
-    void *start = heap_malloc(bytes);
+    void *start = heap_malloc(&k_heap, bytes);
     if (start && heap_block_at((uintptr_t)start, &block)) {
         p = place_bytes(&block, alignment, size);
         record_write(&block, (struct checked_record){p, size, caller, 0, port_thread(), 0, 0});
         memset((void *)room_start(&block), CHECKED_CANARY, p - room_start(&block));
         memset((void *)(p + size), CHECKED_CANARY, room_end(&block) - (p + size));
-        uint32_t last = (uint32_t)((room_end(&block) - PORT_HEAP_BASE) >> PG_SHIFT);
+        uint32_t last = (uint32_t)((room_end(&block) - k_heap.base) >> PG_SHIFT);
         if (guard) port_protect(last, 1, true);
     }
     port_checked_unlock(state);
@@ -275,7 +271,7 @@ static void *take_once(size_t alignment, size_t size, uintptr_t caller) {
 // Memory in quarantine is the last that is taken.
 static void *checked_take(size_t alignment, size_t size, uintptr_t caller) {
     if (port_in_interrupt()) {
-        port_report(HEAP_FROM_INTERRUPT, 0, caller);
+        port_report(&k_heap, HEAP_FROM_INTERRUPT, 0, caller);
         return NULL;
     }
     if (size > SIZE_MAX - gross(alignment, 0)) return NULL;
@@ -306,10 +302,10 @@ static enum heap_fault find_live(uintptr_t p, struct heap_block *block) {
     struct arena *arena;
     uint32_t number;
     if (!heap_block_at(p, block)) {
-        enum heap_fault fault = heap_classify(p, &arena, &number);
+        enum heap_fault fault = heap_classify(&k_heap, p, &arena, &number);
         return fault == HEAP_OK ? HEAP_CORRUPT_ARENA : fault; // never HEAP_OK: no block is there
     }
-    enum heap_fault fault = heap_classify(block->start, &arena, &number);
+    enum heap_fault fault = heap_classify(&k_heap, block->start, &arena, &number);
     if (fault != HEAP_OK) return find_dead(p, block, fault);
     if (is_large(block) || !record_sound(block)) {
         const struct checked_freed *freed = quarantined(block);
@@ -342,8 +338,8 @@ static enum heap_fault examine(uintptr_t p, uintptr_t *damage, size_t *size) {
 static bool accept(uintptr_t p, uintptr_t caller, size_t *size) {
     uintptr_t damage;
     enum heap_fault fault = examine(p, &damage, size);
-    if (fault != HEAP_OK) port_report(fault, p, caller);
-    else if (damage) port_report(HEAP_OVERFLOW, damage, caller);
+    if (fault != HEAP_OK) port_report(&k_heap, fault, p, caller);
+    else if (damage) port_report(&k_heap, HEAP_OVERFLOW, damage, caller);
     return fault == HEAP_OK;
 }
 
@@ -373,7 +369,7 @@ static void checked_give(uintptr_t p, size_t size, uintptr_t caller) {
     struct checked_record record;
     enum heap_fault fault = claim(p, size, caller, &block, &record);
     if (fault != HEAP_OK) { // another thread was faster
-        port_report(fault, p, caller);
+        port_report(&k_heap, fault, p, caller);
         return;
     }
     if (!is_large(&block)) memset((void *)p, CHECKED_POISON, size);
@@ -410,7 +406,7 @@ static bool resize_here(uintptr_t p, size_t from, size_t size, uintptr_t caller)
     if (guard || from < STAY_MIN || size < from - from / 8 || size > from + from / 8) return false;
     checked_state state = port_checked_lock();
     if (find_live(p, &block) == HEAP_OK && is_large(&block) && record_sound(&block) &&
-        heap_extend(block.start, p - block.start + size + 1)) {
+        heap_extend(&k_heap, block.start, p - block.start + size + 1)) {
         done = heap_block_at(block.start, &block);
         record_write(&block, (struct checked_record){p, size, caller, 0, port_thread(), 0, 0});
         memset((void *)room_start(&block), CHECKED_CANARY, p - room_start(&block));
@@ -457,7 +453,7 @@ uint32_t sys_trim(void) {
     do more = quarantine_leave(CALLER);
     while (more);
     checked_state state = port_checked_lock();
-    uint32_t frames = heap_trim();
+    uint32_t frames = heap_trim(&k_heap);
     port_checked_unlock(state);
     return frames;
 }
@@ -492,7 +488,7 @@ static void check_block(const struct heap_block *block, void *argument) {
 
 void checked_check(checked_found *found) {
     checked_state state = port_checked_lock();
-    heap_for_each(check_block, &found);
+    heap_for_each(&k_heap, check_block, &found);
     for (uint32_t i = 0; i < waiting; i++) {
         uintptr_t p = checked_quarantine[(oldest + i) % CHECKED_QUARANTINE].p;
         struct heap_block block;
@@ -515,5 +511,5 @@ bool checked_late_access(uintptr_t address, uintptr_t eip) {
     if (late) port_report_access(HEAP_USE_AFTER_FREE, address, eip);
     if (freed || !known || !guard || address < room_end(&block)) return again;
     port_report_access(HEAP_OVERFLOW, address, eip);
-    return port_protect((uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT), 1, false);
+    return port_protect((uint32_t)((address - k_heap.base) >> PG_SHIFT), 1, false);
 }

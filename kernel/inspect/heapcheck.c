@@ -141,9 +141,9 @@ static bool block_free(const struct arena *arena, uint32_t block) {
     return block < ARENA_BLOCKS_MAX && (arena->map[block / 32] >> block % 32 & 1) != 0;
 }
 
-static bool desc_valid(const struct memory_block_desc *desc) {
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
-        if (desc == &k_block_descs[i]) return true;
+static bool desc_valid(const struct heap *heap, const struct memory_block_desc *desc) {
+    for (uint32_t i = 0; i < heap->desc_count; i++) {
+        if (desc == &heap->block_descs[i]) return true;
     }
     return false;
 }
@@ -168,14 +168,14 @@ static void check_map(const struct arena *arena, uint32_t frame) {
 static uint32_t with_room[DESC_MAX];
 
 // A4: a descriptor's list holds arenas of its own with room, as many as there are.
-static void check_list(uint32_t index) {
-    const struct memory_block_desc *desc = &k_block_descs[index];
+static void check_list(const struct heap *heap, uint32_t index) {
+    const struct memory_block_desc *desc = &heap->block_descs[index];
     const struct list_elem *head = &desc->free_list.head, *before = head;
     uint32_t count = 0;
     for (const struct list_elem *e = head->next; e != head; before = e, e = e->next) {
         const struct arena *arena = list_entry(e, const struct arena, elem);
-        bool record = arena >= heap.arena && arena < heap.arena + heap.frames;
-        if (!record || e->prev != before || ++count > heap.frames) {
+        bool record = arena >= heap->arena && arena < heap->arena + heap->frames;
+        if (!record || e->prev != before || ++count > heap->frames) {
             complain("A4", "a free list is not sound, block size", desc->block_size);
             return;
         }
@@ -189,20 +189,19 @@ static void check_list(uint32_t index) {
 }
 
 // A record that starts an arena or large area. Returns the frames it holds.
-static uint32_t check_arena(const struct arena *arena, uint32_t frame) {
-    const struct pool *pool = &mem_pool[POOL_KERNEL];
-    bool sound = arena_sealed(arena) && (arena->large || desc_valid(arena->desc));
+static uint32_t check_arena(const struct heap *heap, const struct arena *arena, uint32_t frame) {
+    const struct pool *pool = &heap->pool;
+    bool sound = arena_sealed(arena) && (arena->large || desc_valid(heap, arena->desc));
     if (!sound) {
         complain("A2", "the seal is wrong, frame", frame);
         return 1;
     }
     uint32_t frames = arena->large ? arena->cnt : arena->desc->frames_per_arena;
     REQUIRE(pool->frame[frame].run == (FRAME_USED | frames), "A1", "the frames' run, frame", frame);
-    REQUIRE(arena->base == PORT_HEAP_BASE + ((uintptr_t)frame << PG_SHIFT), "A1", "base, frame",
-            frame);
+    REQUIRE(arena->base == heap->base + ((uintptr_t)frame << PG_SHIFT), "A1", "base, frame", frame);
     if (arena->large) return frames;
     check_map(arena, frame);
-    if (arena->cnt != 0) with_room[arena->desc - k_block_descs]++;
+    if (arena->cnt != 0) with_room[arena->desc - heap->block_descs]++;
     bool empty = arena->cnt == arena->desc->blocks_per_arena;
     REQUIRE(!empty || arena->desc->reserve == arena, "A5", "an empty arena too many, frame", frame);
     return frames;
@@ -217,24 +216,25 @@ static void check_blank(const struct arena *arena, uint32_t into, bool small, ui
     REQUIRE(arena->back == (small ? into * sizeof *arena : 0), "A6", "back, frame", frame);
 }
 
-static void check_arenas(void) {
+static void check_arenas(const struct heap *heap) {
     uint32_t small = 0, large = 0;
     memset(with_room, 0, sizeof with_room);
-    for (uint32_t frame = 0; frame < heap.frames;) {
-        const struct arena *arena = &heap.arena[frame];
+    for (uint32_t frame = 0; frame < heap->frames;) {
+        const struct arena *arena = &heap->arena[frame];
         if (!arena->desc && !arena->large) {
             check_blank(arena, 0, false, frame++);
             continue;
         }
-        uint32_t frames = check_arena(arena, frame);
-        if (frames == 0 || frames > heap.frames - frame) frames = 1; // the walk goes on in any case
+        uint32_t frames = check_arena(heap, arena, frame);
+        if (frames == 0 || frames > heap->frames - frame)
+            frames = 1; // the walk goes on in any case
         for (uint32_t i = 1; i < frames; i++) check_blank(arena + i, i, !arena->large, frame + i);
         *(arena->large ? &large : &small) += frames;
         frame += frames;
     }
-    REQUIRE(small == heap.small_frames, "A1", "frames in small arenas", small);
-    REQUIRE(large == heap.large_frames, "A1", "frames in large areas", large);
-    for (uint32_t i = 0; i < heap.desc_count; i++) check_list(i);
+    REQUIRE(small == heap->small_frames, "A1", "frames in small arenas", small);
+    REQUIRE(large == heap->large_frames, "A1", "frames in large areas", large);
+    for (uint32_t i = 0; i < heap->desc_count; i++) check_list(heap, i);
 }
 
 // ---- C1, C2: what only the checked build knows --------------------------------------------------
@@ -253,22 +253,28 @@ static void check_blocks(void) { checked_check(complain_of_byte); }
 static void check_blocks(void) {}
 #endif
 
+static void check_heap(const struct heap *heap) {
+    port_state state = port_lock(heap);
+    check_pool(&heap->pool);
+    check_arenas(heap);
+    port_unlock(heap, state);
+}
+
 uint32_t heap_check(void) {
     broken = 0;
     check_blocks(); // outside the heap's lock, which it takes for itself
-    port_state state = port_lock();
-    for (int id = 0; id < POOL_COUNT; id++) check_pool(&mem_pool[id]);
-    check_arenas();
-    uint32_t result = broken;
-    port_unlock(state);
-    return result;
+    port_state state = port_lock(&k_heap);
+    check_pool(mem_pool[POOL_USER]);
+    port_unlock(&k_heap, state);
+    for (const struct heap *heap = &k_heap; heap; heap = heap->next) check_heap(heap);
+    return broken;
 }
 
 // ---- one descriptor, counted -------------------------------------------------------------------
 
-void heap_desc_state(uint32_t index, struct desc_state *out) {
-    const struct memory_block_desc *desc = &k_block_descs[index];
-    port_state state = port_lock();
+void heap_desc_state(const struct heap *heap, uint32_t index, struct desc_state *out) {
+    const struct memory_block_desc *desc = &heap->block_descs[index];
+    port_state state = port_lock(heap);
     out->block_size = desc->block_size;
     out->blocks_per_arena = desc->blocks_per_arena;
     out->arenas = desc->arenas;
@@ -278,5 +284,5 @@ void heap_desc_state(uint32_t index, struct desc_state *out) {
         out->free_blocks += list_entry(e, struct arena, elem)->cnt;
     }
     out->live_blocks = desc->arenas * desc->blocks_per_arena - out->free_blocks;
-    port_unlock(state);
+    port_unlock(heap, state);
 }

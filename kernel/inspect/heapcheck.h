@@ -11,7 +11,8 @@
 
 #include "kernel/memory.h"
 
-// Walks every invariant numbered at the head of memory.c; prints a line "heap check: A3 broken:
+// Walks every invariant numbered at the head of memory.c, of all heaps that are known
+// (heapwalk.h) and the user pool; prints a line "heap check: A3 broken:
 // ..." for each of the first few that do not hold. Returns how many do not: 0 is a sound heap.
 uint32_t heap_check(void);
 
@@ -22,4 +23,5 @@ struct desc_state {
     uint32_t free_blocks; // in them
     uint32_t live_blocks;
 };
-void heap_desc_state(uint32_t index, struct desc_state *out); // index < heap.desc_count
+// index < heap->desc_count
+void heap_desc_state(const struct heap *heap, uint32_t index, struct desc_state *out);

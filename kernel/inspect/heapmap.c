@@ -32,7 +32,7 @@ static struct use arena_use(const struct arena *arena, uint32_t length) {
     struct use use = {MAP_OTHER, length, 0, 0};
     if (arena_blank(arena)) return use;
     // Even of a record that is sealed, by chance, a wild descriptor must not be followed.
-    bool known = arena->desc >= k_block_descs && arena->desc < k_block_descs + DESC_MAX;
+    bool known = arena->desc >= k_heap.block_descs && arena->desc < k_heap.block_descs + DESC_MAX;
     if (!arena_sealed(arena) || (!arena->large && !known)) use.kind = MAP_CORRUPT;
     else if (arena->large) use.kind = MAP_LARGE;
     else {
@@ -45,13 +45,13 @@ static struct use arena_use(const struct arena *arena, uint32_t length) {
 
 // The run that starts at `frame`; a length that leaves the pool is cut, so that every walk ends.
 static struct use use_of(enum pool_id id, uint32_t frame) {
-    const struct pool *pool = &mem_pool[id];
+    const struct pool *pool = mem_pool[id];
     uint32_t tag = pool->frame[frame].run, length = FRAME_RUN(tag), most = pool->frames - frame;
     if (tag == 0) return (struct use){MAP_HOLE, 1, 0, 0};
     if (length == 0 || length > most) return (struct use){MAP_CORRUPT, 1, 0, 0};
     if (tag & FRAME_FREE) return (struct use){MAP_FREE, length, 0, 0};
     if (id != POOL_KERNEL) return (struct use){MAP_OTHER, length, 0, 0};
-    return arena_use(&heap.arena[frame], length);
+    return arena_use(&k_heap.arena[frame], length);
 }
 
 // 0 for nothing, else 1 to 8.
@@ -93,12 +93,12 @@ static void tally_frame(struct tally *tally, const struct use *use) {
 // comes from below.
 uint32_t heapmap_fill(enum pool_id id, uint32_t first, uint32_t frames, struct map_cell *cells,
                       uint32_t count) {
-    uint32_t end = mem_pool[id].frames, cell = 0, in_cell = 0;
+    uint32_t end = mem_pool[id]->frames, cell = 0, in_cell = 0;
     if (first >= end) return 0;
     if (frames < end - first) end = first + frames;
     uint32_t each = (end - first + count - 1) / count;
     struct tally tally = {{0}, 0, 0, 0};
-    port_state state = port_lock();
+    port_state state = port_lock(&k_heap);
     for (uint32_t run = 0; run < end;) {
         struct use use = use_of(id, run);
         uint32_t frame = run < first ? first : run;
@@ -111,7 +111,7 @@ uint32_t heapmap_fill(enum pool_id id, uint32_t first, uint32_t frames, struct m
             in_cell = 0;
         }
     }
-    port_unlock(state);
+    port_unlock(&k_heap, state);
     return cell;
 }
 
@@ -159,12 +159,12 @@ static void print_legend(void) {
 }
 
 static void print_title(enum pool_id id, uint32_t each) {
-    kprintf("%s: %u frames, %u free; a cell is %u frame%s\033[K\n", mem_pool[id].name,
+    kprintf("%s: %u frames, %u free; a cell is %u frame%s\033[K\n", mem_pool[id]->name,
             frames_total(id), frames_free(id), each, each == 1 ? "" : "s");
 }
 
 static void print_pool(enum pool_id id, uint32_t rows) {
-    uint32_t frames = mem_pool[id].frames, each = (frames + ROW * rows - 1) / (ROW * rows);
+    uint32_t frames = mem_pool[id]->frames, each = (frames + ROW * rows - 1) / (ROW * rows);
     uint32_t count = heapmap_fill(id, 0, frames, cells, ROW * rows);
     print_title(id, each);
     for (uint32_t at = 0; at < count; at += ROW) {
@@ -194,7 +194,7 @@ static void print_skipped(uint32_t rows) {
 
 // As many cells at a time as there is room for.
 void heapmap_frames(enum pool_id id, uint32_t first, uint32_t frames, bool (*more)(void)) {
-    uint32_t skipped = 0, end = mem_pool[id].frames;
+    uint32_t skipped = 0, end = mem_pool[id]->frames;
     enum map_kind before = MAP_KINDS;
     if (first < end && frames < end - first) end = first + frames;
     print_title(id, 1);

@@ -29,9 +29,37 @@ static uint32_t frames_held(const struct arena *arena) {
     return arena->large ? arena->cnt : arena->desc->frames_per_arena;
 }
 
-void heap_for_each(void (*visit)(const struct heap_block *block, void *argument), void *argument) {
-    for (uint32_t frame = 0; frame < heap.frames;) {
-        const struct arena *arena = &heap.arena[frame];
+// k_heap is the first, so there is no other head. Locked like a pool: no reader sees half a change.
+void heap_add(struct heap *heap) {
+    port_state state = port_lock(&k_heap);
+    heap->next = k_heap.next;
+    k_heap.next = heap;
+    port_unlock(&k_heap, state);
+}
+
+void heap_remove(struct heap *heap) {
+    port_state state = port_lock(&k_heap);
+    struct heap *before = &k_heap;
+    while (before->next && before->next != heap) before = before->next;
+    if (before->next) before->next = heap->next;
+    port_unlock(&k_heap, state);
+}
+
+static bool in_window(const struct heap *heap, uintptr_t address) {
+    return address - heap->base < (uintptr_t)PORT_FRAMES(heap) << PG_SHIFT;
+}
+
+// k_heap last: a heap may lie in one of its areas.
+const struct heap *heap_of(uintptr_t address) {
+    const struct heap *heap = k_heap.next;
+    while (heap && !in_window(heap, address)) heap = heap->next;
+    return heap ? heap : in_window(&k_heap, address) ? &k_heap : NULL;
+}
+
+void heap_for_each(const struct heap *heap,
+                   void (*visit)(const struct heap_block *block, void *argument), void *argument) {
+    for (uint32_t frame = 0; frame < heap->frames;) {
+        const struct arena *arena = &heap->arena[frame];
         if (arena_sealed(arena)) {
             struct heap_block area = {arena, 0, arena->base, (size_t)arena->cnt * PG_SIZE};
             if (arena->large) visit(&area, argument);
@@ -43,9 +71,9 @@ void heap_for_each(void (*visit)(const struct heap_block *block, void *argument)
 }
 
 void pool_free_runs(enum pool_id id, uint32_t *runs, uint32_t *longest) {
-    const struct pool *pool = &mem_pool[id];
+    const struct pool *pool = mem_pool[id];
     *runs = *longest = 0;
-    port_state state = port_lock();
+    port_state state = port_lock(&k_heap);
     for (uint32_t at = 0; at < pool->frames;) {
         uint32_t tag = pool->frame[at].run, length = FRAME_RUN(tag);
         if (tag & FRAME_FREE) {
@@ -54,27 +82,27 @@ void pool_free_runs(enum pool_id id, uint32_t *runs, uint32_t *longest) {
         }
         at += length > 0 && length <= pool->frames - at ? length : 1; // a hole, or broken
     }
-    port_unlock(state);
+    port_unlock(&k_heap, state);
 }
 
 // The record of the arena or large area that holds `frame`, or NULL.
-static const struct arena *arena_at(uint32_t frame) {
-    const struct arena *arena = &heap.arena[frame];
+static const struct arena *arena_at(const struct heap *heap, uint32_t frame) {
+    const struct arena *arena = &heap->arena[frame];
     uint32_t back = arena->back / (uint32_t)sizeof *arena;
     if (back > frame) return NULL;
     arena -= back;
     if (arena_sealed(arena)) return arena;
     // A further frame of a large area: its run's first frame has the record (memory.c, F1 and A1).
-    uint32_t first = pool_run_at(&mem_pool[POOL_KERNEL], frame);
+    uint32_t first = pool_run_at(&heap->pool, frame);
     if (first == FRAME_NONE) return NULL;
-    arena = &heap.arena[first];
+    arena = &heap->arena[first];
     return arena->large && arena_sealed(arena) ? arena : NULL;
 }
 
 bool heap_block_at(uintptr_t address, struct heap_block *out) {
-    uintptr_t off = address - PORT_HEAP_BASE;
-    if (off >= (uintptr_t)heap.frames << PG_SHIFT) return false;
-    const struct arena *arena = arena_at((uint32_t)(off >> PG_SHIFT));
+    const struct heap *heap = heap_of(address);
+    if (!heap) return false;
+    const struct arena *arena = arena_at(heap, (uint32_t)((address - heap->base) >> PG_SHIFT));
     return arena && heap_block_in(arena, address, out);
 }
 

@@ -13,10 +13,19 @@ struct heap_block {
     size_t bytes;    // of the block, or of the area's frames
 };
 
+// Which heaps there are: k_heap, and those that were added, until they are removed. A heap is added
+// once, by who made it, and before its first call.
+void heap_add(struct heap *heap);
+void heap_remove(struct heap *heap);
+// The heap in whose window an address lies, the one added last if it is another one's area; or
+// NULL.
+const struct heap *heap_of(uintptr_t address);
+
 // Calls `visit` for each live block and large area, in the order of addresses. Records that are not
 // sound are passed over: heap_check() tells of them. The heap must stand still meanwhile: the
 // caller has locked it, or is alone; `visit` must not call the heap.
-void heap_for_each(void (*visit)(const struct heap_block *block, void *argument), void *argument);
+void heap_for_each(const struct heap *heap,
+                   void (*visit)(const struct heap_block *block, void *argument), void *argument);
 
 // How many free runs a pool has, and the frames of the longest: what one large area could still
 // get. Works when the records are broken. Interrupts are off meanwhile. Any context.

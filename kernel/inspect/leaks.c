@@ -69,9 +69,9 @@ uint32_t heap_leaks(bool (*more)(void)) {
     bool shown = true;
     rows = 0;
     table[KEYS_MAX] = (struct held){0, 0, 0};
-    port_state state = port_lock();
-    heap_for_each(count, NULL);
-    port_unlock(state);
+    port_state state = port_lock(&k_heap);
+    heap_for_each(&k_heap, count, NULL);
+    port_unlock(&k_heap, state);
     for (uint32_t i = 0; i <= KEYS_MAX; i++) {
         if (i >= rows && i != KEYS_MAX) continue;
         if (table[i].blocks) shown = shown && (!more || more());

@@ -6,6 +6,7 @@
 #include "kernel/inspect/report.h"
 
 #include "kernel/bochs_break.h"
+#include "kernel/inspect/heapwalk.h"
 #include "kernel/inspect/who.h"
 #include "kernel/layout.h"
 #include "kernel/panic.h"
@@ -23,7 +24,7 @@ void heap_report_panics(bool panics) { report_panics = panics; }
 
 // The user pool's frame at a physical address; false if none starts there.
 static bool user_frame_at(uintptr_t address, uint32_t *frame) {
-    const struct pool *pool = &mem_pool[POOL_USER];
+    const struct pool *pool = mem_pool[POOL_USER];
     uint64_t off = address - pool->phys; // below the pool: huge
     *frame = (uint32_t)(off >> PG_SHIFT);
     return off % PG_SIZE == 0 && off >> PG_SHIFT < pool->frames;
@@ -31,14 +32,21 @@ static bool user_frame_at(uintptr_t address, uint32_t *frame) {
 
 // What a refused call's pointer belongs to. frame_free() of the user pool gives a physical address,
 // every other call one of the heap's window, and which it was shows in two ways: "outside the heap"
-// is no frame of either, and only frame_free() finds a fault with what is not in the window.
-static char *pointer_who(char *to, size_t room, enum heap_fault fault, uintptr_t pointer) {
+// is no frame of either, or one of another heap, and only frame_free() finds a fault with what is
+// not in the window.
+static char *pointer_who(char *to, size_t room, const struct heap *heap, enum heap_fault fault,
+                         uintptr_t pointer) {
     uint32_t frame;
     size_t used = 0;
-    if (fault == HEAP_OUTSIDE) {
+    const struct heap *holder = heap_of(pointer);
+    if (fault == HEAP_OUTSIDE && holder && holder != heap) {
+        heap_who(to, room, pointer);
+        used = strlen(to);
+        ksnprintf(to + used, room - used, ", not of %s", heap->pool.name);
+    } else if (fault == HEAP_OUTSIDE) {
         ksnprintf(to, room, "no frame of a pool");
     } else if (fault == HEAP_NOT_ALLOCATED && user_frame_at(pointer, &frame)) {
-        if ((pointer - HEAP_BASE) >> PG_SHIFT < heap.frames) {
+        if ((pointer - HEAP_BASE) >> PG_SHIFT < k_heap.frames) {
             heap_who(to, room, pointer);
             strlcpy(to + strlen(to), " or ", room - strlen(to));
             used = strlen(to);
@@ -54,21 +62,23 @@ static char *pointer_who(char *to, size_t room, enum heap_fault fault, uintptr_t
 // thread. In this order, for tests and users look for the words (kernel/memory.h). The heap is
 // unlocked and as it was before the call, so heap_who() may walk it, and a panic is not needed to
 // go on safely: the call has changed nothing.
-static void report(enum heap_fault fault, uintptr_t pointer, const char *verb, uintptr_t from) {
+static void report(const struct heap *heap, enum heap_fault fault, uintptr_t pointer,
+                   const char *verb, uintptr_t from) {
     char who[HEAP_WHO_MAX], place[SYMBOL_TEXT_MAX];
     heap_last_report = (struct heap_report){fault, pointer, from};
     heap_report_count++;
     kprintf("heap: %s: %p: %s; %s from %s, thread %s\n", heap_fault_text(fault), (void *)pointer,
-            pointer_who(who, sizeof who, fault, pointer), verb,
+            pointer_who(who, sizeof who, heap, fault, pointer), verb,
             symbol_text(place, sizeof place, from), running_name());
     bochs_stop(); // the wrong call's frames are still on the stack
     if (report_panics) panic("heap misuse: %s", heap_fault_text(fault));
 }
 
-void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller) {
-    report(fault, pointer, "called", caller);
+void port_report(const struct heap *heap, enum heap_fault fault, uintptr_t pointer,
+                 uintptr_t caller) {
+    report(heap, fault, pointer, "called", caller);
 }
 
 void port_report_access(enum heap_fault fault, uintptr_t pointer, uintptr_t eip) {
-    report(fault, pointer, "accessed", eip);
+    report(&k_heap, fault, pointer, "accessed", eip);
 }

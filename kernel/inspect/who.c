@@ -79,6 +79,7 @@ static const char *live_text(bool known, const struct checked_record *record) {
 
 // What there is to say of an address, as it was at one moment.
 struct sight {
+    const struct heap *heap;
     struct arena arena; // the record that the address's frame leads to
     uint32_t first;     // the frame it is of
     bool held;          // the frame is handed out
@@ -86,15 +87,20 @@ struct sight {
     struct checked_record history;
 };
 
+static uint32_t frame_of(const struct heap *heap, uintptr_t address) {
+    return (uint32_t)((address - heap->base) >> PG_SHIFT);
+}
+
 // Locked by its caller, for as long as sys_free() may take: no more than is needed.
-static void sight_take(struct sight *sight, uintptr_t address) {
-    uint32_t frame = (uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT);
-    uint32_t first = pool_run_at(&mem_pool[POOL_KERNEL], frame);
-    const struct arena *arena = &heap.arena[frame];
+static void sight_take(struct sight *sight, const struct heap *heap, uintptr_t address) {
+    uint32_t frame = frame_of(heap, address);
+    uint32_t first = pool_run_at(&heap->pool, frame);
+    const struct arena *arena = &heap->arena[frame];
     if (arena->back / sizeof *arena <= frame) arena -= arena->back / sizeof *arena;
-    if (arena_blank(arena) && first != FRAME_NONE) arena = &heap.arena[first];
+    if (arena_blank(arena) && first != FRAME_NONE) arena = &heap->arena[first];
     memcpy(&sight->arena, arena, sizeof *arena); // by `=` the compiler's loop is longer
-    sight->first = (uint32_t)(arena - heap.arena);
+    sight->heap = heap;
+    sight->first = (uint32_t)(arena - heap->arena);
     sight->held = first != FRAME_NONE;
     sight->known = history_of(address, &sight->history);
 }
@@ -109,39 +115,41 @@ static void who_small(char *to, size_t room, const struct sight *sight, const st
     const char *state = block >= arena->carved ? "never handed out"
                         : free                 ? "free"
                                                : live_text(sight->known, &sight->history);
-    ksnprintf(to, room, "%sblock %u of the %u-byte arena %p, kernel_pool frame %u, %s", offset,
-              block, arena->desc->block_size, (void *)arena->base, sight->first, state);
+    ksnprintf(to, room, "%sblock %u of the %u-byte arena %p, %s frame %u, %s", offset, block,
+              arena->desc->block_size, (void *)arena->base, sight->heap->pool.name, sight->first,
+              state);
 }
 
 static void who_large(char *to, size_t room, const struct sight *sight, uintptr_t address) {
     uintptr_t start = sight->arena.base;
-    uint32_t frame = (uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT);
-    ksnprintf(to, room, "byte %u of the large area %p of %u frames, kernel_pool frame %u, %s",
-              (uint32_t)(address - start), (void *)start, sight->arena.cnt, frame,
-              live_text(sight->known, &sight->history));
+    uint32_t frame = frame_of(sight->heap, address);
+    ksnprintf(to, room, "byte %u of the large area %p of %u frames, %s frame %u, %s",
+              (uint32_t)(address - start), (void *)start, sight->arena.cnt, sight->heap->pool.name,
+              frame, live_text(sight->known, &sight->history));
 }
 
 // A frame in which no sound record has a block.
 static void who_frame(char *to, size_t room, const struct sight *sight, uintptr_t address) {
-    uint32_t frame = (uint32_t)((address - PORT_HEAP_BASE) >> PG_SHIFT);
+    uint32_t frame = frame_of(sight->heap, address);
+    const char *pool = sight->heap->pool.name;
     bool blank = arena_blank(&sight->arena);
     if (!blank && !arena_sealed(&sight->arena)) {
-        ksnprintf(to, room, "an arena whose record was overwritten, kernel_pool frame %u", frame);
+        ksnprintf(to, room, "an arena whose record was overwritten, %s frame %u", pool, frame);
     } else if (!blank && !sight->arena.large) {
-        ksnprintf(to, room, "after the last block of the %u-byte arena, kernel_pool frame %u",
-                  sight->arena.desc->block_size, sight->first);
+        ksnprintf(to, room, "after the last block of the %u-byte arena, %s frame %u",
+                  sight->arena.desc->block_size, pool, sight->first);
     } else {
-        ksnprintf(to, room, "kernel_pool frame %u, %s", frame,
+        ksnprintf(to, room, "%s frame %u, %s", pool, frame,
                   sight->held ? "held outside the heap" : "not handed out");
     }
 }
 
 char *heap_user_frame_who(char *to, size_t room, uint32_t frame) {
-    const struct pool *pool = &mem_pool[POOL_USER];
-    port_state state = port_lock();
+    const struct pool *pool = mem_pool[POOL_USER];
+    port_state state = port_lock(&k_heap);
     uint32_t first = pool_run_at(pool, frame);
     uint32_t length = first != FRAME_NONE ? FRAME_RUN(pool->frame[first].run) : 0;
-    port_unlock(state);
+    port_unlock(&k_heap, state);
     if (length > 0) {
         ksnprintf(to, room, "%s frame %u, of the run of %u from frame %u", pool->name, frame,
                   length, first);
@@ -153,14 +161,15 @@ char *heap_user_frame_who(char *to, size_t room, uint32_t frame) {
 
 char *heap_who(char *to, size_t room, uintptr_t address) {
     struct sight sight;
-    if (address - PORT_HEAP_BASE >= (uintptr_t)PORT_HEAP_FRAMES << PG_SHIFT) {
+    const struct heap *heap = heap_of(address);
+    if (!heap) {
         ksnprintf(to, room, "no frame of kernel_pool");
         return to;
     }
     uint32_t outer = history_lock();
-    port_state state = port_lock();
-    sight_take(&sight, address);
-    port_unlock(state);
+    port_state state = port_lock(heap);
+    sight_take(&sight, heap, address);
+    port_unlock(heap, state);
     history_unlock(outer);
     struct heap_block at;
     bool block = heap_block_in(&sight.arena, address, &at);

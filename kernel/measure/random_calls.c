@@ -103,7 +103,7 @@ static void took(struct stream *soak, struct stream_block *b, void *p, uint32_t 
         fold(soak, 0);
         return;
     }
-    if (soak->addresses) fold(soak, (uint32_t)((uintptr_t)p - PORT_HEAP_BASE));
+    if (soak->addresses) fold(soak, (uint32_t)((uintptr_t)p - k_heap.base));
     if ((uintptr_t)p % BLOCK_ALIGN != 0) soak->spoilt++;
     b->p = p;
     b->size = size;

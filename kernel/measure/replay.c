@@ -49,7 +49,7 @@ static struct trace trace;
 static uint32_t replay_round_up(uint64_t bytes) {
     return (uint32_t)((bytes + PG_SIZE - 1) >> PG_SHIFT);
 }
-static uint32_t held_frames(void) { return heap.small_frames + heap.large_frames; }
+static uint32_t held_frames(void) { return k_heap.small_frames + k_heap.large_frames; }
 
 // ---- what is shown ------------------------------------------------------------------------------
 
@@ -354,8 +354,7 @@ static void hash_fold(struct pass *pass, const uint8_t *p) {
 // Frames that the heap's records fill if they reach over `frames` frames. At boot the kernel gives
 // them room for the whole pool; that says how large the machine is, not what the trace needs.
 static uint32_t record_frames(uint32_t frames) {
-    uint64_t fixed = sizeof heap + sizeof mem_pool[0] + sizeof k_block_descs +
-                     BLOCK_SIZE_MAX / BLOCK_ALIGN * sizeof(void *) + frames / ANCHOR_STEP / 8 + 8;
+    uint64_t fixed = sizeof k_heap + frames / ANCHOR_STEP / 8 + 8;
     return replay_round_up((uint64_t)frames * (sizeof(struct arena) + sizeof(struct frame)) +
                            fixed);
 }
@@ -365,7 +364,7 @@ static uint32_t record_frames(uint32_t frames) {
 static uint32_t frames_up_to(const void *p) {
     struct arena *arena;
     uint32_t block;
-    if (heap_classify((uintptr_t)p, &arena, &block) != HEAP_OK || !arena) return 0;
+    if (heap_classify(&k_heap, (uintptr_t)p, &arena, &block) != HEAP_OK || !arena) return 0;
     uint32_t first = (uint32_t)((arena->base - HEAP_BASE) >> PG_SHIFT) - heap_first;
     return first + (arena->large ? arena->cnt : arena->desc->frames_per_arena);
 }
@@ -564,8 +563,8 @@ static struct table used; // the one in use when the replay began
 
 // From the descriptors: a table chosen at boot is the one to use.
 static void table_read(struct table *table) {
-    table->count = heap.desc_count;
-    for (uint32_t i = 0; i < table->count; i++) table->sizes[i] = k_block_descs[i].block_size;
+    table->count = k_heap.desc_count;
+    for (uint32_t i = 0; i < table->count; i++) table->sizes[i] = k_heap.block_descs[i].block_size;
     size_table_name(table->sizes, table->count, table->name);
 }
 
@@ -635,9 +634,9 @@ static bool table_try(const char *name, const struct pass *measured) {
         return true;
     }
     size_table_parse(name, table.sizes, &table.count);
-    block_desc_set(k_block_descs, table.sizes, table.count);
+    block_desc_set(&k_heap, table.sizes, table.count);
     bool good = pass_run(&pass, PASS_TABLE) && pass_good(&pass, name);
-    block_desc_set(k_block_descs, used.sizes, used.count);
+    block_desc_set(&k_heap, used.sizes, used.count);
     progress_end();
     if (good) table_print(name, &pass);
     return good;

@@ -76,9 +76,9 @@ struct books {
 static struct books books_take(void) {
     sys_trim();
     struct books books = {.frames = frames_free(POOL_KERNEL) + frames_free(POOL_USER)};
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         struct desc_state state;
-        heap_desc_state(i, &state);
+        heap_desc_state(&k_heap, i, &state);
         books.live += state.live_blocks;
     }
     books.reports = heap_report_count; // after sys_trim(), which may report

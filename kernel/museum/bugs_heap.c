@@ -97,7 +97,7 @@ static bool corrupt_record(bool fixed) {
     struct arena *arena;
     uint32_t block;
     void *p = sys_malloc(24);
-    (void)heap_classify((uintptr_t)p, &arena, &block);
+    (void)heap_classify(&k_heap, (uintptr_t)p, &arena, &block);
     if (!p || !arena) return false;
     if (!fixed) arena->base ^= 4;
     sys_free(p); // refused: the frames stay where they are

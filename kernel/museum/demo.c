@@ -180,7 +180,7 @@ static struct moment before, at_work, after;
 // Other threads may run meanwhile, but at the moments that are looked at they sleep or have ended.
 // Static, the three of them: a moment has a state for each of 32 descriptors.
 static void look(struct moment *moment) {
-    for (uint32_t i = 0; i < heap.desc_count; i++) heap_desc_state(i, &moment->desc[i]);
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) heap_desc_state(&k_heap, i, &moment->desc[i]);
     for (int id = 0; id < POOL_COUNT; id++) moment->free[id] = frames_free((enum pool_id)id);
 }
 
@@ -192,7 +192,7 @@ static void cells_print(const struct desc_state *desc) {
 static void descriptors_print(void) {
     put_str("block  blocks |       before       |      at work       |       after\n"
             " size  /arena | arenas  live  free | arenas  live  free | arenas  live  free\n");
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         kprintf("%5u %7u", before.desc[i].block_size, before.desc[i].blocks_per_arena);
         cells_print(&before.desc[i]);
         cells_print(&at_work.desc[i]);
@@ -251,7 +251,7 @@ static bool frames_came_back(void) {
     kprintf("empty arenas that were kept ready: %u frames, given back\n", trimmed);
     for (int id = 0; id < POOL_COUNT; id++) {
         uint32_t now = frames_free((enum pool_id)id);
-        kprintf("%s: %u frames, free before %u, at work %u, after %u\n", mem_pool[id].name,
+        kprintf("%s: %u frames, free before %u, at work %u, after %u\n", mem_pool[id]->name,
                 frames_total((enum pool_id)id), before.free[id], at_work.free[id], now);
         good = good && now == before.free[id] && at_work.free[id] < now;
     }

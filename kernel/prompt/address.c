@@ -99,7 +99,7 @@ static bool stack_who(struct sentence *said, uintptr_t address) {
 // ---- the heap window ----------------------------------------------------------------------------
 
 static void pool_hole(struct sentence *said, enum pool_id id, uint32_t frame) {
-    say(said, "%s frame %u, no memory: a hole of the memory map", mem_pool[id].name, frame);
+    say(said, "%s frame %u, no memory: a hole of the memory map", mem_pool[id]->name, frame);
 }
 
 static void heap_frame_who(struct sentence *said, uintptr_t address) {
@@ -157,11 +157,11 @@ static void image_who(struct sentence *said, uintptr_t address) {
         say(said, "kernel code, %s+%#x", name, offset);
         return;
     }
-    uintptr_t into = address - (uintptr_t)k_block_descs;
-    uint32_t desc = into / sizeof k_block_descs[0];
-    if (desc < heap.desc_count) {
-        say_byte_of(said, into % sizeof k_block_descs[0]);
-        say(said, "the descriptor of %u-byte blocks", k_block_descs[desc].block_size);
+    uintptr_t into = address - (uintptr_t)k_heap.block_descs;
+    uint32_t desc = into / sizeof k_heap.block_descs[0];
+    if (desc < k_heap.desc_count) {
+        say_byte_of(said, into % sizeof k_heap.block_descs[0]);
+        say(said, "the descriptor of %u-byte blocks", k_heap.block_descs[desc].block_size);
         return;
     }
     const char *kind = address < (uintptr_t)kernel_rodata_end ? "constants" : "data";
@@ -173,17 +173,17 @@ static void image_who(struct sentence *said, uintptr_t address) {
 // Records of frames and of arenas, by what they are the record of.
 static bool record_who(struct sentence *said, uintptr_t address) {
     for (int id = 0; id < POOL_COUNT; id++) {
-        const struct pool *pool = &mem_pool[id];
+        const struct pool *pool = mem_pool[id];
         uintptr_t into = address - (uintptr_t)pool->frame;
         if (into >= pool->frames * sizeof *pool->frame) continue;
         say_byte_of(said, into % sizeof *pool->frame);
         say(said, "the frame record of %s frame %u", pool->name, into / sizeof *pool->frame);
         return true;
     }
-    uintptr_t into = address - (uintptr_t)heap.arena, frame = into / sizeof *heap.arena;
-    if (into >= heap.frames * sizeof *heap.arena) return false;
-    say_byte_of(said, into % sizeof *heap.arena);
-    const struct arena *arena = &heap.arena[frame];
+    uintptr_t into = address - (uintptr_t)k_heap.arena, frame = into / sizeof *k_heap.arena;
+    if (into >= k_heap.frames * sizeof *k_heap.arena) return false;
+    say_byte_of(said, into % sizeof *k_heap.arena);
+    const struct arena *arena = &k_heap.arena[frame];
     say(said, "the arena record of kernel_pool frame %u", frame);
     if (arena->desc == NULL && arena->head == 0) return true;
     if (!arena_sealed(arena)) say(said, ", overwritten");
@@ -219,9 +219,9 @@ static const char *firmware_type(uint32_t pa) {
 }
 
 static bool pool_frame_at(enum pool_id id, uint32_t pa, uint32_t *frame) {
-    uint64_t into = pa - mem_pool[id].phys; // below the pool: huge
+    uint64_t into = pa - mem_pool[id]->phys; // below the pool: huge
     *frame = (uint32_t)(into >> PG_SHIFT);
-    return into >> PG_SHIFT < mem_pool[id].frames;
+    return into >> PG_SHIFT < mem_pool[id]->frames;
 }
 
 static bool pool_who(struct sentence *said, uint32_t pa) {
@@ -276,7 +276,7 @@ char *address_who(char *to, size_t room, uintptr_t address) {
         return to;
     }
     if (address < HEAP_BASE) low_map_who(&said, address);
-    else if ((address - HEAP_BASE) >> PG_SHIFT < heap.frames) heap_frame_who(&said, address);
+    else if ((address - HEAP_BASE) >> PG_SHIFT < k_heap.frames) heap_frame_who(&said, address);
     else if (address < STACK_BASE) say(&said, "the heap window, beyond the frames of kernel_pool");
     else if (address < STACK_END) stack_window_who(&said, address);
     else say(&said, "beyond the kernel's windows");

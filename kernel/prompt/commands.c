@@ -74,7 +74,7 @@ static bool number_within(const char *word, uint32_t least, uint32_t most, uint3
 // 4 GiB are 2^22 KiB.
 static void pool_line(enum pool_id id) {
     uint32_t total = frames_total(id), free = frames_free(id), runs, longest;
-    kprintf("%-12s %8u frames, %8u free, %8u KiB free, from %#010llx\n", mem_pool[id].name, total,
+    kprintf("%-12s %8u frames, %8u free, %8u KiB free, from %#010llx\n", mem_pool[id]->name, total,
             free, free * (PG_SIZE / 1024), (unsigned long long)frame_address(id, 0));
     pool_free_runs(id, &runs, &longest);
     kprintf("%21u free run%s, the longest of %u frames\n", runs, runs == 1 ? "" : "s", longest);
@@ -88,9 +88,9 @@ static bool run_pools(int words, char **word) {
 
 static bool run_descs(int words, char **word) {
     kprintf("block size  blocks/arena  arenas  free blocks  live blocks\n");
-    for (uint32_t i = 0; i < heap.desc_count && pager_line(); i++) {
+    for (uint32_t i = 0; i < k_heap.desc_count && pager_line(); i++) {
         struct desc_state state;
-        heap_desc_state(i, &state);
+        heap_desc_state(&k_heap, i, &state);
         kprintf("%10u  %12u  %6u  %11u  %11u\n", state.block_size, state.blocks_per_arena,
                 state.arenas, state.free_blocks, state.live_blocks);
     }
@@ -99,8 +99,8 @@ static bool run_descs(int words, char **word) {
 
 static bool run_mem(int words, char **word) {
     run_pools(words, word);
-    kprintf("heap         %8u frames in arenas of blocks, %u in large areas\n", heap.small_frames,
-            heap.large_frames);
+    kprintf("heap         %8u frames in arenas of blocks, %u in large areas\n", k_heap.small_frames,
+            k_heap.large_frames);
     return run_descs(words, word);
 }
 
@@ -114,7 +114,7 @@ static void arena_line(const struct arena *arena, uint32_t frame) {
     uint32_t fresh = desc->blocks_per_arena - arena->carved,
              live = desc->blocks_per_arena - arena->cnt;
     char used[24] = "reserve";
-    bool reserve = live == 0 && desc->reserve == &heap.arena[frame];
+    bool reserve = live == 0 && desc->reserve == &k_heap.arena[frame];
     if (!reserve) ksnprintf(used, sizeof used, "%u live", live);
     kprintf("%5u  %p  %4u-byte blocks: %s, %u free, %u never handed out\n", frame,
             (void *)arena->base, desc->block_size, used, arena->cnt - fresh, fresh);
@@ -125,8 +125,8 @@ static bool run_arenas(int words, char **word) {
     uint32_t size = 0, shown = 0;
     if (words > 1 && !number(word[1], &size)) return false;
     kprintf("frame  base        holds\n");
-    for (uint32_t frame = 0; frame < heap.frames; frame++) {
-        struct arena arena = heap.arena[frame]; // it may change while it is printed
+    for (uint32_t frame = 0; frame < k_heap.frames; frame++) {
+        struct arena arena = k_heap.arena[frame]; // it may change while it is printed
         if ((!arena.desc && !arena.large) || !arena_sealed(&arena)) continue;
         if (size != 0 && (arena.large || arena.desc->block_size != size)) continue;
         if (!pager_line()) return true;
@@ -255,7 +255,7 @@ static bool run_map(int words, char **word) {
     }
     if (words == 1) return wrong(word[0], "from which frame?");
     if (words > 3) return wrong(word[3], "one word too many");
-    if (!number_within(word[1], 0, mem_pool[pool].frames - 1, &from)) return false;
+    if (!number_within(word[1], 0, mem_pool[pool]->frames - 1, &from)) return false;
     if (words > 2 && !number_within(word[2], 1, UINT32_MAX, &count)) return false;
     heapmap_frames(pool, from, count, pager_line);
     return true;
@@ -363,9 +363,9 @@ static void before_restart(void) {
 }
 
 static bool current(const uint32_t *sizes, uint32_t count) {
-    if (count != heap.desc_count) return false;
+    if (count != k_heap.desc_count) return false;
     for (uint32_t i = 0; i < count; i++) {
-        if (sizes[i] != k_block_descs[i].block_size) return false;
+        if (sizes[i] != k_heap.block_descs[i].block_size) return false;
     }
     return true;
 }
@@ -385,8 +385,8 @@ static void sizes_list(void) {
         known |= current(sizes, count);
         sizes_line(classes_known(i), sizes, count);
     }
-    for (count = 0; count < heap.desc_count; count++) {
-        sizes[count] = k_block_descs[count].block_size;
+    for (count = 0; count < k_heap.desc_count; count++) {
+        sizes[count] = k_heap.block_descs[count].block_size;
     }
     if (!known) sizes_line("own", sizes, count);
     put_str("*: of this boot. sizes NAME or sizes 16,32,... starts again with another\n");

@@ -43,7 +43,7 @@ def test_guard_needs_the_checked_build(boot):
 
 def test_the_fast_build_has_none_of_it(kernel_elf):
     names = subprocess.run(["nm", kernel_elf], capture_output=True, text=True, check=True).stdout
-    assert "sys_malloc" in names and "checked_" not in names and "heap_malloc" not in names
+    assert "sys_malloc" in names and "checked_" not in names and "unchecked_malloc" not in names
 
 
 @pytest.mark.xdist_group("make")

@@ -90,16 +90,16 @@ def test_arenas_hold_what_descs_counts(demo):
     everything = "\n".join(demo.do("heap arenas")[1:])
     assert everything.count("-byte blocks:") + everything.count("large area") == len(everything.splitlines())
     large = sum(int(count) for count in re.findall(r"large area of (\d+)", everything))
-    assert large == value(demo, "heap.large_frames") > 0
+    assert large == value(demo, "k_heap.large_frames") > 0
 
 
 def test_who_is_about_the_address_asked_for(demo):
-    base = value(demo, "k_block_descs[1].free_list.head.next ? "
-                       "((struct arena *)k_block_descs[1].free_list.head.next)->base : 0")
+    base = value(demo, "k_heap.block_descs[1].free_list.head.next ? "
+                       "((struct arena *)k_heap.block_descs[1].free_list.head.next)->base : 0")
     assert demo.do(f"heap who {base + 5}") == [
         f"0x{base + 5:08x}: byte 5 of block 0 of the 32-byte arena 0x{base:08x}, kernel_pool frame "
         f"{(base - 0x88000000) >> 12}, live"]
-    assert one_line(demo.do("heap who &heap.frames")).endswith(": kernel data, heap+0x4")
+    assert one_line(demo.do("heap who &k_heap.frames")).endswith(": kernel data, k_heap+0x8")
     assert one_line(demo.do("heap who demo_run")).endswith(": kernel code, demo_run+0")  # a function is an address
     assert re.search(r": \d+ bytes below the top of the stack of thread main$", one_line(demo.do("heap who $esp")))
 
@@ -115,15 +115,15 @@ def test_leaks_counts_every_live_block(demo):
     assert counted == live > 0
     assert lines[-1] == "leaks: call sites: make run CHECK=1"
     large = next(line for line in lines if line.endswith("in large areas"))
-    assert int(large.split()[3]) == 4096 * value(demo, "heap.large_frames")
+    assert int(large.split()[3]) == 4096 * value(demo, "k_heap.large_frames")
 
 
 def test_pools_agree_with_the_kernels_counts(demo):
     said = "\n".join(demo.do("pools"))
     for name, index in (("kernel_pool", 0), ("user_pool", 1)):
         usable, free = re.search(rf"{name} +(\d+) frames, +(\d+) free", said).groups()
-        assert (int(usable), int(free)) == (value(demo, f"mem_pool[{index}].usable"),
-                                            value(demo, f"mem_pool[{index}].free"))
+        assert (int(usable), int(free)) == (value(demo, f"mem_pool[{index}]->usable"),
+                                            value(demo, f"mem_pool[{index}]->free"))
     assert said.count(" free run") == 2
 
 
@@ -147,8 +147,8 @@ def cells_of(lines):
 def test_map_has_a_cell_for_each_frame(demo):
     lines = demo.do("heap map 0")
     cells = cells_of(lines)
-    assert sum(cells.count(str(eighths)) for eighths in range(9)) == value(demo, "heap.small_frames")
-    assert cells.count("#") == value(demo, "heap.large_frames")
+    assert sum(cells.count(str(eighths)) for eighths in range(9)) == value(demo, "k_heap.small_frames")
+    assert cells.count("#") == value(demo, "k_heap.large_frames")
     assert cells.count("+") >= 15  # five stacks of three frames
     assert lines[0].endswith("; a cell is 1 frame") and "\033" not in "".join(lines)  # no terminal, no colours
     assert cells_of(demo.do("heap map 3 20")) == cells[3:23]
@@ -163,7 +163,7 @@ def test_map_without_a_word_is_the_prompts_picture_of_both_pools(demo):
 
 def test_map_as_a_picture(demo, tmp_path):
     path = str(tmp_path / "a map.svg")
-    assert demo.do(f"heap map {path}") == [f"{path}: {value(demo, 'heap.frames')} frames"]
+    assert demo.do(f"heap map {path}") == [f"{path}: {value(demo, 'k_heap.frames')} frames"]
     root = xml.parse(path).getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     titles = [title.text for title in root.iter("{http://www.w3.org/2000/svg}title")]
@@ -172,10 +172,10 @@ def test_map_as_a_picture(demo, tmp_path):
         numbers = [int(word) for word in re.match(r"frames? (\d+)(?: to (\d+))?:", title).groups() if word]
         what = title.split(": ")[1].split(",")[0]
         frames[what] = frames.get(what, 0) + numbers[-1] - numbers[0] + 1
-    assert frames["blocks"] == value(demo, "heap.small_frames")
-    assert frames["large area"] == value(demo, "heap.large_frames")
-    assert sum(frames.values()) == value(demo, "mem_pool[0].usable")
-    assert frames["free"] == value(demo, "mem_pool[0].free")
+    assert frames["blocks"] == value(demo, "k_heap.small_frames")
+    assert frames["large area"] == value(demo, "k_heap.large_frames")
+    assert sum(frames.values()) == value(demo, "mem_pool[0]->usable")
+    assert frames["free"] == value(demo, "mem_pool[0]->free")
     assert one_line(demo.do("heap map /no/such/folder/map.svg")).endswith("No such file or directory")
 
 
@@ -195,19 +195,19 @@ def test_the_log_can_be_kept_from_the_boot_on(session):
 
 
 def test_printers_say_it_in_a_sentence_and_keep_the_fields(demo):
-    said = " ".join(demo.do("print *(struct arena *)k_block_descs[1].free_list.head.next"))
+    said = " ".join(demo.do("print *(struct arena *)k_heap.block_descs[1].free_list.head.next"))
     assert re.search(r"= arena of 32-byte blocks at 0x[0-9a-f]{8}, \d+ of 128 live = \{.*cnt = \d+.*carved = \d+", said)
-    assert "= descriptor of 64-byte blocks = {" in " ".join(demo.do("print k_block_descs[2]"))
-    free, usable = value(demo, "mem_pool[0].free"), value(demo, "mem_pool[0].usable")
-    assert f"= kernel_pool: {free} of {usable} frames free" in " ".join(demo.do("print mem_pool[0]"))
+    assert "= descriptor of 64-byte blocks = {" in " ".join(demo.do("print k_heap.block_descs[2]"))
+    free, usable = value(demo, "mem_pool[0]->free"), value(demo, "mem_pool[0]->usable")
+    assert f"= kernel_pool: {free} of {usable} frames free" in " ".join(demo.do("print *mem_pool[0]"))
     threads = " ".join(demo.do("print all_threads"))
     assert "= list of 6 = {[0] = 0x" in threads and "<main_thread>" in threads
-    assert "= list of 1 = {[0] = 0x" in " ".join(demo.do("print k_block_descs[1].free_list"))
+    assert "= list of 1 = {[0] = 0x" in " ".join(demo.do("print k_heap.block_descs[1].free_list"))
 
 
 def test_nothing_is_written_and_nothing_called(demo):
     """With GDB's own locks on, every command still answers; and the machine's bytes are what they were."""
-    stretches = ("&mem_pool", "&heap", "&k_block_descs", "heap.arena", "mem_pool[0].frame", "$esp")
+    stretches = ("mem_pool[1]", "&k_heap", "&k_heap.block_descs", "k_heap.arena", "mem_pool[0]->frame", "$esp")
     before = [demo.do(f"x/64wx {place}") for place in stretches]
     for lock in ("may-write-memory", "may-write-registers", "may-call-functions"):
         demo.do(f"set {lock} off")
@@ -229,7 +229,7 @@ def test_nothing_is_written_and_nothing_called(demo):
     ("heap who", "usage: heap who ADDR"),
     ("heap who nothing_of_this_name", 'heap who: nothing_of_this_name: No symbol "nothing_of_this_name" in current '
                                       "context."),
-    ("heap who heap", "heap who: heap: Cannot convert value to long."),
+    ("heap who k_heap", "heap who: k_heap: Cannot convert value to long."),
     ("heap arenas 16 32", "usage: heap arenas [SIZE]"),
     ("heap check now", "usage: heap check"),
     ("heap leaks all", "usage: heap leaks"),
@@ -322,18 +322,18 @@ def test_leaks_by_call_site(session):
 
 # Each is a list of assignments. The last of a name wins, and the kernel prints the first 8 lines.
 BROKEN = {
-    "counts": ["heap.small_frames = 77", "heap.large_frames = 5", "mem_pool[0].free = 1",
-               "mem_pool[1].nonempty_words = 0"],
-    "cycle": ["((struct arena *)k_block_descs[3].free_list.head.next)->elem.next = "
-              "k_block_descs[3].free_list.head.next", "k_block_descs[5].end.map_words = 8"],
-    "wild": ["k_block_descs[3].free_list.head.next = (struct list_elem *)0x12345678",
-             "mem_pool[0].bin[200] = (struct frame *)0x7", "mem_pool[1].bin[3] = (struct frame *)-16"],
-    "records": ["heap.arena[4000].base = 3", "heap.arena[4001].desc = (struct memory_block_desc *)0xdeadbeec",
-                "heap.arena[4002].carving = 0x00400000",
-                "((struct arena *)k_block_descs[3].free_list.head.next)->map[7] = 5"],
-    "seal": ["((struct arena *)k_block_descs[3].free_list.head.next)->seal = 0", "mem_pool[0].frame[0].run = 0"],
-    "tags": ["mem_pool[1].frame[5].run = 0x40000001", "mem_pool[1].frame[0].run = 0x80000003",
-             "mem_pool[0].frame[4100].run = 0x41000000"],
+    "counts": ["k_heap.small_frames = 77", "k_heap.large_frames = 5", "mem_pool[0]->free = 1",
+               "mem_pool[1]->nonempty_words = 0"],
+    "cycle": ["((struct arena *)k_heap.block_descs[3].free_list.head.next)->elem.next = "
+              "k_heap.block_descs[3].free_list.head.next", "k_heap.block_descs[5].end.map_words = 8"],
+    "wild": ["k_heap.block_descs[3].free_list.head.next = (struct list_elem *)0x12345678",
+             "mem_pool[0]->bin[200] = (struct frame *)0x7", "mem_pool[1]->bin[3] = (struct frame *)-16"],
+    "records": ["k_heap.arena[4000].base = 3", "k_heap.arena[4001].desc = (struct memory_block_desc *)0xdeadbeec",
+                "k_heap.arena[4002].carving = 0x00400000",
+                "((struct arena *)k_heap.block_descs[3].free_list.head.next)->map[7] = 5"],
+    "seal": ["((struct arena *)k_heap.block_descs[3].free_list.head.next)->seal = 0", "mem_pool[0]->frame[0].run = 0"],
+    "tags": ["mem_pool[1]->frame[5].run = 0x40000001", "mem_pool[1]->frame[0].run = 0x80000003",
+             "mem_pool[0]->frame[4100].run = 0x41000000"],
 }
 
 
@@ -354,14 +354,14 @@ def test_check_says_what_the_kernel_says(session, what):
 # ---- nothing to trust ------------------------------------------------------------------------------
 
 EVERY = ("heap", "heap descs", "heap arenas", "heap map", "heap who 0x88000010", "heap check", "heap leaks", "pools",
-         "threads", "print k_block_descs[0]", "print *heap.arena", "print all_threads", "print mem_pool[0]")
+         "threads", "print k_heap.block_descs[0]", "print *k_heap.arena", "print all_threads", "print *mem_pool[0]")
 
-WILD = ("heap.arena = (struct arena *)0x1234", "heap.frames = 0xffffffff", "heap.desc_count = 0xffffffff",
-        "mem_pool[0].frame = (struct frame *)0", "mem_pool[0].frames = 0x7fffffff", "mem_pool[0].name = (char *)1",
-        "k_block_descs[3].block_size = 0", "k_block_descs[3].frames_per_arena = 0",
+WILD = ("k_heap.arena = (struct arena *)0x1234", "k_heap.frames = 0xffffffff", "k_heap.desc_count = 0xffffffff",
+        "mem_pool[0]->frame = (struct frame *)0", "mem_pool[0]->frames = 0x7fffffff", "mem_pool[0]->name = (char *)1",
+        "k_heap.block_descs[3].block_size = 0", "k_heap.block_descs[3].frames_per_arena = 0",
         "all_threads.head.next->next = all_threads.head.next", "all_threads.head.next = (struct list_elem *)0x44",
         "main_thread.esp = 3", "main_thread.all.next = (struct list_elem *)0xfffffffe", "current = (struct thread *)5",
-        "k_block_descs[3].free_list.head.next = (struct list_elem *)0xfffffff0")
+        "k_heap.block_descs[3].free_list.head.next = (struct list_elem *)0xfffffff0")
 
 
 def test_wild_pointers_end_in_lines_not_in_a_traceback(session):
@@ -433,7 +433,7 @@ def test_break_on_bad_free_stops_at_the_report(session):
     one.stop_at("ktest_run")
     assert one_line(one.do("heap break-on bad-free")).startswith("heap break-on: breakpoint")
     said = "\n".join(one.do("continue"))
-    assert "port_report (fault=" in said and "HEAP_DOUBLE_FREE" in said
+    assert "port_report (heap=" in said and "HEAP_DOUBLE_FREE" in said
     assert re.search(r"of the 128-byte arena .*, free$", one_line(one.do("heap who pointer")))
     one.do("finish")
     assert "1 wrong call reported, the last of 0x" in "\n".join(one.do("heap"))

@@ -86,14 +86,14 @@ def test_the_writes_backwards_are_the_writes_forwards(at_the_end):
     """Nine steps back from write to write; then the machine runs forward over the same stretch, watched by GDB."""
     one, changes = at_the_end, []
     for _ in range(9):
-        line = one.report("write", "heap who-wrote &heap.large_frames")[0]
+        line = one.report("write", "heap who-wrote &k_heap.large_frames")[0]
         old, new = re.search(r", instruction \d+ of \d+: ([0-9a-f ]+) -> ([0-9a-f ]+)$", line).groups()
-        assert re.match(r"the 4 bytes at 0x[0-9a-f]{8}: written by (large_open|large_give|large_take_\w+|sys_free|give_"
+        assert re.match(r"the 4 bytes at 0x[0-9a-f]{8}: written by ((k_)?large_\w+|sys_free|give_"
                         r"\w+)\+0x[0-9a-f]+ \(kernel/memory\.c:\d+\), thread thread_[abcd], ", line), line
         changes.append(tuple(int.from_bytes(bytes.fromhex(word), "little") for word in (old, new)))
     assert changes[0][1] == 0  # at the end all areas were given back
     assert all(later[0] == earlier[1] for later, earlier in zip(changes, changes[1:]))
-    one.do("watch heap.large_frames")
+    one.do("watch k_heap.large_frames")
     for old, new in reversed(changes):
         said = "\n".join(one.do("continue"))
         seen = re.search(r"Old value = (\d+)\s+New value = (\d+)", said)
@@ -102,15 +102,15 @@ def test_the_writes_backwards_are_the_writes_forwards(at_the_end):
 
 def test_it_stands_before_the_instruction_that_writes(at_the_end):
     one = at_the_end
-    line = one.do("heap who-wrote &heap.small_frames")[0]
+    line = one.do("heap who-wrote &k_heap.small_frames")[0]
     old, new = (int.from_bytes(bytes.fromhex(word), "little")
                 for word in re.search(r": ([0-9a-f ]+) -> ([0-9a-f ]+)$", line).groups())
     at = one.count()
-    assert one.do("output heap.small_frames") == [str(old)]
+    assert one.do("output k_heap.small_frames") == [str(old)]
     one.do("stepi")
-    assert one.do("output heap.small_frames") == [str(new)] and one.count() == at + 1
+    assert one.do("output k_heap.small_frames") == [str(new)] and one.count() == at + 1
     one.do("reverse-stepi")
-    assert one.do("output heap.small_frames") == [str(old)] and one.count() == at
+    assert one.do("output k_heap.small_frames") == [str(old)] and one.count() == at
 
 
 def test_back_to_the_call_that_returned_an_address(at_the_end):
@@ -198,7 +198,7 @@ def to_the_report(one):
     one.do("break port_report")
     one.do("reverse-continue")
     said = "\n".join(one.do("frame"))
-    assert "port_report (fault=" in said, said
+    assert "port_report (heap=" in said, said
     return said
 
 

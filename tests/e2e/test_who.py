@@ -43,15 +43,16 @@ def pointer_of(kernel, command):
 @pytest.mark.parametrize("place, says", [
     ("sys_malloc", r"kernel code, sys_malloc\+0"),
     ("(char *)sys_malloc + 5", r"kernel code, sys_malloc\+0x5"),
-    ("&heap.frames", r"kernel data, heap\+0x4"),
-    ("&mem_pool[1]", r"kernel data, mem_pool\+0x\w+"),
+    ("&k_heap.frames", r"kernel data, k_heap\+0x8"),
+    ("&mem_pool[1]", r"kernel constants, mem_pool\+0x4"),
+    ("mem_pool[1]", r"kernel data, user_pool\+0"),
     ("shell_commands", r"kernel constants, shell_commands\+0"),
-    ("mem_pool[0].name", "kernel constants without a name"),  # the text of a string
-    ("(char *)&k_block_descs[1] + 6", "byte 6 of the descriptor of 32-byte blocks"),
-    ("&mem_pool[0].frame[7]", "the frame record of kernel_pool frame 7"),
-    ("(char *)&mem_pool[1].frame[9] + 3", "byte 3 of the frame record of user_pool frame 9"),
-    ("(char *)&heap.arena[1000] + 12", "byte 12 of the arena record of kernel_pool frame 1000"),
-    ("k_block_descs[3].free_list.head.next",
+    ("mem_pool[0]->name", "kernel constants without a name"),  # the text of a string
+    ("(char *)&k_heap.block_descs[1] + 6", "byte 6 of the descriptor of 32-byte blocks"),
+    ("&mem_pool[0]->frame[7]", "the frame record of kernel_pool frame 7"),
+    ("(char *)&mem_pool[1]->frame[9] + 3", "byte 3 of the frame record of user_pool frame 9"),
+    ("(char *)&k_heap.arena[1000] + 12", "byte 12 of the arena record of kernel_pool frame 1000"),
+    ("k_heap.block_descs[3].free_list.head.next",
      r"the arena record of kernel_pool frame \d+: the 128-byte arena 0x88\w{6}"),
     ("(char *)directory_pa + 0x80000000", "entry 0 of the page directory: from 0x00000000"),
     ("(char *)directory_pa + 0x80001010", r"entry 4 of the page table from 0x80000000: page 0x80004000"),
@@ -98,7 +99,7 @@ def test_a_stacks_frame_in_the_heap_window(kernel):
 def test_pool_memory_by_its_physical_address(kernel):
     """A frame of the kernel pool is told like its address in the window; one of the user pool has no other."""
     pointer = pointer_of(kernel, "malloc 5000")
-    first, user = values(kernel, "mem_pool[0].phys", "mem_pool[1].phys")
+    first, user = values(kernel, "mem_pool[0]->phys", "mem_pool[1]->phys")
     physical = pointer - HEAP_BASE + first
     assert ask(kernel, physical) == (f"user half, not mapped; as a physical address, at 0x{pointer:08x}: " +
                                      ask(kernel, pointer))
@@ -111,9 +112,9 @@ def addresses(kernel):
     """Edges of all that has edges, and random places in and between: the same in every run."""
     chance = random.Random(13)
     edges = [0, 0x1000, KERNEL_BASE, HEAP_BASE, STACK_BASE, STACK_END]
-    edges += values(kernel, "kernel_start", "kernel_text_end", "kernel_rodata_end", "kernel_end", "heap.arena",
-                    "heap.arena + heap.frames", "mem_pool[0].frame", "mem_pool[0].end", "mem_pool[1].end",
-                    f"{HEAP_BASE} + heap.frames * 4096")
+    edges += values(kernel, "kernel_start", "kernel_text_end", "kernel_rodata_end", "kernel_end", "k_heap.arena",
+                    "k_heap.arena + k_heap.frames", "mem_pool[0]->frame", "mem_pool[0]->end", "mem_pool[1]->end",
+                    f"{HEAP_BASE} + k_heap.frames * 4096")
     found = [edge + step & 0xffffffff for edge in edges for step in (-4096, -1, 0, 1, 4095)]
     for low, high in ((0, 0xffffffff), (0, 0x2000000), (KERNEL_BASE, KERNEL_BASE + 0x200000),
                       (HEAP_BASE, HEAP_BASE + 0x20000), (HEAP_BASE, HEAP_BASE + 0x1100000),

@@ -40,11 +40,11 @@ static void table_choose(uint32_t which) {
         const uint32_t *sizes;
         uint32_t count;
     } tables[] = {{table_seed, 7}, {table_fine, 26}, {table_odd, 2}};
-    REQUIRE(block_desc_set(k_block_descs, tables[which % 3].sizes, tables[which % 3].count) == 0);
+    REQUIRE(block_desc_set(&k_heap, tables[which % 3].sizes, tables[which % 3].count) == 0);
 }
 
 static uint32_t granule_of(const void *p) {
-    return (uint32_t)(((uintptr_t)p - PORT_HEAP_BASE) / BLOCK_ALIGN);
+    return (uint32_t)(((uintptr_t)p - k_heap.base) / BLOCK_ALIGN);
 }
 
 // The whole of what was asked for, and what the block has beyond it, is one slot's.
@@ -104,8 +104,8 @@ static void slot_resize(struct slot *of, size_t size) {
 
 // The words that fit, or others that are as true of such an address.
 static void wrong_free(uintptr_t p) {
-    uint32_t granule = (uint32_t)((p - PORT_HEAP_BASE) / BLOCK_ALIGN);
-    bool inside = p - PORT_HEAP_BASE < FRAMES * PG_SIZE;
+    uint32_t granule = (uint32_t)((p - k_heap.base) / BLOCK_ALIGN);
+    bool inside = p - k_heap.base < FRAMES * PG_SIZE;
     for (uint32_t i = 0; i < SLOTS; i++) {
         if (slot[i].p == (unsigned char *)p) return; // not wrong at all
     }
@@ -155,7 +155,7 @@ static void operate(uint32_t kind, struct slot *at, uint32_t bits) {
         slot_fill(at, sys_aligned_alloc((size_t)1 << bits % 16, size), size);
         if (at->p) REQUIRE((uintptr_t)at->p % ((size_t)1 << bits % 16) == 0);
         break;
-    case 8: wrong_free(PORT_HEAP_BASE + bits * 8 % (FRAMES * PG_SIZE + 4096)); break;
+    case 8: wrong_free(k_heap.base + bits * 8 % (FRAMES * PG_SIZE + 4096)); break;
     default: sys_trim();
     }
 }

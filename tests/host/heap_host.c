@@ -27,6 +27,7 @@ void (*host_unlocked)(void);
 // Records: just as many as the pools have frames, from malloc(), so that ASan sees a step outside.
 static struct frame *kernel_frame, *user_frame;
 static struct arena *arena;
+static uint32_t *kernel_anchor, *user_anchor;
 static struct port_run kernel_run[HOST_RUNS_MAX], user_run;
 static size_t kernel_runs;
 static uint32_t kernel_frames;
@@ -38,14 +39,16 @@ static size_t printed_length;
 
 // ---- what the heap asks for --------------------------------------------------------------------
 
-port_state port_lock(void) {
+port_state port_lock(const struct heap *heap) {
+    (void)heap;
     assert_false(locked);
     locked = true;
     host_slow_entries++;
     return 0x10c; // any number: it must come back
 }
 
-void port_unlock(port_state state) {
+void port_unlock(const struct heap *heap, port_state state) {
+    (void)heap;
     assert_true(locked);
     assert_int_equal(state, 0x10c);
     locked = false;
@@ -55,9 +58,11 @@ void port_unlock(port_state state) {
 void port_pool(enum pool_id id, struct port_pool *out) {
     *out = (struct port_pool){
         .phys = HOST_PHYS,
+        .base = host_heap_base,
         .frames = kernel_frames,
         .frame = kernel_frame,
         .arena = arena,
+        .anchor = kernel_anchor,
         .run = kernel_run,
         .runs = kernel_runs,
     };
@@ -66,12 +71,15 @@ void port_pool(enum pool_id id, struct port_pool *out) {
         .phys = HOST_PHYS + (uint64_t)kernel_frames * PG_SIZE,
         .frames = user_run.count,
         .frame = user_frame,
+        .anchor = user_anchor,
         .run = &user_run,
         .runs = 1,
     };
 }
 
-void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller) {
+void port_report(const struct heap *heap, enum heap_fault fault, uintptr_t pointer,
+                 uintptr_t caller) {
+    (void)heap;
     assert_false(locked); // port.h promises it
     assert_int_equal(report.fault, HEAP_OK);
     report = (struct host_report){fault, pointer, caller};
@@ -117,10 +125,14 @@ static void records_make(uint32_t frames) {
     free(kernel_frame);
     free(user_frame);
     free(arena);
+    free(kernel_anchor);
+    free(user_anchor);
     kernel_frame = calloc(frames, sizeof *kernel_frame);
     user_frame = calloc(user_run.count, sizeof *user_frame);
     arena = calloc(frames, sizeof *arena);
-    if (!kernel_frame || !user_frame || !arena) abort();
+    kernel_anchor = calloc(POOL_ANCHOR_WORDS(frames), sizeof *kernel_anchor);
+    user_anchor = calloc(POOL_ANCHOR_WORDS(user_run.count), sizeof *user_anchor);
+    if (!kernel_frame || !user_frame || !arena || !kernel_anchor || !user_anchor) abort();
 }
 
 static void window_protect(uint32_t frames, int how) {
@@ -147,7 +159,6 @@ static void heap_start(uint32_t frames, const struct port_run *run, size_t runs)
     report.fault = HEAP_OK;
     printed_length = 0;
     printed[0] = '\0';
-    memset(k_block_descs, 0, sizeof k_block_descs);
     memcpy(kernel_run, run, runs * sizeof *run);
     kernel_runs = runs;
     host_total_memory = (frames + user_run.count) * PG_SIZE;
@@ -195,26 +206,19 @@ struct part {
     void *copy;
 };
 
-static struct part part[10];
+static struct part part[7];
 static unsigned char saved_window[WINDOW_BYTES];
 static bool window_saved; // it was open then
 
-static size_t anchor_bytes(uint32_t frames) {
-    return (frames / ANCHOR_STEP / 32 + 1) * sizeof(uint32_t);
-}
-
 void host_state_save(void) {
     const struct part now[] = {
-        {mem_pool, sizeof mem_pool, NULL},
-        {k_block_descs, sizeof k_block_descs, NULL},
-        {&heap, sizeof heap, NULL},
+        {&k_heap, sizeof k_heap, NULL},
+        {mem_pool[POOL_USER], sizeof(struct pool), NULL},
         {kernel_frame, kernel_frames * sizeof *kernel_frame, NULL},
         {user_frame, user_run.count * sizeof *user_frame, NULL},
         {arena, kernel_frames * sizeof *arena, NULL},
-        {mem_pool[POOL_KERNEL].anchor, anchor_bytes(kernel_frames), NULL},
-        {mem_pool[POOL_KERNEL].anchor_words, sizeof(uint32_t), NULL},
-        {mem_pool[POOL_USER].anchor, anchor_bytes(user_run.count), NULL},
-        {mem_pool[POOL_USER].anchor_words, sizeof(uint32_t), NULL},
+        {kernel_anchor, POOL_ANCHOR_WORDS(kernel_frames) * sizeof *kernel_anchor, NULL},
+        {user_anchor, POOL_ANCHOR_WORDS(user_run.count) * sizeof *user_anchor, NULL},
     };
     for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
         free(part[i].copy);
@@ -241,7 +245,7 @@ void host_state_assert_unchanged(void) {
 }
 
 uint32_t host_longest_run(enum pool_id id) {
-    const struct pool *pool = &mem_pool[id];
+    const struct pool *pool = mem_pool[id];
     uint32_t longest = 0;
     for (uint32_t at = 0; at < pool->frames;) {
         uint32_t tag = pool->frame[at].run, length = FRAME_RUN(tag);

@@ -19,26 +19,28 @@ extern uint32_t host_slow_entries; // calls of port_lock() beside these
 // may come.
 extern void (*host_unlocked)(void);
 
-#define PORT_HEAP_BASE host_heap_base
-#define PORT_FRAMES_MAX 131072u
 #define PORT_TOTAL_MEMORY host_total_memory
 
 typedef unsigned port_state;
 
 // No other thread is there: these only see to it that the heap locks once, and unlocks what it
 // locked.
-port_state port_lock(void);
-void port_unlock(port_state state);
-static inline bool port_enter(void) {
+struct heap;
+port_state port_lock(const struct heap *heap);
+void port_unlock(const struct heap *heap, port_state state);
+static inline bool port_enter(const struct heap *heap) {
     if (host_in_interrupt || host_irqs_off) return false;
-    (void)port_lock();
+    (void)port_lock(heap);
     host_slow_entries--;
     host_fast_entries++;
     return true;
 }
-static inline void port_leave(void) { port_unlock(0x10c); } // what port_lock() gives
+static inline void port_leave(const struct heap *heap) {
+    port_unlock(heap, 0x10c); // what port_lock() gives
+}
 static inline bool port_in_interrupt(void) { return host_in_interrupt; }
-static inline void port_frames_back(uint32_t first, uint32_t count) {
+static inline void port_frames_back(const struct heap *heap, uint32_t first, uint32_t count) {
+    (void)heap;
     (void)first;
     (void)count;
 }
@@ -50,4 +52,3 @@ static inline bool host_more_frames(struct pool *pool, uint32_t count) {
     return host_grow && host_grow(pool, count);
 }
 #define port_more_frames host_more_frames
-#define PORT_HEAP_FRAMES heap.frames

@@ -119,7 +119,7 @@ static void run_all(bool with_faults) {
     listen_end();
     assert_int_equal(broken, 0);
     assert_int_equal(heap_check(), 0);
-    assert_int_equal(heap.large_frames + heap.small_frames, 0);
+    assert_int_equal(k_heap.large_frames + k_heap.small_frames, 0);
 }
 
 // ---- the tests ----------------------------------------------------------------------------------

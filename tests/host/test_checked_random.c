@@ -56,7 +56,7 @@ bool port_protect(uint32_t first, uint32_t count, bool absent) {
 }
 
 void port_report_access(enum heap_fault fault, uintptr_t pointer, uintptr_t eip) {
-    port_report(fault, pointer, eip);
+    port_report(&k_heap, fault, pointer, eip);
 }
 
 char *port_caller_text(char *to, size_t room, uintptr_t caller) {

@@ -64,7 +64,7 @@ static struct live live[LIVE_MAX];
 static uint32_t live_count;
 
 static uint32_t granule_of(const void *p) {
-    return (uint32_t)(((uintptr_t)p - PORT_HEAP_BASE) / GRANULE);
+    return (uint32_t)(((uintptr_t)p - k_heap.base) / GRANULE);
 }
 
 static uint32_t granules(size_t size) { return (uint32_t)((size + GRANULE - 1) / GRANULE); }
@@ -96,9 +96,9 @@ static bool could_serve(size_t size) {
         return host_longest_run(POOL_KERNEL) >= (size + PG_SIZE - 1) / PG_SIZE;
     }
     if (host_longest_run(POOL_KERNEL) > 0) return true;
-    const struct memory_block_desc *desc = &k_block_descs[size > sizes[0]];
+    const struct memory_block_desc *desc = &k_heap.block_descs[size > sizes[0]];
     for (uint32_t i = 0; i < FRAMES; i++) {
-        if (heap.arena[i].desc == desc && heap.arena[i].cnt > 0) return true;
+        if (k_heap.arena[i].desc == desc && k_heap.arena[i].cnt > 0) return true;
     }
     return false;
 }
@@ -170,11 +170,11 @@ static uint64_t hash_arena(uint64_t hash, const struct arena *arena) {
 }
 
 static uint64_t state_hash(void) {
-    const struct pool *pool = &mem_pool[POOL_KERNEL];
+    const struct pool *pool = &k_heap.pool;
     uint64_t hash = 1;
     for (uint32_t i = 0; i < FRAMES; i++) {
         hash = hash_add(hash, pool->frame[i].run);
-        hash = hash_arena(hash, &heap.arena[i]);
+        hash = hash_arena(hash, &k_heap.arena[i]);
         bool tail =
             (pool->frame[i].run & FRAME_FREE) &&
             (i + 1 == FRAMES || !pool->frame[i + 1].run || (pool->frame[i + 1].run & FRAME_USED));
@@ -182,7 +182,7 @@ static uint64_t state_hash(void) {
     }
     for (uint32_t bin = 0; bin < FRAMES; bin++) hash = hash_add(hash, (uintptr_t)pool->bin[bin]);
     for (uint32_t i = 0; i < COUNT(sizes); i++) {
-        const struct memory_block_desc *desc = &k_block_descs[i];
+        const struct memory_block_desc *desc = &k_heap.block_descs[i];
         bool reserve = desc->reserve && desc->reserve->desc == desc;
         hash = hash_add(hash, (uintptr_t)desc->free_list.head.next);
         hash = hash_add(hash, reserve ? (uintptr_t)desc->reserve : 0);
@@ -208,25 +208,19 @@ static bool seen_add(uint64_t hash) {
 // ---- the empty heap, to start each path from ---------------------------------------------------
 
 static struct {
-    struct pool pool;
-    struct memory_block_desc desc[COUNT(sizes)];
     struct heap heap;
     struct frame frame[FRAMES];
 } empty;
 
 static void empty_save(void) {
-    empty.pool = mem_pool[POOL_KERNEL];
-    empty.heap = heap;
-    memcpy(empty.desc, k_block_descs, sizeof empty.desc);
-    memcpy(empty.frame, mem_pool[POOL_KERNEL].frame, sizeof empty.frame);
+    empty.heap = k_heap;
+    memcpy(empty.frame, k_heap.pool.frame, sizeof empty.frame);
 }
 
 static void empty_restore(void) {
-    mem_pool[POOL_KERNEL] = empty.pool;
-    heap = empty.heap;
-    memcpy(k_block_descs, empty.desc, sizeof empty.desc);
-    memcpy(mem_pool[POOL_KERNEL].frame, empty.frame, sizeof empty.frame);
-    memset(heap.arena, 0, FRAMES * sizeof *heap.arena);
+    k_heap = empty.heap;
+    memcpy(k_heap.pool.frame, empty.frame, sizeof empty.frame);
+    memset(k_heap.arena, 0, FRAMES * sizeof *k_heap.arena);
     live_count = 0;
 }
 
@@ -253,12 +247,12 @@ static void check_blocks(void) {
         }
     }
     for (uint32_t k = 0; k < GRANULES; k++) {
-        uintptr_t p = PORT_HEAP_BASE + k * GRANULE;
+        uintptr_t p = k_heap.base + k * GRANULE;
         bool starts = owner[k] >= 0 && live[owner[k]].p == (unsigned char *)p;
         struct arena *arena;
         uint32_t block;
-        assert_int_equal(heap_classify(p, &arena, &block) == HEAP_OK, starts);
-        assert_true(heap_classify(p + 8, &arena, &block) != HEAP_OK);
+        assert_int_equal(heap_classify(&k_heap, p, &arena, &block) == HEAP_OK, starts);
+        assert_true(heap_classify(&k_heap, p + 8, &arena, &block) != HEAP_OK);
     }
 }
 
@@ -272,19 +266,19 @@ static void refused(uintptr_t p) {
 static void check_refusals(void) {
     uint32_t next = 0;
     for (uint32_t k = 0; k < GRANULES; k++) {
-        uintptr_t p = PORT_HEAP_BASE + k * GRANULE;
+        uintptr_t p = k_heap.base + k * GRANULE;
         if (next < live_count && (uintptr_t)live[next].p == p) next++;
         else refused(p);
     }
-    refused(PORT_HEAP_BASE - GRANULE);
-    refused(PORT_HEAP_BASE + FRAMES * PG_SIZE);
+    refused(k_heap.base - GRANULE);
+    refused(k_heap.base + FRAMES * PG_SIZE);
 }
 
 static void check_state(void) {
     check_blocks();
     check_refusals();
     if (heap_check() != 0) fail_msg("%s", host_printed());
-    assert_int_equal(frames_free(POOL_KERNEL) + heap.small_frames + heap.large_frames, FRAMES);
+    assert_int_equal(frames_free(POOL_KERNEL) + k_heap.small_frames + k_heap.large_frames, FRAMES);
 }
 
 // ---- the walk ----------------------------------------------------------------------------------
@@ -325,7 +319,7 @@ static void every_sequence(void **state) {
     seen = calloc(TABLE_SIZE, sizeof *seen);
     assert_true(node && seen && depth > 0 && depth < 64);
     host_heap_start(FRAMES);
-    assert_int_equal(block_desc_set(k_block_descs, sizes, COUNT(sizes)), 0);
+    assert_int_equal(block_desc_set(&k_heap, sizes, COUNT(sizes)), 0);
     empty_save();
     node_count = 1;
     seen_add(state_hash());

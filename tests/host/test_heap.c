@@ -31,7 +31,7 @@ static struct {
 
 static void heap_start(uint32_t frames) {
     host_heap_start(frames);
-    assert_int_equal(block_desc_set(k_block_descs, table.size, table.count), 0);
+    assert_int_equal(block_desc_set(&k_heap, table.size, table.count), 0);
 }
 
 // As memory_init() leaves it.
@@ -54,7 +54,7 @@ static int end(void **state) {
 }
 
 static struct arena *arena_of(const void *p) {
-    struct arena *arena = &heap.arena[((uintptr_t)p - PORT_HEAP_BASE) >> PG_SHIFT];
+    struct arena *arena = &k_heap.arena[((uintptr_t)p - k_heap.base) >> PG_SHIFT];
     return arena - arena->back / sizeof *arena;
 }
 
@@ -103,11 +103,11 @@ static void free_blocks(void *const *p, uint32_t count) {
 static void assert_all_home(void) {
     sys_trim();
     assert_int_equal(frames_free(POOL_KERNEL), frames_total(POOL_KERNEL));
-    assert_int_equal(heap.small_frames, 0);
-    assert_int_equal(heap.large_frames, 0);
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
-        assert_int_equal(k_block_descs[i].arenas, 0);
-        assert_true(list_empty(&k_block_descs[i].free_list));
+    assert_int_equal(k_heap.small_frames, 0);
+    assert_int_equal(k_heap.large_frames, 0);
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
+        assert_int_equal(k_heap.block_descs[i].arenas, 0);
+        assert_true(list_empty(&k_heap.block_descs[i].free_list));
     }
 }
 
@@ -140,23 +140,23 @@ static void init_prints_the_seeds_words(void **state) {
 static void init_makes_the_seeds_seven(void **state) {
     static const uint32_t seed[] = {16, 32, 64, 128, 256, 512, 1024};
     (void)state;
-    assert_int_equal(heap.desc_count, COUNT(seed));
-    assert_int_equal(heap.block_max, 1024);
+    assert_int_equal(k_heap.desc_count, COUNT(seed));
+    assert_int_equal(k_heap.block_max, 1024);
     for (uint32_t i = 0; i < COUNT(seed); i++) {
-        assert_int_equal(k_block_descs[i].block_size, seed[i]);
-        assert_int_equal(k_block_descs[i].blocks_per_arena, PAGE / seed[i]);
-        assert_int_equal(k_block_descs[i].frames_per_arena, 1);
+        assert_int_equal(k_heap.block_descs[i].block_size, seed[i]);
+        assert_int_equal(k_heap.block_descs[i].blocks_per_arena, PAGE / seed[i]);
+        assert_int_equal(k_heap.block_descs[i].frames_per_arena, 1);
     }
 }
 
 static void tables_make_their_descriptors(void **state) {
     (void)state;
-    assert_int_equal(heap.desc_count, table.count);
-    assert_int_equal(heap.block_max, block_max());
+    assert_int_equal(k_heap.desc_count, table.count);
+    assert_int_equal(k_heap.block_max, block_max());
     for (uint32_t i = 0; i < table.count; i++) {
-        assert_int_equal(k_block_descs[i].block_size, table.size[i]);
-        assert_int_equal(k_block_descs[i].blocks_per_arena, arena_blocks(i));
-        assert_int_equal(k_block_descs[i].frames_per_arena, arena_frames(i));
+        assert_int_equal(k_heap.block_descs[i].block_size, table.size[i]);
+        assert_int_equal(k_heap.block_descs[i].blocks_per_arena, arena_blocks(i));
+        assert_int_equal(k_heap.block_descs[i].frames_per_arena, arena_frames(i));
     }
 }
 
@@ -177,16 +177,16 @@ static void wrong_size_tables_are_refused(void **state) {
     const uint32_t falling[] = {32, 16}, twice[] = {16, 16}, odd[] = {16, 24}, zero[] = {0, 16};
     const uint32_t above[] = {16, BLOCK_SIZE_MAX + BLOCK_ALIGN};
     host_state_save();
-    assert_int_equal(block_desc_set(k_block_descs, many, 0), -1);
-    assert_int_equal(block_desc_set(k_block_descs, many, COUNT(many)), -1);
-    assert_int_equal(block_desc_set(k_block_descs, falling, 2), -1);
-    assert_int_equal(block_desc_set(k_block_descs, twice, 2), -1);
-    assert_int_equal(block_desc_set(k_block_descs, odd, 2), -1);
-    assert_int_equal(block_desc_set(k_block_descs, zero, 2), -1);
-    assert_int_equal(block_desc_set(k_block_descs, above, 2), -1);
+    assert_int_equal(block_desc_set(&k_heap, many, 0), -1);
+    assert_int_equal(block_desc_set(&k_heap, many, COUNT(many)), -1);
+    assert_int_equal(block_desc_set(&k_heap, falling, 2), -1);
+    assert_int_equal(block_desc_set(&k_heap, twice, 2), -1);
+    assert_int_equal(block_desc_set(&k_heap, odd, 2), -1);
+    assert_int_equal(block_desc_set(&k_heap, zero, 2), -1);
+    assert_int_equal(block_desc_set(&k_heap, above, 2), -1);
     host_state_assert_unchanged();
-    assert_int_equal(block_desc_set(k_block_descs, many, DESC_MAX), 0);
-    assert_int_equal(heap.block_max, DESC_MAX * BLOCK_ALIGN);
+    assert_int_equal(block_desc_set(&k_heap, many, DESC_MAX), 0);
+    assert_int_equal(k_heap.block_max, DESC_MAX * BLOCK_ALIGN);
 }
 
 // For every block size there may be: which distances from an arena's start are blocks, by division.
@@ -194,8 +194,8 @@ static void every_block_size_finds_its_blocks(void **state) {
     (void)state;
     for (uint32_t size = BLOCK_ALIGN; size <= BLOCK_SIZE_MAX; size += BLOCK_ALIGN) {
         host_heap_start(32);
-        assert_int_equal(block_desc_set(k_block_descs, &size, 1), 0);
-        const struct memory_block_desc *desc = &k_block_descs[0];
+        assert_int_equal(block_desc_set(&k_heap, &size, 1), 0);
+        const struct memory_block_desc *desc = &k_heap.block_descs[0];
         uint32_t bytes = desc->frames_per_arena * PAGE;
         assert_in_range(desc->frames_per_arena, 1, ARENA_FRAMES_MAX);
         assert_int_equal(desc->blocks_per_arena, bytes / size);
@@ -210,7 +210,7 @@ static void every_block_size_finds_its_blocks(void **state) {
             struct arena *arena;
             uint32_t block;
             bool is_block = off % size == 0 && off / size < desc->blocks_per_arena;
-            enum heap_fault fault = heap_classify((uintptr_t)base + off, &arena, &block);
+            enum heap_fault fault = heap_classify(&k_heap, (uintptr_t)base + off, &arena, &block);
             assert_int_equal(fault, is_block ? HEAP_OK : HEAP_INTERIOR_POINTER);
             if (is_block) assert_int_equal(block, off / size);
         }
@@ -352,7 +352,7 @@ static void sizes_meet_their_descriptor(void **state) {
         const struct arena *arena = arena_of(p);
         uint32_t i = class_of(size);
         assert_int_equal(arena->large, i == table.count);
-        assert_ptr_equal(arena->desc, i < table.count ? &k_block_descs[i] : NULL);
+        assert_ptr_equal(arena->desc, i < table.count ? &k_heap.block_descs[i] : NULL);
         assert_int_equal(sys_usable_size(p), usable_for(size));
         sys_free(p);
     }
@@ -366,7 +366,7 @@ static void assert_area_takes(size_t size, size_t want) {
     assert_int_equal(arena_of(p)->large, 1);
     assert_int_equal(sys_usable_size(p), want * PAGE);
     assert_int_equal(frames_free(POOL_KERNEL), FRAMES - want);
-    assert_int_equal(heap.large_frames, want);
+    assert_int_equal(k_heap.large_frames, want);
     fill(p, size, (unsigned)want);
     sys_free(p);
     assert_int_equal(frames_free(POOL_KERNEL), FRAMES);
@@ -387,7 +387,7 @@ static void large_sizes_take_exact_frames(void **state) {
 static void all_of_the_pool_in_one_area(void **state) {
     (void)state;
     void *p = sys_malloc(FRAMES * PAGE);
-    assert_ptr_equal(p, PORT_HEAP_BASE);
+    assert_ptr_equal(p, k_heap.base);
     assert_null(sys_malloc(1));
     sys_free(p);
     host_state_save();
@@ -445,7 +445,7 @@ static void live_blocks_never_overlap(void **state) {
 
 static void assert_edge_is_quiet(uint32_t class) {
     static void *full[ARENA_BLOCKS_MAX];
-    const struct memory_block_desc *desc = &k_block_descs[class];
+    const struct memory_block_desc *desc = &k_heap.block_descs[class];
     uint32_t frames = arena_frames(class), blocks = arena_blocks(class);
     take_blocks(full, blocks, table.size[class]);
     assert_int_equal(desc->arenas, 1);
@@ -604,9 +604,9 @@ static void realloc_in_place(void **state) {
     (void)state;
     void *p = sys_malloc(3 * PAGE);
     assert_ptr_equal(sys_realloc(p, 2 * PAGE), p); // the frames after it go back
-    assert_int_equal(heap.large_frames, 2);
+    assert_int_equal(k_heap.large_frames, 2);
     assert_ptr_equal(sys_realloc(p, 9 * PAGE - 5), p); // and are taken again
-    assert_int_equal(heap.large_frames, 9);
+    assert_int_equal(k_heap.large_frames, 9);
     assert_int_equal(sys_usable_size(p), 9 * PAGE);
     assert_ptr_equal(sys_realloc(p, FRAMES * PAGE), p); // to the pool's last frame
     assert_null(sys_realloc(p, FRAMES * PAGE + 1));
@@ -635,7 +635,7 @@ static void realloc_from_frames_to_a_block(void **state) {
     p = sys_realloc(p, 100);
     assert_filled(p, 100, 4);
     assert_int_equal(sys_usable_size(p), usable_for(100));
-    assert_int_equal(heap.large_frames, 0);
+    assert_int_equal(k_heap.large_frames, 0);
     sys_free(p);
     assert_all_home();
 }
@@ -644,7 +644,7 @@ static void realloc_from_frames_to_a_block(void **state) {
 static void assert_copies_its_own(size_t size, size_t frames) {
     void *all = sys_malloc((FRAMES - frames) * PAGE), *p = NULL, *next;
     while ((next = sys_malloc(size))) p = next;
-    assert_int_equal((uintptr_t)p + size, PORT_HEAP_BASE + FRAMES * PAGE);
+    assert_int_equal((uintptr_t)p + size, k_heap.base + FRAMES * PAGE);
     fill(p, size, 6);
     sys_free(all);
     p = sys_realloc(p, 20 * PAGE);
@@ -877,7 +877,7 @@ static void block_never_handed_out(void **state) {
 static void frames_held_by_others(void **state) {
     (void)state;
     uint32_t frame = frame_alloc(POOL_KERNEL, 2);
-    uintptr_t at = PORT_HEAP_BASE + frame * PAGE;
+    uintptr_t at = k_heap.base + frame * PAGE;
     assert_refused(at, HEAP_NOT_ALLOCATED);
     assert_refused(at + PAGE + 16, HEAP_NOT_ALLOCATED);
     frame_free(POOL_KERNEL, frame, 2);
@@ -894,15 +894,15 @@ static void pointers_from_elsewhere(void **state) {
         (uintptr_t)some_data,
         (uintptr_t)some_text,
         (uintptr_t)pointers_from_elsewhere,
-        (uintptr_t)k_block_descs,
-        (uintptr_t)heap.arena,
+        (uintptr_t)k_heap.block_descs,
+        (uintptr_t)k_heap.arena,
         0x7,
         0xffffffffu,
         UINTPTR_MAX,
-        PORT_HEAP_BASE - 1,
-        PORT_HEAP_BASE - 16,
-        PORT_HEAP_BASE + FRAMES * PAGE, // just after the last frame
-        PORT_HEAP_BASE + (uintptr_t)FRAMES * PAGE * 1024,
+        k_heap.base - 1,
+        k_heap.base - 16,
+        k_heap.base + FRAMES * PAGE, // just after the last frame
+        k_heap.base + (uintptr_t)FRAMES * PAGE * 1024,
     };
     for (size_t i = 0; i < COUNT(elsewhere); i++) assert_refused(elsewhere[i], HEAP_OUTSIDE);
 }
@@ -914,7 +914,7 @@ static void overwritten_record_is_named(void **state) {
         heap_start(FRAMES);
         void *p = sys_malloc(64), *large = sys_malloc(3 * PAGE);
         struct arena *arena = field < 5 ? arena_of(p) : arena_of(large);
-        if (field == 0) arena->desc = &k_block_descs[0];
+        if (field == 0) arena->desc = &k_heap.block_descs[0];
         if (field == 1) arena->cnt ^= 1;
         if (field == 2) arena->carved ^= 0x10;
         if (field == 3) arena->base += 16;
@@ -1094,7 +1094,7 @@ static void random_blocks_fill_their_frames(void **state) {
         assert_non_null(p[i] = sys_malloc(size));
         data += size;
     }
-    uint64_t held = (uint64_t)heap.small_frames * PAGE;
+    uint64_t held = (uint64_t)k_heap.small_frames * PAGE;
     assert_true(data * 100 >= held * table.filled);
     for (size_t i = 0; i < BLOCKS; i++) sys_free(p[i]);
     assert_all_home();

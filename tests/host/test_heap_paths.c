@@ -26,7 +26,7 @@ static struct { uint32_t size[DESC_MAX], count; } table; // of the heap under te
 
 static void heap_start_runs(uint32_t frames, const struct port_run *run, size_t runs) {
     host_heap_start_runs(frames, run, runs);
-    assert_int_equal(block_desc_set(k_block_descs, table.size, table.count), 0);
+    assert_int_equal(block_desc_set(&k_heap, table.size, table.count), 0);
 }
 
 static int start(void **state) {
@@ -43,7 +43,7 @@ static int end(void **state) {
 }
 
 static uint32_t frame_of(const void *p) {
-    return (uint32_t)(((uintptr_t)p - PORT_HEAP_BASE) >> PG_SHIFT);
+    return (uint32_t)(((uintptr_t)p - k_heap.base) >> PG_SHIFT);
 }
 
 static void assert_all_home(void) {
@@ -56,13 +56,13 @@ static void assert_all_home(void) {
 static uint32_t grown, held_first, held_count;
 
 static bool give_held(struct pool *pool, uint32_t count) {
-    assert_ptr_equal(pool, &mem_pool[POOL_KERNEL]);
+    assert_ptr_equal(pool, &k_heap.pool);
     grown++;
     if (count > held_count) return false;
-    port_unlock(0x10c); // nothing is changed yet: another's frames may come home
+    port_unlock(&k_heap, 0x10c); // nothing is changed yet: another's frames may come home
     frame_free(POOL_KERNEL, held_first, held_count);
     held_count = 0;
-    (void)port_lock();
+    (void)port_lock(&k_heap);
     return true;
 }
 
@@ -132,7 +132,7 @@ TEST(a_wrong_free_with_interrupts_off_is_refused) {
     host_irqs_off = true;
     assert_refused((uintptr_t)p, HEAP_DOUBLE_FREE);
     assert_refused((uintptr_t)q + 8, HEAP_INTERIOR_POINTER);
-    assert_refused(PORT_HEAP_BASE - 1, HEAP_OUTSIDE);
+    assert_refused(k_heap.base - 1, HEAP_OUTSIDE);
     sys_free(NULL);
     sys_free(q);
     host_irqs_off = false;
@@ -146,9 +146,9 @@ TEST(a_frame_after_a_run_in_use_is_not_in_it) {
     heap_start_runs(16, runs, 2);
     void *area = sys_malloc(4 * PAGE); // the first four frames, up to the hole
     assert_int_equal(frame_of(area), 0);
-    assert_refused(PORT_HEAP_BASE + 4 * PAGE, HEAP_NOT_ALLOCATED);
-    assert_refused(PORT_HEAP_BASE + 5 * PAGE, HEAP_NOT_ALLOCATED);
-    assert_refused(PORT_HEAP_BASE + 3 * PAGE, HEAP_INTERIOR_POINTER);
+    assert_refused(k_heap.base + 4 * PAGE, HEAP_NOT_ALLOCATED);
+    assert_refused(k_heap.base + 5 * PAGE, HEAP_NOT_ALLOCATED);
+    assert_refused(k_heap.base + 3 * PAGE, HEAP_INTERIOR_POINTER);
     sys_free(area);
     assert_all_home();
 }
@@ -181,8 +181,8 @@ TEST(every_length_of_run_is_in_its_bin) {
 TEST(a_hole_at_the_bottom_has_no_owner) {
     const struct port_run runs[] = {{3, 8}};
     heap_start_runs(11, runs, 1);
-    assert_refused(PORT_HEAP_BASE + PAGE, HEAP_NOT_ALLOCATED);
-    assert_refused(PORT_HEAP_BASE, HEAP_NOT_ALLOCATED);
+    assert_refused(k_heap.base + PAGE, HEAP_NOT_ALLOCATED);
+    assert_refused(k_heap.base, HEAP_NOT_ALLOCATED);
     assert_all_home();
 }
 
@@ -212,8 +212,8 @@ static void assert_frames_are(uint32_t first, uint32_t count, enum heap_fault fa
     for (uint32_t i = 0; i < count; i++) {
         struct arena *arena;
         uint32_t block;
-        uintptr_t p = PORT_HEAP_BASE + (first + i) * PAGE + (i == 0 ? 16 : 0);
-        assert_int_equal(heap_classify(p, &arena, &block), fault);
+        uintptr_t p = k_heap.base + (first + i) * PAGE + (i == 0 ? 16 : 0);
+        assert_int_equal(heap_classify(&k_heap, p, &arena, &block), fault);
     }
 }
 
@@ -225,7 +225,7 @@ static void assert_area_is_known(uint32_t before, uint32_t length) {
     assert_frames_are(first, length, HEAP_INTERIOR_POINTER);
     assert_frames_are(first + length, 4, HEAP_NOT_ALLOCATED);
     assert_refused((uintptr_t)area + (length - 1) * PAGE, HEAP_INTERIOR_POINTER);
-    assert_true(pool_run_at(&mem_pool[POOL_KERNEL], first + length - 1) == first);
+    assert_true(pool_run_at(&k_heap.pool, first + length - 1) == first);
     sys_free(area);
     assert_frames_are(first, length, HEAP_NOT_ALLOCATED);
     frame_free(POOL_KERNEL, held, before);
@@ -262,7 +262,7 @@ TEST(an_area_is_found_far_below) {
 // In a pool of 512 MiB, where words of the upper level lie between, too.
 TEST(a_run_is_found_below_everything) {
     host_heap_start_user(FRAMES, HOST_USER_FRAMES_MAX);
-    const struct pool *pool = &mem_pool[POOL_USER];
+    const struct pool *pool = mem_pool[POOL_USER];
     uint32_t low = frame_alloc(POOL_USER, 40), long_run = frame_alloc(POOL_USER, 100000);
     uint32_t single = frame_alloc(POOL_USER, 1), last = HOST_USER_FRAMES_MAX - 1;
     assert_int_equal(heap_check(), 0);
@@ -282,7 +282,7 @@ TEST(a_run_is_found_below_everything) {
 TEST(a_wrong_anchor_leads_nowhere) {
     unsigned char *area = sys_malloc(100 * PAGE);
     uint32_t first = frame_of(area);
-    struct frame *anchor = &mem_pool[POOL_KERNEL].frame[ANCHOR_STEP * anchor_of(first)];
+    struct frame *anchor = &k_heap.pool.frame[ANCHOR_STEP * anchor_of(first)];
     uint32_t good = anchor->bin;
     anchor->bin = 1000000; // before the first record
     assert_refused((uintptr_t)area + 90 * PAGE, HEAP_NOT_ALLOCATED);
@@ -322,7 +322,7 @@ TEST(an_aligned_area_is_known_from_its_own_start) {
 TEST(frames_of_others_are_not_the_heaps_to_free) {
     uint32_t first = frame_alloc(POOL_KERNEL, 100);
     assert_frames_are(first, 100, HEAP_NOT_ALLOCATED);
-    assert_true(pool_run_at(&mem_pool[POOL_KERNEL], first + 99) == first);
+    assert_true(pool_run_at(&k_heap.pool, first + 99) == first);
     void *area = sys_malloc(40 * PAGE);
     host_state_save();
     frame_free(POOL_KERNEL, frame_of(area), 40);
@@ -430,7 +430,7 @@ static void assert_fast(void *(*call)(size_t size), size_t size) {
 
 TEST(warm_pairs_take_the_fast_path) {
     static const uint32_t sizes[] = {16, 2048, 5120};
-    assert_int_equal(block_desc_set(k_block_descs, sizes, 3), 0);
+    assert_int_equal(block_desc_set(&k_heap, sizes, 3), 0);
     void *keep[] = {sys_malloc(16), sys_malloc(2000), sys_malloc(5000)};
     assert_fast(sys_malloc, 16);
     assert_fast(sys_malloc, 2000);
@@ -445,10 +445,10 @@ TEST(warm_pairs_take_the_fast_path) {
 TEST(descriptors_are_made_from_nothing) {
     static const uint32_t sizes[] = {16, 704, 1792, 2048};
     static const uint32_t frames[] = {1, 1, 1, 1}; // 704: as the seed; 1792: an eighth is left over
-    memset(k_block_descs, 0x5a, sizeof k_block_descs);
-    assert_int_equal(block_desc_set(k_block_descs, sizes, 4), 0);
+    memset(k_heap.block_descs, 0x5a, sizeof k_heap.block_descs);
+    assert_int_equal(block_desc_set(&k_heap, sizes, 4), 0);
     for (int i = 0; i < 4; i++) {
-        const struct memory_block_desc *desc = &k_block_descs[i];
+        const struct memory_block_desc *desc = &k_heap.block_descs[i];
         assert_int_equal(desc->frames_per_arena, frames[i]);
         assert_int_equal(desc->inner_max, desc->blocks_per_arena - 2);
         assert_int_equal(desc->arenas, 0);
@@ -479,7 +479,7 @@ TEST(a_closed_arena_leaves_its_neighbour_alone) {
     sys_free(p[BLOCKS]);                                             // the second has room
     for (size_t i = 2 * BLOCKS; i < 3 * BLOCKS; i++) sys_free(p[i]); // the third is kept empty
     for (size_t i = 0; i < BLOCKS; i++) sys_free(p[i]);              // so the first goes back
-    assert_int_equal(heap.arena[frame_of(p[0])].seal, 0);
+    assert_int_equal(k_heap.arena[frame_of(p[0])].seal, 0);
     assert_int_equal(heap_check(), 0);
     for (size_t i = BLOCKS + 1; i < 2 * BLOCKS; i++) sys_free(p[i]);
     assert_all_home();
@@ -488,15 +488,15 @@ TEST(a_closed_arena_leaves_its_neighbour_alone) {
 // ---- what is said -------------------------------------------------------------------------------
 
 TEST(classify_says_nothing_of_an_arena_where_there_is_none) {
-    struct arena *arena = &heap.arena[1];
+    struct arena *arena = &k_heap.arena[1];
     uint32_t block = 7;
-    assert_int_equal(heap_classify(PORT_HEAP_BASE - 1, &arena, &block), HEAP_OUTSIDE);
+    assert_int_equal(heap_classify(&k_heap, k_heap.base - 1, &arena, &block), HEAP_OUTSIDE);
     assert_null(arena);
     assert_int_equal(block, 0);
     void *area = sys_malloc(2 * PAGE);
     block = 7;
-    assert_int_equal(heap_classify((uintptr_t)area, &arena, &block), HEAP_OK);
-    assert_ptr_equal(arena, &heap.arena[frame_of(area)]);
+    assert_int_equal(heap_classify(&k_heap, (uintptr_t)area, &arena, &block), HEAP_OK);
+    assert_ptr_equal(arena, &k_heap.arena[frame_of(area)]);
     assert_int_equal(block, 0);
     sys_free(area);
     assert_all_home();
@@ -520,7 +520,7 @@ TEST(an_area_resized_to_the_largest_block_becomes_one) {
     void *p = sys_malloc(2 * PAGE);
     size_t largest = table.size[table.count - 1];
     p = sys_realloc(p, largest);
-    assert_int_equal(heap.large_frames, 0);
+    assert_int_equal(k_heap.large_frames, 0);
     assert_int_equal(sys_usable_size(p), largest);
     sys_free(p);
     assert_all_home();
@@ -543,15 +543,15 @@ TEST(an_alignment_that_every_block_has_takes_the_smallest) {
 static void assert_classified(uintptr_t p, enum heap_fault fault) {
     struct arena *arena;
     uint32_t block;
-    assert_int_equal(heap_classify(p, &arena, &block), fault);
+    assert_int_equal(heap_classify(&k_heap, p, &arena, &block), fault);
 }
 
 // What was damaged is put back, so that the heap can be checked whole at the end.
 TEST(a_wrong_back_is_a_corrupt_arena) {
     static const uint32_t sizes[] = {16, 2048, 5120};
-    assert_int_equal(block_desc_set(k_block_descs, sizes, 3), 0);
+    assert_int_equal(block_desc_set(&k_heap, sizes, 3), 0);
     unsigned char *p = sys_malloc(5120), *q = sys_malloc(5120);
-    struct arena *inner = &heap.arena[frame_of(q)];
+    struct arena *inner = &k_heap.arena[frame_of(q)];
     uint16_t back = inner->back;
     assert_true(back != 0); // q starts in a later frame of the arena
     inner->back = (uint16_t)(back + 4);
@@ -566,7 +566,7 @@ TEST(a_wrong_back_is_a_corrupt_arena) {
 
 TEST(a_blank_record_with_a_seal_is_corrupt) {
     void *area = sys_malloc(2 * PAGE);
-    struct arena *second = &heap.arena[frame_of(area) + 1];
+    struct arena *second = &k_heap.arena[frame_of(area) + 1];
     second->seal = 7;
     assert_refused((uintptr_t)area + PAGE, HEAP_CORRUPT_ARENA);
     second->seal = 0;
@@ -576,8 +576,8 @@ TEST(a_blank_record_with_a_seal_is_corrupt) {
 
 TEST(a_large_area_with_one_field_damaged_is_corrupt) {
     void *area = sys_malloc(2 * PAGE);
-    struct arena *arena = &heap.arena[frame_of(area)], good = *arena;
-    arena->desc = &k_block_descs[0];
+    struct arena *arena = &k_heap.arena[frame_of(area)], good = *arena;
+    arena->desc = &k_heap.block_descs[0];
     assert_refused((uintptr_t)area, HEAP_CORRUPT_ARENA);
     *arena = good;
     arena->cnt++;
@@ -612,7 +612,7 @@ static void assert_aligned_requests(void) {
             void *p = sys_aligned_alloc(alignment, sizes[i]);
             assert_int_equal((uintptr_t)p % alignment, 0);
             assert_int_equal(sys_usable_size(p), block ? block : pages);
-            assert_int_equal(heap.large_frames, block ? 0 : pages / PAGE);
+            assert_int_equal(k_heap.large_frames, block ? 0 : pages / PAGE);
             sys_free(p);
         }
     }
@@ -655,7 +655,7 @@ TEST(trim_counts_the_frames_of_every_size) {
     uint32_t frames = 0;
     for (uint32_t i = 0; i < table.count; i++) {
         sys_free(sys_malloc(table.size[i]));
-        frames += k_block_descs[i].frames_per_arena;
+        frames += k_heap.block_descs[i].frames_per_arena;
     }
     assert_int_equal(sys_trim(), frames);
     assert_int_equal(sys_trim(), 0);
@@ -663,13 +663,13 @@ TEST(trim_counts_the_frames_of_every_size) {
 
 TEST(an_arena_carved_to_its_end_closes) {
     static void *block[2 * ARENA_BLOCKS_MAX];
-    uint32_t blocks = k_block_descs[0].blocks_per_arena;
+    uint32_t blocks = k_heap.block_descs[0].blocks_per_arena;
     for (uint32_t i = 0; i < 2 * blocks; i++) block[i] = sys_malloc(table.size[0]);
-    assert_int_equal(k_block_descs[0].arenas, 2);
+    assert_int_equal(k_heap.block_descs[0].arenas, 2);
     void *after = sys_malloc(table.size[1]); // its record follows the second arena's
     assert_int_equal(frame_of(after), frame_of(block[2 * blocks - 1]) + 1);
     for (uint32_t i = 0; i < 2 * blocks; i++) sys_free(block[i]);
-    assert_int_equal(k_block_descs[0].arenas, 1);
+    assert_int_equal(k_heap.block_descs[0].arenas, 1);
     assert_int_equal(heap_check(), 0);
     sys_free(after);
     assert_all_home();
@@ -679,8 +679,8 @@ TEST(the_pools_say_what_they_are) {
     char total[64];
     snprintf(total, sizeof total, "of them %u KiB in the pools\n", (FRAMES + HOST_USER_FRAMES) * 4);
     assert_non_null(strstr(host_printed(), total));
-    assert_string_equal(mem_pool[POOL_KERNEL].name, "kernel_pool");
-    assert_string_equal(mem_pool[POOL_USER].name, "user_pool");
+    assert_string_equal(k_heap.pool.name, "kernel_pool");
+    assert_string_equal(mem_pool[POOL_USER]->name, "user_pool");
 }
 
 static int run_with(const char *classes) {

@@ -90,8 +90,8 @@ static void assert_painted(const struct block *b, size_t bytes) {
 
 // The descriptor that serves `size`, or NULL: whole frames.
 static const struct memory_block_desc *desc_for(size_t size) {
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
-        if (k_block_descs[i].block_size >= size) return &k_block_descs[i];
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
+        if (k_heap.block_descs[i].block_size >= size) return &k_heap.block_descs[i];
     }
     return NULL;
 }
@@ -186,17 +186,17 @@ static void step(const struct load *load) {
 
 static void check_books(void) {
     if (heap_check() != 0) fail_msg("%s", host_printed());
-    uint32_t held = heap.small_frames + heap.large_frames;
+    uint32_t held = k_heap.small_frames + k_heap.large_frames;
     assert_int_equal(held + frames_free(POOL_KERNEL), frames_total(POOL_KERNEL));
     uint32_t live = 0, slots = 0;
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         struct desc_state desc;
-        heap_desc_state(i, &desc);
+        heap_desc_state(&k_heap, i, &desc);
         live += desc.live_blocks;
     }
     for (size_t i = 0; i < SLOTS; i++) {
         if (!block[i].p) continue;
-        slots += heap.arena[((uintptr_t)block[i].p - PORT_HEAP_BASE) >> PG_SHIFT].large == 0;
+        slots += k_heap.arena[((uintptr_t)block[i].p - k_heap.base) >> PG_SHIFT].large == 0;
     }
     assert_int_equal(live, slots);
 }
@@ -217,7 +217,7 @@ static void random_calls(void **state) {
     host_heap_start(load->frames);
     uint32_t sizes[DESC_MAX], count = 0;
     assert_null(size_table_parse(load->classes, sizes, &count));
-    assert_int_equal(block_desc_set(k_block_descs, sizes, count), 0);
+    assert_int_equal(block_desc_set(&k_heap, sizes, count), 0);
     refused = 0;
     for (int i = 0; i < STEPS; i++) {
         step(load);

@@ -28,17 +28,17 @@ static struct { void *small, *freed, *full[4], *large, *wide; } at;
 
 static uint32_t sizes[DESC_MAX], size_count; // the table under test
 
-static struct pool *pool(void) { return &mem_pool[POOL_KERNEL]; }
+static struct pool *pool(void) { return &k_heap.pool; }
 
 static uint32_t frame_of(const void *p) {
-    return (uint32_t)(((uintptr_t)p - PORT_HEAP_BASE) >> PG_SHIFT);
+    return (uint32_t)(((uintptr_t)p - k_heap.base) >> PG_SHIFT);
 }
 
-static struct arena *arena_of(const void *p) { return &heap.arena[frame_of(p)]; }
+static struct arena *arena_of(const void *p) { return &k_heap.arena[frame_of(p)]; }
 
 static void make_heap(void) {
     host_heap_start(FRAMES);
-    assert_int_equal(block_desc_set(k_block_descs, sizes, size_count), 0);
+    assert_int_equal(block_desc_set(&k_heap, sizes, size_count), 0);
     at.small = sys_malloc(64);
     at.freed = sys_malloc(64);
     sys_free(at.freed);
@@ -85,8 +85,8 @@ static void f5_elsewhere(void) { pool()->frame[ANCHOR_STEP * anchor_of(frame_of(
 static void f5_word_missing(void) { pool()->anchor_words[0] = 0; }
 
 static void a1_run(void) { pool()->frame[frame_of(at.large)].run = FRAME_USED | 3; }
-static void a1_small_frames(void) { heap.small_frames++; }
-static void a1_large_frames(void) { heap.large_frames--; }
+static void a1_small_frames(void) { k_heap.small_frames++; }
+static void a1_large_frames(void) { k_heap.large_frames--; }
 static void a1_base(void) {
     arena_of(at.small)->base += PAGE;
     arena_of(at.small)->seal -= PAGE;
@@ -94,7 +94,7 @@ static void a1_base(void) {
 
 static void a1_no_frames(void) { arena_of(at.small)->desc->frames_per_arena = 0; }
 
-static void a2_desc(void) { arena_of(at.small)->desc = &k_block_descs[0]; }
+static void a2_desc(void) { arena_of(at.small)->desc = &k_heap.block_descs[0]; }
 static void a2_cnt(void) { arena_of(at.small)->cnt--; }
 static void a2_large(void) { arena_of(at.large)->cnt++; }
 static void a2_seal(void) { arena_of(at.large)->seal ^= 1; }
@@ -112,7 +112,7 @@ static void a4_wild_link(void) {
     static struct list_elem elsewhere;
     arena_of(at.small)->desc->free_list.head.next = &elsewhere;
 }
-static void a4_end_written(void) { k_block_descs[0].end.map_words = 1; }
+static void a4_end_written(void) { k_heap.block_descs[0].end.map_words = 1; }
 static void a4_link_back(void) { arena_of(at.small)->elem.prev = NULL; }
 
 static void a5_not_reserve(void) {
@@ -120,9 +120,9 @@ static void a5_not_reserve(void) {
     arena_of(at.small)->desc->reserve = NULL;
 }
 
-static void a6_not_blank(void) { heap.arena[hole()].seal = 1; }
-static void a6_back(void) { heap.arena[hole()].back = 64; }
-static void a6_inside_area(void) { heap.arena[frame_of(at.large) + 1].carving = 3; }
+static void a6_not_blank(void) { k_heap.arena[hole()].seal = 1; }
+static void a6_back(void) { k_heap.arena[hole()].back = 64; }
+static void a6_inside_area(void) { k_heap.arena[frame_of(at.large) + 1].carving = 3; }
 
 struct damage {
     const char *invariant;
@@ -202,7 +202,7 @@ static void a_descriptor_without_a_size_is_survived(void **state) {
 static void lines_are_bounded(void **state) {
     (void)state;
     make_heap();
-    for (uint32_t i = 20; i < 60; i++) heap.arena[i].seal = i;
+    for (uint32_t i = 20; i < 60; i++) k_heap.arena[i].seal = i;
     assert_true(heap_check() >= 40);
     int lines = 0;
     const char *text = host_printed();
@@ -224,7 +224,7 @@ static void random_damage_is_survived(void **state) {
             uint32_t frame = random >> 8 & (FRAMES - 1);
             random = random * 1664525 + 1013904223;
             struct frame *f = &pool()->frame[frame];
-            struct arena *a = &heap.arena[frame];
+            struct arena *a = &k_heap.arena[frame];
             switch (random >> 29) {
             case 0: f->run = random; break;
             case 1: f->run = FRAME_FREE | (random >> 8 & 255); break;
@@ -239,7 +239,7 @@ static void random_damage_is_survived(void **state) {
         heap_check();
         char text[HEAP_WHO_MAX];
         for (uint32_t frame = 0; frame < FRAMES; frame++) {
-            heap_who(text, sizeof text, PORT_HEAP_BASE + frame * PAGE + 16);
+            heap_who(text, sizeof text, k_heap.base + frame * PAGE + 16);
         }
     }
 }
@@ -275,11 +275,11 @@ static void who_names_areas_and_the_rest(void **state) {
     assert_says(who(at.large, 0), "byte 0 of the large area");
     assert_says(who(at.large, PAGE + 7), "byte 4103 of the large area");
     assert_says(who(at.large, 0), "of 2 frames");
-    assert_says(who((void *)(PORT_HEAP_BASE + hole() * PAGE), 9), "not handed out");
+    assert_says(who((void *)(k_heap.base + hole() * PAGE), 9), "not handed out");
     uint32_t frame = frame_alloc(POOL_KERNEL, 1);
-    assert_says(who((void *)(PORT_HEAP_BASE + frame * PAGE), 0), "held outside the heap");
+    assert_says(who((void *)(k_heap.base + frame * PAGE), 0), "held outside the heap");
     assert_says(who(NULL, 7), "no frame of kernel_pool");
-    assert_says(who((void *)(PORT_HEAP_BASE + FRAMES * PAGE), 0), "no frame of kernel_pool");
+    assert_says(who((void *)(k_heap.base + FRAMES * PAGE), 0), "no frame of kernel_pool");
     arena_of(at.small)->cnt ^= 1;
     assert_says(who(at.small, 0), "overwritten");
 }
@@ -297,31 +297,31 @@ static void who_reads_no_frame(void **state) {
     (void)state;
     make_heap();
     host_window_close();
-    for (uint32_t i = 0; i < FRAMES; i++) who((void *)PORT_HEAP_BASE, i * PAGE + 48);
+    for (uint32_t i = 0; i < FRAMES; i++) who((void *)k_heap.base, i * PAGE + 48);
     assert_int_equal(heap_check(), 0);
     host_window_open();
 }
 
 // The descriptor of an arena's blocks, by its number.
 static uint32_t desc_of(const void *block) {
-    return (uint32_t)(arena_of(block)->desc - k_block_descs);
+    return (uint32_t)(arena_of(block)->desc - k_heap.block_descs);
 }
 
 static void desc_state_counts(void **state) {
     (void)state;
     struct desc_state desc;
     make_heap();
-    heap_desc_state(desc_of(at.small), &desc);
+    heap_desc_state(&k_heap, desc_of(at.small), &desc);
     assert_int_equal(desc.block_size, 64);
     assert_int_equal(desc.blocks_per_arena, 64);
     assert_int_equal(desc.arenas, 1);
     assert_int_equal(desc.free_blocks, 63);
     assert_int_equal(desc.live_blocks, 1);
-    heap_desc_state(desc_of(at.full[0]), &desc);
+    heap_desc_state(&k_heap, desc_of(at.full[0]), &desc);
     assert_int_equal(desc.block_size, 1024);
     assert_int_equal(desc.free_blocks, 0);
     assert_int_equal(desc.live_blocks, 4);
-    heap_desc_state(0, &desc);
+    heap_desc_state(&k_heap, 0, &desc);
     assert_int_equal(desc.arenas, 0);
     assert_int_equal(desc.live_blocks, 0);
 }

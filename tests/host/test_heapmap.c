@@ -25,10 +25,10 @@ static uint32_t each, count; // of the last fill()
 static void fill(enum pool_id id, uint32_t most) {
     memset(cells, GUARD, sizeof cells);
     count = heapmap_fill(id, 0, UINT32_MAX, cells, most);
-    each = (mem_pool[id].frames + most - 1) / most;
+    each = (mem_pool[id]->frames + most - 1) / most;
     assert_in_range(count, 1, most);
     assert_int_equal(cells[count].kind, GUARD);
-    assert_int_equal(count, (mem_pool[id].frames + each - 1) / each); // every frame is in a cell
+    assert_int_equal(count, (mem_pool[id]->frames + each - 1) / each); // every frame is in a cell
     for (uint32_t i = 0; i < count; i++) {
         assert_in_range(cells[i].kind, 0, MAP_KINDS - 1);
         assert_in_range(cells[i].eighths, 0, 8);
@@ -42,7 +42,7 @@ static uint32_t cells_of(enum map_kind kind) {
 }
 
 static uint32_t frame_of(const void *p) {
-    return (uint32_t)(((uintptr_t)p - PORT_HEAP_BASE) >> PG_SHIFT);
+    return (uint32_t)(((uintptr_t)p - k_heap.base) >> PG_SHIFT);
 }
 
 static struct map_cell cell_with(const void *p) { return cells[frame_of(p) / each]; }
@@ -51,7 +51,7 @@ static void start_runs(const struct port_run *run, size_t runs, const char *tabl
     uint32_t sizes[DESC_MAX], size_count;
     host_heap_start_runs(FRAMES, run, runs);
     assert_null(size_table_parse(table, sizes, &size_count));
-    assert_int_equal(block_desc_set(k_block_descs, sizes, size_count), 0);
+    assert_int_equal(block_desc_set(&k_heap, sizes, size_count), 0);
 }
 
 static int start(void **state) {
@@ -103,7 +103,7 @@ TEST(an_arena_of_several_frames_is_as_full_in_each) {
     const struct port_run all = {0, FRAMES};
     start_runs(&all, 1, "fine");
     void *p = sys_malloc(5000);
-    uint32_t frames = heap.small_frames;
+    uint32_t frames = k_heap.small_frames;
     assert_true(frames > 1);
     fill(POOL_KERNEL, FRAMES);
     assert_int_equal(cells_of(MAP_SMALL), frames);
@@ -155,7 +155,7 @@ TEST(what_lives_shows_before_an_empty_arena) {
     const struct port_run all = {0, FRAMES};
     start_runs(&all, 1, "fine");
     void *p = sys_malloc(5000), *block = sys_malloc(16);
-    assert_true(heap.small_frames > 2);
+    assert_true(k_heap.small_frames > 2);
     sys_free(p);
     fill(POOL_KERNEL, 1);
     assert_int_equal(cells[0].kind, MAP_SMALL);
@@ -217,10 +217,10 @@ TEST(looking_changes_nothing) {
 
 TEST(a_broken_seal_shows_among_much_else) {
     void *p = sys_malloc(64), *large = sys_malloc(20 * PAGE);
-    heap.arena[frame_of(p)].cnt++;
+    k_heap.arena[frame_of(p)].cnt++;
     fill(POOL_KERNEL, 1);
     assert_int_equal(cells[0].kind, MAP_CORRUPT);
-    heap.arena[frame_of(p)].cnt--;
+    k_heap.arena[frame_of(p)].cnt--;
     sys_free(large);
     sys_free(p);
     host_heap_end();
@@ -229,7 +229,7 @@ TEST(a_broken_seal_shows_among_much_else) {
 // The sum is right, but the descriptor is none: it must not be looked into.
 TEST(a_wild_descriptor_is_not_followed) {
     void *p = sys_malloc(64);
-    struct arena *arena = &heap.arena[frame_of(p)], was = *arena;
+    struct arena *arena = &k_heap.arena[frame_of(p)], was = *arena;
     arena->desc = (struct memory_block_desc *)(uintptr_t)0x1000;
     arena->seal += SMALL_SEAL - arena_sum(arena);
     fill(POOL_KERNEL, FRAMES);
@@ -242,7 +242,7 @@ TEST(a_wild_descriptor_is_not_followed) {
 TEST(a_run_that_leaves_its_pool_is_corrupt) {
     static const uint32_t wrong[] = {FRAME_USED | FRAMES, FRAME_FREE | 0x3fffffff, FRAME_USED};
     void *p = sys_malloc(2 * PAGE);
-    struct frame *frame = &mem_pool[POOL_KERNEL].frame[frame_of(p)];
+    struct frame *frame = &k_heap.pool.frame[frame_of(p)];
     uint32_t was = frame->run;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         frame->run = frame_of(p) == 0 && i == 0 ? FRAME_USED | (FRAMES + 1) : wrong[i];
@@ -260,8 +260,8 @@ TEST(rubbish_is_drawn_within_bounds) {
     for (uint32_t round = 0; round < 2000; round++) {
         for (uint32_t i = 0; i < FRAMES; i++) {
             random = random * 1664525 + 1013904223;
-            mem_pool[POOL_KERNEL].frame[i].run = random & (random >> 3 & 1 ? 0xc00000ff : ~0u);
-            memset(&heap.arena[i], (int)(random >> 24 & 7 ? 0 : random >> 16),
+            k_heap.pool.frame[i].run = random & (random >> 3 & 1 ? 0xc00000ff : ~0u);
+            memset(&k_heap.arena[i], (int)(random >> 24 & 7 ? 0 : random >> 16),
                    sizeof(struct arena));
         }
         fill(POOL_KERNEL, 1 + round % FRAMES);

@@ -67,9 +67,9 @@ static void runs_take(enum pool_id id) {
 }
 
 static void blocks_take(void) {
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         void *p;
-        while ((p = sys_malloc(k_block_descs[i].block_size))) held_block[held_blocks++] = p;
+        while ((p = sys_malloc(k_heap.block_descs[i].block_size))) held_block[held_blocks++] = p;
     }
 }
 
@@ -89,7 +89,7 @@ static void all_give(void) {
 }
 
 // Every lock that memory.c takes. What is called from here locks by itself, and is not counted.
-port_state oom_port_lock(void) {
+port_state oom_port_lock(const struct heap *heap) {
     if (shortage.armed) {
         shortage.armed = false;
         uint32_t at = ++shortage.seen;
@@ -97,7 +97,7 @@ port_state oom_port_lock(void) {
         else all_give();
         shortage.armed = true;
     }
-    return port_lock();
+    return port_lock(heap);
 }
 
 // ---- the calls ---------------------------------------------------------------------------------
@@ -127,8 +127,8 @@ static bool got(void *p) {
 }
 
 static bool call_smallest(void) { return got(sys_malloc(1)); }
-static bool call_largest_block(void) { return got(sys_malloc(heap.block_max)); }
-static bool call_area(void) { return got(sys_malloc(heap.block_max + 1)); }
+static bool call_largest_block(void) { return got(sys_malloc(k_heap.block_max)); }
+static bool call_area(void) { return got(sys_malloc(k_heap.block_max + 1)); }
 static bool call_long_area(void) { return got(sys_malloc(40 * PAGE)); }
 static bool call_calloc(void) { return got(sys_calloc(5, 50)); }
 static bool call_calloc_area(void) { return got(sys_calloc(3, 2 * PAGE)); }
@@ -144,10 +144,10 @@ static bool resized(unsigned char **p, size_t size) {
 }
 
 static bool call_block_moves(void) { return resized(&block, BLOCK_BYTES * 5); }
-static bool call_block_to_area(void) { return resized(&block, 2 * heap.block_max); }
+static bool call_block_to_area(void) { return resized(&block, 2 * k_heap.block_max); }
 static bool call_area_grows(void) { return resized(&area, 9 * PAGE); }
 static bool call_area_moves(void) { return resized(&wedged, 9 * PAGE); }
-static bool call_area_shrinks(void) { return resized(&area, PAGE + heap.block_max); }
+static bool call_area_shrinks(void) { return resized(&area, PAGE + k_heap.block_max); }
 static bool call_area_to_block(void) { return resized(&area, 64); }
 
 static bool frames_got(enum pool_id id, uint32_t count) {
@@ -230,7 +230,7 @@ static void heap_start(const char *classes) {
     uint32_t sizes[DESC_MAX], count;
     host_heap_start(FRAMES);
     assert_null(size_table_parse(classes, sizes, &count));
-    assert_int_equal(block_desc_set(k_block_descs, sizes, count), 0);
+    assert_int_equal(block_desc_set(&k_heap, sizes, count), 0);
 }
 
 static void every_call(const char *classes, bool irqs_off) {

@@ -155,7 +155,7 @@ TEST(block_desc_init_takes_the_same_tables) {
             sprintf(text + strlen(text), "%u,", at);
         }
         bool parsed = size_table_parse(text, sizes, &count) == NULL;
-        assert_int_equal(block_desc_set(k_block_descs, raw, n) == 0, parsed);
+        assert_int_equal(block_desc_set(&k_heap, raw, n) == 0, parsed);
         good += parsed;
     }
     assert_in_range(good, 1000, 19000);
@@ -167,7 +167,7 @@ TEST(blocks_come_in_the_table_s_sizes) {
     for (size_t t = 0; t < sizeof texts / sizeof texts[0]; t++) {
         host_heap_start(400);
         assert_null(size_table_parse(texts[t], sizes, &count));
-        assert_int_equal(block_desc_set(k_block_descs, sizes, count), 0);
+        assert_int_equal(block_desc_set(&k_heap, sizes, count), 0);
         for (uint32_t size = 1, i = 0; i < count; size++) {
             void *p = sys_malloc(size);
             assert_non_null(p);

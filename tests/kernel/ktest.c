@@ -122,7 +122,7 @@ static void balance_check(const struct balance *before) {
     for (int id = 0; id < POOL_COUNT; id++) {
         if (after.free[id] == before->free[id]) continue;
         failed = true;
-        kprintf("leak: %s has %u frames free, %u before the test\n", mem_pool[id].name,
+        kprintf("leak: %s has %u frames free, %u before the test\n", mem_pool[id]->name,
                 after.free[id], before->free[id]);
     }
     uint32_t reports = after.reports - before->reports;

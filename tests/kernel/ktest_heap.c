@@ -8,8 +8,8 @@
 
 // The smallest that is large enough, looked for from the smallest on.
 const struct memory_block_desc *ktest_desc(size_t size) {
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
-        if (k_block_descs[i].block_size >= size) return &k_block_descs[i];
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
+        if (k_heap.block_descs[i].block_size >= size) return &k_heap.block_descs[i];
     }
     return NULL;
 }
@@ -84,6 +84,6 @@ uint32_t ktest_thread_frames(void) {
     const struct memory_block_desc *desc = ktest_desc(sizeof(struct thread));
     if (!desc) return stack + ktest_frames(sizeof(struct thread));
     struct desc_state state;
-    heap_desc_state((uint32_t)(desc - k_block_descs), &state);
+    heap_desc_state(&k_heap, (uint32_t)(desc - k_heap.block_descs), &state);
     return state.free_blocks > 0 ? stack : stack + desc->frames_per_arena;
 }

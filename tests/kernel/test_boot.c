@@ -67,7 +67,7 @@ KTEST(boot_map_and_pools) {
 KTEST(boot_pools_are_usable_memory) {
     KNEED(memmap_normalize(raw, boot->map_count, &map) == 0);
     for (int id = 0; id < POOL_COUNT; id++) {
-        const struct pool *pool = &mem_pool[id];
+        const struct pool *pool = mem_pool[id];
         uint32_t inside = 0;
         for (uint32_t i = 0; i < pool->frames; i++) {
             int at = memmap_find(&map, frame_address((enum pool_id)id, i));
@@ -75,7 +75,7 @@ KTEST(boot_pools_are_usable_memory) {
         }
         KCHECK(inside >= pool->usable);
     }
-    uint64_t kernel_last = frame_address(POOL_KERNEL, mem_pool[POOL_KERNEL].frames - 1);
+    uint64_t kernel_last = frame_address(POOL_KERNEL, k_heap.pool.frames - 1);
     KCHECK(kernel_last < frame_address(POOL_USER, 0));
 }
 

@@ -58,15 +58,15 @@ static uint32_t arena_frames(uint32_t size) {
 // other tests believe the descriptors because of this one.
 KTEST(heap_descriptors) {
     uint32_t sizes[DESC_MAX];
-    KCHECK_EQ(heap.desc_count, booted_sizes(sizes));
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
+    KCHECK_EQ(k_heap.desc_count, booted_sizes(sizes));
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         struct desc_state state;
-        heap_desc_state(i, &state);
+        heap_desc_state(&k_heap, i, &state);
         KCHECK_EQ(state.block_size, sizes[i]);
-        KCHECK_EQ(k_block_descs[i].frames_per_arena, arena_frames(sizes[i]));
+        KCHECK_EQ(k_heap.block_descs[i].frames_per_arena, arena_frames(sizes[i]));
         KCHECK_EQ(state.blocks_per_arena, arena_frames(sizes[i]) * PG_SIZE / sizes[i]);
     }
-    KCHECK_EQ(heap.block_max, sizes[heap.desc_count - 1]);
+    KCHECK_EQ(k_heap.block_max, sizes[k_heap.desc_count - 1]);
 }
 
 // Case 1: malloc(0) is NULL in every form, and changes nothing.
@@ -99,7 +99,7 @@ KTEST(heap_sizes_near_the_end) {
 // Case 3: each size up to the table's largest goes to the smallest descriptor that holds it, and
 // one byte more goes to frames.
 KTEST(heap_size_to_descriptor) {
-    for (uint32_t size = 1; size <= heap.block_max + 1; size++) {
+    for (uint32_t size = 1; size <= k_heap.block_max + 1; size++) {
         void *p = sys_malloc(size);
         KCHECK(p != NULL && (uintptr_t)p % BLOCK_ALIGN == 0);
         KCHECK_EQ(sys_usable_size(p), ktest_usable(size));
@@ -119,11 +119,11 @@ static void check_frames(uint32_t size, uint32_t want) {
 
 // Case 4: above the table's largest block, around each page multiple, the exact number of frames.
 KTEST(heap_large_sizes_take_exact_frames) {
-    check_frames(heap.block_max + 1, heap.block_max / PG_SIZE + 1);
-    for (uint32_t pages = heap.block_max / PG_SIZE + 1; pages <= 12; pages++) {
+    check_frames(k_heap.block_max + 1, k_heap.block_max / PG_SIZE + 1);
+    for (uint32_t pages = k_heap.block_max / PG_SIZE + 1; pages <= 12; pages++) {
         for (int off = -32; off <= 32; off++) {
             uint32_t size = pages * PG_SIZE + (uint32_t)off;
-            if (size <= heap.block_max) continue; // a block, if it is a few bytes below a page
+            if (size <= k_heap.block_max) continue; // a block, if it is a few bytes below a page
             check_frames(size, off > 0 ? pages + 1 : pages);
         }
     }
@@ -185,9 +185,9 @@ static void *resize(void *p, uint32_t from, uint32_t to, uint32_t seed) {
 static uint32_t resize_steps(uint32_t steps[RESIZE_STEPS]) {
     uint32_t count = 0;
     steps[count++] = 1;
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
-        steps[count++] = k_block_descs[i].block_size;
-        steps[count++] = k_block_descs[i].block_size + 1;
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
+        steps[count++] = k_heap.block_descs[i].block_size;
+        steps[count++] = k_heap.block_descs[i].block_size + 1;
     }
     steps[count++] = PG_SIZE;
     steps[count++] = PG_SIZE + 1;
@@ -315,5 +315,5 @@ static void check_edge(const struct memory_block_desc *desc) {
 
 // It must not open and close the arena each time, whatever the block's size.
 KTEST(heap_arena_edge_is_quiet) {
-    for (uint32_t i = 0; i < heap.desc_count; i++) check_edge(&k_block_descs[i]);
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) check_edge(&k_heap.block_descs[i]);
 }

@@ -28,9 +28,9 @@ static uint32_t exhaust(struct everything *all, uint32_t row) {
     uint32_t first = frame_alloc(POOL_KERNEL, row), single = row;
     KCHECK(first != FRAME_NONE);
     all->block = sys_malloc(100);
-    ktest_take_all(&all->areas, heap.block_max + 1);
-    for (uint32_t i = 0; i < heap.desc_count; i++)
-        ktest_take_all(&all->blocks, k_block_descs[i].block_size);
+    ktest_take_all(&all->areas, k_heap.block_max + 1);
+    for (uint32_t i = 0; i < k_heap.desc_count; i++)
+        ktest_take_all(&all->blocks, k_heap.block_descs[i].block_size);
     while (ktest_frame_take(&all->rest)) single++;
     frame_free(POOL_KERNEL, first, row);
     while (ktest_frame_take(&all->row)) {}
@@ -55,7 +55,8 @@ static void check_refused(uint32_t size) {
 static void check_nothing_left(void) {
     static const uint32_t sizes[] = {1, 16, 100, 1024, 1025, PG_SIZE, 20000, 1000000};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) check_refused(sizes[i]);
-    for (uint32_t i = 0; i < heap.desc_count; i++) check_refused(k_block_descs[i].block_size);
+    for (uint32_t i = 0; i < k_heap.desc_count; i++)
+        check_refused(k_heap.block_descs[i].block_size);
     KCHECK_EQ(frame_alloc(POOL_KERNEL, 1), FRAME_NONE);
     KCHECK_EQ(frames_free(POOL_KERNEL), 0);
     KCHECK_EQ(heap_check(), 0);
@@ -67,7 +68,7 @@ static void check_grow_fails(uint8_t *p, uint32_t size) {
     uint32_t usable = ktest_usable(size), from = sizeof(struct chain_link); // the link stays
     memset(p + from, 0x3c, usable - from);
     KCHECK_EQ(sys_realloc(p, usable + 1), NULL);
-    KCHECK_EQ(sys_realloc(p, heap.block_max + usable), NULL);
+    KCHECK_EQ(sys_realloc(p, k_heap.block_max + usable), NULL);
     KCHECK(p[from] == 0x3c && p[usable - 1] == 0x3c);
     KCHECK_EQ(sys_usable_size(p), usable);
 }
@@ -93,15 +94,15 @@ static void check_thread_needs(uint32_t need, struct chain *row) {
 // much.
 KTEST(heap_exhaustion_and_recovery) {
     sys_trim();
-    uint32_t free = frames_free(POOL_KERNEL), held = heap.small_frames + heap.large_frames;
+    uint32_t free = frames_free(POOL_KERNEL), held = k_heap.small_frames + k_heap.large_frames;
     // No arena will have room for its record.
     uint32_t thread = ktest_frames(sizeof(struct thread)) + STACK_SLOT_BYTES / PG_SIZE - 1;
     for (int run = 0; run < 3; run++) {
         struct everything all = {NULL, {NULL}, {NULL}, {NULL}, {NULL}};
         uint32_t single = exhaust(&all, thread);
-        KCHECK_EQ(single + heap.small_frames + heap.large_frames - held, free);
+        KCHECK_EQ(single + k_heap.small_frames + k_heap.large_frames - held, free);
         check_nothing_left();
-        check_grow_fails((uint8_t *)all.areas.first, heap.block_max + 1);
+        check_grow_fails((uint8_t *)all.areas.first, k_heap.block_max + 1);
         check_grow_fails(all.block, 100);
         check_thread_needs(thread, &all.row);
         give_everything(&all);
@@ -112,7 +113,7 @@ KTEST(heap_exhaustion_and_recovery) {
 
 // Runs of `frames` frames that the kernel pool's free runs can be cut into.
 static uint32_t runs_possible(uint32_t frames) {
-    const struct pool *pool = &mem_pool[POOL_KERNEL];
+    const struct pool *pool = &k_heap.pool;
     uint32_t count = 0;
     for (uint32_t at = 0; at < pool->frames;) {
         uint32_t length = FRAME_RUN(pool->frame[at].run);
@@ -123,10 +124,10 @@ static uint32_t runs_possible(uint32_t frames) {
 }
 
 static void exhaust_by_blocks(uint32_t index) {
-    uint32_t free = frames_free(POOL_KERNEL), frames = k_block_descs[index].frames_per_arena;
+    uint32_t free = frames_free(POOL_KERNEL), frames = k_heap.block_descs[index].frames_per_arena;
     uint32_t arenas = runs_possible(frames);
     struct desc_state state;
-    heap_desc_state(index, &state); // what open arenas have comes on top
+    heap_desc_state(&k_heap, index, &state); // what open arenas have comes on top
     struct chain blocks = {NULL};
     uint32_t count = ktest_take_all(&blocks, state.block_size);
     KCHECK_EQ(count, arenas * state.blocks_per_arena + state.free_blocks);
@@ -140,7 +141,7 @@ static void exhaust_by_blocks(uint32_t index) {
 // frames come back too.
 KTEST(heap_exhaustion_by_blocks) {
     sys_trim();
-    for (uint32_t i = 0; i < heap.desc_count; i++) exhaust_by_blocks(i);
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) exhaust_by_blocks(i);
 }
 
 // Gives back the single frames at odd numbers. Returns how many; the others stay in the
@@ -163,17 +164,17 @@ static uint32_t give_every_second(struct chain *frames) {
 
 // What needs no two frames in a row can be had, and nothing else can.
 static void check_only_single_frames(void) {
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         struct desc_state state;
-        heap_desc_state(i, &state);
+        heap_desc_state(&k_heap, i, &state);
         void *p = sys_malloc(state.block_size);
-        KCHECK_EQ(p != NULL, k_block_descs[i].frames_per_arena == 1 || state.free_blocks > 0);
+        KCHECK_EQ(p != NULL, k_heap.block_descs[i].frames_per_arena == 1 || state.free_blocks > 0);
         sys_free(p);
     }
-    void *area = sys_malloc(heap.block_max + 1);
-    KCHECK_EQ(area != NULL, heap.block_max < PG_SIZE);
+    void *area = sys_malloc(k_heap.block_max + 1);
+    KCHECK_EQ(area != NULL, k_heap.block_max < PG_SIZE);
     sys_free(area);
-    KCHECK_EQ(sys_malloc(heap.block_max + PG_SIZE + 1), NULL);
+    KCHECK_EQ(sys_malloc(k_heap.block_max + PG_SIZE + 1), NULL);
     KCHECK_EQ(sys_malloc(KTEST_LARGE), NULL);
     sys_trim();
 }
@@ -430,7 +431,7 @@ KTEST(heap_area_with_a_seal_of_zero_is_the_heaps) {
     KCHECK_EQ(frame_alloc(POOL_KERNEL, at - low), low);
     uint8_t *area = sys_malloc(frames * PG_SIZE);
     KCHECK_EQ(area, (uint8_t *)0xa31e5000u);
-    KCHECK_EQ(heap.arena[at].seal, 0);
+    KCHECK_EQ(k_heap.arena[at].seal, 0);
     KREPORT(HEAP_NOT_ALLOCATED, area, frame_free(POOL_KERNEL, at, frames));
     KCHECK_EQ(heap_check(), 0);
     kprintf("seal: 0 at %p\n", (void *)area);

@@ -39,12 +39,12 @@ KTEST(heap_double_free) {
 
 // Case 10, the arena given back: its page still is in the heap window, and must not be believed.
 KTEST(heap_double_free_of_a_closed_arena) {
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         struct chain others = {NULL};
-        void *p = ktest_open_arena(&k_block_descs[i], &others);
+        void *p = ktest_open_arena(&k_heap.block_descs[i], &others);
         KNEED(p != NULL);
         sys_free(p);
-        KCHECK_EQ(sys_trim(), k_block_descs[i].frames_per_arena);
+        KCHECK_EQ(sys_trim(), k_heap.block_descs[i].frames_per_arena);
         refused(HEAP_NOT_ALLOCATED, p);
         ktest_give_all(&others);
     }
@@ -78,7 +78,7 @@ static void check_interior(const struct memory_block_desc *desc) {
 // Case 12, inside blocks of every size. A header that the user's own data fakes where the seed has
 // the arena's means nothing.
 KTEST(heap_interior_pointer) {
-    for (uint32_t i = 0; i < heap.desc_count; i++) check_interior(&k_block_descs[i]);
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) check_interior(&k_heap.block_descs[i]);
 }
 
 // Case 12, inside a large area: in its first page, at a page's start, in its last byte; with faked
@@ -99,8 +99,8 @@ KTEST(heap_interior_pointer_of_a_large_area) {
 // Case 13: a block that was never handed out, in an arena that is in use: all but the first of one
 // that was just opened.
 KTEST(heap_never_handed_out) {
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
-        const struct memory_block_desc *desc = &k_block_descs[i];
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
+        const struct memory_block_desc *desc = &k_heap.block_descs[i];
         struct chain others = {NULL};
         char *p = ktest_open_arena(desc, &others);
         KNEED(p != NULL);
@@ -118,7 +118,7 @@ static char data[64] = "not of the heap";
 // Case 14: nothing of these is read before it is refused; some would fault.
 KTEST(heap_outside) {
     char stack[64] = "";
-    uintptr_t past = HEAP_BASE + (mem_pool[POOL_KERNEL].frames << PG_SHIFT);
+    uintptr_t past = HEAP_BASE + (k_heap.pool.frames << PG_SHIFT);
     void *const places[] = {stack,
                             data,
                             (void *)(uintptr_t)sys_malloc,
@@ -130,7 +130,7 @@ KTEST(heap_outside) {
                             (void *)(past + 16),
                             (void *)STACK_BASE,
                             (void *)(KERNEL_BASE - 16),
-                            &mem_pool};
+                            &k_heap.pool};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         refused(HEAP_OUTSIDE, places[i]);
     }
@@ -145,7 +145,7 @@ KTEST(heap_frame_of_another_owner) {
     refused(HEAP_NOT_ALLOCATED, (void *)(HEAP_BASE + (frame + 1) * PG_SIZE + 32));
     frame_free(POOL_KERNEL, frame, 2);
     KREPORT(HEAP_NOT_ALLOCATED, HEAP_BASE + frame * PG_SIZE, frame_free(POOL_KERNEL, frame, 2));
-    uint32_t frames = mem_pool[POOL_USER].frames;
+    uint32_t frames = mem_pool[POOL_USER]->frames;
     KREPORT(HEAP_OUTSIDE, (uintptr_t)frame_address(POOL_USER, frames),
             frame_free(POOL_USER, frames, 1));
 }
@@ -172,12 +172,12 @@ KTEST(heap_corrupt_arena) {
     KNEED(p != NULL);
     struct arena *arena;
     uint32_t block;
-    KNEED(heap_classify((uintptr_t)p, &arena, &block) == HEAP_OK);
+    KNEED(heap_classify(&k_heap, (uintptr_t)p, &arena, &block) == HEAP_OK);
     struct arena saved = *arena;
     arena->cnt ^= 5;
     refused(HEAP_CORRUPT_ARENA, p);
     *arena = saved;
-    arena->desc = arena->desc == k_block_descs ? k_block_descs + 1 : k_block_descs;
+    arena->desc = arena->desc == k_heap.block_descs ? k_heap.block_descs + 1 : k_heap.block_descs;
     refused(HEAP_CORRUPT_ARENA, p);
     *arena = saved;
     arena->large = 1;
@@ -223,7 +223,7 @@ KTEST(heap_report_text) {
 static void check_frame_named(enum pool_id pool, uint32_t frame, uint32_t count,
                               const char *state) {
     char name[32];
-    ksnprintf(name, sizeof name, "%s frame %u, ", mem_pool[pool].name, frame);
+    ksnprintf(name, sizeof name, "%s frame %u, ", mem_pool[pool]->name, frame);
     uintptr_t at = pool == POOL_KERNEL ? HEAP_BASE + frame * PG_SIZE
                                        : (uintptr_t)frame_address(POOL_USER, frame);
     ktest_printed_clear();
@@ -245,9 +245,9 @@ KTEST(heap_report_names_the_frame) {
     check_frame_named(POOL_USER, user, 4, "not handed out");
     check_frame_named(POOL_KERNEL, kernel, 4, "not handed out");
     // With enough memory a user frame's physical address is one of the heap's window, too.
-    uint64_t phys = mem_pool[POOL_USER].phys;
+    uint64_t phys = mem_pool[POOL_USER]->phys;
     uint32_t twin = phys <= HEAP_BASE ? (uint32_t)((HEAP_BASE - phys) >> PG_SHIFT) : 0;
-    if (twin > 0 && twin < mem_pool[POOL_USER].frames)
+    if (twin > 0 && twin < mem_pool[POOL_USER]->frames)
         check_frame_named(POOL_USER, twin, 1, "not handed out");
 }
 
@@ -255,14 +255,14 @@ KTEST(heap_report_names_the_frame) {
 // bits, wraps into the pool.
 KTEST(heap_report_names_no_frame) {
     static const char *const words[] = {"heap: outside the heap: 0x", ": no frame of a pool; "};
-    uint32_t past[] = {mem_pool[POOL_USER].frames, 0x100000, UINT32_MAX};
+    uint32_t past[] = {mem_pool[POOL_USER]->frames, 0x100000, UINT32_MAX};
     for (size_t i = 0; i < sizeof past / sizeof past[0]; i++) {
         ktest_printed_clear();
         KREPORT(HEAP_OUTSIDE, (uintptr_t)frame_address(POOL_USER, past[i]),
                 frame_free(POOL_USER, past[i], 1));
         check_printed(words, 2);
         ktest_printed_clear();
-        uint32_t kernel = i > 0 ? past[i] : mem_pool[POOL_KERNEL].frames;
+        uint32_t kernel = i > 0 ? past[i] : k_heap.pool.frames;
         KREPORT(HEAP_OUTSIDE, HEAP_BASE + kernel * PG_SIZE, frame_free(POOL_KERNEL, kernel, 1));
         check_printed(words, 2);
     }

@@ -89,7 +89,7 @@ static uint32_t long_run(const struct pool *pool) {
 }
 
 static void frames_take(enum pool_id id) {
-    const struct pool *pool = &mem_pool[id];
+    const struct pool *pool = mem_pool[id];
     while (pool->free > 0) {
         uint32_t count = long_run(pool), first = frame_alloc(id, count);
         ASSERT(first != FRAME_NONE && held_count < HELD_MAX);
@@ -102,13 +102,13 @@ static void frames_take(enum pool_id id) {
 // Only arenas with room are asked: each question is a breakpoint. In the checked build a block
 // holds its record too, so what is asked for is less; and asking empties the quarantine.
 static void blocks_take(void) {
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
-        uint32_t size = k_block_descs[i].block_size;
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
+        uint32_t size = k_heap.block_descs[i].block_size;
 #ifdef HEAP_CHECKED
         if (size < CHECKED_MARGIN + sizeof(struct chain_link)) continue;
         size -= CHECKED_MARGIN;
 #else
-        if (list_empty(&k_block_descs[i].free_list)) continue;
+        if (list_empty(&k_heap.block_descs[i].free_list)) continue;
 #endif
         ktest_take_all(&held_blocks, size);
     }
@@ -217,8 +217,8 @@ static void give_places(struct place *place, uint32_t count, uint8_t tag) {
 static uint32_t work_blocks(void) {
     struct place place[PLACES];
     uint32_t count = 0, refused = 0;
-    for (uint32_t i = 0; i < heap.desc_count && count < PLACES - 1; i++) {
-        uint32_t size = k_block_descs[i].block_size;
+    for (uint32_t i = 0; i < k_heap.desc_count && count < PLACES - 1; i++) {
+        uint32_t size = k_heap.block_descs[i].block_size;
         for (int n = 0; n < 2; n++, count++)
             refused += put(&place[count], sys_malloc(size), size, (uint8_t)(0x10 + count));
     }
@@ -229,7 +229,7 @@ static uint32_t work_blocks(void) {
 // As many blocks of one size as two arenas hold, and one: the list runs empty in between.
 static uint32_t work_arenas(void) {
     static struct place place[2 * ARENA_BLOCKS_MAX + 1];
-    const struct memory_block_desc *desc = &k_block_descs[heap.desc_count - 1];
+    const struct memory_block_desc *desc = &k_heap.block_descs[k_heap.desc_count - 1];
     uint32_t count = 2 * desc->blocks_per_arena + 1, refused = 0;
     for (uint32_t i = 0; i < count; i++)
         refused += put(&place[i], sys_malloc(desc->block_size - 40), 8, (uint8_t)i);
@@ -414,12 +414,12 @@ static void state_take(struct state *out) {
     out->slot = slot_next();
     sys_trim();
     for (int id = 0; id < POOL_COUNT; id++) out->free[id] = frames_free((enum pool_id)id);
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         struct desc_state desc;
-        heap_desc_state(i, &desc);
+        heap_desc_state(&k_heap, i, &desc);
         out->live[i] = desc.live_blocks;
     }
-    out->areas = heap.large_frames;
+    out->areas = k_heap.large_frames;
     out->threads = (uint32_t)thread_snapshot(info, 8);
     out->reports = heap_report_count;
     pages_count(out);

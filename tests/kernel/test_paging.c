@@ -110,7 +110,7 @@ KTEST(paging_no_user_access) {
 // Every frame of the kernel pool is at its place in the heap window, writable, and nothing else is
 // there.
 KTEST(paging_heap_window) {
-    const struct pool *pool = &mem_pool[POOL_KERNEL];
+    const struct pool *pool = &k_heap.pool;
     uint32_t mapped = 0, wrong = 0, entry;
     for (uint32_t i = 0; i < pool->frames; i++) {
         if (!paging_lookup(HEAP_BASE + i * PG_SIZE, &entry)) continue;

@@ -282,8 +282,8 @@ static void other_give(uint32_t i) { KCHECK(piece_give(&mine.other[i])); }
 
 static struct desc_state mine_desc(void) {
     struct desc_state state = {0};
-    for (uint32_t i = 0; i < heap.desc_count && state.block_size < mine.size; i++)
-        heap_desc_state(i, &state);
+    for (uint32_t i = 0; i < k_heap.desc_count && state.block_size < mine.size; i++)
+        heap_desc_state(&k_heap, i, &state);
     return state;
 }
 

@@ -144,11 +144,11 @@ static void fork_prepare(void) {
 #ifdef HEAP_CHECKED
     port_checked_lock();
 #endif
-    port_lock();
+    port_lock(&k_heap);
 }
 
 static void unlock_all(void) {
-    port_unlock(0);
+    port_unlock(&k_heap, 0);
 #ifdef HEAP_CHECKED
     port_checked_unlock(0);
 #endif

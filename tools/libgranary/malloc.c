@@ -21,11 +21,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-// Rare, and long: a function that is flattened would else hold them, and save five registers in
-// each call for their sake (free(): 11 instructions of 68).
+// Rare, and long: a function that is flattened would else hold it, and save five registers in each
+// call for its sake (free(): 11 instructions of 68).
 struct arena;
 static __attribute__((noinline)) void arena_at_edge(struct arena *arena);
-static __attribute__((noinline)) bool large_give(struct arena *arena, uintptr_t p);
 
 // NOLINTBEGIN(bugprone-suspicious-include): one translation unit, see above
 #ifdef HEAP_CHECKED
@@ -61,7 +60,7 @@ bool granary_more_frames(struct pool *pool, uint32_t count) {
     if (more == 0) return false;
     pool->end = pool->frame + first + more;
     pool->usable += more;
-    __atomic_store_n(&heap.frames, first + more, __ATOMIC_RELAXED);
+    __atomic_store_n(&k_heap.frames, first + more, __ATOMIC_RELAXED);
     run_give(pool, pool->frame + first, more);
     return true;
 }
@@ -106,7 +105,7 @@ static __attribute__((noinline)) void *malloc_slow(size_t size) {
 // end, and no register to save.
 ENTRANCE void *malloc(size_t size) {
     void *p;
-    return LIKELY(take_fast(size, &p)) ? p : malloc_slow(size);
+    return LIKELY(take_fast(&k_heap, size, &p)) ? p : malloc_slow(size);
 }
 
 // Frames that no one has written to since the process got them are zero: a large area is cleared
@@ -116,7 +115,7 @@ ENTRANCE void *calloc(size_t count, size_t size) {
     if (__builtin_mul_overflow(count, size, &bytes)) return no_memory();
     void *p = malloc(bytes);
     if (UNLIKELY(!p)) return NULL;
-    if (LIKELY(bytes <= heap.block_max)) memset(p, 0, bytes);
+    if (LIKELY(bytes <= k_heap.block_max)) memset(p, 0, bytes);
     else granary_clear(p, bytes);
     return p;
 }

@@ -46,12 +46,12 @@ __attribute__((constructor)) void granary_start(void) {
     const struct granary_settings *set = &granary_settings;
     granary_window_place(set->window);
     memory_init(); // with the seed's table
-    struct pool *pool = &mem_pool[POOL_KERNEL];
+    struct pool *pool = &k_heap.pool;
     pool->end = pool->frame; // no frame is opened yet
-    heap.frames = 0;
+    k_heap.frames = 0;
     stale = granary_stale;
     if (!granary_more_frames(pool, 1)) granary_refuse("no memory for a heap");
-    if (block_desc_set(k_block_descs, set->sizes, set->size_count) != 0) {
+    if (block_desc_set(&k_heap, set->sizes, set->size_count) != 0) {
         char name[SIZE_TABLE_NAME_BYTES];
         granary_refuse("GRANARY_CLASSES=%s: no table for memory.c",
                        size_table_name(set->sizes, set->size_count, name));
@@ -127,7 +127,7 @@ static uint32_t sweep_run(uint32_t first, uint32_t count, uint32_t run_min, bool
 static uint32_t sweep(uint32_t first, uint32_t count, uint32_t run_min, bool give) {
     uint32_t total = 0, length;
     for (uint32_t at = 0; at < top_frame; at += length) {
-        uint32_t tag = at == first ? FRAME_FREE | count : mem_pool[POOL_KERNEL].frame[at].run;
+        uint32_t tag = at == first ? FRAME_FREE | count : k_heap.pool.frame[at].run;
         length = FRAME_RUN(tag) > 0 ? FRAME_RUN(tag) : 1;
         if (!(tag & FRAME_FREE)) continue;
         if (length > top_frame - at) length = top_frame - at;
@@ -138,7 +138,7 @@ static uint32_t sweep(uint32_t first, uint32_t count, uint32_t run_min, bool giv
 
 // Stale frames that may stay free.
 static uint32_t keep_limit(void) {
-    uint32_t limit = (heap.small_frames + heap.large_frames) / KEEP_SHARE;
+    uint32_t limit = (k_heap.small_frames + k_heap.large_frames) / KEEP_SHARE;
     if (limit < 2 * largest) limit = 2 * largest;
     return limit > KEEP_MIN ? limit : KEEP_MIN;
 }
@@ -157,7 +157,7 @@ void granary_frames_back(uint32_t first, uint32_t count) {
         born = first + count;
         return;
     }
-    const struct pool *pool = &mem_pool[POOL_KERNEL];
+    const struct pool *pool = &k_heap.pool;
     uint32_t held = pool->usable - pool->free, limit;
     if (held > granary_peak_frames) granary_peak_frames = held;
     if (first + count > top_frame) top_frame = first + count;
@@ -170,10 +170,10 @@ void granary_frames_back(uint32_t first, uint32_t count) {
 
 // For malloc_trim(): nothing is kept.
 uint32_t granary_give_back(void) {
-    port_state state = port_lock();
+    port_state state = port_lock(&k_heap);
     uint32_t total = sweep(FRAME_NONE, 0, 1, true);
     returned = 0;
-    port_unlock(state);
+    port_unlock(&k_heap, state);
     return total;
 }
 

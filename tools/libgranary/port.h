@@ -20,8 +20,8 @@ extern uint32_t granary_waiting; // threads that sleep until it is free, or are 
 extern bool granary_ready;       // memory_init() is done
 #pragma GCC visibility pop
 
-#define PORT_HEAP_BASE granary_base
-#define PORT_FRAMES_MAX (1u << 24) // arena.cnt has 24 bits
+// The library has one heap, so none of these asks which.
+#define PORT_BASE(heap) granary_base
 // The seed reads it from 0xb00.
 #define PORT_TOTAL_MEMORY granary_memory()
 uint32_t granary_memory(void); // bytes of the window, at most what 32 bits say
@@ -37,7 +37,9 @@ static inline bool granary_try(void) {
 
 // No state is kept between the two, and none is needed: a thread that is inside sees `held` set
 // exactly if it set it, whatever became of the flag meanwhile.
-static inline port_state port_lock(void) {
+struct heap;
+static inline port_state port_lock(const struct heap *heap) {
+    (void)heap;
     if (__builtin_expect(!__libc_single_threaded, 0) && !granary_try()) granary_wait();
     return 0;
 }
@@ -49,7 +51,8 @@ static inline void granary_release(void) {
         granary_next();
 }
 
-static inline void port_unlock(port_state state) {
+static inline void port_unlock(const struct heap *heap, port_state state) {
+    (void)heap;
     (void)state;
     uint32_t held = __atomic_load_n(&granary_held, __ATOMIC_RELAXED);
     if (__builtin_expect(held, 0)) granary_release();
@@ -57,17 +60,18 @@ static inline void port_unlock(port_state state) {
 
 // A lock that is taken sends a fast path to the slow one, which waits: a call here would make both
 // save registers that they otherwise do without.
-static inline bool port_enter(void) {
+static inline bool port_enter(const struct heap *heap) {
+    (void)heap;
     return __builtin_expect(__libc_single_threaded, 1) || granary_try();
 }
-static inline void port_leave(void) { port_unlock(0); }
+static inline void port_leave(const struct heap *heap) { port_unlock(heap, 0); }
 
 static inline bool port_in_interrupt(void) { return false; }
 
 // Frames of the kernel pool are about to become free: port.c sees to it that the system gets their
 // pages back in time.
 void granary_frames_back(uint32_t first, uint32_t count);
-#define port_frames_back granary_frames_back
+#define port_frames_back(heap, first, count) granary_frames_back(first, count)
 
 // Opens frames at the pool's end, so that `count` of them in a row are free; false if there are no
 // more. Locked. The number of frames that have records is read without the lock by the fast path,
@@ -75,7 +79,7 @@ void granary_frames_back(uint32_t first, uint32_t count);
 struct pool;
 bool granary_more_frames(struct pool *pool, uint32_t count);
 #define port_more_frames granary_more_frames
-#define PORT_HEAP_FRAMES __atomic_load_n(&heap.frames, __ATOMIC_RELAXED)
+#define PORT_FRAMES(heap) __atomic_load_n(&(heap)->frames, __ATOMIC_RELAXED)
 
 // "function+0x12", or file and offset where the function has no public name. Returns `to`.
 char *granary_caller_text(char *to, size_t room, uintptr_t caller);

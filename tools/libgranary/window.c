@@ -96,8 +96,11 @@ uint32_t granary_memory(void) {
 
 // All frames are the kernel pool's: user frames have no use here.
 void port_pool(enum pool_id id, struct port_pool *out) {
-    *out = (struct port_pool){0};
+    static uint32_t anchors[POOL_ANCHOR_WORDS(FRAMES_MAX)], no_anchors[POOL_ANCHOR_WORDS(0)];
+    *out = (struct port_pool){.anchor = no_anchors};
     if (id != POOL_KERNEL) return;
+    out->anchor = anchors;
+    out->base = granary_base;
     out->frames = frames;
     out->frame = (struct frame *)tags.start;
     out->arena = (struct arena *)arenas.start;

@@ -243,7 +243,9 @@ static void report(enum heap_fault fault, uintptr_t pointer, const char *verb, u
     if (granary_settings.panics) abort();
 }
 
-void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller) {
+void port_report(const struct heap *heap, enum heap_fault fault, uintptr_t pointer,
+                 uintptr_t caller) {
+    (void)heap;
     report(fault, pointer, "called", caller);
 }
 
@@ -257,10 +259,10 @@ void port_report_access(enum heap_fault fault, uintptr_t pointer, uintptr_t eip)
 
 // In blocks as they are, not as they were asked for: a request's size is written down nowhere.
 static uint64_t live_bytes(void) {
-    uint64_t bytes = (uint64_t)heap.large_frames * PG_SIZE;
-    for (uint32_t i = 0; i < heap.desc_count; i++) {
+    uint64_t bytes = (uint64_t)k_heap.large_frames * PG_SIZE;
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         struct desc_state state;
-        heap_desc_state(i, &state);
+        heap_desc_state(&k_heap, i, &state);
         bytes += (uint64_t)state.live_blocks * state.block_size;
     }
     return bytes;
@@ -293,7 +295,7 @@ static void print_stats(uint32_t broken) {
             say_line(STDERR_FILENO, "libgranary: %s: cannot be written", stats_to);
         return;
     }
-    uint32_t held = heap.small_frames + heap.large_frames, peak = granary_peak_frames;
+    uint32_t held = k_heap.small_frames + k_heap.large_frames, peak = granary_peak_frames;
     say_line(fd,
              "granary: program=%s classes=%s frames_peak=%u frames_held=%u live=%llu checked=%d "
              "broken=%u reports=%u",

@@ -31,6 +31,7 @@ HOST_SRC_test_heap          := kernel/size_tables.c $(HEAP_SRC)
 HOST_SRC_test_heap_paths    := kernel/size_tables.c $(HEAP_SRC)
 HOST_SRC_test_heap_random   := kernel/size_tables.c $(HEAP_SRC)
 HOST_SRC_test_heapcheck     := kernel/size_tables.c $(HEAP_SRC)
+HOST_SRC_test_heaps         := kernel/size_tables.c $(HEAP_SRC)
 HOST_SRC_test_heapmap       := kernel/inspect/heapmap.c kernel/size_tables.c $(HEAP_SRC)
 HOST_SRC_test_lineedit      := kernel/prompt/lineedit.c lib/string.c
 HOST_SRC_test_list          := lib/list.c
@@ -62,6 +63,7 @@ HOST_FLAGS_test_exhaust     := $(HEAP_FLAGS)
 HOST_FLAGS_test_heap        := $(HEAP_FLAGS)
 HOST_FLAGS_test_heap_paths  := $(HEAP_FLAGS)
 HOST_FLAGS_test_heap_random := $(HEAP_FLAGS)
+HOST_FLAGS_test_heaps       := $(HEAP_FLAGS)
 HOST_FLAGS_test_heapcheck   := $(HEAP_FLAGS)
 
 HOST_TESTS := $(sort $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c)))

@@ -56,7 +56,7 @@ def argument(place=0):
 
 def record(frame):
     """struct arena of one frame, with what its descriptor says."""
-    at = f"heap.arena[{frame}]"
+    at = f"k_heap.arena[{frame}]"
     fields = ("cnt", "large", "carved", "seal", "base", "map_words", "desc")
     found = {field: number(f"{at}.{field}") for field in fields}
     found["map"] = [number(f"{at}.map[{i}]") for i in range(number(f"sizeof {at}.map / sizeof {at}.map[0]"))]
@@ -71,8 +71,8 @@ def record(frame):
 def runs(pool):
     """[(first frame, length, free?, bin of a free one)] of a pool; frames that are no memory are in no run."""
     size, run, in_bin = number("sizeof(struct frame)"), offset("frame", "run"), offset("frame", "bin")
-    frames = number(f"mem_pool[{pool}].frames")
-    raw = memory(number(f"mem_pool[{pool}].frame"), frames * size)
+    frames = number(f"mem_pool[{pool}]->frames")
+    raw = memory(number(f"mem_pool[{pool}]->frame"), frames * size)
     found, frame = [], 0
     while frame < frames:
         tag = struct.unpack_from("<I", raw, frame * size + run)[0]
@@ -87,15 +87,15 @@ def runs(pool):
 
 
 def pools():
-    return [{"name": text(f"mem_pool[{i}].name"), "phys": number(f"mem_pool[{i}].phys"), "runs": runs(i),
-             **{field: number(f"mem_pool[{i}].{field}") for field in ("frames", "usable", "free")}} for i in range(2)]
+    return [{"name": text(f"mem_pool[{i}]->name"), "phys": number(f"mem_pool[{i}]->phys"), "runs": runs(i),
+             **{field: number(f"mem_pool[{i}]->{field}") for field in ("frames", "usable", "free")}} for i in range(2)]
 
 
 def arenas(kernel_pool):
     """The records of all runs that are arenas or large areas; the others are held outside the heap."""
     found = []
     for frame, length, free, _ in kernel_pool["runs"]:
-        if not free and number(f"heap.arena[{frame}].seal"):
+        if not free and number(f"k_heap.arena[{frame}].seal"):
             found.append(dict(record(frame), frames=length))
     return found
 
@@ -194,7 +194,7 @@ def one_call():
 
 def is_mixed(address, block_size):
     """True if the arena of a pointer has blocks of all three states: live, come back, never carved."""
-    if not HEAP_BASE <= address < HEAP_BASE + number("heap.frames") * PG_SIZE:
+    if not HEAP_BASE <= address < HEAP_BASE + number("k_heap.frames") * PG_SIZE:
         return False
     found = record((address - HEAP_BASE) // PG_SIZE)
     if found.get("block_size") != block_size:
@@ -216,7 +216,7 @@ def block_before_and_after():
 def scene_demo():
     """The demonstration: its heap at work, then one free and one malloc of its second half."""
     run_to("heap_desc_state")
-    run_to("heap_desc_state", number("heap.desc_count"))  # the first of the second table: all hold their blocks
+    run_to("heap_desc_state", number("k_heap.desc_count"))  # the first of the second table: all hold their blocks
     found = {"plan": plan(), "pools": pools()}
     found["arenas"] = arenas(found["pools"][0])
     found["pages"] = page_tables()

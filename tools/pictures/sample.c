@@ -62,12 +62,16 @@ void port_pool(enum pool_id id, struct port_pool *out) {
     uint32_t frames = id == POOL_KERNEL ? WINDOW_FRAMES : 1;
     run[id] = (struct port_run){0, frames};
     *out = (struct port_pool){.frames = frames, .run = &run[id], .runs = 1};
+    out->base = sample_heap_base;
+    out->anchor = zeroed(POOL_ANCHOR_WORDS(frames), sizeof *out->anchor);
     out->frame = zeroed(frames, sizeof *out->frame);
     if (id == POOL_KERNEL) out->arena = zeroed(frames, sizeof *out->arena);
 }
 
 // A sound trace makes no wrong call, so this is the end.
-void port_report(enum heap_fault fault, uintptr_t pointer, uintptr_t caller) {
+void port_report(const struct heap *heap, enum heap_fault fault, uintptr_t pointer,
+                 uintptr_t caller) {
+    (void)heap;
     (void)caller;
     fail("the heap refuses %#" PRIxPTR ": %s", pointer, heap_fault_text(fault));
 }
@@ -148,7 +152,7 @@ static void replay(const uint8_t *data, uint32_t every) {
         struct trace_operation op = trace_decode(raw);
         if (!trace_check(&trace, op)) fail("%s", trace.fault);
         operation_do(op);
-        uint32_t frames = heap.small_frames + heap.large_frames;
+        uint32_t frames = k_heap.small_frames + k_heap.large_frames;
         if (frames > peak) peak = frames;
         if (trace.done % every == 0 || trace.done == trace.operations) sample_print(frames);
     }
@@ -164,7 +168,7 @@ static void heap_start(const char *classes) {
     if (window == MAP_FAILED) fail("no memory for the window");
     sample_heap_base = (uintptr_t)window;
     memory_init();
-    if (block_desc_set(k_block_descs, sizes, count) != 0) fail("the heap refuses its table");
+    if (block_desc_set(&k_heap, sizes, count) != 0) fail("the heap refuses its table");
 }
 
 int main(int argc, char **argv) {

@@ -10,16 +10,19 @@
 
 extern uintptr_t sample_heap_base; // where the window of stand-in frames begins
 
-#define PORT_HEAP_BASE sample_heap_base
-#define PORT_FRAMES_MAX (1u << 20)
 #define PORT_TOTAL_MEMORY 0u // memory_init() only prints it
 
 typedef unsigned port_state;
 
 // There is no other thread, so there is nothing to keep out.
-static inline port_state port_lock(void) { return 0; }
-static inline void port_unlock(port_state state) { (void)state; }
-static inline bool port_enter(void) { return true; }
-static inline void port_leave(void) {}
+struct heap;
+static inline port_state port_lock(const struct heap *heap) { return (void)heap, 0; }
+static inline void port_unlock(const struct heap *heap, port_state state) {
+    (void)heap, (void)state;
+}
+static inline bool port_enter(const struct heap *heap) { return heap != NULL; }
+static inline void port_leave(const struct heap *heap) { (void)heap; }
 static inline bool port_in_interrupt(void) { return false; }
-static inline void port_frames_back(uint32_t first, uint32_t count) { (void)first, (void)count; }
+static inline void port_frames_back(const struct heap *heap, uint32_t first, uint32_t count) {
+    (void)heap, (void)first, (void)count;
+}

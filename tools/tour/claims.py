@@ -64,16 +64,25 @@ class World:
     def symbol(self, kind, name, index=0):
         return Record(self, kind, self.layout["symbols"][name] + index * self.layout["structs"][kind]["size"])
 
+    def heap(self):
+        return self.symbol("heap", "k_heap")
+
+    def pool(self, name):
+        at = self.layout["symbols"]["mem_pool"] + 4 * ("kernel", "user").index(name)
+        return Record(self, "pool", self.number(at))
+
     def desc(self, size):
-        for i in range(self.symbol("heap", "heap").desc_count):
-            found = self.symbol("memory_block_desc", "k_block_descs", i)
+        heap = self.heap()
+        for i in range(heap.desc_count):
+            found = Record(self, "memory_block_desc",
+                           heap.block_descs + i * self.layout["structs"]["memory_block_desc"]["size"])
             if found.block_size == size:
                 return found
         raise ValueError(f"no descriptor has blocks of {size} bytes")
 
     def arena(self, p):
         size = self.layout["structs"]["arena"]["size"]
-        at = self.symbol("heap", "heap").arena + (p - HEAP_BASE) // PAGE * size
+        at = self.heap().arena + (p - HEAP_BASE) // PAGE * size
         return Record(self, "arena", at - Record(self, "arena", at).back)
 
     def classic_desc(self, size):
@@ -100,12 +109,12 @@ class World:
 
     def names(self):
         esp = self.machine.register("esp")
-        found = {"heap": self.symbol("heap", "heap"), "desc": self.desc, "arena": self.arena, "bit": self.bit,
+        found = {"heap": self.heap(), "desc": self.desc, "arena": self.arena, "bit": self.bit,
                  "live": self.live, "word": self.number, "classic_desc": self.classic_desc,
                  "classic_arena": lambda p: Record(self, "classic_arena", p // PAGE * PAGE),
                  "at": lambda record: record._address,
                  "eax": self.machine.register("eax"), "thread": self.thread(),
-                 "pool": lambda name: self.symbol("pool", "mem_pool", ("kernel", "user").index(name)),
+                 "pool": self.pool,
                  "report": self.layout["faults"][self.symbol("heap_report", "heap_last_report").fault],
                  "reported": self.symbol("heap_report", "heap_last_report").pointer,
                  "reports": self.number(self.layout["symbols"]["heap_report_count"]),

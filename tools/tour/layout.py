@@ -12,7 +12,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 STRUCTS = ("heap", "pool", "frame", "arena", "memory_block_desc", "thread", "heap_report",
            "classic_arena", "classic_block_desc")
-SYMBOLS = ("heap", "mem_pool", "k_block_descs", "current", "heap_last_report", "heap_report_count", "scene_mine",
+SYMBOLS = ("k_heap", "mem_pool", "current", "heap_last_report", "heap_report_count", "scene_mine",
            "scene_others", "classic_descs")
 MARK = "LAYOUT: "
 SECONDS = 60

@@ -89,7 +89,7 @@ class ExpressionCommand(Command):
 
 def need_heap():
     target.need_machine()
-    if not int(target.variable("heap")["frames"]):
+    if not int(target.variable("k_heap")["frames"]):
         raise Trouble("the heap is not there yet: memory_init() has not run")
 
 
@@ -215,7 +215,7 @@ Usage: heap map [[user] FROM [COUNT]]; heap map FILE.svg"""
                 file.write(text)
         except OSError as error:
             raise Trouble(f"{words[0]}: {error.strerror}") from None
-        yield f"{words[0]}: {int(target.variable('heap')['frames'])} frames"
+        yield f"{words[0]}: {int(target.variable('k_heap')['frames'])} frames"
 
 
 class Leaks(Prompt):
@@ -268,8 +268,8 @@ Usage: heap break-on bad-free|class N|size N[-M]"""
     def of_class(text):
         """The sizes that blocks of N bytes serve: more than the next smaller block, less the checked build's part."""
         need_heap()
-        size, descs = number(text, "block size"), target.variable("k_block_descs")
-        sizes = [int(descs[i]["block_size"]) for i in range(int(target.variable("heap")["desc_count"]))]
+        size, descs = number(text, "block size"), target.variable("k_heap")["block_descs"]
+        sizes = [int(descs[i]["block_size"]) for i in range(int(target.variable("k_heap")["desc_count"]))]
         if size not in sizes:
             raise Trouble(f"no descriptor of {size}-byte blocks; the sizes are {' '.join(map(str, sizes))}")
         smaller = max([other for other in sizes if other < size], default=0)

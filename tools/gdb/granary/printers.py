@@ -102,7 +102,7 @@ class ListPrinter:
 def holder(at):
     """The structure around a list element: an arena's record, a thread, or the element itself."""
     try:
-        heap = target.variable("heap")
+        heap = target.variable("k_heap")
         first = int(heap["arena"])
         if first <= at < first + int(heap["frames"]) * heap["arena"].dereference().type.sizeof:
             return gdb.Value(at).cast(heap["arena"].type)
