@@ -7,6 +7,7 @@ build/hd.img anew, and other tests run meanwhile (pytest-xdist).
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import namedtuple
@@ -22,6 +23,12 @@ PYTHON = "/usr/bin/python3"
 # What a `make` above us leaves in the environment would change the `make` that a test calls.
 for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "ARGS", "MEM", "DISPLAY"):
     os.environ.pop(name, None)
+
+# nohup, or a shell that starts a job in the background, makes these tests and what they start ignore a signal. A
+# handler is not inherited: what they start hears it again.
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 Run = namedtuple("Run", "code lines stderr")
 

@@ -224,19 +224,13 @@ def test_a_standard_file_that_is_closed(place, closed):
     assert (done.returncode, done.stderr) == (0, ""), done
 
 
-def hears_ctrl_c():
-    """A shell without job control makes what it starts in the background ignore Ctrl-C: these tests, too, maybe."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_ctrl_c_in_all_tests_is_no_traceback(tmp_path):
     """The first kind of tests waits for ever; the terminal's Ctrl-C goes to both."""
     make = tmp_path / "make"
     make.write_text("#!/bin/sh\necho started\nexec sleep 1000\n")
     make.chmod(0o755)
     process = subprocess.Popen([PYTHON, os.path.join(TOOLS, "testall.py"), "all"], stdout=subprocess.PIPE, text=True,
-                               stderr=subprocess.PIPE, env=dict(os.environ, MAKE=str(make)), start_new_session=True,
-                               preexec_fn=hears_ctrl_c)
+                               stderr=subprocess.PIPE, env=dict(os.environ, MAKE=str(make)), start_new_session=True)
     while "started" not in process.stdout.readline():
         pass
     os.killpg(process.pid, signal.SIGINT)
