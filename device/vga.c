@@ -16,7 +16,7 @@
 // looks.
 //
 // Shortcomings: codes 128 and up show as the card's code page 437; a mode set by other code would
-// not be noticed; `state`, `cursor` and `colour` are one for all threads.
+// not be noticed; `state`, `cursor` and `text_colour` are one for all threads.
 #include "device/vga.h"
 
 #include <stdbool.h>
@@ -38,16 +38,16 @@
 
 // Not volatile: only this file changes a cell, and the outb() after each piece of text makes the
 // compiler finish its stores. All below is protected by interrupts off (vga.h).
-static uint16_t *const cells = P2V(VGA_TEXT);
+static uint16_t *const screen = P2V(VGA_TEXT);
 static unsigned cursor; // cell where the next character goes, below CELLS
 static bool wrapped;    // the last character filled its row, and the text goes on
-static uint8_t colour = COLOUR_NORMAL;
+static uint8_t text_colour = COLOUR_NORMAL;
 
 // An escape sequence on its way: after ESC, then after ESC [.
 static enum { TEXT, ESCAPE, SEQUENCE } state;
 static unsigned parameter; // of the sequence: the number read so far
 
-static uint16_t vga_cell(char c) { return (uint16_t)(colour << 8 | (uint8_t)c); }
+static uint16_t vga_cell(char c) { return (uint16_t)(text_colour << 8 | (uint8_t)c); }
 
 // Index, then data: two ports for some twenty registers. The visible cursor is moved once for a
 // whole piece of text; it is for the eye only, `cursor` is what counts.
@@ -59,19 +59,19 @@ static void cursor_show(void) {
 }
 
 void vga_init(void) {
-    for (unsigned i = 0; i < CELLS; i++) cells[i] = vga_cell(' ');
+    for (unsigned i = 0; i < CELLS; i++) screen[i] = vga_cell(' ');
     cursor = 0;
     cursor_show();
 }
 
 // New blanks have the colour of now, as a terminal's do. The cursor keeps its cell of the text.
 static void scroll(void) {
-    memmove(cells, cells + COLUMNS, (CELLS - COLUMNS) * sizeof *cells);
-    for (unsigned i = CELLS - COLUMNS; i < CELLS; i++) cells[i] = vga_cell(' ');
+    memmove(screen, screen + COLUMNS, (CELLS - COLUMNS) * sizeof *screen);
+    for (unsigned i = CELLS - COLUMNS; i < CELLS; i++) screen[i] = vga_cell(' ');
     cursor -= COLUMNS;
 }
 
-static bool vga_blank(unsigned cell) { return (cells[cell] & 0xff) == ' '; }
+static bool vga_blank(unsigned cell) { return (screen[cell] & 0xff) == ' '; }
 
 // The cursor is at a row's start, the row above is full: the word that it ends with comes down. A
 // word as long as a row stays.
@@ -81,8 +81,8 @@ static void wrap_word(void) {
     if (from == cursor - COLUMNS) return;
     unsigned moved = cursor - from;
     for (unsigned i = 0; i < moved; i++) {
-        cells[cursor + i] = cells[from + i];
-        cells[from + i] = vga_cell(' ');
+        screen[cursor + i] = screen[from + i];
+        screen[from + i] = vga_cell(' ');
     }
     cursor += moved;
 }
@@ -92,7 +92,7 @@ static void wrap_word(void) {
 static void put_printable(char c, bool full) {
     if (full && c == ' ') return;
     if (full) wrap_word();
-    cells[cursor++] = vga_cell(c);
+    screen[cursor++] = vga_cell(c);
     wrapped = cursor % COLUMNS == 0;
 }
 
@@ -118,18 +118,18 @@ static void vga_put_text(char c) {
 // blue from bit 0 up, the VGA from bit 2 down.
 static void colour_select(unsigned number) {
     static const uint8_t vga_colour[8] = {0, 4, 2, 6, 1, 5, 3, 7};
-    if (number == 0) colour = COLOUR_NORMAL;
-    else if (number == 1) colour |= 0x08;
+    if (number == 0) text_colour = COLOUR_NORMAL;
+    else if (number == 1) text_colour |= 0x08;
     else if (number >= 30 && number <= 37)
-        colour = (uint8_t)((colour & 0xf8) | vga_colour[number - 30]);
+        text_colour = (uint8_t)((text_colour & 0xf8) | vga_colour[number - 30]);
     else if (number >= 40 && number <= 47)
-        colour = (uint8_t)((colour & 0x0f) | vga_colour[number - 40] << 4);
+        text_colour = (uint8_t)((text_colour & 0x0f) | vga_colour[number - 40] << 4);
     else if (number >= 90 && number <= 97)
-        colour = (uint8_t)((colour & 0xf0) | 8 | vga_colour[number - 90]);
+        text_colour = (uint8_t)((text_colour & 0xf0) | 8 | vga_colour[number - 90]);
 }
 
 static void clear(unsigned from, unsigned to) {
-    for (unsigned i = from; i < to; i++) cells[i] = vga_cell(' ');
+    for (unsigned i = from; i < to; i++) screen[i] = vga_cell(' ');
 }
 
 // CUP without numbers, ED and EL (ECMA-48, 8.3.21, 8.3.39, 8.3.41): what a line editor and a live

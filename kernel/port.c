@@ -16,13 +16,13 @@
 #include "kernel/port_kernel.h"
 #include "lib/string.h"
 
-static const struct memory_plan *plan; // kernel/main.c's, kept for port_pool()
+static const struct memory_plan *pools_plan; // kernel/main.c's, kept for port_pool()
 // For one pool at a time: memory.c has read them when it asks for the next pool.
 static struct port_run runs[MEMMAP_MAX];
 // The pools' anchors, for 4 GiB each.
 static uint32_t anchors[POOL_COUNT][POOL_ANCHOR_WORDS(1u << (32 - PG_SHIFT))];
 
-void port_plan_set(const struct memory_plan *from) { plan = from; }
+void port_plan_set(const struct memory_plan *from) { pools_plan = from; }
 
 // The usable ranges inside a pool's window, as frame numbers. A range that the cut between the
 // pools goes through gives a run to each. There is room: a window meets no more ranges than the map
@@ -30,8 +30,8 @@ void port_plan_set(const struct memory_plan *from) { plan = from; }
 static size_t runs_fill(const struct plan_pool *pool) {
     uint64_t end = pool->start + ((uint64_t)pool->frames << PG_SHIFT);
     size_t count = 0;
-    for (size_t i = 0; i < plan->map.count; i++) {
-        uint64_t from = plan->map.range[i].start, to = plan->map.range[i].end;
+    for (size_t i = 0; i < pools_plan->map.count; i++) {
+        uint64_t from = pools_plan->map.range[i].start, to = pools_plan->map.range[i].end;
         if (from < pool->start) from = pool->start;
         if (to > end) to = end;
         if (from >= to) continue;
@@ -46,8 +46,8 @@ static size_t runs_fill(const struct plan_pool *pool) {
 // anything, and a bit that is left over would be a frame in use, or an arena. The user pool has no
 // arenas, so no records for them.
 void port_pool(enum pool_id id, struct port_pool *out) {
-    ASSERT(plan != NULL);
-    const struct plan_pool *pool = &plan->pool[id];
+    ASSERT(pools_plan != NULL);
+    const struct plan_pool *pool = &pools_plan->pool[id];
     out->phys = pool->start;
     out->frames = pool->frames;
     out->frame = P2V(pool->frame_records);

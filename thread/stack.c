@@ -36,7 +36,7 @@
 #define PAINT 0x5afe57acu // no small number and no address of the kernel's: code seldom writes it
 
 static uint32_t words[BITMAP_WORDS(STACK_SLOTS)];
-static struct bitmap slots = {words, STACK_SLOTS}; // bit set: the slot is taken
+static struct bitmap stack_slots = {words, STACK_SLOTS}; // bit set: the slot is taken
 
 static uintptr_t slot_base(int slot) { return STACK_BASE + (uintptr_t)slot * STACK_SLOT_BYTES; }
 
@@ -54,15 +54,15 @@ uintptr_t stack_top(int slot) {
 // A slot that is taken has one owner for its pages: only the bitmap needs interrupts off.
 static int slot_take(void) {
     uint32_t state = irq_save();
-    size_t slot = bitmap_scan(&slots, 1);
-    if (slot != BITMAP_NONE) bitmap_set(&slots, slot, true);
+    size_t slot = bitmap_scan(&stack_slots, 1);
+    if (slot != BITMAP_NONE) bitmap_set(&stack_slots, slot, true);
     irq_restore(state);
     return slot == BITMAP_NONE ? STACK_SLOT_NONE : (int)slot;
 }
 
 static void slot_give(int slot) {
     uint32_t state = irq_save();
-    bitmap_set(&slots, (size_t)slot, false);
+    bitmap_set(&stack_slots, (size_t)slot, false);
     irq_restore(state);
 }
 

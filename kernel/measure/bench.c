@@ -34,7 +34,7 @@ static const struct heap_calls the_classic = {classic_malloc, classic_free};
 static const struct heap_calls nothing = {take_nothing, give_nothing};
 
 static void **slot; // blocks of the pattern that runs, NULL: none
-static uint32_t slots;
+static uint32_t slot_count;
 
 // A linear congruential generator (Numerical Recipes, 7.1): cheap, and good enough in its high
 // bits, which are the ones taken.
@@ -65,7 +65,7 @@ static void order(const struct heap_calls *calls, uint32_t pairs, uint32_t size)
 // One of the live blocks freed, another taken in its place, of 1 to `size` bytes.
 static void replace_any(const struct heap_calls *calls, uint32_t pairs, uint32_t size) {
     for (uint32_t i = 0; i < pairs; i++) {
-        uint32_t at = bench_random(slots);
+        uint32_t at = bench_random(slot_count);
         calls->give(slot[at]);
         slot[at] = calls->take(1 + bench_random(size));
     }
@@ -75,7 +75,7 @@ static void replace_any(const struct heap_calls *calls, uint32_t pairs, uint32_t
 static void replace_small(const struct heap_calls *calls, uint32_t pairs, uint32_t size) {
     (void)size;
     for (uint32_t i = 0; i < pairs; i++) {
-        uint32_t at = bench_random(slots);
+        uint32_t at = bench_random(slot_count);
         calls->give(slot[at]);
         slot[at] = calls->take(16 + bench_random(33));
     }
@@ -96,7 +96,7 @@ static uint64_t ticks_of(pattern *run, const struct heap_calls *calls, uint32_t 
 static uint64_t own_ticks(pattern *run, uint32_t size) {
     uint32_t state = random_state;
     void **blocks = slot;
-    slot = sys_calloc(slots, sizeof *slot);
+    slot = sys_calloc(slot_count, sizeof *slot);
     uint64_t ticks = slot ? ticks_of(run, &nothing, size) : 0;
     uint64_t calls = ticks_of(pair, &nothing, size);
     sys_free(slot);
@@ -108,7 +108,7 @@ static uint64_t own_ticks(pattern *run, uint32_t size) {
 // `count` slots, with a block of 1 to `most` bytes in each if most is not 0; false, with what there
 // is, if this memory is too small.
 static bool slots_fill(const struct heap_calls *calls, uint32_t count, uint32_t most) {
-    slots = count;
+    slot_count = count;
     slot = sys_calloc(count, sizeof *slot);
     bool enough = slot != NULL;
     for (uint32_t i = 0; enough && most && i < count; i++) {
@@ -119,7 +119,7 @@ static bool slots_fill(const struct heap_calls *calls, uint32_t count, uint32_t 
 }
 
 static void slots_free(const struct heap_calls *calls) {
-    for (uint32_t i = 0; slot && i < slots; i++) calls->give(slot[i]);
+    for (uint32_t i = 0; slot && i < slot_count; i++) calls->give(slot[i]);
     sys_free(slot);
     slot = NULL;
 }
@@ -154,7 +154,7 @@ static uint64_t measure_warm(const struct heap_calls *calls, const struct figure
 static uint64_t measure_order(const struct heap_calls *calls, const struct figure *figure) {
     if (!slots_fill(calls, ORDER_BLOCKS, 0)) return SKIPPED;
     uint64_t ticks = ticks_of(order, calls, figure->size) - own_ticks(order, figure->size);
-    for (uint32_t i = 0; i < slots; i++) slot[i] = NULL; // freed by the pattern
+    for (uint32_t i = 0; i < slot_count; i++) slot[i] = NULL; // freed by the pattern
     slots_free(calls);
     return ticks;
 }
@@ -180,7 +180,7 @@ static uint64_t measure_fragmented(const struct heap_calls *calls, const struct 
         calls->give(slot[2 * i + 1]);
         slot[i] = slot[2 * i];
     }
-    if (enough) slots = figure->live;
+    if (enough) slot_count = figure->live;
     uint64_t ticks = enough ? replaced(replace_small, calls, figure->size) : SKIPPED;
     slots_free(calls);
     return ticks;

@@ -194,7 +194,7 @@ struct slot {
     uint8_t *p;
     uint32_t size;
 };
-static struct slot *slots;
+static struct slot *replay_slots;
 
 // Differs from slot to slot, from size to size and from place to place, so that a block that lies
 // over another, or a copy that is shifted, shows. The two constants are odd, large and mixed.
@@ -214,15 +214,15 @@ static uint32_t next_mark(uint32_t size, uint32_t place) {
 
 // After each call that gave the slot a block, or another size.
 static void marks_write(uint32_t slot) {
-    uint32_t size = slots[slot].size;
+    uint32_t size = replay_slots[slot].size;
     for (uint32_t i = 0; i < size; i = next_mark(size, i)) {
-        slots[slot].p[i] = marks_byte(slot, size, i);
+        replay_slots[slot].p[i] = marks_byte(slot, size, i);
     }
 }
 
 // What is left of a block's marks, now at `p`, when only its first `kept` bytes still count.
 static bool marks_good(uint32_t slot, const uint8_t *p, uint32_t kept) {
-    uint32_t size = slots[slot].size;
+    uint32_t size = replay_slots[slot].size;
     for (uint32_t i = 0; i < kept; i = next_mark(size, i)) {
         if (p[i] != marks_byte(slot, size, i)) return false;
     }
@@ -390,8 +390,8 @@ static void slot_set(struct pass *pass, uint32_t slot, void *p, uint32_t size) {
         pass->failed++;
         return;
     }
-    slots[slot].p = p;
-    slots[slot].size = size;
+    replay_slots[slot].p = p;
+    replay_slots[slot].size = size;
     marks_write(slot);
     frames_note(pass, p, size);
 }
@@ -416,18 +416,18 @@ static void do_calloc(struct pass *pass, uint32_t number, struct trace_operation
 // Marks are looked at before the call: afterwards the bytes are the heap's.
 static void do_free(struct pass *pass, uint32_t number, uint32_t slot) {
     uint32_t cost;
-    uint8_t *p = slots[slot].p;
-    if (p && !marks_good(slot, p, slots[slot].size)) damage_note(pass, number);
+    uint8_t *p = replay_slots[slot].p;
+    if (p && !marks_good(slot, p, replay_slots[slot].size)) damage_note(pass, number);
     free_timed(p, &cost);
     cost_note(pass, cost);
-    slots[slot] = (struct slot){NULL, 0};
+    replay_slots[slot] = (struct slot){NULL, 0};
 }
 
 // A block that moved was copied as far as the old one's room and the new size both go. Its old
 // contents must be at the start of the new one, as far as both go.
 static void do_realloc(struct pass *pass, uint32_t number, struct trace_operation operation) {
-    uint32_t cost, size = operation.size, slot = operation.slot, kept = slots[slot].size;
-    uint8_t *p = slots[slot].p;
+    uint32_t cost, size = operation.size, slot = operation.slot, kept = replay_slots[slot].size;
+    uint8_t *p = replay_slots[slot].p;
     size_t room = pass->kind == PASS_MEASURE ? sys_usable_size(p) : 0;
     uint8_t *to = realloc_timed(p, size, &cost);
     if (to && to != p && room > 0) cost = less(cost, copying_cost(to, size < room ? size : room));
@@ -451,8 +451,8 @@ static void operation_do(struct pass *pass, uint32_t number, struct trace_operat
 // heap_check() also walks the empty arenas that were kept.
 static void pass_end(struct pass *pass) {
     for (uint32_t slot = 0; slot < trace.slots; slot++) {
-        uint8_t *p = slots[slot].p;
-        if (p && !marks_good(slot, p, slots[slot].size)) damage_note(pass, trace.operations);
+        uint8_t *p = replay_slots[slot].p;
+        if (p && !marks_good(slot, p, replay_slots[slot].size)) damage_note(pass, trace.operations);
         sys_free(p);
     }
     if (pass->kind == PASS_WATCH) pass->irqs_off = irqwatch_stop();
@@ -466,7 +466,7 @@ static bool pass_run(struct pass *pass, enum pass_kind kind) {
     memset(pass, 0, sizeof *pass);
     pass->kind = kind;
     pass->hash = 0xcbf29ce484222325ull;
-    memset(slots, 0, (size_t)trace.slots * sizeof *slots);
+    memset(replay_slots, 0, (size_t)trace.slots * sizeof *replay_slots);
     if (kind == PASS_WATCH && !irqwatch_start())
         return failed("irqwatch: ", "no cli where one was");
     bool good = true;
@@ -487,7 +487,7 @@ static bool pass_run(struct pass *pass, enum pass_kind kind) {
 // fault. The slots' memory serves for their sizes, half of it. A peak that differs is only noted: a
 // recorder may have counted in another way.
 static bool trace_sound(void) {
-    trace_start(&trace, (uint32_t *)slots);
+    trace_start(&trace, (uint32_t *)replay_slots);
     for (uint32_t i = 0; i < trace.operations; i++) {
         struct trace_operation operation;
         progress_show(i);
@@ -545,8 +545,8 @@ static bool memory_take(void) {
     ground_clear();
     ground_cut(replay_round_up(own_bytes(whole)));
     histogram = (uint32_t *)memory;
-    slots = (struct slot *)(histogram + HISTOGRAM_MAX);
-    buffer = (char *)(slots + trace.slots);
+    replay_slots = (struct slot *)(histogram + HISTOGRAM_MAX);
+    buffer = (char *)(replay_slots + trace.slots);
     buffer_room = whole ? trace_sectors() : CHUNK_SECTORS;
     buffer_count = 0;
     memset(histogram, 0, HISTOGRAM_MAX * sizeof *histogram);

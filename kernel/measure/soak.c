@@ -35,7 +35,7 @@ struct worker {
     uint32_t broken; // that they found
     struct thread *thread;
 };
-static struct worker workers[SOAK_THREADS_MAX];
+static struct worker soak_workers[SOAK_THREADS_MAX];
 
 static int soak_work(void *argument) {
     struct worker *worker = argument;
@@ -51,10 +51,10 @@ static int soak_work(void *argument) {
 }
 
 static void worker_set(uint32_t i, uint32_t ops, uint32_t seed, bool alone) {
-    workers[i] = (struct worker){.ops = ops};
-    stream_begin(&workers[i].soak, &blocks[i * BLOCKS], alone ? BLOCKS_ALONE : BLOCKS,
+    soak_workers[i] = (struct worker){.ops = ops};
+    stream_begin(&soak_workers[i].soak, &blocks[i * BLOCKS], alone ? BLOCKS_ALONE : BLOCKS,
                  alone ? SIZE_ALONE : SIZE_MAX_MANY, seed + i * 7919);
-    workers[i].soak.addresses = alone;
+    soak_workers[i].soak.addresses = alone;
 }
 
 // All are made before the first makes a call: it waits for main, whose priority is higher.
@@ -63,11 +63,12 @@ static uint32_t workers_run(uint32_t threads) {
     for (uint32_t i = 0; i < threads; i++) {
         char name[THREAD_NAME_MAX];
         ksnprintf(name, sizeof name, "soak%u", i);
-        workers[i].thread = thread_create(name, PRIORITY_DEFAULT - 1, soak_work, &workers[i]);
-        missing += !workers[i].thread;
+        soak_workers[i].thread =
+            thread_create(name, PRIORITY_DEFAULT - 1, soak_work, &soak_workers[i]);
+        missing += !soak_workers[i].thread;
     }
     for (uint32_t i = 0; i < threads; i++) {
-        if (workers[i].thread) thread_join(workers[i].thread);
+        if (soak_workers[i].thread) thread_join(soak_workers[i].thread);
     }
     return missing;
 }
@@ -76,7 +77,7 @@ static uint32_t workers_run(uint32_t threads) {
 static struct worker sum(uint32_t streams) {
     struct worker all = {.soak = {.hash = 0}};
     for (uint32_t i = 0; i < streams; i++) {
-        const struct worker *one = &workers[i];
+        const struct worker *one = &soak_workers[i];
         all.soak.hash = all.soak.hash * 31 + one->soak.hash;
         all.soak.ops += one->soak.ops;
         all.soak.refused += one->soak.refused;
@@ -94,7 +95,7 @@ bool soak_run(uint32_t ops, uint32_t threads, uint32_t seed, uint32_t *hash) {
     uint32_t before = frames_free(POOL_KERNEL);
     uint32_t each = ops / streams + (ops % streams != 0);
     for (uint32_t i = 0; i < streams; i++) worker_set(i, each, seed, threads == 0);
-    if (threads == 0) soak_work(&workers[0]);
+    if (threads == 0) soak_work(&soak_workers[0]);
     else missing = workers_run(threads);
     struct worker all = sum(streams);
     all.broken += heap_check();

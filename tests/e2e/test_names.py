@@ -1,4 +1,5 @@
-"""Names in the kernel's source: a breakpoint on a static function must mean one place.
+"""Names in the kernel's source: a breakpoint on a static function, or a watchpoint on a static variable, must mean one
+place.
 
 The compiler is content with five functions called take() in five files; a debugger stops in each of them.
 """
@@ -16,6 +17,17 @@ SOURCES = [os.path.relpath(path, ROOT) for folder in FOLDERS
 # A function's first line: it starts in the first column, `static` is in it, and no semicolon ends it.
 STATIC = re.compile(r"^(?=[^\n;=]*\bstatic\b)[A-Za-z_][^\n;=(]*(?:\(\([^\n]*?\)\))?[^\n;=(]*?\b(\w+)\((?=[^;]*?\{)",
                     re.MULTILINE)
+# A variable's: the same, up to its initial value, its length or its end.
+VARIABLE = re.compile(r"^static [^\n;=({]*?\b(\w+)(?:\[[^\n;=]*)?(?: =|;|,)", re.MULTILINE)
+
+
+def test_static_variables_have_names_of_their_own():
+    where = collections.defaultdict(set)
+    for path in SOURCES:
+        for name in VARIABLE.findall(read(path)):
+            where[name].add(path)
+    assert len(where) > 100, "the pattern no longer finds them"
+    assert {name: sorted(paths) for name, paths in where.items() if len(paths) > 1} == {}
 
 
 def test_static_functions_have_names_of_their_own():
