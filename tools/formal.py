@@ -51,6 +51,15 @@ class Problem(cli.RunError):
     """Said in one line, status 2."""
 
 
+def find_provers(build):
+    """Why3 uses only provers that it was told of once: it is told here, in a file of our own."""
+    os.environ["WHY3CONFIG"] = os.path.join(build, "why3.conf")
+    done = subprocess.run([cli.find_program("why3"), "config", "detect"], stdin=subprocess.DEVNULL, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode != 0:
+        raise Problem(f"why3 config detect: {(done.stdout.strip().splitlines() or ['failed'])[-1]}")
+
+
 def frama_c(gen, unit):
     """Frama-C's output, one message a line."""
     path, analysis = UNITS[unit]
@@ -138,6 +147,7 @@ def main(argv):
         raise Problem(f"no such unit: {' '.join(unknown)}")
     build = os.path.abspath(opt.build)
     os.makedirs(build, exist_ok=True)
+    find_provers(build)
     return 1 if run(os.path.abspath(opt.gen), opt.units or list(UNITS), build) else 0
 
 
