@@ -283,6 +283,15 @@ def test_memory_goes_back_to_the_system(run, program):
     assert sparse < large_after + 4096
 
 
+def test_what_is_asked_for_again_stays(run, program):
+    """16 MiB are 4096 pages. Were they taken away in each of 400 rounds, it would be 1.6 million of them."""
+    done = run([program("again")])
+    assert done.code == 0, done
+    assert_sound(done, "again")
+    whole, last_half = map(int, done.out.split())
+    assert 4096 <= whole < 10 * 4096 and last_half < 100
+
+
 @pytest.mark.parametrize("checked", [False, True])
 @pytest.mark.parametrize("what, said", [("", "small"), ("limit", "thread, page, malloc up to the limit"),
                                         ("lock", "resident what is used"), ("hole", "grown over four holes")])

@@ -7,7 +7,8 @@
 //
 // Invariants:
 //   G1  A frame whose stale bit is 0, and which was not handed out since that became so, is zero.
-//   G2  stale, born, top_frame, granary_peak_frames, returned and largest change under the lock.
+//   G2  stale, born, top_frame, granary_peak_frames, and what sweeps go by (`returned` to
+//       `learned`), change under the lock.
 //   G3  A frame that is handed out is never swept: sweep() goes by the tags of free runs alone.
 //
 // Shortcomings:
@@ -34,6 +35,10 @@ static uint32_t top_frame; // or given back
 static bool told;         // run_give() calls granary_frames_back()
 static uint32_t returned; // frames that came back since the last count
 static uint32_t largest;  // of those that came back at once, LARGEST_MAX at most
+static uint32_t given;    // frames whose pages went back in sweeps that are not judged yet
+static uint32_t since;    // frames that came back since then,
+static uint32_t dirtied;  // and of them those whose pages had been given, or were new
+static uint32_t learned;  // stale frames that may stay, because sweeps were in vain
 
 // From the first call of malloc() or, in a program that makes none, before main(): in either case
 // before there is a second thread. The environment is there: glibc sets it before anything of a
@@ -68,25 +73,37 @@ __attribute__((constructor)) void granary_start(void) {
 // and touched again costs a fault. So they go back to the system only when many have gathered,
 // many for a heap of this size; and not the short runs, which would cost a system call each for
 // little.
+//
+// Programs differ: one frees for good, the next asks for as much again a moment later, over and
+// over. So sweeps are judged. Once half as many pages were dirtied anew as had been given, they
+// were in vain, and twice as many as that may stay from then on. If that has not come about when
+// four times as many frames have come back, half as many as before. But never does the process hold
+// more than an eighth above its peak, and what may stay without any of this.
 
 // In frames. Kept are 4 MiB, or a quarter of what the heap holds, or twice the largest area that
 // came back, itself counted as 32 MiB at most: who had one that big asks for it again (glibc has
-// the same rule and bound, mallopt(3), M_MMAP_THRESHOLD).
+// the same rule and bound, mallopt(3), M_MMAP_THRESHOLD). After sweeps in vain it may be more, if
+// all together is no more than an eighth above the peak.
 #define KEEP_MIN 1024u
 #define KEEP_SHARE 4
+#define PEAK_SHARE 8
 #define LARGEST_MAX 8192u
 // Stale pages in a row that are worth a system call.
 #define RUN_MIN 16u
 
-static void mark(uint32_t first, uint32_t count, bool on) {
+// Returns how many bits have changed.
+static uint32_t mark(uint32_t first, uint32_t count, bool on) {
+    uint32_t changed = 0;
     for (uint32_t end = first + count, at = first; at < end;) {
         uint32_t bits = 32 - at % 32;
         if (bits > end - at) bits = end - at;
         uint32_t mask = (UINT32_MAX >> (32 - bits)) << at % 32;
         uint32_t word = on ? stale[at / 32] | mask : stale[at / 32] & ~mask;
+        changed += (uint32_t)__builtin_popcount(word ^ stale[at / 32]);
         __atomic_store_n(&stale[at / 32], word, __ATOMIC_RELAXED); // granary_clear() has no lock
         at += bits;
     }
+    return changed;
 }
 
 // The next frame from `at` on, below `end`, that is stale (or, with `wanted` false, that is not);
@@ -136,18 +153,35 @@ static uint32_t sweep(uint32_t first, uint32_t count, uint32_t run_min, bool giv
     return total;
 }
 
-// Stale frames that may stay free.
+// Stale frames that may stay free in any case.
 static uint32_t keep_limit(void) {
     uint32_t limit = (k_heap.small_frames + k_heap.large_frames) / KEEP_SHARE;
     if (limit < 2 * largest) limit = 2 * largest;
     return limit > KEEP_MIN ? limit : KEEP_MIN;
 }
 
+// Were the last sweeps in vain? It takes as long to tell as blocks live.
+static void judge(void) {
+    bool in_vain = dirtied >= given / 2;
+    if (given == 0 || (!in_vain && since / 4 < given)) return;
+    if (!in_vain) learned /= 2;
+    else if (learned < 2 * given) learned = 2 * given;
+    given = 0;
+}
+
 // Counts first: frames that came back may have been handed out again, and a heap that takes and
-// gives the same areas all the time is to keep their pages.
-static __attribute__((noinline)) void keep_less(uint32_t first, uint32_t count, uint32_t limit) {
+// gives the same areas all the time is to keep their pages. `live` frames are held without those
+// that are about to be free.
+static __attribute__((noinline)) void keep_less(uint32_t first, uint32_t count, uint32_t live,
+                                                uint32_t limit) {
+    uint32_t gathered = sweep(first, count, RUN_MIN, false);
+    uint32_t most = granary_peak_frames + granary_peak_frames / PEAK_SHARE;
     returned = 0;
-    if (sweep(first, count, RUN_MIN, false) > limit) sweep(first, count, RUN_MIN, true);
+    judge();
+    if (gathered <= limit) return;
+    if (gathered <= learned && live + gathered <= most + limit) return;
+    if (given == 0) since = dirtied = 0;
+    given += sweep(first, count, RUN_MIN, true);
 }
 
 // From run_give(), before anything is changed: these frames still count as held.
@@ -161,18 +195,21 @@ void granary_frames_back(uint32_t first, uint32_t count) {
     uint32_t held = pool->usable - pool->free, limit;
     if (held > granary_peak_frames) granary_peak_frames = held;
     if (first + count > top_frame) top_frame = first + count;
-    mark(first, count, true);
+    since += count;
+    dirtied += mark(first, count, true);
     if (count > largest) largest = count < LARGEST_MAX ? count : LARGEST_MAX;
     returned += count;
     limit = keep_limit();
-    if (returned > limit / 2) keep_less(first, count, limit);
+    if (returned > (limit > learned ? limit : learned) / 2) {
+        keep_less(first, count, held - count, limit);
+    }
 }
 
 // For malloc_trim(): nothing is kept.
 uint32_t granary_give_back(void) {
     port_state state = port_lock(&k_heap);
     uint32_t total = sweep(FRAME_NONE, 0, 1, true);
-    returned = 0;
+    returned = given = learned = 0;
     port_unlock(&k_heap, state);
     return total;
 }
