@@ -28,12 +28,13 @@
 #include "kernel/interrupt.h"
 #include "lib/x86.h"
 
-#define REG_DATA (COM1 + 0)       // divisor's low byte while DLAB is set
-#define REG_INTERRUPTS (COM1 + 1) // divisor's high byte while DLAB is set
-#define REG_FIFO (COM1 + 2)
-#define REG_LINE (COM1 + 3)
-#define REG_MODEM (COM1 + 4)
-#define REG_LINE_STATUS (COM1 + 5)
+// From a port's first register, COM1 or COM2.
+#define REG_DATA 0       // divisor's low byte while DLAB is set
+#define REG_INTERRUPTS 1 // divisor's high byte while DLAB is set
+#define REG_FIFO 2
+#define REG_LINE 3
+#define REG_MODEM 4
+#define REG_LINE_STATUS 5
 
 #define LINE_8N1 0x03
 #define LINE_DLAB 0x80
@@ -49,18 +50,18 @@
 #define RTC_INDEX 0x70        // register 0 of the PC's clock: seconds
 #define RTC_DATA 0x71
 
-static bool present; // the self-test's answer, for good
+static bool present, present2; // the self-test's answer for COM1 and COM2, for good
 static bool (*receiver)(char c);
 static bool stopped; // the receiver has no room; changed with interrupts off
 
 // Sends a byte round the loopback and checks whether it comes back. Where there is no port, reads
 // give 0xff, whose bits also say "received" and "can send", so only the byte itself is proof. In
 // loopback the UART's pins are cut off: the other end of the line sees nothing of the test.
-static bool self_test(void) {
-    outb(REG_MODEM, MODEM_LOOPBACK);
-    outb(REG_DATA, 0xa5);
+static bool self_test(uint16_t port) {
+    outb(port + REG_MODEM, MODEM_LOOPBACK);
+    outb(port + REG_DATA, 0xa5);
     for (int polls = 0; polls < ECHO_POLLS; polls++) {
-        if (inb(REG_LINE_STATUS) & STATUS_RECEIVED) return inb(REG_DATA) == 0xa5;
+        if (inb(port + REG_LINE_STATUS) & STATUS_RECEIVED) return inb(port + REG_DATA) == 0xa5;
     }
     return false;
 }
@@ -68,30 +69,35 @@ static bool self_test(void) {
 // Interrupts of the UART first of all: the firmware may have left some on. DLAB turns the first two
 // registers into the divisor and must be off again before data is meant. The modem register is the
 // last: a peer must not see us ready before.
-bool serial_init(void) {
-    outb(REG_INTERRUPTS, 0);
-    outb(REG_LINE, LINE_DLAB);
-    outb(REG_DATA, COM1_DIVISOR & 0xff);
-    outb(REG_INTERRUPTS, COM1_DIVISOR >> 8);
-    outb(REG_LINE, LINE_8N1);
-    outb(REG_FIFO, 0); // off, which empties it
-    inb(REG_DATA);     // a character that came before: the test must not take it for its own
-    present = self_test();
-    outb(REG_MODEM, MODEM_NORMAL);
-    return present;
+static bool port_init(uint16_t port) {
+    outb(port + REG_INTERRUPTS, 0);
+    outb(port + REG_LINE, LINE_DLAB);
+    outb(port + REG_DATA, COM1_DIVISOR & 0xff);
+    outb(port + REG_INTERRUPTS, COM1_DIVISOR >> 8);
+    outb(port + REG_LINE, LINE_8N1);
+    outb(port + REG_FIFO, 0); // off, which empties it
+    inb(port + REG_DATA);     // a character that came before: the test must not take it for its own
+    bool there = self_test(port);
+    outb(port + REG_MODEM, MODEM_NORMAL);
+    return there;
 }
+
+bool serial_init(void) { return present = port_init(COM1); }
+bool serial2_init(void) { return present2 = port_init(COM2); }
 
 static uint8_t clock_seconds(void) {
     outb(RTC_INDEX, 0);
     return inb(RTC_DATA);
 }
 
+static bool is_free(uint16_t port) { return (inb(port + REG_LINE_STATUS) & STATUS_CAN_SEND) != 0; }
+
 // Waits until the port takes a character; false if it stays busy for seconds.
-static bool can_send(void) {
+static bool can_send(uint16_t port) {
     uint8_t second = clock_seconds();
     int changes = 0;
     for (uint32_t polls = 0; polls < SEND_POLLS; polls++) {
-        if (inb(REG_LINE_STATUS) & STATUS_CAN_SEND) return true;
+        if (is_free(port)) return true;
         if (polls % 1024 != 0 || clock_seconds() == second) continue;
         second = clock_seconds();
         if (++changes > SEND_SECONDS) return false;
@@ -101,37 +107,43 @@ static bool can_send(void) {
 
 // What finds the port busy for seconds is dropped, and what comes after it at once, until the port
 // is free again: the kernel's progress must not depend on its output being read.
-static void send(char c) {
-    static bool unread;
-    bool free = (inb(REG_LINE_STATUS) & STATUS_CAN_SEND) || (!unread && can_send());
-    if (free) outb(REG_DATA, (uint8_t)c);
-    unread = !free;
+static void send(uint16_t port, uint8_t byte) {
+    static bool unread[2];
+    bool *dropping = &unread[port == COM2];
+    bool free = is_free(port) || (!*dropping && can_send(port));
+    if (free) outb(port + REG_DATA, byte);
+    *dropping = !free;
 }
 
 // A terminal moves down for '\n' and to the left for '\r'; C's '\n' means both.
 void serial_write(const char *text, size_t bytes) {
     if (!present) return;
     for (size_t i = 0; i < bytes; i++) {
-        if (text[i] == '\n') send('\r');
-        send(text[i]);
+        if (text[i] == '\n') send(COM1, '\r');
+        send(COM1, (uint8_t)text[i]);
     }
 }
 
+void serial2_write(const void *data, size_t bytes) {
+    if (!present2) return;
+    for (size_t i = 0; i < bytes; i++) send(COM2, ((const uint8_t *)data)[i]);
+}
+
 static void on_receive(struct interrupt_frame *frame) {
-    while (!stopped && (inb(REG_LINE_STATUS) & STATUS_RECEIVED)) {
-        stopped = !receiver((char)inb(REG_DATA));
+    while (!stopped && (inb(COM1 + REG_LINE_STATUS) & STATUS_RECEIVED)) {
+        stopped = !receiver((char)inb(COM1 + REG_DATA));
     }
     if (!stopped) return;
-    outb(REG_INTERRUPTS, 0);
-    outb(REG_MODEM, MODEM_STOP);
+    outb(COM1 + REG_INTERRUPTS, 0);
+    outb(COM1 + REG_MODEM, MODEM_STOP);
 }
 
 // The character that waited is taken here, whether or not the UART would report it once more.
 void serial_input_resume(void) {
     if (!stopped) return;
     stopped = false;
-    outb(REG_MODEM, MODEM_NORMAL);
-    outb(REG_INTERRUPTS, INTERRUPT_RECEIVED);
+    outb(COM1 + REG_MODEM, MODEM_NORMAL);
+    outb(COM1 + REG_INTERRUPTS, INTERRUPT_RECEIVED);
     on_receive(NULL);
 }
 
@@ -141,6 +153,6 @@ void serial_input_init(bool (*receive)(char c)) {
     if (!present) return;
     receiver = receive;
     interrupt_register(IRQ_BASE + IRQ_COM1, on_receive);
-    outb(REG_INTERRUPTS, INTERRUPT_RECEIVED);
+    outb(COM1 + REG_INTERRUPTS, INTERRUPT_RECEIVED);
     irq_unmask(IRQ_COM1);
 }

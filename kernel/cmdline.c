@@ -181,6 +181,13 @@ static bool read_log(struct options *out, const char *value) {
     return true;
 }
 
+// COM2 is the one place there is; named, so that another one can be added.
+static bool read_events(struct options *out, const char *value) {
+    if (strcmp(value, "com2") != 0) return false;
+    out->events = true;
+    return true;
+}
+
 static bool read_magic_break(struct options *out, const char *value) {
     if (value) return false;
     out->magic_break = true;
@@ -211,6 +218,7 @@ const struct option cmdline_options[] = {
     {"bugs", read_bugs, true, "bugs=N|all[,fixed]", "a bug of the museum, or its sound twin"},
     {"scene", read_scene, true, "scene=NAME", "the scene of a guided tour"},
     {"log", read_log, false, "log[=print]", "write the heap's calls down, and print them"},
+    {"events", read_events, true, "events=com2", "a record of each heap call, on the second line"},
     {"replay", read_replay, false, "replay[=NAME]", "replay the trace on the second disk"},
     {"progress", read_progress, false, "progress", "show how far a replay is, with batch too"},
     {"bench", read_bench, false, "bench", "count the instructions of allocation patterns"},

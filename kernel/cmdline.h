@@ -46,6 +46,7 @@ struct options {
     bool guard;        // checked build: frames of its own for each block, nothing mapped after it
     bool log;          // write the heap's calls down from the start (kernel/measure/heaplog.h)
     bool log_print;    // and print each
+    bool events;       // write a record of each heap call to COM2 (kernel/measure/events.h)
     bool magic_break;  // stop in Bochs's debugger at the places that x86.h's magic_break() marks
     enum selftest selftest;
     uint32_t problem_count; // lines in `problem`

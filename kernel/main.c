@@ -24,6 +24,7 @@
 #include "kernel/memory_plan.h"
 #include "kernel/port_kernel.h"
 #include "kernel/power.h"
+#include "kernel/measure/events.h"
 #include "kernel/measure/heaplog.h"
 #include "kernel/measure/replay.h"
 #include "kernel/inspect/report.h"
@@ -33,6 +34,7 @@
 #include "kernel/measure/soak.h"
 #include "device/ata.h"
 #include "device/console.h"
+#include "device/serial.h"
 #include "device/timer.h"
 #include "lib/print.h"
 #include "lib/string.h"
@@ -168,6 +170,18 @@ static void checks_start(void) {
 #endif
 }
 
+// Before the first allocation, so that none is missing. A machine without the line goes on without.
+static void events_begin(void) {
+    static const char why[] = "'events=com2': there is no second serial line";
+    if (!options.events) return;
+    if (serial2_init()) {
+        events_start(serial2_write);
+        return;
+    }
+    cmdline_problem(&options, why);
+    kprintf("cmdline: %s\n", why);
+}
+
 static void start_up(void) {
     console_init(); // first: whatever goes wrong from here on can be read
     kprintf("Granary\n");
@@ -181,7 +195,8 @@ static void start_up(void) {
     classes_use();
     checks_start();
     if (options.replay) replay_first(); // a measurement wants the heap to itself
-    thread_init();                      // needs sys_malloc; this code becomes thread "main"
+    events_begin();
+    thread_init(); // needs sys_malloc; this code becomes thread "main"
     timer_init(options.hz ? options.hz : TIMER_HZ_DEFAULT, thread_tick);
     console_input_init();
     if (options.log) heaplog_start(options.log_print);

@@ -968,6 +968,20 @@ void *sys_aligned_alloc(size_t alignment, size_t size) {
 size_t sys_usable_size(void *p) { return p ? heap_room(&k_heap, (uintptr_t)p, CALLER) : 0; }
 uint32_t sys_trim(void) { return heap_trim(&k_heap); }
 
+void *sys_malloc_for(size_t size, uintptr_t caller) { return heap_take(&k_heap, size, caller); }
+void sys_free_for(void *p, uintptr_t caller) {
+    if (p) heap_give(&k_heap, (uintptr_t)p, caller);
+}
+void *sys_calloc_for(size_t count, size_t size, uintptr_t caller) {
+    return heap_take_cleared(&k_heap, count, size, caller);
+}
+void *sys_realloc_for(void *p, size_t size, uintptr_t caller) {
+    return heap_retake(&k_heap, p, size, caller);
+}
+void *sys_aligned_alloc_for(size_t alignment, size_t size, uintptr_t caller) {
+    return heap_take_aligned(&k_heap, alignment, size, caller);
+}
+
 // ================================================================================================
 // Initialisation
 // ================================================================================================

@@ -57,6 +57,14 @@ void *heap_aligned_alloc(struct heap *heap, size_t alignment, size_t size);
 size_t heap_usable_size(struct heap *heap, void *p);
 uint32_t heap_trim(struct heap *heap);
 
+// The same as the sys_ call, made for a caller elsewhere: `caller` is the return address that a
+// report names. For what stands between a call and the heap (kernel/measure/events.c).
+void *sys_malloc_for(size_t size, uintptr_t caller);
+void sys_free_for(void *p, uintptr_t caller);
+void *sys_calloc_for(size_t count, size_t size, uintptr_t caller);
+void *sys_realloc_for(void *p, size_t size, uintptr_t caller);
+void *sys_aligned_alloc_for(size_t alignment, size_t size, uintptr_t caller);
+
 // Makes an empty heap over the memory `from`, with the seed's sizes. *heap, its name and what
 // `from` leads to (but `run`) are its caller's to keep as long as it is used. Nothing is printed.
 struct port_pool;

@@ -28,7 +28,7 @@
 // Invariants:
 //   P1  No entry has the user bit: user mode reads nothing of the kernel's.
 //   P2  Text and constants are mapped once, without the write bit; CR0.WP makes that bind the
-//       kernel too.
+//       kernel too, but for the few instructions of paging_text_write().
 //   P3  An entry that changes from present to anything else is followed by invlpg of its own page's
 //       address before the frame can be used for something else. From absent to present needs none
 //       (Intel SDM volume 3, 4.10.4.3).
@@ -39,6 +39,7 @@
 #include "kernel/panic.h"
 #include "kernel/memory_plan.h"
 #include "lib/string.h"
+#include "lib/x86.h"
 
 #define TABLE_ENTRIES 1024u     // of 4 bytes: a page
 #define ENTRY_FRAME 0xfffff000u // a frame is aligned to its size, which leaves 12 bits for flags
@@ -231,6 +232,21 @@ void paging_heap_protect(uintptr_t va, uint32_t pages, bool absent) {
         *entry = absent ? *entry & ~PAGE_PRESENT : *entry | PAGE_PRESENT;
         if (absent) translation_flush(va);
     }
+}
+
+// CR0.WP is off for the copy alone, with interrupts off, so that no other code runs without it. The
+// write to CR0 afterwards serializes: the processor has fetched nothing of the old bytes ahead
+// (Intel SDM volume 3, 9.1.3).
+void paging_text_write(uintptr_t va, const void *from, size_t bytes) {
+    uint32_t cr0;
+    ASSERT(va >= (uintptr_t)kernel_start && va < (uintptr_t)kernel_text_end);
+    ASSERT(bytes <= (uintptr_t)kernel_text_end - va);
+    uint32_t flags = irq_save();
+    __asm__ volatile("movl %%cr0, %0" : "=r"(cr0));
+    __asm__ volatile("movl %0, %%cr0" : : "r"(cr0 & ~CR0_WP) : "memory");
+    memcpy((void *)va, from, bytes);
+    __asm__ volatile("movl %0, %%cr0" : : "r"(cr0) : "memory");
+    irq_restore(flags);
 }
 
 bool paging_table_at(uint32_t pa, uintptr_t *start) {

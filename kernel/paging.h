@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct memory_plan;
@@ -36,6 +37,10 @@ uint32_t paging_unmap(uintptr_t va);
 // theirs. For the checked build, which lets late accesses fault; a page that has no frame (a hole
 // of the memory map) stays absent. Panic on a page outside the window. Any context.
 void paging_heap_protect(uintptr_t va, uint32_t pages, bool absent);
+
+// Writes `bytes` bytes over the kernel's code: the one way to change what is mapped read-only.
+// Other processors must not be running it. Panic outside the code. Any context.
+void paging_text_write(uintptr_t va, const void *from, size_t bytes);
 
 // True if a page table lies at physical `pa`; *start: the first address that it maps. Any context.
 bool paging_table_at(uint32_t pa, uintptr_t *start);

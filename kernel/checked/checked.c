@@ -382,17 +382,19 @@ static void checked_give(uintptr_t p, size_t size, uintptr_t caller) {
 
 // ---- the calls, with the promises of memory.h ---------------------------------------------------
 
-void *sys_malloc(size_t size) { return size != 0 ? take_fresh(BLOCK_ALIGN, size, CALLER) : NULL; }
-
-void sys_free(void *p) {
-    size_t size;
-    if (p && accept((uintptr_t)p, CALLER, &size)) checked_give((uintptr_t)p, size, CALLER);
+void *sys_malloc_for(size_t size, uintptr_t caller) {
+    return size != 0 ? take_fresh(BLOCK_ALIGN, size, caller) : NULL;
 }
 
-void *sys_calloc(size_t count, size_t size) {
+void sys_free_for(void *p, uintptr_t caller) {
+    size_t size;
+    if (p && accept((uintptr_t)p, caller, &size)) checked_give((uintptr_t)p, size, caller);
+}
+
+void *sys_calloc_for(size_t count, size_t size, uintptr_t caller) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes) || bytes == 0) return NULL;
-    void *p = checked_take(BLOCK_ALIGN, bytes, CALLER);
+    void *p = checked_take(BLOCK_ALIGN, bytes, caller);
     if (p) memset(p, 0, bytes);
     return p;
 }
@@ -432,14 +434,21 @@ static void *resize(void *p, size_t size, uintptr_t caller) {
     return to;
 }
 
-void *sys_realloc(void *p, size_t size) {
-    if (p) return resize(p, size, CALLER);
-    return size != 0 ? take_fresh(BLOCK_ALIGN, size, CALLER) : NULL;
+void *sys_realloc_for(void *p, size_t size, uintptr_t caller) {
+    return p ? resize(p, size, caller) : sys_malloc_for(size, caller);
 }
 
-void *sys_aligned_alloc(size_t alignment, size_t size) {
+void *sys_aligned_alloc_for(size_t alignment, size_t size, uintptr_t caller) {
     if (size == 0 || alignment == 0 || (alignment & (alignment - 1)) != 0) return NULL;
-    return take_fresh(alignment > BLOCK_ALIGN ? alignment : BLOCK_ALIGN, size, CALLER);
+    return take_fresh(alignment > BLOCK_ALIGN ? alignment : BLOCK_ALIGN, size, caller);
+}
+
+void *sys_malloc(size_t size) { return sys_malloc_for(size, CALLER); }
+void sys_free(void *p) { sys_free_for(p, CALLER); }
+void *sys_calloc(size_t count, size_t size) { return sys_calloc_for(count, size, CALLER); }
+void *sys_realloc(void *p, size_t size) { return sys_realloc_for(p, size, CALLER); }
+void *sys_aligned_alloc(size_t alignment, size_t size) {
+    return sys_aligned_alloc_for(alignment, size, CALLER);
 }
 
 // Exactly what was asked for: the bytes after it are the canary's.

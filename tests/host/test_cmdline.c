@@ -194,6 +194,14 @@ TEST(the_heaps_log_is_kept_or_printed) {
     assert_false(options.log);
 }
 
+TEST(events_name_their_line) {
+    parse("events=com2");
+    assert_true(options.events);
+    expect_problem("events=com1", "bad value 'com1' for 'events' (events=com2)");
+    assert_false(options.events);
+    expect_problem("events", "'events' wants a value (events=com2)");
+}
+
 // The longest message there is, whole: its last character is the list's.
 TEST(the_list_of_the_known_fits) {
     parse("12345678901234567890123456789012345");
@@ -205,7 +213,7 @@ TEST(the_list_of_the_known_fits) {
 
 TEST(an_unknown_option_is_named_with_the_known) {
     static const char known[] =
-        "(known: batch, demo, sizes, heap, hz, guard, test, bugs, scene, log, "
+        "(known: batch, demo, sizes, heap, hz, guard, test, bugs, scene, log, events, "
         "replay, progress, bench, soak, magic_break, selftest, classes)";
     char expected[CMDLINE_PROBLEM_BYTES];
     snprintf(expected, sizeof expected, "unknown option 'memory' %s", known);
@@ -396,6 +404,7 @@ int main(void) {
         cmocka_unit_test(bugs_refuse_other_values),
         cmocka_unit_test(flags_take_no_value),
         cmocka_unit_test(the_heaps_log_is_kept_or_printed),
+        cmocka_unit_test(events_name_their_line),
         cmocka_unit_test(the_list_of_the_known_fits),
         cmocka_unit_test(an_unknown_option_is_named_with_the_known),
         cmocka_unit_test(a_slip_is_answered_with_what_was_meant),

@@ -40,6 +40,11 @@ static __attribute__((noinline)) void arena_at_edge(struct arena *arena);
 #undef sys_calloc
 #undef sys_realloc
 #undef sys_usable_size
+#undef sys_malloc_for
+#undef sys_free_for
+#undef sys_calloc_for
+#undef sys_realloc_for
+#undef sys_aligned_alloc_for
 #undef CALLER
 #include "kernel/checked/checked.c"
 #endif
