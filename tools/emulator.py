@@ -173,14 +173,17 @@ def bochs_debugger():
     return ["-debugger"] if " -debugger " in usage else []
 
 
-def bochs_command(folder, image, mem, com1, rc, disk2=None, window=None, debugger=False):
+def bochs_command(folder, image, mem, com1, rc, disk2=None, window=None, debugger=False, events=None):
     """Bochs's command line: bochsrc.disk, followed by what differs in this run. `rc`: a file of the debugger's
-    commands. `debugger`: stop for them; else Bochs may run at its full speed, and `rc` must say `c`."""
+    commands. `debugger`: stop for them; else Bochs may run at its full speed, and `rc` must say `c`. `events`: the
+    file that the second serial line goes to."""
     # "none": bochsrc.disk's options are for rfb, the VNC server.
     display = f'display_library: {window}, options="none"' if window else 'display_library: rfb, options="timeout=0"'
     options = [display, f"megs: {mem}", f"com1: enabled=1, {com1}",
                bochs_disk("ata0-master", image, folder),
                f"log: {os.path.join(folder, 'bochs.log')}"]
+    if events:
+        options.append(f"com2: enabled=1, mode=file, dev={events}")
     if disk2:
         options.append(bochs_disk("ata0-slave", disk2, folder))
     start = [cli.find_program(PROGRAM["bochs"]), "-q", "-f", os.path.join(ROOT, "bochsrc.disk")]

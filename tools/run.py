@@ -22,6 +22,7 @@ import contextlib
 import fcntl
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -223,10 +224,14 @@ def build_command(opt, folder, image, console_path, line):
         command = emu.qemu_command(image, opt.mem, opt.accel, opt.icount, opt.disk2, reboots=opt.interactive,
                                    window=opt.window)
         console = "stdio,signal=off" if line else f"file,path={emu.qemu_option_path(console_path)}"
-        return command + ["-chardev", f"{console},id=console", "-serial", "chardev:console", "-monitor", "none"]
+        second = ["-chardev", f"file,path={emu.qemu_option_path(opt.events)},id=events", "-serial",
+                  "chardev:events"] if opt.events else []
+        return command + ["-chardev", f"{console},id=console", "-serial", "chardev:console", *second,
+                          "-monitor", "none"]
     com1 = f"mode=term, dev={line.name}" if line else f"mode=file, dev={console_path}"
     rc = os.path.join(emu.ROOT, "tools", "debug", "go.bochs")
-    return emu.bochs_command(folder, image, opt.mem, com1, rc, opt.disk2, window=opt.window)
+    return emu.bochs_command(folder, image, opt.mem, com1, rc, opt.disk2, window=opt.window,
+                             events=opt.events and os.path.join(folder, "events"))
 
 
 def emulator_messages(folder, errors_path):
@@ -287,7 +292,12 @@ def run_once(opt):
     if opt.interactive and sys.stdout.isatty():
         print(WELCOME, flush=True)
     with cli.folder("run") as folder:
-        lines, ending, left = attempt(opt, folder)
+        try:
+            lines, ending, left = attempt(opt, folder)
+        finally:
+            kept = os.path.join(folder, "events")  # Bochs's options allow fewer names than a user's file may have
+            if opt.events and os.path.exists(kept):
+                shutil.copyfile(kept, opt.events)
     panicked = any(line.startswith("panic:") for line in lines)
     if left and not panicked:
         return Verdict(PASSED, "")
@@ -318,6 +328,11 @@ def run(opt):
         if not os.path.exists(path):
             raise RunError(f"{path} is not there: run `make` first")
     opt.disk2 = opt.disk2 and os.path.abspath(opt.disk2)
+    if opt.events:
+        opt.events = os.path.abspath(opt.events)
+        opt.args = f"{opt.args or ''} events=com2".strip()
+        with open(opt.events, "wb"):
+            pass  # records of an earlier run must not be taken for this one's
     opt.places = screen.Places(os.path.join(os.path.dirname(opt.image), "kernel.elf"), emu.ROOT)
     opt.window = window_of(opt)
     try:
@@ -339,6 +354,8 @@ def parse(argv):
     parser.add_argument("--accel", default="tcg", help="QEMU's accelerator")
     parser.add_argument("--icount", action="store_true", help="QEMU: rdtsc counts executed instructions")
     parser.add_argument("--disk2", metavar="FILE", help="second disk, a raw file")
+    parser.add_argument("--events", metavar="FILE", help="write a record of each heap call here (docs/events.md): "
+                        "adds `events=com2` to --args")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="default 60, Bochs 120")
     parser.add_argument("--transcript", metavar="FILE", help="keep the console's text here")
     parser.add_argument("--quiet", action="store_true", help="do not show the console")

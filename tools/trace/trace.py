@@ -6,6 +6,7 @@
     trace.py check FILE...
     trace.py generate SHAPE -o FILE [--ops N] [--seed S] [--live L]
     trace.py convert LOG FILE
+    trace.py events RECORDS [FILE] [--limit N]
 
 docs/traces.md says what for. The status is 0 if all went well, 2 for wrong use or a wrong file, with one line on
 stderr; `record` ends with the program's own status if the recording is good.
@@ -24,6 +25,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.join(ROOT, "tools")]
 
 import cli  # noqa: E402 (the line above makes it findable)
+import eventlog  # noqa: E402
 import rawlog  # noqa: E402
 import report  # noqa: E402
 import shapes  # noqa: E402
@@ -181,6 +183,21 @@ def convert(opt):
     return 0
 
 
+def events(opt):
+    if opt.output is None:
+        head, found = eventlog.load(opt.records)
+        print(f"{opt.records}: {len(found)} heap calls, heap {head.heap_base:#x}, {head.heap_bytes // 4096} frames")
+        for line in eventlog.lines(found, opt.limit):
+            print(line)
+        return 0
+    if opt.limit is not None:
+        raise TraceError("--limit is for a list of the records, not for a trace")
+    trace, words = eventlog.convert(opt.records)
+    fmt.save(opt.output, trace)
+    say(f"{opt.output}: {report.header_line(trace)}" + "".join(f"; {text}" for text in words))
+    return 0
+
+
 def dump(opt):
     if opt.stats and opt.limit is not None:
         raise TraceError("--limit is for operations, --stats counts all of them: one or the other")
@@ -270,6 +287,11 @@ def make_parser():
     sub.add_argument("log")
     sub.add_argument("output", metavar="FILE")
     add_largest(sub)
+
+    sub = command("events", events, "make a trace of the records that a kernel wrote with events=com2, or list them")
+    sub.add_argument("records")
+    sub.add_argument("output", metavar="FILE", nargs="?", help="without it, the records are listed")
+    sub.add_argument("--limit", type=number(0, fmt.OPERATIONS_MAX), metavar="N", help="list no more than N")
     return parser
 
 
