@@ -22,8 +22,8 @@ def modules():
         if not shutil.which(name):
             pytest.skip(str(cli.missing(name)))
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    folder = os.path.join("build", "v86", "node_modules")
-    made = subprocess.run(["make", "-s", os.path.join(folder, "v86", "package.json")], cwd=root, capture_output=True,
+    folder = os.path.join("build", "npm", "node_modules")
+    made = subprocess.run(["make", "-s", os.path.join(folder, ".package-lock.json")], cwd=root, capture_output=True,
                           text=True, timeout=300, check=False)
     assert made.returncode == 0, made.stderr
     return os.path.join(root, folder)

@@ -72,16 +72,20 @@ tours: $(BUILD)/hd.img $(BUILD)/kernel.elf $(BUILD)/kernel.sym
 
 # v86: an emulator in WebAssembly, the one that runs in a browser's page. npm puts it into the build folder.
 
-V86_DIR := $(BUILD)/v86
-V86_MODULES := $(V86_DIR)/node_modules
+# What it is, and the rest of what npm brings, is in web/package.json and its lock file.
 
-$(V86_MODULES)/v86/package.json: tools/v86/package.json tools/v86/package-lock.json | have-npm
-	@mkdir -p $(V86_DIR)
-	@cp tools/v86/package.json tools/v86/package-lock.json $(V86_DIR)/
-	@npm ci --prefix $(V86_DIR) --no-audit --no-fund --silent
+V86_DIR := $(BUILD)/v86
+NPM_DIR := $(BUILD)/npm
+NPM_STAMP := $(NPM_DIR)/node_modules/.package-lock.json
+
+$(NPM_STAMP): web/package.json web/package-lock.json | have-npm
+	@mkdir -p $(NPM_DIR)
+	@cp web/package.json web/package-lock.json $(NPM_DIR)/
+	@npm ci --prefix $(NPM_DIR) --no-audit --no-fund --silent
 	@touch $@
 
 .PHONY: v86
-v86: $(BUILD)/hd.img $(V86_MODULES)/v86/package.json | have-node+seabios
+v86: $(BUILD)/hd.img $(NPM_STAMP) | have-node+seabios
+	@mkdir -p $(V86_DIR)
 	@$(PYTHON) tools/mkimage.py --set-cmdline $(call quoted,$(strip $(ARGS) batch)) $(BUILD)/hd.img --out $(V86_DIR)/hd.img
-	@node tools/v86/run.mjs --image $(V86_DIR)/hd.img --modules $(V86_MODULES) --mem $(call quoted,$(MEM))
+	@node tools/v86/run.mjs --image $(V86_DIR)/hd.img --modules $(NPM_DIR)/node_modules --mem $(call quoted,$(MEM))

@@ -10,9 +10,8 @@ import fs from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { BIOS, VGA_BIOS } from "./firmware.mjs";
 
-const BIOS = "/usr/share/seabios/bios.bin";
-const VGA_BIOS = "/usr/share/seabios/vgabios-stdvga.bin";
 const LAST_LINE = /^granary: halt (passed|failed|panic)/;
 
 function die(message, status = 2) {

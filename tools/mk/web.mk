@@ -1,0 +1,30 @@
+# The page that boots the image and shows its heap: docs/web.md. npm's part is in run.mk, beside v86's.
+
+WEB_DIR := $(BUILD)/web
+WEB_ASSETS := $(BUILD)/web-assets
+WEB_SOURCES := $(wildcard web/*.html web/*.mjs web/src/*)
+ONE ?=
+
+$(WEB_ASSETS)/map.json: $(BUILD)/kernel.elf $(BUILD)/hd.img web/map.py tools/tour/layout.py $(NPM_STAMP) | have-seabios+gdb
+	@mkdir -p $(@D)
+	@$(PYTHON) web/map.py --elf $(BUILD)/kernel.elf --image $(BUILD)/hd.img --out $@
+	@cp $(BUILD)/hd.img $(NPM_DIR)/node_modules/v86/build/v86.wasm $(@D)/
+	@node tools/v86/firmware.mjs $(@D)
+
+# The sources lie beside node_modules while vite and vitest run, which look for packages from there.
+$(NPM_DIR)/index.html: $(WEB_SOURCES) $(wildcard web/test/*) $(NPM_STAMP)
+	@rm -rf $(NPM_DIR)/src $(NPM_DIR)/test
+	@cp -R web/src web/test web/index.html web/vite.config.mjs $(NPM_DIR)/
+	@touch $@
+
+.PHONY: web web-serve web-test
+web: $(WEB_ASSETS)/map.json $(NPM_DIR)/index.html | have-node
+	@cd $(NPM_DIR) && GRANARY_ASSETS=$(abspath $(WEB_ASSETS)) GRANARY_OUT=$(abspath $(WEB_DIR)) \
+	    GRANARY_ONE=$(if $(filter-out 0,$(ONE)),1) npm run --silent build
+	@echo "  WEB   $(WEB_DIR)/index.html"
+
+web-serve: web
+	@$(PYTHON) web/serve.py $(WEB_DIR)
+
+web-test: $(WEB_ASSETS)/map.json $(NPM_DIR)/index.html | have-node
+	@cd $(NPM_DIR) && GRANARY_MAP=$(abspath $(WEB_ASSETS))/map.json npm test --silent

@@ -1,0 +1,325 @@
+// heap.js - what the heap's records say: frames, arenas, descriptors, the sentence of `who`, the text of `map`.
+//
+// Pure: reads a Regions, changes nothing, throws nothing, and ends on any bytes: every walk is bounded by a number that
+// does not come from memory, and an unsound record is called that. The words and the rules are those of
+// kernel/inspect (who.c, heapmap.c, heapwalk.c, heapcheck.c) and of pool_run_at() in kernel/memory.c; the end-to-end
+// tests compare the two word for word.
+//
+// Shortcoming: only the kernel's own heap, k_heap, and the fast build.
+import { pointer } from "./layout.js";
+
+export const NONE = 0xffffffff;
+export const KINDS = ["hole", "free", "small", "large", "other", "corrupt"];
+const [HOLE, FREE, SMALL, LARGE, OTHER, CORRUPT] = KINDS.keys();
+export const POOLS = ["kernel_pool", "user_pool"];
+
+export class Heap {
+    constructor(layout, regions, userPool) {
+        this.layout = layout;
+        this.regions = regions;
+        this.c = layout.constants;
+        this.at = layout.symbols.k_heap;
+        this.userPool = userPool;
+        // Offsets, once: the walks below read many records.
+        const o = (struct, field) => layout.offset(struct, field);
+        this.o = {};
+        for (const [struct, { fields }] of Object.entries(layout.structs)) {
+            this.o[struct] = {};
+            for (const field of Object.keys(fields)) this.o[struct][field] = o(struct, field);
+        }
+        this.arenaBytes = layout.size("arena");
+        this.frameBytes = layout.size("frame");
+        this.descBytes = layout.size("memory_block_desc");
+        this.framesMost = Math.floor(regions.bytes.length / this.frameBytes); // no more records than there are
+    }
+
+    u32(address) {
+        return this.regions.u32(address);
+    }
+
+    heapField(name) {
+        return this.u32(this.at + this.o.heap[name]);
+    }
+
+    // ---- pools ------------------------------------------------------------------------------------
+
+    pool(id) {
+        const at = id === 0 ? this.at + this.o.heap.pool : this.userPool, o = this.o.pool;
+        const frames = Math.min(this.u32(at + o.frames), this.framesMost);
+        return { id, name: POOLS[id], frame: this.u32(at + o.frame), frames, usable: this.u32(at + o.usable),
+            free: this.u32(at + o.free), anchor: this.u32(at + o.anchor), anchorWords: this.u32(at + o.anchor_words),
+            phys: this.u32(at + o.phys) };
+    }
+
+    run(pool, frame) {
+        return this.u32(pool.frame + frame * this.frameBytes + this.o.frame.run);
+    }
+
+    bin(pool, frame) {
+        return this.u32(pool.frame + frame * this.frameBytes + this.o.frame.bin);
+    }
+
+    static length(run) {
+        return run & 0x3fffffff;
+    }
+
+    // As anchor_below() of memory.c.
+    anchorBelow(pool, frame) {
+        const bit = Math.floor(frame / this.c.ANCHOR_STEP);
+        let word = bit >> 5;
+        let bits = this.u32(pool.anchor + word * 4) & (NONE >>> (31 - (bit & 31)));
+        if (bits === 0) {
+            let at = word >> 5;
+            let words = this.u32(pool.anchorWords + at * 4) & ((2 ** (word & 31)) - 1);
+            while (words === 0 && at > 0) words = this.u32(pool.anchorWords + --at * 4);
+            if (words === 0) return NONE;
+            word = at * 32 + 31 - Math.clz32(words);
+            bits = this.u32(pool.anchor + word * 4);
+            if (bits === 0) return NONE;
+        }
+        return (word * 32 + 31 - Math.clz32(bits)) * this.c.ANCHOR_STEP;
+    }
+
+    // First frame of the run handed out that holds `frame`, or NONE.
+    runAt(pool, frame) {
+        const stop = frame < this.c.ANCHOR_STEP ? 0 : frame - (this.c.ANCHOR_STEP - 1);
+        let at = frame;
+        while (this.run(pool, at) === 0 && at > stop) at--;
+        if (this.run(pool, at) === 0) {
+            at = this.anchorBelow(pool, frame);
+            if (at === NONE || at >= pool.frames || this.bin(pool, at) > at) return NONE;
+            at -= this.bin(pool, at);
+        }
+        const run = this.run(pool, at);
+        return (run & this.c.FRAME_USED) && frame - at < Heap.length(run) ? at : NONE;
+    }
+
+    // ---- arenas -----------------------------------------------------------------------------------
+
+    arena(frame) {
+        const at = this.heapField("arena") + frame * this.arenaBytes, o = this.o.arena;
+        const head = this.u32(at + o.head), carving = this.u32(at + o.carving);
+        const arena = { frame, at, desc: this.u32(at + o.desc), head, cnt: head & 0xffffff, large: head >>> 24,
+            carving, carved: carving & 0xffff, back: carving >>> 16, seal: this.u32(at + o.seal),
+            base: this.u32(at + o.base), map: at + o.map };
+        const sum = (arena.desc + arena.base + head + carving + arena.seal) >>> 0;
+        arena.sealed = sum === (arena.large ? this.c.LARGE_SEAL : this.c.SMALL_SEAL) &&
+            (arena.desc === 0) === (arena.large !== 0);
+        arena.blank = arena.desc === 0 && head === 0 && arena.seal === 0;
+        return arena;
+    }
+
+    descAddress(index) {
+        return this.at + this.o.heap.block_descs + index * this.descBytes;
+    }
+
+    // The number of the descriptor at an address, or -1: a wild one is never followed.
+    descIndex(address) {
+        const off = address - this.descAddress(0);
+        return off >= 0 && off < this.c.DESC_MAX * this.descBytes && off % this.descBytes === 0
+            ? off / this.descBytes : -1;
+    }
+
+    descField(index, name) {
+        return this.u32(this.descAddress(index) + this.o.memory_block_desc[name]);
+    }
+
+    get descCount() {
+        return Math.min(this.heapField("desc_count"), this.c.DESC_MAX);
+    }
+
+    // "live", "free" or "never handed out".
+    blockState(arena, block) {
+        if (block >= arena.carved) return "never handed out";
+        return (this.u32(arena.map + (block >> 5) * 4) >>> (block & 31)) & 1 ? "free" : "live";
+    }
+
+    // What a run that starts at `frame` is used for: {kind, frames, live, blocks}. As use_of() of heapmap.c.
+    use(pool, frame) {
+        const run = this.run(pool, frame), length = Heap.length(run), most = pool.frames - frame;
+        if (run === 0) return { kind: HOLE, frames: 1, live: 0, blocks: 0 };
+        if (length === 0 || length > most) return { kind: CORRUPT, frames: 1, live: 0, blocks: 0 };
+        if (run & this.c.FRAME_FREE) return { kind: FREE, frames: length, live: 0, blocks: 0 };
+        const use = { kind: OTHER, frames: length, live: 0, blocks: 0 };
+        if (pool.id !== 0) return use;
+        const arena = this.arena(frame);
+        if (arena.blank) return use;
+        const desc = this.descIndex(arena.desc);
+        if (!arena.sealed || (!arena.large && desc < 0)) use.kind = CORRUPT;
+        else if (arena.large) use.kind = LARGE;
+        else {
+            use.kind = SMALL;
+            use.blocks = this.descField(desc, "blocks_per_arena");
+            use.live = (use.blocks - arena.cnt) >>> 0;
+        }
+        return use;
+    }
+
+    // Cells as heapmap_fill() makes them: [{kind, eighths, frame}].
+    cells(id, first, frames, count) {
+        const pool = this.pool(id);
+        if (first >= pool.frames) return [];
+        const end = Math.min(pool.frames, first + frames), each = Math.ceil((end - first) / count), cells = [];
+        let tally = newTally();
+        for (let run = 0; run < end;) {
+            const use = this.use(pool, run);
+            let frame = Math.max(run, first);
+            run += use.frames;
+            for (; frame < run && frame < end; frame++) {
+                tally.frames[use.kind]++;
+                tally.live = (tally.live + use.live) >>> 0;
+                tally.blocks = (tally.blocks + use.blocks) >>> 0;
+                if (use.kind === SMALL && use.live === 0) tally.empty++;
+                if (++tally.count < each && frame + 1 < end) continue;
+                cells.push({ ...cellOf(tally), frame: frame + 1 - tally.count });
+                tally = newTally();
+            }
+        }
+        return cells;
+    }
+
+    // All arenas and large areas that are sound, lowest first: as the prompt's `arenas`.
+    arenas(size = 0) {
+        const found = [], frames = this.pool(0).frames;
+        for (let frame = 0; frame < frames; frame++) {
+            const arena = this.arena(frame);
+            if ((arena.desc === 0 && !arena.large) || !arena.sealed) continue;
+            const desc = arena.large ? -1 : this.descIndex(arena.desc);
+            if (!arena.large && desc < 0) continue;
+            arena.index = desc;
+            arena.size = arena.large ? 0 : this.descField(desc, "block_size");
+            arena.blocks = arena.large ? 1 : Math.min(this.descField(desc, "blocks_per_arena"), 256);
+            if (size === 0 || arena.size === size) found.push(arena);
+        }
+        return found;
+    }
+
+    // The arenas in a descriptor's free list, the one that serves first; `whole` says whether its end was reached.
+    freeList(index) {
+        const head = this.descAddress(index) + this.o.memory_block_desc.free_list + this.o.list.head;
+        const next = this.o.list_elem.next, records = this.heapField("arena"), most = this.pool(0).frames;
+        const frames = [];
+        let at = this.u32(head + next);
+        while (at !== head) {
+            const off = at - this.o.arena.elem - records;
+            if (off < 0 || off % this.arenaBytes || off / this.arenaBytes >= most || frames.length > most) {
+                return { frames, whole: false };
+            }
+            frames.push(off / this.arenaBytes);
+            at = this.u32(at + next);
+        }
+        return { frames, whole: true };
+    }
+
+    descs() {
+        const rows = [];
+        for (let index = 0; index < this.descCount; index++) {
+            const list = this.freeList(index), perArena = this.descField(index, "blocks_per_arena");
+            const arenas = this.descField(index, "arenas");
+            const free = list.frames.reduce((sum, frame) => sum + this.arena(frame).cnt, 0) >>> 0;
+            rows.push({ index, size: this.descField(index, "block_size"), perArena, arenas, free,
+                live: (Math.imul(arenas, perArena) - free) >>> 0, list: list.frames, whole: list.whole });
+        }
+        return rows;
+    }
+
+    // ---- in words ---------------------------------------------------------------------------------
+
+    descsText() {
+        const pad = (value, width) => String(value).padStart(width);
+        return ["block size  blocks/arena  arenas  free blocks  live blocks", ...this.descs().map((row) =>
+            `${pad(row.size, 10)}  ${pad(row.perArena, 12)}  ${pad(row.arenas, 6)}  ${pad(row.free, 11)}  ` +
+            pad(row.live, 11))];
+    }
+
+    // As the prompt's `map`, without its colours.
+    mapText() {
+        const lines = [];
+        for (const [id, rows] of [[0, 10], [1, 4]]) {
+            const pool = this.pool(id), each = Math.ceil(pool.frames / (64 * rows));
+            const cells = this.cells(id, 0, pool.frames, 64 * rows);
+            lines.push(`${pool.name}: ${pool.usable} frames, ${pool.free} free; a cell is ${each} frame` +
+                (each === 1 ? "" : "s"));
+            for (let at = 0; at < cells.length; at += 64) {
+                lines.push(`${String(at * each).padStart(8)} ${cells.slice(at, at + 64).map(character).join("")}`);
+            }
+        }
+        return lines;
+    }
+
+    // As heap_who(): what an address of the heap's window belongs to.
+    who(address) {
+        const base = this.heapField("base"), pool = this.pool(0);
+        const frame = (address - base) / this.c.PG_SIZE;
+        if (!(frame >= 0 && frame < pool.frames)) return "no frame of kernel_pool";
+        return this.whoFrame(pool, Math.floor(frame), address);
+    }
+
+    whoFrame(pool, frame, address) {
+        const first = this.runAt(pool, frame), held = first !== NONE;
+        let arena = this.arena(frame);
+        const back = Math.floor(arena.back / this.arenaBytes);
+        if (back <= frame && back > 0) arena = this.arena(frame - back);
+        if (arena.blank && held) arena = this.arena(first);
+        if (arena.sealed && arena.large) {
+            return `byte ${(address - arena.base) >>> 0} of the large area ${pointer(arena.base)} of ${arena.cnt} ` +
+                `frames, ${pool.name} frame ${frame}, live`;
+        }
+        if (arena.sealed) {
+            const desc = this.descIndex(arena.desc), size = desc < 0 ? 0 : this.descField(desc, "block_size");
+            if (desc < 0) return `an arena whose record was overwritten, ${pool.name} frame ${frame}`;
+            const into = (address - arena.base) >>> 0, block = size ? Math.floor(into / size) : NONE;
+            if (block < this.descField(desc, "blocks_per_arena")) {
+                const byte = into % size;
+                return `${byte ? `byte ${byte} of ` : ""}block ${block} of the ${size}-byte arena ` +
+                    `${pointer(arena.base)}, ${pool.name} frame ${arena.frame}, ${this.blockState(arena, block)}`;
+            }
+            return `after the last block of the ${size}-byte arena, ${pool.name} frame ${arena.frame}`;
+        }
+        if (!arena.blank) return `an arena whose record was overwritten, ${pool.name} frame ${frame}`;
+        return `${pool.name} frame ${frame}, ${held ? "held outside the heap" : "not handed out"}`;
+    }
+
+    // As heap_user_frame_who().
+    whoUser(frame) {
+        const pool = this.pool(1), first = frame < pool.frames ? this.runAt(pool, frame) : NONE;
+        if (first === NONE) return `${pool.name} frame ${frame}, not handed out`;
+        return `${pool.name} frame ${frame}, of the run of ${Heap.length(this.run(pool, first))} from frame ${first}`;
+    }
+
+    // As drawn, in figures.
+    state() {
+        const kernel = this.pool(0), rows = this.descs();
+        let live = rows.reduce((sum, row) => sum + row.live, 0);
+        for (let frame = 0; frame < kernel.frames; frame++) {
+            const head = this.u32(this.heapField("arena") + frame * this.arenaBytes + this.o.arena.head);
+            if (head >>> 24 && this.arena(frame).sealed) live++;
+        }
+        return { frames: kernel.usable - kernel.free, small_frames: this.heapField("small_frames"),
+            large_frames: this.heapField("large_frames"), live };
+    }
+}
+
+function newTally() {
+    return { frames: new Array(KINDS.length).fill(0), live: 0, blocks: 0, empty: 0, count: 0 };
+}
+
+function kindOf(tally) {
+    if (tally.frames[CORRUPT]) return CORRUPT;
+    let most = SMALL, frames = tally.frames[SMALL] - tally.empty;
+    for (let kind = LARGE; kind < CORRUPT; kind++) {
+        if (tally.frames[kind] > frames) [most, frames] = [kind, tally.frames[kind]];
+    }
+    if (frames > 0 || tally.empty > 0) return most;
+    return tally.frames[FREE] ? FREE : HOLE;
+}
+
+function cellOf(tally) {
+    const kind = kindOf(tally), unused = tally.frames[FREE] + tally.frames[HOLE];
+    const [part, whole] = kind === SMALL ? [tally.live, tally.blocks] : [tally.count - unused, tally.count];
+    return { kind, eighths: whole ? Math.min(8, Math.ceil(part * 8 / whole)) : 0 };
+}
+
+function character(cell) {
+    return cell.kind === SMALL ? String(cell.eighths) : " .0#+!"[cell.kind];
+}

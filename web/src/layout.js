@@ -1,0 +1,69 @@
+// layout.js - where the kernel's variables and fields are: the map that web/map.py makes, checked.
+//
+// Every offset in these sources comes through here. A field that the map lacks is an error at the start, so that a
+// wrong map cannot become a wrong picture.
+
+const FIELDS = {
+    heap: ["base", "arena", "frames", "block_max", "desc_count", "small_frames", "large_frames", "pool", "block_descs"],
+    pool: ["name", "heap", "frame", "phys", "frames", "usable", "free", "anchor", "anchor_words"],
+    frame: ["run", "bin"],
+    arena: ["elem", "desc", "head", "cnt", "large", "carved", "back", "carving", "seal", "base", "map"],
+    memory_block_desc: ["block_size", "blocks_per_arena", "frames_per_arena", "arenas", "reserve", "free_list"],
+    list: ["head"],
+    list_elem: ["prev", "next"],
+    thread: ["name", "tid", "state", "priority", "slot", "ticks", "all", "magic"],
+    boot_info: ["magic", "kernel_crc"],
+    event: ["mark", "kind", "number", "tid", "size", "pointer", "result", "caller"],
+    event_head: ["magic", "bytes", "heap_base", "heap_bytes"],
+};
+const SYMBOLS = ["k_heap", "mem_pool", "current", "all_threads", "directory_pa"];
+const CONSTANTS = ["FRAME_FREE", "FRAME_USED", "ANCHOR_STEP", "PG_SIZE", "PG_SHIFT", "KERNEL_BASE", "SMALL_SEAL",
+    "LARGE_SEAL", "ARENA_LARGE", "DESC_MAX", "EVENT_MARK", "EVENT_REFUSED", "EVENT_BYTES", "THREAD_MAGIC",
+    "BOOT_INFO", "BOOT_INFO_MAGIC", "SECTOR_BYTES", "HEADER_LBA", "HEADER_MAGIC", "HEADER_MAGIC_OFF",
+    "HEADER_CMDLINE_LBA", "CMDLINE_BYTES"];
+
+export class Layout {
+    constructor(map) {
+        const lacks = (what) => {
+            throw new Error(`the map has no ${what}`);
+        };
+        if (!map || typeof map !== "object" || !map.structs || !map.symbols || !map.constants) lacks("structures");
+        for (const [struct, names] of Object.entries(FIELDS)) {
+            if (!map.structs[struct]) lacks(`struct ${struct}`);
+            for (const name of names) map.structs[struct].fields[name] ?? lacks(`${struct}.${name}`);
+        }
+        for (const name of SYMBOLS) map.symbols[name] ?? lacks(`address of ${name}`);
+        for (const name of CONSTANTS) map.constants[name] ?? lacks(`constant ${name}`);
+        this.symbols = map.symbols;
+        this.constants = map.constants;
+        this.crc = map.kernel_crc;
+        this.faults = map.faults;
+        this.threadStates = map.thread_states;
+        this.eventKinds = map.event_kinds;
+        this.structs = map.structs;
+        this.functions = Object.entries(map.functions).sort((a, b) => a[1] - b[1]);
+    }
+
+    size(struct) {
+        return this.structs[struct].size;
+    }
+
+    offset(struct, field) {
+        return this.structs[struct].fields[field][0];
+    }
+
+    // "demo_run+0x12", or the bare address outside every function: as the kernel's symbol_text().
+    place(address) {
+        let low = 0, high = this.functions.length;
+        while (low < high) {
+            const middle = (low + high) >> 1;
+            if (this.functions[middle][1] <= address) low = middle + 1;
+            else high = middle;
+        }
+        if (low === 0 || address - this.functions[low - 1][1] > 0xffff) return hex(address);
+        return `${this.functions[low - 1][0]}+${hex(address - this.functions[low - 1][1])}`;
+    }
+}
+
+export const hex = (number) => `0x${number.toString(16)}`;
+export const pointer = (number) => `0x${number.toString(16).padStart(8, "0")}`;

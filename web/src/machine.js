@@ -1,0 +1,235 @@
+// machine.js - the guest: boots the image in v86, and takes the pictures of its memory.
+//
+// A picture is taken inside the listener of a byte on a serial line, which v86 calls in the middle of the guest's
+// instruction: nothing can change meanwhile. The last byte of an event's record is written with interrupts off right
+// after the call (kernel/measure/events.c), so the picture is what that call left. A line of the console is the other
+// moment: no heap call is under way while the kernel prints. What had changed by then (frame_alloc() gives no event)
+// becomes an entry without a call.
+//
+// Shortcoming: the guest runs on while the page shows an earlier event; what is shown is history, not the guest.
+import { V86 } from "v86";
+import { EventReader } from "./events.js";
+import { Heap } from "./heap.js";
+import { History } from "./history.js";
+import { Regions } from "./regions.js";
+
+export const MEMORY_MIB = 32;
+const HANG_MS = 4000;
+const THREADS_MAX = 512;
+
+// The image with another kernel command line.
+export function withCommandLine(image, layout, text) {
+    const c = layout.constants, copy = image.slice(0), view = new DataView(copy);
+    const header = c.HEADER_LBA * c.SECTOR_BYTES;
+    if (copy.byteLength < header + c.SECTOR_BYTES ||
+        view.getUint32(header + c.HEADER_MAGIC_OFF, true) !== c.HEADER_MAGIC) throw new Error("not an image");
+    const bytes = new TextEncoder().encode(text);
+    if (bytes.length >= c.CMDLINE_BYTES) throw new Error("the command line is too long");
+    const at = view.getUint32(header + c.HEADER_CMDLINE_LBA, true) * c.SECTOR_BYTES;
+    const sector = new Uint8Array(copy, at, c.CMDLINE_BYTES);
+    sector.fill(0);
+    sector.set(bytes);
+    return copy;
+}
+
+export class Machine {
+    // on: {text(string), picture(), trouble(kind, detail)}; kind is a key of texts.js.
+    constructor(layout, on) {
+        this.layout = layout;
+        this.on = on;
+        this.line = "";
+        this.text = "";
+        this.history = null;
+        this.heap = null;
+        this.troubled = null;
+        this.ticks = { sum: -1, since: 0 };
+    }
+
+    start(assets, commandLine) {
+        this.reader = new EventReader(this.layout);
+        this.emulator = new V86({
+            wasm_fn: async (imports) => (await WebAssembly.instantiate(assets.wasm, imports)).instance.exports,
+            bios: { buffer: assets.bios },
+            vga_bios: { buffer: assets.vgabios },
+            memory_size: MEMORY_MIB << 20,
+            hda: { buffer: withCommandLine(assets.image, this.layout, commandLine) },
+            uart1: true,
+            fastboot: true, // no time for a boot menu
+            autostart: true,
+            disable_keyboard: true,
+            disable_mouse: true,
+            disable_speaker: true,
+        });
+        this.emulator.add_listener("serial0-output-byte", (byte) => this.consoleByte(byte));
+        this.emulator.add_listener("serial1-output-byte", (byte) => this.eventByte(byte));
+        this.watch = setInterval(() => this.lookForHang(), 1000);
+    }
+
+    stop() {
+        clearInterval(this.watch);
+        this.emulator?.destroy?.();
+    }
+
+    type(text) {
+        for (const byte of new TextEncoder().encode(text)) this.emulator.bus.send("serial0-input", byte);
+    }
+
+    trouble(kind, detail = "") {
+        if (this.troubled) return;
+        this.troubled = kind;
+        this.on.trouble(kind, detail);
+    }
+
+    // ---- what comes over the lines ----------------------------------------------------------------
+
+    consoleByte(byte) {
+        const char = String.fromCharCode(byte);
+        this.text += char;
+        this.on.text(char);
+        if (char !== "\n") {
+            this.line += char;
+            return;
+        }
+        const line = this.line.replace(/\r$/, "");
+        this.line = "";
+        if (line.startsWith("panic:")) this.trouble("panicked", line);
+        else if (line.startsWith("granary: halt")) this.trouble("halted", line);
+        else if (line.startsWith("Granary") && this.history) this.trouble("restarted");
+        if (this.history && !this.troubled) this.picture(null);
+    }
+
+    eventByte(byte) {
+        const event = this.reader.feed(byte);
+        if (!event || this.troubled) return;
+        if (event.head) this.begin(event);
+        else if (this.history) this.picture(event);
+    }
+
+    // ---- memory -----------------------------------------------------------------------------------
+
+    // A word at a kernel address of the low map; 0 outside the memory.
+    word(address) {
+        const physical = (address - this.layout.constants.KERNEL_BASE) >>> 0;
+        if (physical % 4 || physical + 4 > MEMORY_MIB << 20) return 0;
+        const bytes = this.emulator.read_memory(physical, 4);
+        return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+    }
+
+    // Words of a region, as they are now: a view of the guest's memory.
+    view(start, bytes) {
+        const now = this.emulator.read_memory(start - this.layout.constants.KERNEL_BASE, bytes);
+        return new Uint32Array(now.buffer, now.byteOffset, bytes / 4);
+    }
+
+    begin(head) {
+        const c = this.layout.constants, info = c.KERNEL_BASE + c.BOOT_INFO;
+        const field = (struct, name) => this.layout.offset(struct, name);
+        if (this.word(info + field("boot_info", "magic")) !== c.BOOT_INFO_MAGIC ||
+            this.word(info + field("boot_info", "kernel_crc")) !== this.layout.crc) {
+            this.trouble("wrongMap");
+            return;
+        }
+        const list = this.findRegions(head);
+        if (!list) {
+            this.trouble("noHeap");
+            return;
+        }
+        this.regions = new Regions(list);
+        this.history = new History(this.regions.words);
+        this.heap = new Heap(this.layout, this.regions, this.userPool);
+        this.history.begin((words) => {
+            for (const region of list) words.set(this.view(region.start, region.bytes), region.word);
+        });
+        this.on.picture(null);
+    }
+
+    // The arrays of records; null if one does not lie where a record can.
+    findRegions(head) {
+        const { symbols, constants: c } = this.layout, size = (name) => this.layout.size(name);
+        const field = (struct, name) => this.layout.offset(struct, name);
+        const heap = symbols.k_heap;
+        this.userPool = this.word(symbols.mem_pool + 4);
+        const frames = this.word(heap + field("heap", "frames"));
+        const list = [{ name: "heap", start: heap, bytes: size("heap") },
+            { name: "user pool", start: this.userPool, bytes: size("pool") },
+            { name: "arenas", start: this.word(heap + field("heap", "arena")), bytes: frames * size("arena") }];
+        for (const [name, pool] of [["kernel", heap + field("heap", "pool")], ["user", this.userPool]]) {
+            const count = this.word(pool + field("pool", "frames"));
+            const words = (array) => this.word(pool + field("pool", array));
+            const bits = Math.floor(count / c.ANCHOR_STEP / 32) + 1;
+            list.push({ name: `${name} frames`, start: words("frame"), bytes: count * size("frame") },
+                { name: `${name} anchors`, start: words("anchor"), bytes: bits * 4 },
+                { name: `${name} anchor words`, start: words("anchor_words"), bytes: (Math.floor(bits / 32) + 1) * 4 });
+        }
+        const end = c.KERNEL_BASE + (MEMORY_MIB << 20);
+        const good = (region) => region.start >= c.KERNEL_BASE && region.start % 4 === 0 && region.bytes > 0 &&
+            region.start + region.bytes <= end;
+        const wanted = this.word(heap + field("heap", "base")) === head.heapBase &&
+            frames * c.PG_SIZE === head.heapBytes;
+        // start a record's array at its word, so that a whole page of it may be read at once
+        return wanted && list.every(good) ? new Regions(list).list : null;
+    }
+
+    // An entry of the history: this event's, or, with null, that of a change without one.
+    picture(event) {
+        for (const region of this.regions.list) {
+            this.history.compare(region.word, this.view(region.start, region.bytes));
+        }
+        if (!event && this.history.pending === 0) {
+            this.history.setThreads(this.threads());
+            return;
+        }
+        this.history.commit(event);
+        this.history.setThreads(this.threads());
+        this.on.picture(event);
+    }
+
+    // ---- threads ----------------------------------------------------------------------------------
+
+    // Where a kernel address lies in the guest: the low map, or a block of the heap. -1 elsewhere.
+    physical(address) {
+        const c = this.layout.constants, pool = this.layout.symbols.k_heap + this.layout.offset("heap", "pool");
+        const base = this.word(this.layout.symbols.k_heap + this.layout.offset("heap", "base"));
+        const phys = address >= base ? address - base + this.word(pool + this.layout.offset("pool", "phys"))
+            : address - c.KERNEL_BASE;
+        return phys >= 0 && phys + 256 <= MEMORY_MIB << 20 ? phys : -1;
+    }
+
+    eachThread(visit) {
+        const { symbols, structs } = this.layout, elem = this.layout.offset("thread", "all");
+        const next = this.layout.offset("list_elem", "next");
+        const head = symbols.all_threads + this.layout.offset("list", "head");
+        let at = this.word(head + next);
+        for (let count = 0; at !== head && at && count < THREADS_MAX; count++) {
+            const phys = this.physical(at - elem);
+            if (phys < 0) return;
+            const bytes = this.emulator.read_memory(phys, structs.thread.size);
+            const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+            const field = (name) => view.getUint32(this.layout.offset("thread", name), true);
+            if (field("magic") !== this.layout.constants.THREAD_MAGIC) return;
+            const [from, , , length] = structs.thread.fields.name;
+            const name = String.fromCharCode(...bytes.subarray(from, from + length)).split("\0")[0];
+            visit({ tid: field("tid"), name, state: this.layout.threadStates[field("state")] ?? "?",
+                priority: field("priority"), ticks: field("ticks") });
+            at = view.getUint32(elem + next, true);
+        }
+    }
+
+    threads() {
+        const list = [];
+        this.eachThread(({ ticks: _, ...thread }) => list.push(thread));
+        return list;
+    }
+
+    // A guest that lives has a timer, which counts a tick for whatever thread runs.
+    lookForHang() {
+        if (!this.history || this.troubled || !this.emulator.is_running()) {
+            this.ticks = { sum: -1, since: Date.now() };
+            return;
+        }
+        let sum = 0;
+        this.eachThread((thread) => { sum += thread.ticks; });
+        if (sum !== this.ticks.sum) this.ticks = { sum, since: Date.now() };
+        else if (Date.now() - this.ticks.since > HANG_MS) this.trouble("hung");
+    }
+}

@@ -1,0 +1,309 @@
+// main.js - the page: puts the machine, its history and the views together.
+//
+// One position of the history is on show. It follows the newest event ("live") until one goes elsewhere. Drawing is
+// asked for by invalidate() and done some times a second, so the guest's speed does not depend on it. window.granary is the
+// same object that the buttons use, for tests and for those who want to ask from the browser's console.
+import { FitAddon } from "@xterm/addon-fit";
+import { Terminal } from "@xterm/xterm";
+import "@xterm/xterm/css/xterm.css";
+import "./style.css";
+import { asset } from "./assets.js";
+import { KINDS } from "./heap.js";
+import { Owners } from "./history.js";
+import { hex, Layout } from "./layout.js";
+import { Machine } from "./machine.js";
+import { build, fill } from "./page.js";
+import { texts } from "./texts.js";
+import { ArenasView, PoolsView } from "./views.js";
+
+const COMMAND_LINE = "demo=no events=com2";
+const SLOWLY_MS = 250, EVENTS_SHOWN = 60, LOOK_BACK = 64, REDRAW_MS = 60;
+
+class Page {
+    constructor() {
+        this.language = new URLSearchParams(location.search).get("lang") ??
+            (navigator.language.startsWith("zh") ? "zh" : "en");
+        this.follow = true;
+        this.playing = null;
+        this.size = 0; // the block size whose arenas are on show; 0: the last event's
+        this.by = "state";
+        this.ready = new Promise((resolve) => { this.isReady = resolve; });
+        this.trouble = null;
+    }
+
+    t(key, ...values) {
+        return texts(this.language)(key, ...values);
+    }
+
+    // ---- start ------------------------------------------------------------------------------------
+
+    async start() {
+        this.show();
+        if (typeof WebAssembly !== "object") {
+            this.setTrouble("noWasm");
+            return;
+        }
+        this.say("loading");
+        let assets;
+        try {
+            const [map, wasm, bios, vgabios, image] = await Promise.all(
+                ["map.json", "v86.wasm", "bios.bin", "vgabios.bin", "hd.img"].map(asset));
+            assets = { wasm, bios, vgabios, image };
+            this.layout = new Layout(JSON.parse(new TextDecoder().decode(map)));
+        } catch (error) {
+            this.setTrouble("noAssets", error.message);
+            return;
+        }
+        this.say("booting");
+        this.machine = new Machine(this.layout, {
+            text: (char) => this.terminal.write(char),
+            picture: (event) => this.picture(event),
+            trouble: (kind, detail) => this.setTrouble(kind, detail),
+        });
+        this.machine.start(assets, new URLSearchParams(location.search).get("args") ?? COMMAND_LINE);
+    }
+
+    // Builds the page's elements, in the chosen language.
+    show() {
+        document.documentElement.lang = this.language === "zh" ? "zh-Hans" : "en";
+        document.title = this.t("title");
+        const root = document.getElementById("page");
+        const terminal = this.terminal?.element;
+        this.e = build(root, (...words) => this.t(...words), this);
+        if (terminal) this.e.terminal.append(terminal);
+        else this.openTerminal();
+        const on = { point: (cell) => this.point(cell), choose: (cell) => this.choose(cell) };
+        this.pools = new PoolsView(this.e.pools, on);
+        this.arenas = new ArenasView(this.e.arenas, on);
+        if (this.trouble) this.setTrouble(...this.trouble);
+        if (this.drawn) this.say("point");
+        this.invalidate();
+    }
+
+    openTerminal() {
+        this.terminal = new Terminal({ cols: 80, rows: 24, fontSize: 12, convertEol: false, screenReaderMode: false });
+        const fit = new FitAddon();
+        this.terminal.loadAddon(fit);
+        this.terminal.open(this.e.terminal);
+        this.terminal.onData((text) => this.machine?.type(text));
+        const resize = () => {
+            try {
+                fit.fit();
+            } catch { /* not on the screen yet */ }
+        };
+        resize();
+        window.addEventListener("resize", () => {
+            resize();
+            this.invalidate();
+        });
+        matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.invalidate());
+        document.addEventListener("visibilitychange", () => this.visibility());
+    }
+
+    // ---- what happens -----------------------------------------------------------------------------
+
+    picture(event) {
+        if (!this.owners) this.owners = new Owners(this.machine.history);
+        if (this.follow && event && this.wanted(event)) {
+            this.follow = false;
+            this.machine.history.seek(this.machine.history.length);
+            this.say("stopped");
+        }
+        this.invalidate();
+    }
+
+    // Does the condition of "stop when" hold for this call?
+    wanted(event) {
+        const what = this.e.when.value, value = Number(this.e.value.value);
+        const desc = () => this.heap.descs().find((row) => row.size >= event.size)?.size;
+        return what === "refused" ? event.refused : what === "size" ? event.size === value
+            : what === "thread" ? event.tid === value : what === "desc" ? event.size > 0 && desc() === value
+                : what === "address" ? event.pointer === value || event.result === value : false;
+    }
+
+    setTrouble(kind, detail = "") {
+        this.trouble = [kind, detail];
+        this.e.trouble.textContent = this.t(kind, detail);
+        this.invalidate();
+    }
+
+    visibility() {
+        if (!this.machine?.emulator || this.trouble) return;
+        if (document.hidden) this.machine.emulator.stop();
+        else this.machine.emulator.run();
+        this.say(document.hidden ? "hidden" : "point");
+    }
+
+    get heap() {
+        return this.machine?.heap;
+    }
+
+    get history() {
+        return this.machine?.history;
+    }
+
+    // ---- where in time ----------------------------------------------------------------------------
+
+    seek(position) {
+        this.stopPlaying();
+        this.follow = false;
+        this.history.seek(position);
+        this.draw();
+        return this.history.position;
+    }
+
+    step(count) {
+        if (this.history) this.seek(this.history.position + count);
+    }
+
+    live() {
+        this.stopPlaying();
+        this.follow = true;
+        this.invalidate();
+    }
+
+    slowly() {
+        if (this.playing) {
+            this.stopPlaying();
+            this.draw();
+            return;
+        }
+        if (!this.history) return;
+        this.follow = false;
+        this.playing = setInterval(() => {
+            this.history.seek(this.history.position + 1);
+            const entry = this.history.entry(this.history.position - 1);
+            if (entry?.kind !== null && entry && this.wanted(entry)) {
+                this.stopPlaying();
+                this.say("stopped");
+            }
+            this.draw();
+        }, SLOWLY_MS);
+        this.draw();
+    }
+
+    stopPlaying() {
+        clearInterval(this.playing);
+        this.playing = null;
+    }
+
+    // ---- pointing ---------------------------------------------------------------------------------
+
+    who(address) {
+        return this.heap ? this.heap.who(Number(address)) : "";
+    }
+
+    point(cell) {
+        this.pointed = cell;
+        if (!cell) {
+            this.say("point");
+            return;
+        }
+        const base = this.heap.heapField("base"), address = cell.address ?? base + cell.frame * 4096;
+        let text = cell.pool === 1 ? this.heap.whoUser(cell.frame)
+            : KINDS[cell.kind] === "hole" ? `kernel_pool frame ${cell.frame}, no memory: a hole of the memory map`
+                : `${hex(address)}: ${this.heap.who(address)}`;
+        const owner = cell.state === "live" && this.owners.at(this.history.position).get(address);
+        if (owner) text += `; ${this.t("size")} ${owner.size}, ${this.t("threadIs", owner.tid)}`;
+        this.e.who.textContent = text;
+    }
+
+    choose(cell) {
+        if (cell.pool !== 0) return;
+        const arena = this.heap.arenas().find((each) => each.frame === cell.frame);
+        if (arena?.size) this.chooseSize(arena.size);
+    }
+
+    chooseSize(size) {
+        this.size = size;
+        this.invalidate();
+    }
+
+    say(key) {
+        this.e.who.textContent = this.t(key);
+    }
+
+    // ---- drawing ----------------------------------------------------------------------------------
+
+    invalidate() {
+        if (this.asked) return;
+        this.asked = true;
+        const wait = Math.max(0, (this.drawnAt ?? 0) + REDRAW_MS - performance.now());
+        setTimeout(() => requestAnimationFrame(() => {
+            this.asked = false;
+            this.drawnAt = performance.now();
+            if (this.follow && this.history) this.history.seek(this.history.length);
+            this.draw();
+        }), wait);
+    }
+
+    // What the last event changed: frames of each pool, descriptors.
+    changes() {
+        const pools = [new Set(), new Set()], descs = new Set(), { list } = this.machine.regions;
+        const descs0 = this.layout.offset("heap", "block_descs");
+        for (const word of this.history.changed(this.history.position - 1)) {
+            const region = list.findLast((each) => each.word <= word), into = (word - region.word) * 4;
+            if (region.name === "arenas") pools[0].add(Math.floor(into / this.layout.size("arena")));
+            if (region.name === "kernel frames") pools[0].add(Math.floor(into / this.layout.size("frame")));
+            if (region.name === "user frames") pools[1].add(Math.floor(into / this.layout.size("frame")));
+            if (region.name === "heap" && into >= descs0) {
+                descs.add(Math.floor((into - descs0) / this.layout.size("memory_block_desc")));
+            }
+        }
+        return { pools, descs };
+    }
+
+    draw() {
+        const history = this.history;
+        if (!history) return;
+        const position = history.position, last = this.lastCall(), changes = this.changes();
+        const rows = this.heap.descs();
+        const size = this.size || this.sizeOf(last, rows);
+        const lit = last ? last.result || last.pointer : 0;
+        this.pools.show(this.heap, changes.pools);
+        this.arenas.show(this.heap, size, this.by, this.owners.at(position), position, lit, this.t("more"));
+        fill(this, { rows, size, changes, last, position, count: EVENTS_SHOWN });
+        if (!this.drawn) {
+            this.drawn = true;
+            this.say("point");
+            this.isReady();
+        }
+    }
+
+    // The last call on show, or null: what led to this picture may have been a change without one.
+    lastCall() {
+        const position = this.history.position;
+        for (let n = position - 1; n >= 0 && n >= position - LOOK_BACK; n--) {
+            const entry = this.history.entry(n);
+            if (entry.kind !== null) return entry;
+        }
+        return null;
+    }
+
+    // The block size that is on show when none was chosen: the last call's, while it is known.
+    sizeOf(last, rows) {
+        const address = last && (last.result || last.pointer);
+        const found = address && this.heap.arenas().find((arena) => arena.size && address >= arena.base &&
+            address < arena.base + arena.size * arena.blocks);
+        if (found) this.lastSize = found.size;
+        return this.lastSize ?? rows[0]?.size ?? 16;
+    }
+
+    // ---- for tests --------------------------------------------------------------------------------
+
+    state() {
+        return { events: this.history?.position ?? 0, ...this.heap?.state() };
+    }
+
+    type(text) {
+        this.machine.type(text);
+    }
+
+    console() {
+        return this.machine?.text ?? "";
+    }
+}
+
+const page = new Page();
+window.granary = page;
+page.start();

@@ -1,0 +1,114 @@
+// page.js - the page's elements: build() makes them, fill() writes what the picture of now says into them.
+import { eventLine } from "./words.js";
+
+// Lines for the prompt: a block, a double free, a bug that the fast build cannot see, threads at work, two answers.
+const TRY = ["malloc 24", "bugs 1", "bugs 9", "watch 5 load", "descs", "map"];
+
+function element(name, properties = {}, ...children) {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(properties)) {
+        if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+        else made.setAttribute(key, value);
+    }
+    made.append(...children);
+    return made;
+}
+
+function section(t, name, ...children) {
+    return element("section", { "aria-labelledby": `${name}-head` }, element("h2", { id: `${name}-head` }, t(name)),
+        element("p", {}, t(`${name}Lead`)), ...children);
+}
+
+function options(t, pairs, chosen) {
+    return pairs.map(([value, key]) => {
+        const option = element("option", { value }, t(key));
+        option.selected = value === chosen;
+        return option;
+    });
+}
+
+// Returns the elements that change.
+export function build(root, t, page) {
+    const e = { trouble: element("p", { id: "trouble", role: "alert" }), who: element("div", { id: "who", role: "status" }) };
+    const canvas = (name) => element("canvas", { id: name, tabindex: "0", role: "img", "aria-label": t(`${name}Lead`) });
+    e.terminal = element("div", { id: "terminal" });
+    e.pools = canvas("pools");
+    e.arenas = canvas("arenas");
+    e.figures = element("p", { id: "figures" });
+    e.noArena = element("p", {}, t("noArena"));
+    e.descs = element("tbody", { id: "descs" });
+    e.threads = element("tbody", { id: "threads" });
+    e.events = element("ol", { id: "events" });
+    e.slider = element("input", { type: "range", min: "0", max: "0", value: "0", "aria-label": t("time"),
+        oninput: () => page.seek(Number(e.slider.value)) });
+    e.position = element("output", { id: "position" });
+    const button = (key, does, id = key) => element("button", { type: "button", id, onclick: does }, t(key));
+    e.slowly = button("slowly", () => page.slowly());
+    e.live = button("followLive", () => page.live(), "live");
+    const by = element("select", { id: "by", onchange: () => { page.by = by.value; page.invalidate(); } },
+        ...options(t, [["state", "byState"], ["size", "bySize"], ["thread", "byThread"], ["age", "byAge"]], page.by));
+    e.when = element("select", { id: "when" }, ...options(t, [["", "never"], ["size", "whenSize"],
+        ["thread", "whenThread"], ["desc", "whenDesc"], ["address", "whenAddress"], ["refused", "whenRefused"]], ""));
+    e.value = element("input", { type: "text", id: "value", "aria-label": t("value"), placeholder: "24, 0x88000000" });
+    const head = (...names) => element("thead", {}, element("tr", {}, ...names.map((name) => element("th",
+        ["freeList", "name", "state"].includes(name) ? { class: "left" } : {}, t(name)))));
+    root.replaceChildren(
+        element("header", {}, element("h1", {}, t("title")), element("button", { type: "button", id: "language",
+            onclick: () => { page.language = page.language === "zh" ? "en" : "zh"; page.show(); } }, t("language")),
+        element("p", {}, t("lead"))),
+        e.trouble,
+        section(t, "console", e.terminal, element("div", { class: "row" }, t("try"), ...TRY.map((line) =>
+            element("button", { type: "button", onclick: () => page.type(`${line}\r`) }, line)))),
+        section(t, "pools", e.figures, element("div", { class: "tall" }, e.pools),
+            element("p", {}, t("legend", ...["▢", "░", "▆", "⊟", "⊡", "!"]))),
+        section(t, "arenas", element("label", { class: "row" }, t("colourBy"), by), e.noArena,
+            element("div", { class: "tall" }, e.arenas)),
+        section(t, "descs", element("div", { class: "tall" }, element("table", {},
+            head("size", "perArena", "arenaCount", "free", "live", "freeList"), e.descs))),
+        section(t, "events", element("div", { class: "tall", tabindex: "-1" }, e.events)),
+        section(t, "threads", element("table", {}, head("thread", "name", "state", "priority"), e.threads)),
+        element("footer", {}, e.who, e.slider, element("div", { class: "row" }, e.position,
+            button("first", () => page.seek(0)), button("back", () => page.step(-1)),
+            button("forward", () => page.step(1)), e.slowly, e.live,
+            element("label", { class: "row" }, t("stopWhen"), e.when), e.value)));
+    return e;
+}
+
+const cell = (text, left) => element("td", left ? { class: left } : {}, String(text));
+
+export function fill(page, { rows, size, changes, last, position, count }) {
+    const { e, history, heap } = page, t = (...words) => page.t(...words), state = heap.state();
+    e.figures.textContent = t("figures", state.frames, state.small_frames, state.large_frames, state.live);
+    e.noArena.hidden = page.arenas.count > 0;
+    e.descs.replaceChildren(...rows.map((row) => {
+        const list = row.list.join(" ") + (row.whole ? "" : " …?");
+        const choose = () => page.chooseSize(row.size);
+        return element("tr", { class: `${row.size === size ? "chosen" : ""} ${changes.descs.has(row.index) ? "lit" : ""}`,
+            onclick: choose }, element("td", {}, element("button", { type: "button", onclick: choose }, String(row.size))),
+        cell(row.perArena), cell(row.arenas), cell(row.free), cell(row.live), cell(list, "list"));
+    }));
+    e.threads.replaceChildren(...history.threadsAt(position).map((thread) => element("tr",
+        { class: last?.tid === thread.tid ? "lit" : "" }, cell(thread.tid),
+        cell(thread.name, "left"), cell(thread.state, "left"), cell(thread.priority))));
+    e.slider.max = history.length;
+    e.slider.value = position;
+    e.position.textContent = t("timeOf", position, history.length) +
+        (page.machine.reader.missing ? ` · ${t("missing", page.machine.reader.missing)}` : "");
+    e.slowly.textContent = t(page.playing ? "pause" : "slowly");
+    e.slowly.setAttribute("aria-pressed", String(page.playing !== null));
+    e.live.setAttribute("aria-pressed", String(page.follow));
+    fillEvents(page, position, count);
+}
+
+function fillEvents(page, position, count) {
+    const { history, layout, e } = page, items = [];
+    const from = Math.min(history.length, Math.max(position + 10, Math.min(count, history.length)));
+    for (let n = from - 1; n >= 0 && items.length < count; n--) {
+        const item = element("button", { type: "button", onclick: () => page.seek(n + 1) },
+            `${n + 1} ${eventLine(history.entry(n), layout, (...words) => page.t(...words))}`);
+        if (n + 1 === position) item.setAttribute("aria-current", "true");
+        items.push(element("li", {}, item));
+    }
+    e.events.replaceChildren(...items);
+}
+
