@@ -17,10 +17,15 @@ PORTS = range(8000, 8100)
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Python's own table of types has no wasm before 3.8, and a system's may name .js otherwise."""
+    """No type is left to the system's table, and nothing to a browser's cache: a map and an image of two builds would
+    not fit each other."""
 
     extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".wasm": "application/wasm",
                       ".js": "text/javascript", ".html": "text/html; charset=utf-8"}
+
+    def end_headers(self):
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
 
     def log_message(self, format, *args):  # pylint: disable=redefined-builtin
         """Says nothing: the address is what one wants to read."""

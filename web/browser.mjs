@@ -1,4 +1,4 @@
-// browser.mjs - a browser that a test drives: a line of JSON in, a line of JSON out.
+// browser.mjs - a browser that a test or web/screenshot.py drives: a line of JSON in, a line of JSON out.
 //
 //   node browser.mjs MODULES [CHROMIUM]
 //

@@ -1,0 +1,304 @@
+"""The page of `make web` in a real browser: what it would draw is what the kernel says, word for word.
+
+The kernel's own answers are typed for at its prompt; the page's come from the records it read from the guest's memory.
+Where node, npm or Chromium is missing, the tests are skipped with a line that says so.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import cli
+from conftest import ROOT
+
+sys.path.append(os.path.join(ROOT, "web"))
+
+import browser as browser_of_web  # noqa: E402 (the line above makes it findable)
+
+pytestmark = pytest.mark.xdist_group("make")
+
+PYTHON = "/usr/bin/python3"
+CHROMIUM = browser_of_web.CHROMIUM
+WEB = os.path.join(ROOT, "build", "web")
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def make(*words):
+    done = subprocess.run(["make", "--no-print-directory", "-s", *words], cwd=ROOT, capture_output=True, text=True,
+                          timeout=500, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built():
+    for name in ("node", "npm"):
+        if not shutil.which(name):
+            pytest.skip(str(cli.missing(name)))
+    make("web")
+
+
+@pytest.fixture(scope="module")
+def address(built):
+    with browser_of_web.served(WEB) as where:
+        yield where
+
+
+class Browser(browser_of_web.Browser):
+    """With what only tests ask for."""
+
+    def ask(self, line):
+        """What the kernel prints for a line at its prompt, without colours."""
+        before = self.eval("granary.console().length")
+        self.eval(f"granary.type({json.dumps(line)} + '\\r')")
+        self.until(f"granary.console().length > {before} + {len(line)} && granary.console().endsWith('granary> ')")
+        text = self.eval(f"granary.console().slice({before})")
+        return [ANSI.sub("", each).rstrip() for each in text.split("\r\n")[1:-1]]
+
+    def trouble(self):
+        return self.eval("document.getElementById('trouble').textContent")
+
+    def end(self):
+        assert self.close() == []
+
+
+@pytest.fixture(scope="module")
+def browser(built):
+    if not os.path.exists(CHROMIUM):
+        pytest.skip(str(cli.missing("chromium")))
+    made = Browser()
+    yield made
+    made.end()
+
+
+def same_as_the_kernel(browser):
+    """The page's pictures of now against the kernel's answers."""
+    browser.eval("granary.live()")
+    lines = browser.ask("descs")
+    assert browser.eval("granary.draw(), granary.heap.descsText()") == lines
+    lines = browser.ask("map")
+    drawn = [line.rstrip() for line in browser.eval("granary.heap.mapText()")]
+    assert drawn == lines[:len(drawn)] and len(drawn) > 10
+    return browser.eval("granary.state()")
+
+
+def test_units(built):
+    """The decoding, the history and the records' reader under any bytes: web/test."""
+    assert re.search(r"Tests +\d+ passed", make("web-test"))
+
+
+def test_the_first_picture_is_soon_there(browser, address):
+    browser.do(goto=address)
+    browser.eval("granary.ready.then(() => true)")
+    assert browser.trouble() == ""
+    assert browser.eval("granary.state().events") >= 0
+    took = browser.eval("performance.now()")
+    assert took < 30000, took  # this machine: 1 s; others run tests beside it
+    browser.until("granary.console().endsWith('granary> ')")
+    assert browser.eval("granary.machine.reader.lost + granary.machine.reader.missing") == 0
+
+
+def test_ten_thousand_events_and_the_kernels_own_answers(browser, address):
+    browser.boot(address, "events=com2")  # with the demonstration
+    state = same_as_the_kernel(browser)
+    assert state["events"] > 10000
+    assert browser.eval("granary.machine.reader.lost + granary.machine.reader.missing") == 0
+    for size in (24, 700, 5000, 200000):
+        browser.ask(f"malloc {size}")
+    state = same_as_the_kernel(browser)
+    assert state["large_frames"] == 51 and state["live"] == 5
+    event = browser.eval("granary.lastCall()")
+    assert event["size"] == 200000
+    for address_ in (event["result"], event["result"] + 4097, 0x88000000, 0x88000007, 0x88003000, 0x88010020,
+                     0x88200000):
+        line, = browser.ask(f"who {address_:#x}")
+        said = line.split(": ", 1)[1].split(": the stack of")[0]
+        assert browser.eval(f"granary.who({address_})") == said, line
+
+
+def test_time_goes_both_ways(browser):
+    """The heap of the test before. The same position gives the same picture, and its words, each time."""
+    picture = "(granary.seek({}), JSON.stringify([granary.heap.descsText(), granary.heap.mapText(), granary.state()]))"
+    last = browser.eval("granary.history.length")
+    places = [0, 1, last // 3, last // 2, last - 1, last]
+    first = {place: browser.eval(picture.format(place)) for place in places}
+    for place in (*reversed(places), *places[::2], *places[1::2]):
+        assert browser.eval(picture.format(place)) == first[place], place
+    assert len(set(first.values())) >= 4
+    took = browser.eval("Math.max(...[0, 1e9, 5000, 1].map((n) => { const t = performance.now(); granary.seek(n); "
+                        "return performance.now() - t; }))")
+    assert took < 100, took
+    browser.eval("granary.live()")
+
+
+def test_a_refused_call_stops_the_page(browser, address):
+    browser.boot(address)
+    browser.eval("document.getElementById('when').value = 'refused'")
+    browser.ask("bugs 1")
+    assert browser.eval("granary.follow") is False
+    event = browser.eval("granary.history.entry(granary.history.position - 1)")
+    assert event["refused"] and event["kind"] == 1
+    assert ", free" in browser.eval(f"granary.who({event['pointer']})")
+    assert "refused" in browser.eval("document.querySelector('#events [aria-current]').textContent")
+    browser.eval("document.getElementById('when').value = ''")
+    same_as_the_kernel(browser)
+
+
+def test_a_corrupt_record_is_drawn_as_one(browser, address):
+    """A record's seal is overwritten in the guest's memory: the kernel and the page call it the same."""
+    browser.boot(address)
+    browser.eval("""(() => {
+        const { machine, layout } = granary, at = machine.regions.list.find((each) => each.name === "arenas").start;
+        const seal = at - layout.constants.KERNEL_BASE + layout.offset("arena", "seal");
+        const bytes = machine.emulator.read_memory(seal, 4);
+        machine.emulator.write_memory([bytes[0] ^ 1, bytes[1], bytes[2], bytes[3]], seal);
+    })()""")
+    browser.ask("pools")  # a line of the console: a picture
+    same_as_the_kernel(browser)
+    line, = browser.ask("who 0x88000000")
+    assert "an arena whose record was overwritten" in line
+    assert browser.eval("granary.who(0x88000000)") == line.split(": ", 1)[1]
+
+
+def test_typing_in_the_terminal(browser, address):
+    browser.boot(address)
+    browser.do(click="#terminal")
+    for key in ("p", "s", "Enter"):
+        browser.do(press=key)
+    browser.until("granary.console().includes('idle')")
+
+
+def test_pointing_and_keys(browser, address):
+    """The arrow keys walk the cells, and the sentence is that of `who`."""
+    browser.boot(address)
+    browser.eval("document.getElementById('pools').focus()")
+    browser.do(press="ArrowRight")
+    assert "block 0 of the 128-byte arena 0x88000000" in browser.eval("document.getElementById('who').textContent")
+    browser.do(press="Enter")
+    assert browser.eval("granary.size") == 128
+    browser.eval("document.querySelector('#descs tr:nth-child(2)').click()")
+    assert browser.eval("granary.size") == 32
+
+
+def test_both_languages(browser, address):
+    browser.boot(address)
+    browser.do(click="#language")
+    assert "内核" in browser.eval("document.body.innerText")
+    assert browser.eval("document.documentElement.lang") == "zh-Hans"
+    assert browser.eval("granary.console().length") > 100
+    browser.do(click="#language")
+    assert "Block descriptors" in browser.eval("document.body.innerText")
+
+
+def test_a_link_leads_to_a_picture(browser, address):
+    """An event that has not come yet is waited for; the link that the page makes leads to the same."""
+    browser.do(goto=address + "?args=events=com2#event=700&size=64&by=thread")
+    browser.until("granary.history?.position === 700 && !granary.follow")
+    picture = "[granary.size, granary.by, granary.heap.descsText(), document.getElementById('by').value]"
+    before = browser.eval(picture)
+    assert before[:2] == [64, "thread"] and before[3] == "thread"
+    browser.do(click="#link")
+    link = browser.eval("location.hash")
+    browser.eval("granary.live(), granary.chooseSize(16), location.hash = ''")
+    browser.eval(f"location.hash = '{link}'")
+    browser.until("granary.history.position === 700")
+    assert browser.eval(picture) == before
+
+
+def test_a_command_line_that_is_too_long(browser, address):
+    browser.do(goto=f"{address}?args={'x' * 600}")
+    browser.until("document.getElementById('trouble').textContent !== ''")
+    assert browser.trouble() == "The machine cannot start: the command line is too long."
+
+
+@pytest.mark.parametrize("width, height", [(360, 700), (768, 1000), (1280, 900), (3840, 2160)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_width(browser, address, width, height, scheme, tmp_path_factory):
+    """Nothing is wider than the window. The pictures are kept in build/web-shots, to be looked at."""
+    if browser.eval("typeof granary") == "undefined":
+        browser.boot(address)
+    browser.do(emulate={"width": width, "height": height, "scheme": scheme, "motion": "reduce"})
+    browser.eval("new Promise((resolve) => setTimeout(resolve, 300))")
+    assert browser.eval("document.documentElement.scrollWidth <= innerWidth")
+    assert browser.eval("[...document.querySelectorAll('canvas')].every((each) => each.width > 0)")
+    folder = os.path.join(ROOT, "build", "web-shots")
+    os.makedirs(folder, exist_ok=True)
+    browser.do(screenshot=os.path.join(folder, f"{width}-{scheme}.png"))
+    browser.do(emulate={"width": 1280, "height": 900})
+
+
+# ---- what goes wrong -------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("args, words", [
+    ("demo=no events=com2 selftest=panic", "The kernel panicked: panic:"),
+    ("demo=no events=com2 selftest=hang", "The guest hangs: its timer has stopped."),
+    ("demo=no events=com2 batch", "The machine is off."),
+])
+def test_a_guest_that_ends(browser, address, args, words):
+    browser.do(goto=f"{address}?args={args}")
+    browser.until("document.getElementById('trouble').textContent !== ''")
+    assert browser.trouble().startswith(words)
+    assert browser.eval("granary.seek(0), granary.state().events") == 0  # the page lives on
+
+
+def test_a_map_of_another_build(browser, address):
+    path = os.path.join(WEB, "assets", "map.json")
+    with open(path, encoding="utf-8") as file:
+        good = file.read()
+    wrong = json.loads(good)
+    wrong["kernel_crc"] ^= 1
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(wrong, file)
+        browser.do(goto=address)
+        browser.until("document.getElementById('trouble').textContent !== ''")
+        assert browser.trouble().startswith("The map is of another build than this kernel")
+        assert browser.eval("granary.state().events") == 0
+        os.rename(path, path + ".away")
+        browser.do(goto=address)
+        browser.until("document.getElementById('trouble').textContent !== ''")
+        assert browser.trouble().startswith("A part of the page could not be loaded (map.json)")
+    finally:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(good)
+        if os.path.exists(path + ".away"):
+            os.remove(path + ".away")
+
+
+def test_no_webassembly(built, address):
+    if not os.path.exists(CHROMIUM):
+        pytest.skip(str(cli.missing("chromium")))
+    browser = Browser()
+    browser.do(init="delete globalThis.WebAssembly")
+    browser.do(goto=address)
+    assert browser.trouble().startswith("This browser has no WebAssembly")
+    browser.end()
+
+
+def test_one_file(browser, tmp_path):
+    """make web ONE=1: the page is one file, which a folder opened offline shows."""
+    make("web", "ONE=1", f"WEB_DIR={tmp_path / 'one'}")
+    assert os.listdir(tmp_path / "one") == ["index.html"]
+    assert os.path.getsize(tmp_path / "one" / "index.html") < 6_000_000
+    browser.boot(f"file://{tmp_path}/one/index.html")
+    same_as_the_kernel(browser)
+
+
+def test_the_page_is_small(built):
+    sizes = [os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(WEB) for name in names]
+    assert sum(sizes) < 6_000_000
+
+
+@pytest.mark.parametrize("words, said", [
+    (("/nowhere",), "/nowhere has no index.html: run `make web` first"),
+    ((), "the following arguments are required: folder"),
+])
+def test_wrong_use_of_the_server(words, said):
+    done = subprocess.run([PYTHON, os.path.join(ROOT, "web", "serve.py"), *words], capture_output=True, text=True,
+                          timeout=30, check=False)
+    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
