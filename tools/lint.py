@@ -27,11 +27,12 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli  # noqa: E402 (the line above makes it findable)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FOLDERS = ("boot", "lib", "kernel", "device", "thread", "tests", "tools", "bench")
+FOLDERS = ("boot", "lib", "kernel", "device", "thread", "tests", "tools", "bench", "web")
 KERNEL = ("lib", "kernel", "device", "thread")
 HOST_TESTS = ("tests/host", "tests/fuzz", "bench")
 # Columns by ending: C as in .clang-format; the others have tables and comments beside the code.
-COLUMNS = {".c": 100, ".h": 100, ".asm": 120, ".inc": 120, ".py": 120, ".sh": 120}
+COLUMNS = {".c": 100, ".h": 100, ".asm": 120, ".inc": 120, ".py": 120, ".sh": 120, ".js": 120,
+           ".mjs": 120, ".css": 120, ".html": 120}
 MADE_FOR = {"clang-format": "14", "clang-tidy": "14", "cppcheck": "2.10", "shellcheck": "0.9"}
 SET_UP = "sh tools/setup.sh --only lint installs what Debian has"
 # What cppcheck is told not to look for: freestanding headers are the compiler's own (missingIncludeSystem), and

@@ -25,7 +25,7 @@ run             nasm                  nasm                            boot secto
 run             compiler_for_32_bits  gcc-i686-linux-gnu              the kernel; smaller than gcc, needs no C library
 run             qemu-system-i386      qemu-system-x86                 the emulator of make run
 bochs           bochs                 bochs,bochsbios,vgabios,bochs-x  make bochs and bochs-debug, tours, its window
-debug           gdb                   gdb                             make debug, make rewind, tours
+debug,web       gdb                   gdb                             make debug, make rewind, tours, make web
 debug           qemu-img              qemu-utils                      make rewind: the disk of a recorded run
 test            gcc                   gcc                             unit tests, libgranary, the recorder
 test            g++                   g++                             a program in C++ on libgranary
@@ -48,8 +48,10 @@ test,bench      valgrind              valgrind                        instructio
 test,bench      -                     libmimalloc%?                   an allocator to compare with
 test,bench      -                     libjemalloc2?                   another one
 test,bench      -                     libtcmalloc-minimal%?           another one
-web             node                  nodejs                          make v86: an emulator in WebAssembly, no browser
-web             npm                   npm                             fetches v86, once; nothing else here needs npm
+web             node                  nodejs                          make v86, make web: an emulator in WebAssembly
+web             npm                   npm                             fetches v86 and what the page is built with, once
+web             chromium              chromium                        tests of the page
+web             -                     fonts-noto-cjk?                 Chinese in the pictures of the tests
 web             -                     ca-certificates                 as npm does, by https
 web             -                     seabios                         the firmware that v86 gets
 gui             -                     qemu-system-gui                 make run GUI=1: a window with the screen

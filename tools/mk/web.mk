@@ -17,7 +17,7 @@ $(NPM_DIR)/index.html: $(WEB_SOURCES) $(wildcard web/test/*) $(NPM_STAMP)
 	@cp -R web/src web/test web/index.html web/vite.config.mjs $(NPM_DIR)/
 	@touch $@
 
-.PHONY: web web-serve web-test
+.PHONY: web web-serve web-test web-screenshot
 web: $(WEB_ASSETS)/map.json $(NPM_DIR)/index.html | have-node
 	@cd $(NPM_DIR) && GRANARY_ASSETS=$(abspath $(WEB_ASSETS)) GRANARY_OUT=$(abspath $(WEB_DIR)) \
 	    GRANARY_ONE=$(if $(filter-out 0,$(ONE)),1) npm run --silent build
@@ -28,3 +28,6 @@ web-serve: web
 
 web-test: $(WEB_ASSETS)/map.json $(NPM_DIR)/index.html | have-node
 	@cd $(NPM_DIR) && GRANARY_MAP=$(abspath $(WEB_ASSETS))/map.json npm test --silent
+
+web-screenshot: web | have-chromium
+	@$(PYTHON) web/screenshot.py --build $(BUILD) --out docs/img/web.png

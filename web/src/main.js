@@ -1,8 +1,8 @@
 // main.js - the page: puts the machine, its history and the views together.
 //
 // One position of the history is on show. It follows the newest event ("live") until one goes elsewhere. Drawing is
-// asked for by invalidate() and done some times a second, so the guest's speed does not depend on it. window.granary is the
-// same object that the buttons use, for tests and for those who want to ask from the browser's console.
+// asked for by invalidate() and done some times a second, so the guest's speed does not depend on it. window.granary is
+// the same object that the buttons use, for tests and for those who want to ask from the browser's console.
 import { FitAddon } from "@xterm/addon-fit";
 import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
@@ -16,7 +16,7 @@ import { build, fill } from "./page.js";
 import { texts } from "./texts.js";
 import { ArenasView, PoolsView } from "./views.js";
 
-const COMMAND_LINE = "demo=no events=com2";
+const EVENTS = "events=com2", COMMAND_LINE = `demo=no ${EVENTS}`, BY = ["state", "size", "thread", "age"];
 const SLOWLY_MS = 250, EVENTS_SHOWN = 60, LOOK_BACK = 64, REDRAW_MS = 60;
 
 class Page {
@@ -29,6 +29,7 @@ class Page {
         this.by = "state";
         this.ready = new Promise((resolve) => { this.isReady = resolve; });
         this.trouble = null;
+        this.goal = null;
     }
 
     t(key, ...values) {
@@ -60,7 +61,38 @@ class Page {
             picture: (event) => this.picture(event),
             trouble: (kind, detail) => this.setTrouble(kind, detail),
         });
-        this.machine.start(assets, new URLSearchParams(location.search).get("args") ?? COMMAND_LINE);
+        const args = new URLSearchParams(location.search).get("args") ?? COMMAND_LINE;
+        try {
+            this.machine.start(assets, args.includes("events=") ? args : `${args} ${EVENTS}`);
+        } catch (error) {
+            this.setTrouble("noStart", error.message);
+            return;
+        }
+        window.addEventListener("hashchange", () => this.readLink());
+        this.readLink();
+    }
+
+    // #event=9000&size=512&by=thread: where a link leads. An event that is yet to come is waited for.
+    readLink() {
+        const link = new URLSearchParams(location.hash.slice(1)), number = (name) => Number(link.get(name) ?? NaN);
+        if (number("size") > 0) this.size = number("size");
+        if (BY.includes(link.get("by"))) this.e.by.value = this.by = link.get("by");
+        this.goal = number("event") >= 0 ? Math.trunc(number("event")) : null;
+        if (this.history) this.reachGoal();
+    }
+
+    // Goes to the event that the link names, if it has come.
+    reachGoal() {
+        if (this.goal === null || this.goal > this.history.length) return;
+        const goal = this.goal;
+        this.goal = null;
+        this.seek(goal);
+    }
+
+    // The link to what is on show.
+    link() {
+        return `#${new URLSearchParams({ event: this.history.position, size: this.size || this.lastSize || 16,
+            by: this.by })}`;
     }
 
     // Builds the page's elements, in the chosen language.
@@ -104,6 +136,7 @@ class Page {
 
     picture(event) {
         if (!this.owners) this.owners = new Owners(this.machine.history);
+        this.reachGoal();
         if (this.follow && event && this.wanted(event)) {
             this.follow = false;
             this.machine.history.seek(this.machine.history.length);
@@ -185,6 +218,13 @@ class Page {
     stopPlaying() {
         clearInterval(this.playing);
         this.playing = null;
+    }
+
+    // Puts the link into the address bar, from where it can be copied.
+    share() {
+        if (!this.history) return;
+        window.history.replaceState(null, "", this.link());
+        this.say("linked");
     }
 
     // ---- pointing ---------------------------------------------------------------------------------

@@ -29,8 +29,11 @@ function options(t, pairs, chosen) {
 
 // Returns the elements that change.
 export function build(root, t, page) {
-    const e = { trouble: element("p", { id: "trouble", role: "alert" }), who: element("div", { id: "who", role: "status" }) };
-    const canvas = (name) => element("canvas", { id: name, tabindex: "0", role: "img", "aria-label": t(`${name}Lead`) });
+    const e = {};
+    e.trouble = element("p", { id: "trouble", role: "alert" });
+    e.who = element("div", { id: "who", role: "status" });
+    const canvas = (name) => element("canvas",
+        { id: name, tabindex: "0", role: "img", "aria-label": t(`${name}Lead`) });
     e.terminal = element("div", { id: "terminal" });
     e.pools = canvas("pools");
     e.arenas = canvas("arenas");
@@ -45,7 +48,7 @@ export function build(root, t, page) {
     const button = (key, does, id = key) => element("button", { type: "button", id, onclick: does }, t(key));
     e.slowly = button("slowly", () => page.slowly());
     e.live = button("followLive", () => page.live(), "live");
-    const by = element("select", { id: "by", onchange: () => { page.by = by.value; page.invalidate(); } },
+    e.by = element("select", { id: "by", onchange: () => { page.by = e.by.value; page.invalidate(); } },
         ...options(t, [["state", "byState"], ["size", "bySize"], ["thread", "byThread"], ["age", "byAge"]], page.by));
     e.when = element("select", { id: "when" }, ...options(t, [["", "never"], ["size", "whenSize"],
         ["thread", "whenThread"], ["desc", "whenDesc"], ["address", "whenAddress"], ["refused", "whenRefused"]], ""));
@@ -60,8 +63,9 @@ export function build(root, t, page) {
         section(t, "console", e.terminal, element("div", { class: "row" }, t("try"), ...TRY.map((line) =>
             element("button", { type: "button", onclick: () => page.type(`${line}\r`) }, line)))),
         section(t, "pools", e.figures, element("div", { class: "tall" }, e.pools),
-            element("p", {}, t("legend", ...["▢", "░", "▆", "⊟", "⊡", "!"]))),
-        section(t, "arenas", element("label", { class: "row" }, t("colourBy"), by), e.noArena,
+            element("p", {}, ...["hole", "unused", "small", "large", "other", "corrupt", "lit"].flatMap((kind) =>
+                [element("span", { class: `swatch ${kind}` }), t(kind)]))),
+        section(t, "arenas", element("label", { class: "row" }, t("colourBy"), e.by), e.noArena,
             element("div", { class: "tall" }, e.arenas)),
         section(t, "descs", element("div", { class: "tall" }, element("table", {},
             head("size", "perArena", "arenaCount", "free", "live", "freeList"), e.descs))),
@@ -69,7 +73,7 @@ export function build(root, t, page) {
         section(t, "threads", element("table", {}, head("thread", "name", "state", "priority"), e.threads)),
         element("footer", {}, e.who, e.slider, element("div", { class: "row" }, e.position,
             button("first", () => page.seek(0)), button("back", () => page.step(-1)),
-            button("forward", () => page.step(1)), e.slowly, e.live,
+            button("forward", () => page.step(1)), e.slowly, e.live, button("link", () => page.share()),
             element("label", { class: "row" }, t("stopWhen"), e.when), e.value)));
     return e;
 }
@@ -83,9 +87,10 @@ export function fill(page, { rows, size, changes, last, position, count }) {
     e.descs.replaceChildren(...rows.map((row) => {
         const list = row.list.join(" ") + (row.whole ? "" : " …?");
         const choose = () => page.chooseSize(row.size);
-        return element("tr", { class: `${row.size === size ? "chosen" : ""} ${changes.descs.has(row.index) ? "lit" : ""}`,
-            onclick: choose }, element("td", {}, element("button", { type: "button", onclick: choose }, String(row.size))),
-        cell(row.perArena), cell(row.arenas), cell(row.free), cell(row.live), cell(list, "list"));
+        const classes = `${row.size === size ? "chosen" : ""} ${changes.descs.has(row.index) ? "lit" : ""}`;
+        return element("tr", { class: classes, onclick: choose },
+            element("td", {}, element("button", { type: "button" }, String(row.size))),
+            cell(row.perArena), cell(row.arenas), cell(row.free), cell(row.live), cell(list, "list"));
     }));
     e.threads.replaceChildren(...history.threadsAt(position).map((thread) => element("tr",
         { class: last?.tid === thread.tid ? "lit" : "" }, cell(thread.tid),

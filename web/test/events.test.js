@@ -30,7 +30,8 @@ function read(...parts) {
 
 describe("events", () => {
     it("are read field by field", () => {
-        const { reader, found } = read(HEAD, event(1), event(2, { kind: 0x81, size: 0, pointer: 0x88000020, result: 0 }));
+        const refused = event(2, { kind: 0x81, size: 0, pointer: 0x88000020, result: 0 });
+        const { reader, found } = read(HEAD, event(1), refused);
         expect(reader.head).toEqual({ head: true, heapBase: 0x88000000, heapBytes: 4096 });
         expect(found[0]).toMatchObject({ kind: 0, refused: false, tid: 1, size: 24, result: 0x88000020, number: 1 });
         expect(found[1]).toMatchObject({ kind: 1, refused: true, pointer: 0x88000020 });

@@ -12,9 +12,12 @@ describe("a sound heap", () => {
 
     it("says what an address belongs to", () => {
         expect(heap.who(BASE)).toBe("block 0 of the 32-byte arena 0x88000000, kernel_pool frame 0, live");
-        expect(heap.who(BASE + 37)).toBe("byte 5 of block 1 of the 32-byte arena 0x88000000, kernel_pool frame 0, free");
-        expect(heap.who(BASE + 96)).toBe("block 3 of the 32-byte arena 0x88000000, kernel_pool frame 0, never handed out");
-        expect(heap.who(BASE + 0x3010)).toBe("byte 4112 of the large area 0x88002000 of 3 frames, kernel_pool frame 3, live");
+        expect(heap.who(BASE + 37)).toBe(
+            "byte 5 of block 1 of the 32-byte arena 0x88000000, kernel_pool frame 0, free");
+        expect(heap.who(BASE + 96)).toBe(
+            "block 3 of the 32-byte arena 0x88000000, kernel_pool frame 0, never handed out");
+        expect(heap.who(BASE + 0x3010)).toBe(
+            "byte 4112 of the large area 0x88002000 of 3 frames, kernel_pool frame 3, live");
         expect(heap.who(BASE + 0x5000)).toBe("kernel_pool frame 5, not handed out");
         expect(heap.who(BASE - 1)).toBe("no frame of kernel_pool");
         expect(heap.who(BASE + COUNT * 4096)).toBe("no frame of kernel_pool");
@@ -22,7 +25,8 @@ describe("a sound heap", () => {
         expect(sample.regions.missed).toBe(0);
     });
     it("counts a descriptor's blocks", () => {
-        expect(heap.descs()[1]).toMatchObject({ size: 32, perArena: 128, arenas: 2, free: 126, live: 130, whole: true });
+        expect(heap.descs()[1]).toMatchObject(
+            { size: 32, perArena: 128, arenas: 2, free: 126, live: 130, whole: true });
         expect(heap.descsText()[2]).toBe("        32           128       2          126          130");
     });
     it("draws a frame as what it is", () => {
