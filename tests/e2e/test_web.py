@@ -144,6 +144,8 @@ def test_a_refused_call_stops_the_page(browser, address):
     event = browser.eval("granary.history.entry(granary.history.position - 1)")
     assert event["refused"] and event["kind"] == 1
     assert ", free" in browser.eval(f"granary.who({event['pointer']})")
+    assert browser.eval("document.getElementById('who').textContent").endswith(
+        browser.eval(f"granary.who({event['pointer']})"))
     assert "refused" in browser.eval("document.querySelector('#events [aria-current]').textContent")
     browser.eval("document.getElementById('when').value = ''")
     same_as_the_kernel(browser)
@@ -208,6 +210,59 @@ def test_a_link_leads_to_a_picture(browser, address):
     browser.eval(f"location.hash = '{link}'")
     browser.until("granary.history.position === 700")
     assert browser.eval(picture) == before
+
+
+# ---- what there is to read, and the museum ---------------------------------------------------------
+
+def test_every_text_is_there(browser, address):
+    """The book, the museum and the tours; each opens, and its links lead to others of them."""
+    browser.boot(address)
+    wanted = sorted(f"{group}/{name[:-3]}" for group in ("book", "bugs", "tours")
+                    for name in os.listdir(os.path.join(ROOT, "docs", group))
+                    if name.endswith(".md") and name != "README.md")
+    assert sorted(browser.eval("granary.texts.map((text) => text.id)")) == wanted
+    for text in wanted:
+        browser.eval(f"granary.read({json.dumps(text)})")
+        assert len(browser.eval("document.querySelector('article').innerText")) > 400, text
+        assert browser.eval("document.getElementById('commitBug').hidden") == (not text.startswith("bugs/"))
+        links = browser.eval("[...document.querySelectorAll('article a')].map((a) => a.getAttribute('href'))")
+        assert all(re.match("https?:", link) or link.removeprefix("#read=") in wanted for link in links), links
+        assert browser.eval("[...document.querySelectorAll('article img')].every((i) => i.src.startsWith('data:'))")
+
+
+PANICS, CRASHES = {26, 27}, {28}  # the last one needs a task switch at a double fault, which v86 lacks
+
+
+def test_every_exhibit(browser, address):
+    """The button commits it in the machine, and the kernel and the page agree afterwards."""
+    browser.boot(address)
+    numbers = browser.eval("granary.texts.filter((text) => text.bug).map((text) => text.bug)")
+    assert numbers == list(range(1, 29))
+    for number in numbers:
+        browser.eval(f"granary.read(granary.texts.find((text) => text.bug === {number}).id)")
+        before = browser.eval("granary.console().length")
+        browser.do(click="#commitBug")
+        ended = "document.getElementById('trouble').textContent"
+        browser.until(f"granary.console().slice({before}).endsWith('granary> ') || {ended} !== ''")
+        if number in PANICS | CRASHES:
+            words = "The kernel panicked: panic:" if number in PANICS else "The emulator itself has failed:"
+            assert browser.eval(ended).startswith(words)
+            assert browser.eval("granary.seek(0), granary.state().events") == 0  # the page lives on
+            browser.boot(address)
+        else:
+            assert f"bugs: {number} " in browser.eval("granary.console().slice(-600)"), number
+            assert browser.eval(ended) == ""
+            browser.eval("document.getElementById('when').value = ''")
+            same_as_the_kernel(browser)
+
+
+def test_the_sound_twin_is_not_refused(browser, address):
+    browser.boot(address)
+    browser.eval("granary.read('bugs/01-double-free')")
+    browser.do(click="#commitTwin")
+    browser.until("granary.console().slice(-400).includes('bugs: 1 double-free') && "
+                  "granary.console().endsWith('granary> ')")
+    assert "heap:" not in browser.eval("granary.console()") and browser.eval("granary.follow")
 
 
 def test_a_command_line_that_is_too_long(browser, address):

@@ -11,6 +11,11 @@ $(WEB_ASSETS)/map.json: $(BUILD)/kernel.elf $(BUILD)/hd.img web/map.py tools/tou
 	@cp $(BUILD)/hd.img $(NPM_DIR)/node_modules/v86/build/v86.wasm $(@D)/
 	@node tools/v86/firmware.mjs $(@D)
 
+WEB_TEXTS := $(wildcard docs/book/*.md docs/bugs/*.md docs/tours/*.md docs/img/*.svg)
+$(WEB_ASSETS)/reading.json: web/reading.mjs $(WEB_TEXTS) $(NPM_STAMP)
+	@mkdir -p $(@D)
+	@node web/reading.mjs $(NPM_DIR)/node_modules docs $@
+
 # The sources lie beside node_modules while vite and vitest run, which look for packages from there.
 $(NPM_DIR)/index.html: $(WEB_SOURCES) $(wildcard web/test/*) $(NPM_STAMP)
 	@rm -rf $(NPM_DIR)/src $(NPM_DIR)/test
@@ -18,7 +23,7 @@ $(NPM_DIR)/index.html: $(WEB_SOURCES) $(wildcard web/test/*) $(NPM_STAMP)
 	@touch $@
 
 .PHONY: web web-serve web-test web-screenshot
-web: $(WEB_ASSETS)/map.json $(NPM_DIR)/index.html | have-node
+web: $(WEB_ASSETS)/map.json $(WEB_ASSETS)/reading.json $(NPM_DIR)/index.html | have-node
 	@cd $(NPM_DIR) && GRANARY_ASSETS=$(abspath $(WEB_ASSETS)) GRANARY_OUT=$(abspath $(WEB_DIR)) \
 	    GRANARY_ONE=$(if $(filter-out 0,$(ONE)),1) npm run --silent build
 	@echo "  WEB   $(WEB_DIR)/index.html"

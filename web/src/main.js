@@ -12,7 +12,7 @@ import { KINDS } from "./heap.js";
 import { Owners } from "./history.js";
 import { hex, Layout } from "./layout.js";
 import { Machine } from "./machine.js";
-import { build, fill } from "./page.js";
+import { build, fill, fillReading } from "./page.js";
 import { texts } from "./texts.js";
 import { ArenasView, PoolsView } from "./views.js";
 
@@ -30,6 +30,7 @@ class Page {
         this.ready = new Promise((resolve) => { this.isReady = resolve; });
         this.trouble = null;
         this.goal = null;
+        this.texts = []; // to read: web/reading.mjs
     }
 
     t(key, ...values) {
@@ -47,10 +48,13 @@ class Page {
         this.say("loading");
         let assets;
         try {
-            const [map, wasm, bios, vgabios, image] = await Promise.all(
-                ["map.json", "v86.wasm", "bios.bin", "vgabios.bin", "hd.img"].map(asset));
+            const [map, wasm, bios, vgabios, image, reading] = await Promise.all(
+                ["map.json", "v86.wasm", "bios.bin", "vgabios.bin", "hd.img", "reading.json"].map(asset));
+            const parse = (bytes) => JSON.parse(new TextDecoder().decode(bytes));
             assets = { wasm, bios, vgabios, image };
-            this.layout = new Layout(JSON.parse(new TextDecoder().decode(map)));
+            this.layout = new Layout(parse(map));
+            this.texts = parse(reading);
+            this.read();
         } catch (error) {
             this.setTrouble("noAssets", error.message);
             return;
@@ -69,12 +73,18 @@ class Page {
             return;
         }
         window.addEventListener("hashchange", () => this.readLink());
+        window.addEventListener("error", (event) => {
+            if (!/wasm|v86/i.test(event.error?.stack ?? "")) return; // the page's own mistakes are not hidden
+            event.preventDefault();
+            this.machine.trouble("crashed", event.message);
+        });
         this.readLink();
     }
 
     // #event=9000&size=512&by=thread: where a link leads. An event that is yet to come is waited for.
     readLink() {
         const link = new URLSearchParams(location.hash.slice(1)), number = (name) => Number(link.get(name) ?? NaN);
+        if (link.has("read")) this.read(link.get("read"));
         if (number("size") > 0) this.size = number("size");
         if (BY.includes(link.get("by"))) this.e.by.value = this.by = link.get("by");
         this.goal = number("event") >= 0 ? Math.trunc(number("event")) : null;
@@ -91,8 +101,9 @@ class Page {
 
     // The link to what is on show.
     link() {
+        const read = this.open && this.open !== this.texts[0] ? { read: this.open.id } : {};
         return `#${new URLSearchParams({ event: this.history.position, size: this.size || this.lastSize || 16,
-            by: this.by })}`;
+            by: this.by, ...read })}`;
     }
 
     // Builds the page's elements, in the chosen language.
@@ -107,6 +118,7 @@ class Page {
         const on = { point: (cell) => this.point(cell), choose: (cell) => this.choose(cell) };
         this.pools = new PoolsView(this.e.pools, on);
         this.arenas = new ArenasView(this.e.arenas, on);
+        fillReading(this);
         if (this.trouble) this.setTrouble(...this.trouble);
         if (this.drawn) this.say("point");
         this.invalidate();
@@ -140,7 +152,7 @@ class Page {
         if (this.follow && event && this.wanted(event)) {
             this.follow = false;
             this.machine.history.seek(this.machine.history.length);
-            this.say("stopped");
+            this.sayStopped(event);
         }
         this.invalidate();
     }
@@ -208,7 +220,7 @@ class Page {
             const entry = this.history.entry(this.history.position - 1);
             if (entry?.kind !== null && entry && this.wanted(entry)) {
                 this.stopPlaying();
-                this.say("stopped");
+                this.sayStopped(entry);
             }
             this.draw();
         }, SLOWLY_MS);
@@ -259,8 +271,30 @@ class Page {
         this.invalidate();
     }
 
+    // Why it stopped, and what the call's pointer is.
+    sayStopped(event) {
+        const address = event.result || event.pointer;
+        this.e.who.textContent = `${this.t("stopped")} ${hex(address)}: ${this.who(address)}`;
+    }
+
     say(key) {
         this.e.who.textContent = this.t(key);
+    }
+
+    // ---- reading ----------------------------------------------------------------------------------
+
+    // Opens a text; one that there is not leaves the open one, or the first.
+    read(id) {
+        this.open = this.texts.find((text) => text.id === id) ?? this.open ?? this.texts[0];
+        fillReading(this);
+    }
+
+    // The exhibit that is open, at the prompt. The page stops at the refused call, if there is one.
+    commitBug(fixed) {
+        if (!this.open?.bug || !this.machine) return;
+        this.live();
+        this.e.when.value = fixed ? "" : "refused";
+        this.type(`bugs ${this.open.bug}${fixed ? " fixed" : ""}\r`);
     }
 
     // ---- drawing ----------------------------------------------------------------------------------

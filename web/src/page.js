@@ -53,6 +53,11 @@ export function build(root, t, page) {
     e.when = element("select", { id: "when" }, ...options(t, [["", "never"], ["size", "whenSize"],
         ["thread", "whenThread"], ["desc", "whenDesc"], ["address", "whenAddress"], ["refused", "whenRefused"]], ""));
     e.value = element("input", { type: "text", id: "value", "aria-label": t("value"), placeholder: "24, 0x88000000" });
+    e.reading = element("select", { id: "reading", "aria-label": t("reading"), onchange: () =>
+        page.read(e.reading.value) });
+    e.commit = button("commitBug", () => page.commitBug(false));
+    e.twin = button("commitTwin", () => page.commitBug(true));
+    e.article = element("article", { lang: "en", tabindex: "0" });
     const head = (...names) => element("thead", {}, element("tr", {}, ...names.map((name) => element("th",
         ["freeList", "name", "state"].includes(name) ? { class: "left" } : {}, t(name)))));
     root.replaceChildren(
@@ -70,12 +75,28 @@ export function build(root, t, page) {
         section(t, "descs", element("div", { class: "tall" }, element("table", {},
             head("size", "perArena", "arenaCount", "free", "live", "freeList"), e.descs))),
         section(t, "events", element("div", { class: "tall", tabindex: "-1" }, e.events)),
+        section(t, "reading", element("div", { class: "row" }, e.reading, e.commit, e.twin),
+            element("div", { class: "tall" }, e.article)),
         section(t, "threads", element("table", {}, head("thread", "name", "state", "priority"), e.threads)),
         element("footer", {}, e.who, e.slider, element("div", { class: "row" }, e.position,
             button("first", () => page.seek(0)), button("back", () => page.step(-1)),
             button("forward", () => page.step(1)), e.slowly, e.live, button("link", () => page.share()),
             element("label", { class: "row" }, t("stopWhen"), e.when), e.value)));
     return e;
+}
+
+// What there is to read, and the text that is open.
+export function fillReading(page) {
+    const { e, texts, open } = page, t = (...words) => page.t(...words);
+    e.reading.replaceChildren(...["book", "bugs", "tours"].map((group) => element("optgroup", { label: t(group) },
+        ...texts.filter((text) => text.group === group).map((text) => {
+            const option = element("option", { value: text.id }, text.title);
+            option.selected = text === open;
+            return option;
+        }))));
+    e.commit.hidden = e.twin.hidden = !open?.bug;
+    e.article.innerHTML = open?.html ?? ""; // the project's own text, made by web/reading.mjs
+    e.article.parentElement.scrollTop = 0;
 }
 
 const cell = (text, left) => element("td", left ? { class: left } : {}, String(text));

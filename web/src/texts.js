@@ -30,6 +30,14 @@ export const TEXTS = {
     threadsLead: ["Who runs, and who waits.", "谁在运行，谁在等待。"],
     thread: ["thread", "线程"],
     try: ["Try:", "试试："],
+    reading: ["To read", "阅读"],
+    readingLead: ["The book, the bugs of the museum and the tours. A bug is committed in the machine above.",
+        "小书、错误博物馆和讲解（英文）。错误会在上面的虚拟机中真实发生。"],
+    book: ["The book", "小书"],
+    bugs: ["The museum of bugs", "错误博物馆"],
+    tours: ["Tours, for a debugger", "讲解（用于调试器）"],
+    commitBug: ["commit the bug", "执行此错误"],
+    commitTwin: ["its sound twin", "正确的写法"],
     name: ["name", "名称"],
     state: ["state", "状态"],
     priority: ["priority", "优先级"],
@@ -89,6 +97,8 @@ export const TEXTS = {
     restarted: ["The machine has started again. Load the page again to follow it.", "虚拟机已重新启动。请重新加载页面以继续观察。"],
     hung: ["The guest hangs: its timer has stopped. The picture is the last one before.",
         "客户机已挂起：其时钟已停止。图为此前的最后一幅。"],
+    crashed: ["The emulator itself has failed: {0}. The picture is the last one before.",
+        "模拟器本身出错：{0}。图为此前的最后一幅。"],
     hidden: ["The page is in the background: the machine waits.", "页面在后台：虚拟机暂停。"],
 };
 
