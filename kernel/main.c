@@ -194,9 +194,9 @@ static void start_up(void) {
     memory_start();
     classes_use();
     checks_start();
-    if (options.replay) replay_first(); // a measurement wants the heap to itself
     events_begin();
-    thread_init(); // needs sys_malloc; this code becomes thread "main"
+    if (options.replay) replay_first(); // a measurement wants the heap to itself
+    thread_init();                      // needs sys_malloc; this code becomes thread "main"
     timer_init(options.hz ? options.hz : TIMER_HZ_DEFAULT, thread_tick);
     console_input_init();
     if (options.log) heaplog_start(options.log_print);

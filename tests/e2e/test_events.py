@@ -1,6 +1,7 @@
 """events=com2: the records of the heap's calls, from QEMU and Bochs, and the trace that is made of them."""
 
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -101,6 +102,16 @@ def test_the_trace_replays(boot, demo, tmp_path):
     assert f"{calls} operations" in made.stderr
     run = boot("batch demo=no replay=demo", more=("--disk2", str(padded(trace)), "--icount"))
     assert run.code == 0 and any(line.startswith("replay: name=demo ") for line in run.lines)
+
+
+def test_a_replay_is_followed_too(boot, tmp_path):
+    """Its calls are in the records, and its addresses are those of a replay without them."""
+    trace, events = tmp_path / "t.mtrace", tmp_path / "events"
+    assert tool("generate", "replace", "-o", trace, "--ops", "300", "--live", "40").returncode == 0
+    disk = ("--disk2", str(padded(trace)))
+    runs = [boot("batch demo=no replay=t", more=(*disk, *more)) for more in ((), ("--events", str(events)))]
+    hashes = [re.search(r"hash=(\w+)", "\n".join(run.lines))[1] for run in runs]
+    assert hashes[0] == hashes[1] and len(read(events)[1]) > 600
 
 
 def padded(path):

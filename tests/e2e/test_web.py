@@ -265,6 +265,49 @@ def test_the_sound_twin_is_not_refused(browser, address):
     assert "heap:" not in browser.eval("granary.console()") and browser.eval("granary.follow")
 
 
+def drop(browser, name, data):
+    """Drops a file on the page."""
+    browser.eval(f"""(() => {{
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([Uint8Array.from({list(data)})], {json.dumps(name)}));
+        document.body.dispatchEvent(new DragEvent("drop", {{ dataTransfer: transfer, bubbles: true }}));
+    }})()""")
+
+
+def test_a_dropped_trace_is_replayed(browser, address, tmp_path):
+    """With the hash that QEMU comes to; the page follows every call of it."""
+    path = tmp_path / "mine.mtrace"
+    tool = [sys.executable, os.path.join(ROOT, "tools", "trace", "trace.py")]
+    subprocess.run([*tool, "generate", "replace", "-o", str(path), "--ops", "400", "--live", "60"], check=True,
+                   capture_output=True)
+    data = path.read_bytes()
+    browser.boot(address)
+    drop(browser, "mine.mtrace", data)
+    browser.until("granary.console().includes('replay: name=mine ') && granary.console().endsWith('granary> ')")
+    line = re.search(r"replay: name=mine .* ops=400 failed=0 .*hash=(\w+)", browser.eval("granary.console()"))
+    path.write_bytes(data + bytes(-len(data) % 512))
+    qemu = subprocess.run([PYTHON, os.path.join(ROOT, "tools", "run.py"), "--image",
+                           os.path.join(ROOT, "build", "e2e", "hd.img"), "--args", "batch demo=no replay=mine",
+                           "--disk2", str(path)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    assert f"hash={line[1]}" in qemu.stdout
+    assert browser.eval("granary.history.length") > 800  # it is replayed more than once
+    same_as_the_kernel(browser)
+
+
+@pytest.mark.parametrize("data, words", [
+    (b"no trace", "bad: not a trace: it does not start with MTRACE1."),
+    (b"MTRACE1\0" + bytes([9] + 23 * [0]), "bad: cut off: 104 bytes are promised, and there are 32."),
+    (b"\xfd7zXZ\0", "bad: packed: unpack it first, with xz -d."),
+])
+def test_a_bad_file_is_said_to_be_one(browser, address, data, words):
+    browser.boot(address)
+    before = browser.eval("granary.history.length")
+    drop(browser, "bad", data)
+    browser.until(f"document.getElementById('who').textContent === {json.dumps(words)}")
+    browser.ask("malloc 24")  # the machine lives on
+    assert browser.eval("granary.history.length") > before
+
+
 def test_a_command_line_that_is_too_long(browser, address):
     browser.do(goto=f"{address}?args={'x' * 600}")
     browser.until("document.getElementById('trouble').textContent !== ''")

@@ -45,7 +45,8 @@ export class Machine {
         this.ticks = { sum: -1, since: 0 };
     }
 
-    start(assets, commandLine) {
+    // disk: the second one, or undefined.
+    start(assets, commandLine, disk) {
         this.reader = new EventReader(this.layout);
         this.emulator = new V86({
             wasm_fn: async (imports) => (await WebAssembly.instantiate(assets.wasm, imports)).instance.exports,
@@ -53,6 +54,7 @@ export class Machine {
             vga_bios: { buffer: assets.vgabios },
             memory_size: MEMORY_MIB << 20,
             hda: { buffer: withCommandLine(assets.image, this.layout, commandLine) },
+            hdb: disk && { buffer: disk },
             uart1: true,
             fastboot: true, // no time for a boot menu
             autostart: true,

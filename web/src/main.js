@@ -14,6 +14,7 @@ import { hex, Layout } from "./layout.js";
 import { Machine } from "./machine.js";
 import { build, fill, fillReading } from "./page.js";
 import { texts } from "./texts.js";
+import { readTrace, traceName } from "./trace.js";
 import { ArenasView, PoolsView } from "./views.js";
 
 const EVENTS = "events=com2", COMMAND_LINE = `demo=no ${EVENTS}`, BY = ["state", "size", "thread", "age"];
@@ -46,12 +47,11 @@ class Page {
             return;
         }
         this.say("loading");
-        let assets;
         try {
             const [map, wasm, bios, vgabios, image, reading] = await Promise.all(
                 ["map.json", "v86.wasm", "bios.bin", "vgabios.bin", "hd.img", "reading.json"].map(asset));
             const parse = (bytes) => JSON.parse(new TextDecoder().decode(bytes));
-            assets = { wasm, bios, vgabios, image };
+            this.assets = { wasm, bios, vgabios, image };
             this.layout = new Layout(parse(map));
             this.texts = parse(reading);
             this.read();
@@ -59,19 +59,7 @@ class Page {
             this.setTrouble("noAssets", error.message);
             return;
         }
-        this.say("booting");
-        this.machine = new Machine(this.layout, {
-            text: (char) => this.terminal.write(char),
-            picture: (event) => this.picture(event),
-            trouble: (kind, detail) => this.setTrouble(kind, detail),
-        });
-        const args = new URLSearchParams(location.search).get("args") ?? COMMAND_LINE;
-        try {
-            this.machine.start(assets, args.includes("events=") ? args : `${args} ${EVENTS}`);
-        } catch (error) {
-            this.setTrouble("noStart", error.message);
-            return;
-        }
+        if (!this.boot(new URLSearchParams(location.search).get("args") ?? COMMAND_LINE)) return;
         window.addEventListener("hashchange", () => this.readLink());
         window.addEventListener("error", (event) => {
             if (!/wasm|v86/i.test(event.error?.stack ?? "")) return; // the page's own mistakes are not hidden
@@ -79,6 +67,41 @@ class Page {
             this.machine.trouble("crashed", event.message);
         });
         this.readLink();
+    }
+
+    // Starts a machine, in place of the one before. False if it cannot be.
+    boot(args, disk) {
+        this.machine?.stop();
+        this.owners = null;
+        this.trouble = null;
+        this.follow = true;
+        this.stopPlaying();
+        this.e.trouble.textContent = "";
+        this.terminal.reset();
+        this.say("booting");
+        this.machine = new Machine(this.layout, {
+            text: (char) => this.terminal.write(char),
+            picture: (event) => this.picture(event),
+            trouble: (kind, detail) => this.setTrouble(kind, detail),
+        });
+        try {
+            this.machine.start(this.assets, args.includes("events=") ? args : `${args} ${EVENTS}`, disk);
+        } catch (error) {
+            this.setTrouble("noStart", error.message);
+            return false;
+        }
+        return true;
+    }
+
+    // A file that was dropped or chosen: replayed by a machine that starts anew.
+    async openTrace(file) {
+        const { fault, operations, disk } = readTrace(await file.arrayBuffer());
+        if (!this.layout || fault) {
+            this.e.who.textContent = `${file.name}: ${this.t(...fault ?? ["loading"])}`;
+            return;
+        }
+        this.boot(`demo=no replay=${traceName(file.name)}`, disk);
+        this.e.who.textContent = this.t("replaying", file.name, operations);
     }
 
     // #event=9000&size=512&by=thread: where a link leads. An event that is yet to come is waited for.
@@ -141,6 +164,11 @@ class Page {
             this.invalidate();
         });
         matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.invalidate());
+        document.addEventListener("dragover", (event) => event.preventDefault());
+        document.addEventListener("drop", (event) => {
+            event.preventDefault();
+            if (event.dataTransfer.files[0]) this.openTrace(event.dataTransfer.files[0]);
+        });
         document.addEventListener("visibilitychange", () => this.visibility());
     }
 

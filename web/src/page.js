@@ -58,6 +58,10 @@ export function build(root, t, page) {
     e.commit = button("commitBug", () => page.commitBug(false));
     e.twin = button("commitTwin", () => page.commitBug(true));
     e.article = element("article", { lang: "en", tabindex: "0" });
+    e.file = element("input", { type: "file", id: "trace", accept: ".mtrace", onchange: () => {
+        if (e.file.files[0]) page.openTrace(e.file.files[0]);
+        e.file.value = "";
+    } });
     const head = (...names) => element("thead", {}, element("tr", {}, ...names.map((name) => element("th",
         ["freeList", "name", "state"].includes(name) ? { class: "left" } : {}, t(name)))));
     root.replaceChildren(
@@ -66,7 +70,8 @@ export function build(root, t, page) {
         element("p", {}, t("lead"))),
         e.trouble,
         section(t, "console", e.terminal, element("div", { class: "row" }, t("try"), ...TRY.map((line) =>
-            element("button", { type: "button", onclick: () => page.type(`${line}\r`) }, line)))),
+            element("button", { type: "button", onclick: () => page.type(`${line}\r`) }, line))),
+        element("label", { class: "row" }, t("trace"), e.file)),
         section(t, "pools", e.figures, element("div", { class: "tall" }, e.pools),
             element("p", {}, ...["hole", "unused", "small", "large", "other", "corrupt", "lit"].flatMap((kind) =>
                 [element("span", { class: `swatch ${kind}` }), t(kind)]))),
