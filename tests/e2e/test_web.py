@@ -294,6 +294,32 @@ def test_a_dropped_trace_is_replayed(browser, address, tmp_path):
     same_as_the_kernel(browser)
 
 
+def test_ones_own_script(browser, address):
+    """The one that stands in the page: two of its calls are refused, and all is freed at the end."""
+    browser.boot(address)
+    before = browser.eval("[granary.history.length, granary.state().live]")
+    browser.do(click="#runScript")
+    browser.until("document.getElementById('who').textContent === 'The script is done: 6 calls.'")
+    entries = browser.eval(f"Array.from({{length: granary.history.length - {before[0]}}}, (_, i) => "
+                           f"granary.history.entry(i + {before[0]})).filter((entry) => entry.kind !== null)")
+    assert [(entry["kind"], entry["refused"]) for entry in entries] == [
+        (0, False), (0, False), (1, False), (1, True), (1, True), (1, False)]
+    assert same_as_the_kernel(browser)["live"] == before[1]
+    browser.eval("document.getElementById('script').value = 'a = malloc 24\\nhalt'")
+    browser.do(click="#runScript")
+    assert browser.eval("document.getElementById('who').textContent").startswith("Line 2 is no call: “halt”")
+
+
+def test_another_table_of_sizes(browser, address):
+    browser.boot(address)
+    browser.eval("document.getElementById('sizes').value = '16 48 256'")
+    browser.do(click="#restart")
+    browser.until("granary.console().includes('3 sizes up to 256 bytes') && granary.console().endsWith('granary> ')")
+    browser.ask("malloc 40")
+    same_as_the_kernel(browser)
+    assert browser.eval("granary.heap.descs().map((row) => row.size)") == [16, 48, 256]
+
+
 @pytest.mark.parametrize("data, words", [
     (b"no trace", "bad: not a trace: it does not start with MTRACE1."),
     (b"MTRACE1\0" + bytes([9] + 23 * [0]), "bad: cut off: 104 bytes are promised, and there are 32."),

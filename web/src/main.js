@@ -13,12 +13,13 @@ import { Owners } from "./history.js";
 import { hex, Layout } from "./layout.js";
 import { Machine } from "./machine.js";
 import { build, fill, fillReading } from "./page.js";
+import { parse, run } from "./script.js";
 import { texts } from "./texts.js";
 import { readTrace, traceName } from "./trace.js";
 import { ArenasView, PoolsView } from "./views.js";
 
 const EVENTS = "events=com2", COMMAND_LINE = `demo=no ${EVENTS}`, BY = ["state", "size", "thread", "age"];
-const SLOWLY_MS = 250, EVENTS_SHOWN = 60, LOOK_BACK = 64, REDRAW_MS = 60;
+const SLOWLY_MS = 250, EVENTS_SHOWN = 60, LOOK_BACK = 64, REDRAW_MS = 60, PROMPT = "granary> ";
 
 class Page {
     constructor() {
@@ -323,6 +324,51 @@ class Page {
         this.live();
         this.e.when.value = fixed ? "" : "refused";
         this.type(`bugs ${this.open.bug}${fixed ? " fixed" : ""}\r`);
+    }
+
+    // ---- one's own ----------------------------------------------------------------------------------
+
+    async runScript(text) {
+        const { fault, calls } = parse(text);
+        if (fault || !this.history || !this.atPrompt()) {
+            this.e.who.textContent = this.t(...fault ?? ["notAtPrompt"]);
+            return;
+        }
+        const machine = this.machine;
+        this.live();
+        try {
+            await run(calls, (line) => this.ask(line));
+            this.e.who.textContent = this.t("scriptDone", calls.length);
+        } catch { // another machine was started, or this one has ended
+            if (machine === this.machine) this.e.who.textContent = this.t("notAtPrompt");
+        }
+    }
+
+    atPrompt() {
+        return this.console().endsWith(PROMPT);
+    }
+
+    // Types a line; resolves to the result of the last call once the prompt is back.
+    ask(line) {
+        const machine = this.machine, before = machine.text.length;
+        machine.type(`${line}\r`);
+        return new Promise((resolve, reject) => {
+            const look = setInterval(() => {
+                const over = machine !== this.machine || this.trouble;
+                if (!over && !(machine.text.length > before + line.length && machine.text.endsWith(PROMPT))) return;
+                clearInterval(look);
+                if (over) reject(new Error("the machine has ended"));
+                else resolve(this.newestResult());
+            }, 10);
+        });
+    }
+
+    newestResult() {
+        for (let n = this.history.length - 1; n >= 0; n--) {
+            const entry = this.history.entry(n);
+            if (entry.kind !== null) return entry.result;
+        }
+        return 0;
     }
 
     // ---- drawing ----------------------------------------------------------------------------------

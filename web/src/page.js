@@ -58,6 +58,9 @@ export function build(root, t, page) {
     e.commit = button("commitBug", () => page.commitBug(false));
     e.twin = button("commitTwin", () => page.commitBug(true));
     e.article = element("article", { lang: "en", tabindex: "0" });
+    e.script = element("textarea", { id: "script", rows: "6", spellcheck: "false", "aria-label": t("own") });
+    e.script.value = "a = malloc 24\nb = malloc 100\nfree a\nfree a        # refused\nfree b+8      # refused\nfree b";
+    e.sizes = element("input", { type: "text", id: "sizes", value: "seed" });
     e.file = element("input", { type: "file", id: "trace", accept: ".mtrace", onchange: () => {
         if (e.file.files[0]) page.openTrace(e.file.files[0]);
         e.file.value = "";
@@ -80,6 +83,9 @@ export function build(root, t, page) {
         section(t, "descs", element("div", { class: "tall" }, element("table", {},
             head("size", "perArena", "arenaCount", "free", "live", "freeList"), e.descs))),
         section(t, "events", element("div", { class: "tall", tabindex: "-1" }, e.events)),
+        section(t, "own", e.script, element("div", { class: "row" }, button("runScript", () =>
+            page.runScript(e.script.value))), element("label", { class: "row" }, t("sizesAre"), e.sizes,
+        button("restart", () => page.boot(`demo=no sizes=${e.sizes.value.trim().replace(/\s+/g, ",")}`)))),
         section(t, "reading", element("div", { class: "row" }, e.reading, e.commit, e.twin),
             element("div", { class: "tall" }, e.article)),
         section(t, "threads", element("table", {}, head("thread", "name", "state", "priority"), e.threads)),
