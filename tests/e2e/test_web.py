@@ -230,6 +230,15 @@ def test_every_text_is_there(browser, address):
         assert browser.eval("[...document.querySelectorAll('article img')].every((i) => i.src.startsWith('data:'))")
 
 
+def test_each_view_leads_to_its_chapter(browser, address):
+    browser.boot(address)
+    chapters = browser.eval("[...document.querySelectorAll('section > p a')].map((a) => a.getAttribute('href'))")
+    assert len(chapters) == 7
+    for at, chapter in enumerate(chapters):
+        browser.eval(f"document.querySelectorAll('section > p a')[{at}].click()")
+        browser.until(f"'#read=' + granary.open.id === {json.dumps(chapter)}")
+
+
 PANICS, CRASHES = {26, 27}, {28}  # the last one needs a task switch at a double fault, which v86 lacks
 
 

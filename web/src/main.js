@@ -61,7 +61,10 @@ class Page {
             return;
         }
         if (!this.boot(new URLSearchParams(location.search).get("args") ?? COMMAND_LINE)) return;
-        window.addEventListener("hashchange", () => this.readLink());
+        window.addEventListener("hashchange", () => {
+            this.readLink();
+            if (location.hash.includes("read=")) this.e.reading.scrollIntoView({ block: "center" });
+        });
         window.addEventListener("error", (event) => {
             if (!/wasm|v86/i.test(event.error?.stack ?? "")) return; // the page's own mistakes are not hidden
             event.preventDefault();

@@ -14,9 +14,15 @@ function element(name, properties = {}, ...children) {
     return made;
 }
 
+// The chapter of the book that says more on a view.
+const CHAPTER = { console: "09-watching-it-live", pools: "04-frames-and-pools", arenas: "03-arena-and-block",
+    descs: "02-from-size-to-descriptor", events: "07-freeing-and-refusing", threads: "08-threads-and-interrupts",
+    own: "01-a-byte-is-asked-for" };
+
 function section(t, name, ...children) {
+    const chapter = CHAPTER[name] ? [" ", element("a", { href: `#read=book/${CHAPTER[name]}` }, t("chapter"))] : [];
     return element("section", { "aria-labelledby": `${name}-head` }, element("h2", { id: `${name}-head` }, t(name)),
-        element("p", {}, t(`${name}Lead`)), ...children);
+        element("p", {}, t(`${name}Lead`), ...chapter), ...children);
 }
 
 function options(t, pairs, chosen) {

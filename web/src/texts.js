@@ -42,6 +42,7 @@ export const TEXTS = {
     notAtPrompt: ["The kernel is not at its prompt.", "内核不在提示符处。"],
     sizesAre: ["Block sizes (seed, fine, or 16,48,256):", "块大小（seed、fine 或 16,48,256）："],
     restart: ["start again", "重新启动"],
+    chapter: ["The chapter on it", "相关章节"],
     reading: ["To read", "阅读"],
     readingLead: ["The book, the bugs of the museum and the tours. A bug is committed in the machine above.",
         "小书、错误博物馆和讲解（英文）。错误会在上面的虚拟机中真实发生。"],
