@@ -13,8 +13,9 @@
 ;                        | eip, ebp once more   |  looks like a function's frame, for call traces
 ;                        | frame                |  the argument
 ;
-; The interrupted thread's esp is not pushed: privilege does not change, so the CPU stays on its
-; stack, and the frame lies there. If the handler's way out is a switch of threads, all of this
+; The interrupted thread's esp is not pushed where privilege does not change: the CPU stays on its
+; stack, and the frame lies there. From ring 3 the CPU takes the stack of the task state segment and
+; pushes the program's ss and esp before eflags. If the handler's way out is a switch of threads, all of this
 ; stays on that stack until the thread is chosen again; then the same code takes it down.
 
 bits 32

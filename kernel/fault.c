@@ -8,6 +8,7 @@
 #include "kernel/panic.h"
 #include "kernel/inspect/who.h"
 #include "lib/page.h"
+#include "lib/print.h"
 #include "thread/thread.h"
 
 #define FAULT_PROTECTION 0x1u // page fault's error code (SDM volume 3, 4.7): the page is present
@@ -15,7 +16,8 @@
 #define FAULT_IDT 0x2u   // other exceptions' error code (6.13): it names an entry of the IDT
 #define FAULT_PUSHED 16u // bytes the CPU pushes for an exception: eflags, cs, eip, error code
 
-static bool (*mender)(const struct interrupt_frame *frame); // fault_set_mender()
+static void (*user_hook)(const struct interrupt_frame *frame); // fault_set_user()
+static bool (*mender)(const struct interrupt_frame *frame);    // fault_set_mender()
 
 // CR2 keeps it until the next page fault (SDM volume 3, 2.5).
 uint32_t fault_address(void) {
@@ -62,23 +64,32 @@ static noreturn void guard_panic(const struct interrupt_frame *frame, const stru
              thread_name(owner));
 }
 
-static noreturn void page_fault_panic(const struct interrupt_frame *frame) {
+// There is no user bit above KERNEL_BASE, so a page there that is present says nothing to a
+// program.
+static const char *page_fault_why(const struct interrupt_frame *frame, uint32_t address) {
+    if (frame_from_user(frame) && address >= KERNEL_BASE) return "which is the kernel's";
+    if (frame->error & FAULT_PROTECTION) return "which is write-protected";
+    if (address < PG_SIZE) return "which is not mapped (a null pointer?)";
+    return "which is not mapped";
+}
+
+static char *page_fault_text(char *to, size_t room, const struct interrupt_frame *frame) {
     uint32_t address = fault_address();
-    const struct thread *owner = thread_of_guard(address);
     // There is no execute bit without PAE: a fault at the instruction's own address was its fetch.
     const char *access = address == frame->eip        ? "execution of"
                          : frame->error & FAULT_WRITE ? "write to"
                                                       : "read of";
-    const char *why = frame->error & FAULT_PROTECTION ? "which is write-protected"
-                      : address < PG_SIZE             ? "which is not mapped (a null pointer?)"
-                                                      : "which is not mapped";
-    if (owner) guard_panic(frame, owner, access, address);
-    if (address - HEAP_BASE < HEAP_WINDOW_BYTES) { // what it belongs to, as everywhere
-        char who[HEAP_WHO_MAX];
-        panic_at(frame, "page fault: %s %p, %s: %s", access, (void *)address, why,
-                 heap_who(who, sizeof who, address));
+    const char *why = page_fault_why(frame, address);
+    const struct thread *owner = thread_of_guard(address);
+    if (owner && !frame_from_user(frame)) guard_panic(frame, owner, access, address);
+    if (address - HEAP_BASE < HEAP_WINDOW_BYTES && !frame_from_user(frame)) {
+        char who[HEAP_WHO_MAX]; // what it belongs to, as everywhere
+        ksnprintf(to, room, "page fault: %s %p, %s: %s", access, (void *)address, why,
+                  heap_who(who, sizeof who, address));
+    } else {
+        ksnprintf(to, room, "page fault: %s %p, %s", access, (void *)address, why);
     }
-    panic_at(frame, "page fault: %s %p, %s", access, (void *)address, why);
+    return to;
 }
 
 // The CPU could not push an interrupt's frame: its first bytes would lie in the guard page, or esp
@@ -91,23 +102,36 @@ static noreturn void double_fault_panic(const struct interrupt_frame *frame) {
 }
 
 // An error code, where there is one, names a segment selector or an entry of the IDT.
-noreturn void fault_panic(const struct interrupt_frame *frame) {
+char *fault_text(char *to, size_t room, const struct interrupt_frame *frame) {
     const char *name = exception_name(frame->vector);
-    switch (frame->vector) {
-    case VECTOR_DOUBLE_FAULT: double_fault_panic(frame);
-    case VECTOR_PAGE_FAULT: page_fault_panic(frame);
-    default: break;
+    if (frame->vector == VECTOR_PAGE_FAULT) return page_fault_text(to, room, frame);
+    if (frame->error & FAULT_IDT) {
+        ksnprintf(to, room, "%s: interrupt %u", name, frame->error >> 3);
+    } else if (frame->error) {
+        ksnprintf(to, room, "%s: selector %#x", name, frame->error & 0xfffc);
+    } else {
+        ksnprintf(to, room, "%s", name);
     }
-    if (frame->error & FAULT_IDT) panic_at(frame, "%s: interrupt %u", name, frame->error >> 3);
-    if (frame->error) panic_at(frame, "%s: selector %#x", name, frame->error & 0xfffc);
-    panic_at(frame, "%s", name);
+    return to;
+}
+
+noreturn void fault_panic(const struct interrupt_frame *frame) {
+    char text[FAULT_TEXT_MAX];
+    if (frame->vector == VECTOR_DOUBLE_FAULT) double_fault_panic(frame);
+    panic_at(frame, "%s", fault_text(text, sizeof text, frame));
 }
 
 // Once mended, the instruction runs again.
 static void fault_unhandled(const struct interrupt_frame *frame) {
+    if (user_hook && frame_from_user(frame)) {
+        user_hook(frame);
+        return;
+    }
     if (!mender || !mender(frame)) fault_panic(frame);
 }
 
 void fault_init(void) { interrupt_set_unhandled(fault_unhandled); }
+
+void fault_set_user(void (*user)(const struct interrupt_frame *frame)) { user_hook = user; }
 
 void fault_set_mender(bool (*mend)(const struct interrupt_frame *frame)) { mender = mend; }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdnoreturn.h>
 
@@ -18,6 +19,15 @@ void fault_init(void); // exceptions without a handler come here. Boot, after in
 // what was wrong, and the instruction can be tried again. Runs as the thread that caused it,
 // interrupts off. One; NULL: none.
 void fault_set_mender(bool (*mend)(const struct interrupt_frame *frame));
+
+// Asked about every exception of a program before it is the kernel's: must not return unless the
+// instruction can be tried again. Interrupts off. One hook.
+void fault_set_user(void (*user)(const struct interrupt_frame *frame));
+
+// What an exception means, in words: "page fault: write to 0x00000000, which is not mapped (a null
+// pointer?)". Returns `to`. Any context, before the next page fault.
+#define FAULT_TEXT_MAX 448
+char *fault_text(char *to, size_t room, const struct interrupt_frame *frame);
 
 // Panics with what the frame's exception means in words. Any context, the double-fault task too.
 noreturn void fault_panic(const struct interrupt_frame *frame);

@@ -30,7 +30,8 @@
 #include "lib/x86.h"
 
 // 32-bit task state segment (SDM volume 3, figure 7-2). Selectors have 16 bits of a dword. esp0 to
-// ss2 are the stacks for calls from a less privileged ring: nothing here runs in one.
+// ss2 are the stacks for calls from a less privileged ring: esp0 is the kernel stack of the program
+// that runs (gdt_set_kernel_stack()), the others are not used.
 struct tss {
     uint32_t link, esp0, ss0, esp1, ss1, esp2, ss2, cr3;
     uint32_t eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
@@ -39,8 +40,10 @@ struct tss {
 };
 _Static_assert(sizeof(struct tss) == 104, "the CPU reads it at fixed offsets");
 
-#define ACCESS_CODE 0x9a // present, ring 0, code, readable
-#define ACCESS_DATA 0x92 // present, ring 0, data, writable
+#define ACCESS_CODE 0x9a      // present, ring 0, code, readable
+#define ACCESS_DATA 0x92      // present, ring 0, data, writable
+#define ACCESS_USER_CODE 0xfa // the same for ring 3
+#define ACCESS_USER_DATA 0xf2
 #define ACCESS_TSS 0x89  // present, ring 0, 32-bit TSS, not busy
 #define FLAGS_FLAT 0xcf  // limit in pages, 32-bit, limit's top four bits
 #define EFLAGS_FIXED 0x2 // bit 1 is always set
@@ -53,7 +56,7 @@ void double_fault_report(void); // called from there
 
 // Not const: the CPU sets a TSS descriptor's busy bit, and "accessed" in the others. In a page that
 // is write-protected (kernel/paging.c, P2) that would be a page fault.
-static uint64_t gdt[5];
+static uint64_t gdt[7];
 static struct tss main_tss;           // where the CPU saves the state that faulted
 static struct tss double_fault_tss;   // the state it loads instead
 static double_fault_reporter *report; // gdt_init()'s argument
@@ -112,14 +115,19 @@ void gdt_init(double_fault_reporter *reporter) {
     report = reporter;
     gdt[SELECTOR_CODE / 8] = descriptor(0, 0xfffff, ACCESS_CODE, FLAGS_FLAT);
     gdt[SELECTOR_DATA / 8] = descriptor(0, 0xfffff, ACCESS_DATA, FLAGS_FLAT);
+    gdt[SELECTOR_USER_CODE / 8] = descriptor(0, 0xfffff, ACCESS_USER_CODE, FLAGS_FLAT);
+    gdt[SELECTOR_USER_DATA / 8] = descriptor(0, 0xfffff, ACCESS_USER_DATA, FLAGS_FLAT);
     gdt[SELECTOR_TSS / 8] = tss_descriptor(&main_tss);
     gdt[SELECTOR_DOUBLE_FAULT / 8] = tss_descriptor(&double_fault_tss);
-    main_tss.io_map = sizeof main_tss;
+    main_tss.ss0 = SELECTOR_DATA;
+    main_tss.io_map = sizeof main_tss; // no bitmap: every port is a general protection fault
     double_fault_task_prepare();
     gdt_load();
 }
 
 void gdt_set_double_fault_cr3(uint32_t cr3) { double_fault_tss.cr3 = cr3; }
+
+void gdt_set_kernel_stack(uintptr_t top) { main_tss.esp0 = (uint32_t)top; }
 
 // In the double-fault task. The state that faulted is in main_tss; it becomes a frame for the
 // report. Here esp is real: the task switch has saved it, where an interrupt's frame would have

@@ -112,16 +112,26 @@ struct memory_block_desc {
     };
 };
 
+// What a heap's frames stand on where that comes and goes: the pages of a program. Both are called
+// with the heap locked.
+struct heap_backing {
+    // No free run of `count` frames: heap_grow() and true, or false.
+    bool (*more)(struct heap *heap, uint32_t count);
+    // These frames are about to become free.
+    void (*back)(struct heap *heap, uint32_t first, uint32_t count);
+};
+
 // A heap: a pool of frames, their records, and descriptors. It shares nothing with another heap.
 struct heap {
-    uintptr_t base;        // address of the pool's frame 0, a multiple of PG_SIZE
-    struct arena *arena;   // a record for each frame of the pool
-    uint32_t frames;       // length of `arena`
-    uint32_t block_max;    // largest block of the table; above it, whole frames
-    uint32_t desc_count;   // descriptors in use
-    uint32_t small_frames; // frames held by small arenas
-    uint32_t large_frames; // frames held by large areas
-    struct heap *next;     // of those that what looks at heaps knows: heap_add()
+    uintptr_t base;                     // address of the pool's frame 0, a multiple of PG_SIZE
+    struct arena *arena;                // a record for each frame of the pool
+    uint32_t frames;                    // length of `arena`
+    uint32_t block_max;                 // largest block of the table; above it, whole frames
+    uint32_t desc_count;                // descriptors in use
+    uint32_t small_frames;              // frames held by small arenas
+    uint32_t large_frames;              // frames held by large areas
+    struct heap *next;                  // of those that what looks at heaps knows: heap_add()
+    const struct heap_backing *backing; // what its frames stand on, NULL: nothing that changes
     struct pool pool;
     struct memory_block_desc block_descs[DESC_MAX];
     // Descriptor for a size: desc_of[(size - 1) / BLOCK_ALIGN], for 1 <= size <= block_max.

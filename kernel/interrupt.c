@@ -3,7 +3,8 @@
 // The way of an interrupt: the CPU finds the vector's gate in the IDT, turns interrupts off, pushes
 // where it was, and jumps to a stub (entry.asm); that makes a struct interrupt_frame of it and
 // calls interrupt_dispatch(). Vectors 0 .. 31 are the CPU's own: exceptions. IRQ_BASE .. IRQ_BASE +
-// 15 are the lines of the two PICs. The table ends there: `int 0x80` is a general protection fault.
+// 15 are the lines of the two PICs. Above them is one gate, for programs (process/gate.asm); all
+// other vectors are a general protection fault.
 //
 // The PICs. Fifteen lines share the CPU's one interrupt pin. Each 8259A has, with a bit for each of
 // its eight lines: IRR, what was raised; IMR, what is masked; ISR, what is in service. The second
@@ -41,7 +42,10 @@
 #include "lib/x86.h"
 
 #define GATE_INTERRUPT 0x8e // present, ring 0, 32-bit interrupt gate: interrupts go off
+#define GATE_USER 0xee      // the same, for `int n` of ring 3
 #define GATE_TASK 0x85      // present, ring 0, task gate
+
+#define IDT_COUNT (VECTOR_SYSCALL + 1)
 
 #define PIC1_COMMAND 0x20
 #define PIC1_DATA 0x21
@@ -63,15 +67,16 @@ struct gate {
 _Static_assert(sizeof(struct gate) == 8, "the CPU's format");
 
 // Written at boot and by interrupt_register(), a word at a time; read by the CPU and in handlers.
-static struct gate idt[VECTOR_COUNT];
+static struct gate idt[IDT_COUNT];
 static interrupt_handler *handlers[VECTOR_COUNT];              // NULL: none
 static void (*exit_hook)(void);                                // interrupt_set_exit_hook()
 static void (*unhandled)(const struct interrupt_frame *frame); // interrupt_set_unhandled()
+static void (*user_hook)(void);                                // interrupt_set_user_hook()
 volatile uint32_t interrupt_depth;
 
 // An interrupt gate turns interrupts off on the way in; a trap gate would not, and a tick could
 // come before the handler of an exception has read CR2 or its data. Ring 0 in the type: `int n` by
-// a less privileged program would be a general protection fault, if there were one.
+// a program is a general protection fault.
 static void gate_set(unsigned vector, uint16_t selector, uint32_t offset, uint8_t type) {
     idt[vector] = (struct gate){(uint16_t)offset, selector, 0, type, (uint16_t)(offset >> 16)};
 }
@@ -121,6 +126,12 @@ void interrupt_set_unhandled(void (*hook)(const struct interrupt_frame *frame)) 
     unhandled = hook;
 }
 
+void interrupt_open_gate(uint32_t entry) {
+    gate_set(VECTOR_SYSCALL, SELECTOR_CODE, entry, GATE_USER);
+}
+
+void interrupt_set_user_hook(void (*hook)(void)) { user_hook = hook; }
+
 // A set bit of the mask keeps a line quiet.
 void irq_unmask(unsigned irq) {
     uint16_t port = irq < 8 ? PIC1_DATA : PIC2_DATA;
@@ -158,7 +169,8 @@ static void irq_dispatch(struct interrupt_frame *frame) {
 void interrupt_dispatch(struct interrupt_frame *frame) {
     // Without a change of privilege the CPU pushes no stack pointer: what lies above the frame is
     // what was there.
-    frame->esp = (uint32_t)(uintptr_t)(frame + 1);
+    bool user = frame_from_user(frame);
+    frame->esp = user ? ((struct user_frame *)frame)->esp : (uint32_t)(uintptr_t)(frame + 1);
     if (frame->vector >= IRQ_BASE) {
         irq_dispatch(frame);
     } else if (handlers[frame->vector]) {
@@ -168,4 +180,5 @@ void interrupt_dispatch(struct interrupt_frame *frame) {
     } else {
         panic_at(frame, "exception %u, before there are words for it", frame->vector);
     }
+    if (user && user_hook) user_hook();
 }

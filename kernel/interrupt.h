@@ -38,6 +38,14 @@ void interrupt_set_exit_hook(void (*hook)(void));
 // is tried again. Runs as the thread that caused it, interrupts off. One hook; NULL: a panic.
 void interrupt_set_unhandled(void (*hook)(const struct interrupt_frame *frame));
 
+// Opens VECTOR_SYSCALL to programs: `int` of ring 3 goes on at `entry`, which is written in
+// assembly and does all that entry.asm does. Boot only.
+void interrupt_open_gate(uint32_t entry);
+
+// Called on the way back to ring 3, after an interrupt or an exception, interrupts off: process/
+// ends a program here that was killed. May not return. One hook; NULL: none.
+void interrupt_set_user_hook(void (*hook)(void));
+
 // How many interrupt handlers are running, one inside the other: 0 in a thread. Exceptions do not
 // count. Written by interrupt.c alone. A function that only threads may call asks here: the
 // interrupt flag does not say, since a thread may have interrupts off as well.

@@ -3,11 +3,13 @@
 // Apart from interrupt.h, so that what only reads a frame (a panic) needs no interrupts.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define VECTOR_DEBUG 1
 #define VECTOR_DOUBLE_FAULT 8
 #define VECTOR_PAGE_FAULT 14
+#define VECTOR_SYSCALL 0x80 // a program's call of the kernel (process/gate.asm)
 
 // What entry.asm pushes, lowest address first (Intel SDM volume 3, 6.12 for the CPU's part). It is
 // not a copy: what a handler changes here, except esp, is what the interrupted code goes on with.
@@ -20,3 +22,14 @@ struct interrupt_frame {
     uint32_t error; // the CPU's error code, 0 where it pushes none
     uint32_t eip, cs, eflags;
 };
+
+// The same from ring 3: there the CPU changes stacks and pushes the old one first.
+struct user_frame {
+    struct interrupt_frame frame;
+    uint32_t esp, ss;
+};
+
+// True if the interrupted code was a program's.
+static inline bool frame_from_user(const struct interrupt_frame *frame) {
+    return (frame->cs & 3) != 0;
+}

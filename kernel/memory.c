@@ -267,7 +267,7 @@ static INLINE_ALWAYS struct frame *run_take(struct pool *pool, uint32_t count) {
 // left in them.
 static INLINE_ALWAYS void run_give(struct pool *pool, struct frame *first, uint32_t count) {
     struct frame *after = first + count, *tail = after - 1;
-    if (pool->heap) port_frames_back(pool->heap, (uint32_t)(first - pool->frame), count);
+    if (PORT_TELLS_BACK(pool)) port_frames_back(pool->heap, (uint32_t)(first - pool->frame), count);
     pool->free += count;
     bool linked = after < pool->end && (after->run & FRAME_FREE);
     if (linked) {
@@ -584,6 +584,14 @@ int block_desc_set(struct heap *heap, const uint32_t *sizes, uint32_t count) {
     return 0;
 }
 
+void heap_grow(struct heap *heap, uint32_t count) {
+    struct frame *first = heap->pool.end;
+    heap->pool.end += count;
+    heap->pool.usable += count;
+    heap->frames += count;
+    run_give(&heap->pool, first, count);
+}
+
 void block_desc_init(struct heap *heap) { block_desc_set(heap, seed_sizes, DESC_CNT); }
 
 // ================================================================================================
@@ -605,7 +613,7 @@ static void *large_take_long(struct heap *heap, size_t count) {
 }
 
 // A large area of frames, or NULL. Locked by its caller.
-static inline void *large_take(struct heap *heap, size_t size) {
+static INLINE_ALWAYS void *large_take(struct heap *heap, size_t size) {
     size_t count = frames_of(size);
     if (UNLIKELY(count >= ANCHOR_STEP)) return large_take_long(heap, count);
     struct frame *first = run_take(&heap->pool, (uint32_t)count);
@@ -852,13 +860,10 @@ static bool heap_resize(struct heap *heap, uintptr_t p, size_t size, size_t *roo
     return done;
 }
 
-#ifdef HEAP_CHECKED
-bool heap_extend(struct heap *heap, uintptr_t p, size_t size); // checked.c's
 bool heap_extend(struct heap *heap, uintptr_t p, size_t size) {
     size_t room;
     return heap_resize(heap, p, size, &room, CALLER);
 }
-#endif
 
 // A pointer that is freed meanwhile is a wrong one from then on: reported, and the new block given
 // back. To copy from it does no harm, as the window stays mapped.

@@ -65,6 +65,13 @@ void *sys_calloc_for(size_t count, size_t size, uintptr_t caller);
 void *sys_realloc_for(void *p, size_t size, uintptr_t caller);
 void *sys_aligned_alloc_for(size_t alignment, size_t size, uintptr_t caller);
 
+// Makes the block or area at p hold `size` bytes where it is, size > 0: true if it does now, and
+// nothing changed if not. No byte is copied. A wrong pointer is reported.
+bool heap_extend(struct heap *heap, uintptr_t p, size_t size);
+// Adds `count` frames at the end of the window: their records exist and are zero. Only from
+// heap_backing.more(), and to set up a window that grows.
+void heap_grow(struct heap *heap, uint32_t count);
+
 // Makes an empty heap over the memory `from`, with the seed's sizes. *heap, its name and what
 // `from` leads to (but `run`) are its caller's to keep as long as it is used. Nothing is printed.
 struct port_pool;

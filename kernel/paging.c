@@ -26,13 +26,14 @@
 // for each 4 MiB of the heap window, 0.1 %.
 //
 // Invariants:
-//   P1  No entry has the user bit: user mode reads nothing of the kernel's.
+//   P1  No entry above KERNEL_BASE has the user bit: user mode reads nothing of the kernel's.
 //   P2  Text and constants are mapped once, without the write bit; CR0.WP makes that bind the
 //       kernel too, but for the few instructions of paging_text_write().
 //   P3  An entry that changes from present to anything else is followed by invlpg of its own page's
 //       address before the frame can be used for something else. From absent to present needs none
 //       (Intel SDM volume 3, 4.10.4.3).
-//   P4  The page directory does not change after paging_init().
+//   P4  The page directory does not change after paging_init(). So a program's directory, which is
+//       a copy of its upper half, shows the same kernel.
 #include "kernel/paging.h"
 
 #include "kernel/layout.h"
@@ -192,6 +193,19 @@ void paging_init(const struct memory_plan *plan) {
 }
 
 uint32_t paging_directory(void) { return directory_pa; }
+
+void paging_directory_fill(uint32_t *directory) {
+    const uint32_t *kernel = P2V(directory_pa);
+    uint32_t half = KERNEL_BASE >> 22;
+    memset(directory, 0, half * sizeof *directory);
+    memcpy(directory + half, kernel + half, (TABLE_ENTRIES - half) * sizeof *directory);
+}
+
+void paging_load(uint32_t pa) {
+    if (pa != cr3_read()) cr3_load(pa);
+}
+
+void paging_flush(uintptr_t va) { translation_flush(va); }
 
 // The low map never changes (P4 says so of the directory, and nothing writes its tables), and the
 // heap window's pages only become absent and present again, below: no caller has a reason to come

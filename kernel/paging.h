@@ -1,4 +1,4 @@
-// paging.h - sole owner of page tables, CR3 and invlpg.
+// paging.h - sole owner of the kernel's page tables, of CR3 and invlpg.
 //
 // Two-level 32-bit paging without PAE (Intel SDM volume 3, 4.3). Every page table there will ever
 // be is made at boot, for the three windows of kernel/layout.h: mapping a page later needs no frame
@@ -13,6 +13,7 @@ struct memory_plan;
 
 #define PAGE_PRESENT 0x001u
 #define PAGE_WRITE 0x002u
+#define PAGE_USER 0x004u     // ring 3 may; only in the tables of process/space.c
 #define PAGE_UNCACHED 0x010u // PCD: for device memory
 
 // Called by start.asm before anything else in C: drops the loader's identity mapping.
@@ -32,6 +33,15 @@ uint32_t paging_directory(void); // physical address of the page directory, as i
 // one entry: the owner of the page's slot needs no lock (thread/stack.c). Any context.
 void paging_map(uintptr_t va, uint32_t pa, uint32_t flags);
 uint32_t paging_unmap(uintptr_t va);
+
+// For process/space.c, which owns the tables of a program's addresses.
+//
+// Makes a page a directory: the kernel's half as in every other, the user half empty.
+void paging_directory_fill(uint32_t *directory);
+// Makes the directory at physical `pa` the one in use, unless it is. The kernel's addresses stay
+// what they are. Interrupts off.
+void paging_load(uint32_t pa);
+void paging_flush(uintptr_t va); // forgets the page's translation. Any context
 
 // Makes `pages` pages of the heap window from `va` on absent, or present again: the frames stay
 // theirs. For the checked build, which lets late accesses fault; a page that has no frame (a hole

@@ -70,12 +70,17 @@ static inline void port_leave(const struct heap *heap) {
 static inline bool port_in_interrupt(void) { return interrupt_depth != 0; }
 
 // `count` frames of a heap's pool from number `first` on are about to become free: a port whose
-// frames are pages of a host gives them back there. Called locked.
-static inline void port_frames_back(const struct heap *heap, uint32_t first, uint32_t count) {
-    (void)heap;
-    (void)first;
-    (void)count;
+// frames are pages of something else gives them back there. Called locked. k_heap's frames are its
+// own: where the compiler knows the pool, nothing of this is left.
+static inline void port_frames_back(struct heap *heap, uint32_t first, uint32_t count) {
+    if (heap->backing) heap->backing->back(heap, first, count);
 }
+#define PORT_TELLS_BACK(pool) ((pool) != &k_heap.pool && (pool)->heap)
+
+static inline bool port_grow(struct heap *heap, uint32_t count) {
+    return heap && heap->backing && heap->backing->more(heap, count);
+}
+#define port_more_frames(pool, count) ((pool) != &k_heap.pool && port_grow((pool)->heap, (count)))
 
 #endif
 
@@ -84,6 +89,10 @@ static inline void port_frames_back(const struct heap *heap, uint32_t first, uin
 // may be growing.
 #ifndef port_more_frames
 #define port_more_frames(pool, count) false
+#endif
+// Whether port_frames_back() wants to hear of a pool's frames.
+#ifndef PORT_TELLS_BACK
+#define PORT_TELLS_BACK(pool) ((pool)->heap)
 #endif
 // Where frame 0 is; a port that has k_heap at a fixed address may say so.
 #ifndef PORT_BASE

@@ -18,9 +18,10 @@
 //
 // What a switch is: switch_to() is called by one thread and returns in another. Only its caller's
 // ebp, ebx, esi, edi and esp have to be kept: it is a function, so by the i386 ABI the compiler has
-// saved whatever else it needs before the call. The segments and the page directory are the same
-// for all. A thread that an interrupt took off has all its registers on its stack as well, in the
-// frame that entry.asm pushed; switch_to() need not know.
+// saved whatever else it needs before the call. The segments are the same for all, and so is the
+// kernel's half of every page directory; what else differs for a program's thread is the switch
+// hook's business. A thread that an interrupt took off has all its registers on its stack as well,
+// in the frame that entry.asm pushed; switch_to() need not know.
 //
 //     stack of a thread that is not running          esp, kept in struct thread
 //     | its calls | [interrupt frame, dispatcher] | schedule() | eip ebp ebx esi edi |
@@ -52,6 +53,7 @@ static struct list sleepers;                // by wake, soonest first
 static struct list all_threads;             // in order of creation
 static struct thread main_thread;
 static struct thread *current;
+static void (*switch_hook)(void *from, void *to); // thread_set_switch_hook()
 static uint32_t next_tid = 1;
 static uint32_t now;     // ticks since thread_init()
 static bool want_switch; // on the way out of the interrupt, or when interrupts go on
@@ -109,7 +111,20 @@ static void schedule(void) {
     to->state = THREAD_RUNNING;
     if (to == from) return;
     current = to;
+    if (to->owner != from->owner) switch_hook(from->owner, to->owner);
     switch_to(&from->esp, to->esp);
+}
+
+void thread_set_switch_hook(void (*hook)(void *from, void *to)) { switch_hook = hook; }
+
+// Only a thread with an owner makes schedule() call the hook, and only here does one get it.
+void thread_set_owner(void *owner) {
+    ASSERT(switch_hook && interrupt_depth == 0);
+    uint32_t state = irq_save();
+    void *from = current->owner;
+    current->owner = owner;
+    if (owner != from) switch_hook(from, owner);
+    irq_restore(state);
 }
 
 // The running thread stays ready, and goes on when its turn comes.

@@ -51,6 +51,7 @@ struct thread {
     thread_function *function; // what it runs
     void *argument;
     int value;             // what it returned, once DEAD
+    void *owner;           // what the switch hook is told of it, NULL: the kernel's own
     struct thread *joiner; // BLOCKED until this thread is DEAD; NULL: none
     struct list_elem elem; // in a ready queue, a semaphore's waiters, or the sleepers
     struct list_elem all;  // in the list of all threads
@@ -84,6 +85,12 @@ void thread_unblock(struct thread *thread);
 // Gives way if a thread of higher priority has become ready. In a handler, or with interrupts off,
 // nothing: that happens on the way out of the interrupt, or of the next one. Any context.
 void thread_preempt(void);
+// Called when a thread is switched to whose owner is another one than the last thread's, before it
+// runs: process/ changes address spaces here, of which thread/ knows nothing. Interrupts are off.
+// One hook.
+void thread_set_switch_hook(void (*hook)(void *from, void *to));
+// Whose the running thread is from now on; the hook is called for the change. Threads only.
+void thread_set_owner(void *owner);
 struct thread *thread_current(void);                  // NULL before thread_init()
 const char *thread_name(const struct thread *thread); // "boot" for NULL
 

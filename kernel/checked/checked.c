@@ -54,8 +54,6 @@
 #include "kernel/port.h"
 #include "lib/string.h"
 
-bool heap_extend(struct heap *heap, uintptr_t p, size_t size); // memory.c's realloc() where it is
-
 #define CALLER ((uintptr_t)__builtin_return_address(0))
 #define QUARANTINE_SHARE 8   // of the pool's frames: at most 1/8 wait in quarantine
 #define QUARANTINE_MIN 4096u // frames that may wait before a growing pool has so many, 16 MiB

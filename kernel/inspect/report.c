@@ -19,6 +19,17 @@
 struct heap_report heap_last_report;
 uint32_t heap_report_count;
 static bool report_panics; // heap=panic on the command line
+static report_place_hook *place_hook;
+
+void heap_report_set_place(report_place_hook *hook) { place_hook = hook; }
+
+// The instruction in words, symbolic where it is the kernel's own. False: nothing is to be printed.
+static bool place_text(char *to, size_t room, const struct heap *heap, uintptr_t from) {
+    enum report_place place = PLACE_UNKNOWN;
+    if (heap != &k_heap && place_hook) place = place_hook(to, room, heap);
+    if (place == PLACE_UNKNOWN) symbol_text(to, room, from);
+    return place != PLACE_QUIET;
+}
 
 void heap_report_panics(bool panics) { report_panics = panics; }
 
@@ -39,11 +50,13 @@ static char *pointer_who(char *to, size_t room, const struct heap *heap, enum he
     uint32_t frame;
     size_t used = 0;
     const struct heap *holder = heap_of(pointer);
-    if (fault == HEAP_OUTSIDE && holder && holder != heap) {
+    if (heap != &k_heap && pointer - heap->base < (uintptr_t)heap->frames << PG_SHIFT) {
+        heap_who_in(to, room, heap, pointer);
+    } else if (fault == HEAP_OUTSIDE && holder && holder != heap) {
         heap_who(to, room, pointer);
         used = strlen(to);
         ksnprintf(to + used, room - used, ", not of %s", heap->pool.name);
-    } else if (fault == HEAP_OUTSIDE) {
+    } else if (fault == HEAP_OUTSIDE) { // or a frame's number, too large for its pool
         ksnprintf(to, room, "no frame of a pool");
     } else if (fault == HEAP_NOT_ALLOCATED && user_frame_at(pointer, &frame)) {
         if ((pointer - HEAP_BASE) >> PG_SHIFT < k_heap.frames) {
@@ -67,9 +80,9 @@ static void report(const struct heap *heap, enum heap_fault fault, uintptr_t poi
     char who[HEAP_WHO_MAX], place[SYMBOL_TEXT_MAX];
     heap_last_report = (struct heap_report){fault, pointer, from};
     heap_report_count++;
+    if (!place_text(place, sizeof place, heap, from)) return;
     kprintf("heap: %s: %p: %s; %s from %s, thread %s\n", heap_fault_text(fault), (void *)pointer,
-            pointer_who(who, sizeof who, heap, fault, pointer), verb,
-            symbol_text(place, sizeof place, from), running_name());
+            pointer_who(who, sizeof who, heap, fault, pointer), verb, place, running_name());
     bochs_stop(); // the wrong call's frames are still on the stack
     if (report_panics) panic("heap misuse: %s", heap_fault_text(fault));
 }

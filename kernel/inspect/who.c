@@ -159,13 +159,8 @@ char *heap_user_frame_who(char *to, size_t room, uint32_t frame) {
     return to;
 }
 
-char *heap_who(char *to, size_t room, uintptr_t address) {
+char *heap_who_in(char *to, size_t room, const struct heap *heap, uintptr_t address) {
     struct sight sight;
-    const struct heap *heap = heap_of(address);
-    if (!heap) {
-        ksnprintf(to, room, "no frame of kernel_pool");
-        return to;
-    }
     uint32_t outer = history_lock();
     port_state state = port_lock(heap);
     sight_take(&sight, heap, address);
@@ -178,5 +173,12 @@ char *heap_who(char *to, size_t room, uintptr_t address) {
     else who_small(to, room, &sight, &at, address);
     bool once = block && (sight.arena.large || at.block < sight.arena.carved);
     if (once && sight.known) add_history(to, room, &sight.history);
+    return to;
+}
+
+char *heap_who(char *to, size_t room, uintptr_t address) {
+    const struct heap *heap = heap_of(address);
+    if (heap) return heap_who_in(to, room, heap, address);
+    ksnprintf(to, room, "no frame of kernel_pool");
     return to;
 }

@@ -14,6 +14,10 @@
 char *heap_who(char *to, size_t room, uintptr_t address);
 #define HEAP_WHO_MAX 320
 
+// The same of an address in this heap's window, whatever other heap has the same addresses.
+struct heap;
+char *heap_who_in(char *to, size_t room, const struct heap *heap, uintptr_t address);
+
 // The same for a frame of the user pool, which has no address in the kernel: "user_pool frame 4, of
 // the run of 3 from frame 2". Any context.
 char *heap_user_frame_who(char *to, size_t room, uint32_t frame);
