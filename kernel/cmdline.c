@@ -160,6 +160,13 @@ static bool read_bugs(struct options *out, const char *value) {
     return true;
 }
 
+// Whether there is such a program, the image says.
+static bool read_run(struct options *out, const char *value) {
+    if (!*value || *value == ',') return false;
+    out->run = value;
+    return true;
+}
+
 // Whether there is such a scene is kernel/museum/tour_scenes.c's business.
 static bool read_scene(struct options *out, const char *value) {
     if (!*value) return false;
@@ -216,6 +223,7 @@ const struct option cmdline_options[] = {
     {"guard", read_guard, false, "guard", "checked build: frames of its own for each block"},
     {"test", read_test, false, "test[=NAME,NAME*]", "the kernel's own tests, then power off"},
     {"bugs", read_bugs, true, "bugs=N|all[,fixed]", "a bug of the museum, or its sound twin"},
+    {"run", read_run, true, "run=NAME[,ARGUMENT...]", "a program of the image"},
     {"scene", read_scene, true, "scene=NAME", "the scene of a guided tour"},
     {"log", read_log, false, "log[=print]", "write the heap's calls down, and print them"},
     {"events", read_events, true, "events=com2", "a record of each heap call, on the second line"},

@@ -20,6 +20,7 @@
 #include "kernel/memory.h"
 #include "kernel/paging.h"
 #include "kernel/prompt/nextboot.h"
+#include "kernel/prompt/programs.h"
 #include "kernel/panic.h"
 #include "kernel/memory_plan.h"
 #include "kernel/port_kernel.h"
@@ -39,6 +40,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/x86.h"
+#include "process/process.h"
 #include "thread/thread.h"
 
 noreturn void kmain(void); // called by start.asm
@@ -197,6 +199,7 @@ static void start_up(void) {
     events_begin();
     if (options.replay) replay_first(); // a measurement wants the heap to itself
     thread_init();                      // needs sys_malloc; this code becomes thread "main"
+    process_init();
     timer_init(options.hz ? options.hz : TIMER_HZ_DEFAULT, thread_tick);
     console_input_init();
     if (options.log) heaplog_start(options.log_print);
@@ -213,6 +216,7 @@ noreturn void kmain(void) {
     bool good = true;
     if (options.test) power_off(ktest_run(options.test) == 0 ? EXIT_PASSED : EXIT_FAILED);
     if (options.demo) good = demo_run();
+    if (options.run) good = programs_boot(options.run) && good;
     if (options.scene) good = scene_run(options.scene) && good;
     if (options.bugs) good = bugs_boot(options.bugs, options.bugs_fixed) && good;
     if (options.bench) good = bench_run() && good;

@@ -27,8 +27,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli  # noqa: E402 (the line above makes it findable)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FOLDERS = ("boot", "lib", "kernel", "device", "thread", "tests", "tools", "bench", "web")
-KERNEL = ("lib", "kernel", "device", "thread")
+FOLDERS = ("boot", "lib", "kernel", "device", "thread", "process", "user", "tests", "tools", "bench", "web")
+KERNEL = ("lib", "kernel", "device", "thread", "process")
 HOST_TESTS = ("tests/host", "tests/fuzz", "bench")
 # Columns by ending: C as in .clang-format; the others have tables and comments beside the code.
 COLUMNS = {".c": 100, ".h": 100, ".asm": 120, ".inc": 120, ".py": 120, ".sh": 120, ".js": 120,

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """mkimage.py - lays out Granary's disk image, rewrites its command line, shows what is in it.
 
-    mkimage.py --mbr FILE --loader FILE --kernel FILE [--cmdline-file FILE] --out IMAGE
+    mkimage.py --mbr FILE --loader FILE --kernel FILE [--cmdline-file FILE] [--files FILE...] --out IMAGE
     mkimage.py --set-cmdline TEXT IMAGE --out COPY
     mkimage.py --show IMAGE
 
-The parts follow each other without gaps: MBR, loader, command line, kernel. The loader's first 32 bytes are
+The parts follow each other without gaps: MBR, loader, command line, kernel, and the files as a ustar archive
+(process/archive.c finds it by the kernel's place and length). The loader's first 32 bytes are
 the header (boot/boot.inc), filled in here with lengths and checksums; the boot code believes nothing else,
 and this tool takes every figure from boot.inc, so the three cannot disagree.
 
@@ -15,10 +16,12 @@ disk without one. Nothing of ours reads it.
 The command line has no checksum, so that it can be rewritten without the kernel at hand.
 """
 
+import io
 import os
 import re
 import struct
 import sys
+import tarfile
 import zlib
 from collections import namedtuple
 
@@ -29,6 +32,7 @@ import cli  # noqa: E402 (the line above makes it findable)
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HEADS, TRACK_SECTORS = 16, 63
 CYLINDER_SECTORS = HEADS * TRACK_SECTORS  # Bochs takes whole cylinders only
+FILE_NAME_MAX = 31  # ARCHIVE_NAME_MAX of process/archive.h, without the NUL
 MBR_CODE_BYTES = 440  # a disk signature of six bytes follows, which Windows writes
 PARTITION_TABLE = 446
 PARTITION_ACTIVE, PARTITION_TYPE = 0x80, 0xda  # the type of data without a file system
@@ -140,14 +144,30 @@ def make_header(loader, kernel):
         kernel_bytes=len(kernel), kernel_crc=zlib.crc32(kernel))
 
 
-def make_image(mbr, loader, kernel, cmdline):
+def make_archive(paths):
+    """Files as a ustar archive, under their own names, sorted; the same bytes for the same files. b"" for none."""
+    if not paths:
+        return b""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for path in sorted(paths, key=os.path.basename):
+            data, entry = read(path), tarfile.TarInfo(os.path.basename(path))
+            if len(entry.name) > FILE_NAME_MAX:
+                raise ImageError(f"{path}: a name of {len(entry.name)} characters; there is room for {FILE_NAME_MAX}")
+            entry.size, entry.mode = len(data), 0o444
+            archive.addfile(entry, io.BytesIO(data))
+    return out.getvalue()
+
+
+def make_image(mbr, loader, kernel, cmdline, archive=b""):
     """The whole image as bytes."""
     check_mbr(mbr)
     check_loader(loader)
     check_kernel(kernel)
     loader = pad(loader, C["SECTOR_BYTES"])
     loader = struct.pack(HEADER_FORMAT, *make_header(loader, kernel)) + loader[C["HEADER_BYTES"]:]
-    return with_partition(pad(mbr + loader + cmdline_sector(cmdline) + kernel, CYLINDER_SECTORS * C["SECTOR_BYTES"]))
+    parts = mbr + loader + cmdline_sector(cmdline) + pad(kernel, C["SECTOR_BYTES"]) + archive
+    return with_partition(pad(parts, CYLINDER_SECTORS * C["SECTOR_BYTES"]))
 
 
 def image_header(image, name):
@@ -179,6 +199,15 @@ def set_cmdline(text, source, out):
     write(out, image)
 
 
+def archive_names(data):
+    """The names of the files after the kernel; none where no archive is."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+            return archive.getnames()
+    except tarfile.TarError:
+        return []
+
+
 def show(path):
     """Prints an image's parts. Returns whether both checksums are right."""
     image = read(path)
@@ -194,6 +223,8 @@ def show(path):
     print(f"cmdline: sector {header.cmdline_lba}, \"{cmdline.decode(errors='replace')}\"")
     print(f"kernel:  sector {header.kernel_lba}, {header.kernel_bytes} bytes of {C['KERNEL_MAX_BYTES']}, "
           f"CRC-32 {header.kernel_crc:#010x} {verdict[good[1]]}")
+    names = archive_names(part(image, header.kernel_lba + sectors(header.kernel_bytes), len(image)))
+    print(f"files:   {' '.join(names) if names else 'none'}")
     return all(good)
 
 
@@ -203,6 +234,7 @@ def parse(argv):
     parser.add_argument("--loader", metavar="FILE", help="the loader, its header not yet filled in")
     parser.add_argument("--kernel", metavar="FILE", help="the kernel, an ELF file")
     parser.add_argument("--cmdline-file", metavar="FILE", help="the kernel command line; empty without this")
+    parser.add_argument("--files", metavar="FILE", nargs="+", default=[], help="programs, and files for them")
     parser.add_argument("--set-cmdline", metavar="TEXT", help="copy IMAGE with another command line")
     parser.add_argument("--show", action="store_true", help="print what IMAGE holds; status 1 if a checksum is wrong")
     parser.add_argument("--out", metavar="IMAGE", help="the image to write")
@@ -224,7 +256,8 @@ def main(argv):
         set_cmdline(opt.set_cmdline, opt.image, opt.out)
     else:
         cmdline = read(opt.cmdline_file) if opt.cmdline_file else b""
-        write(opt.out, make_image(read(opt.mbr), read(opt.loader), read(opt.kernel), cmdline))
+        write(opt.out, make_image(read(opt.mbr), read(opt.loader), read(opt.kernel), cmdline,
+                                  make_archive(opt.files)))
     return 0
 
 

@@ -27,6 +27,7 @@
 #include "kernel/prompt/address.h"
 #include "kernel/prompt/nextboot.h"
 #include "kernel/prompt/pager.h"
+#include "kernel/prompt/programs.h"
 #include "kernel/paging.h"
 #include "kernel/power.h"
 #include "kernel/prompt/shell.h"
@@ -101,7 +102,9 @@ static bool run_mem(int words, char **word) {
     run_pools(words, word);
     kprintf("heap         %8u frames in arenas of blocks, %u in large areas\n", k_heap.small_frames,
             k_heap.large_frames);
-    return run_descs(words, word);
+    run_descs(words, word);
+    programs_mem();
+    return true;
 }
 
 // One line; `arena` is a copy of the record at `frame`. An empty arena that is kept: reserve.
@@ -149,6 +152,8 @@ static bool run_ps(int words, char **word) {
         if (info[i].stack_size) kprintf("  %u of %u\n", info[i].stack_used, info[i].stack_size);
         else put_str("  boot stack\n");
     }
+    programs_ps();
+    programs_collect(); // those that have ended were shown once more
     return true;
 }
 
@@ -347,6 +352,32 @@ static bool run_bugs(int words, char **word) {
     return true;
 }
 
+// ---- programs -----------------------------------------------------------------------------------
+
+static bool run_ls(int words, char **word) {
+    programs_list();
+    return true;
+}
+
+// The words as one line again.
+static bool run_run(int words, char **word) {
+    char line[128] = "";
+    for (int i = 1; i < words; i++) {
+        size_t used = strlen(line);
+        ksnprintf(line + used, sizeof line - used, "%s%s", i > 1 ? " " : "", word[i]);
+    }
+    programs_collect();
+    programs_run(line);
+    return true;
+}
+
+static bool run_kill(int words, char **word) {
+    uint32_t pid;
+    if (!number(word[1], &pid)) return false;
+    programs_kill(pid);
+    return true;
+}
+
 // ---- the machine --------------------------------------------------------------------------------
 
 // Text typed ahead would reach the next boot with its beginning missing: all of it is taken away,
@@ -509,6 +540,8 @@ static const char *bugs_value(int at, size_t index) {
     return at == 1 && index < bugs_count() ? bug_at((uint32_t)index + 1)->name : NULL;
 }
 
+static const char *run_value(int at, size_t index) { return at == 1 ? programs_file(index) : NULL; }
+
 static const char *sizes_value(int at, size_t index) {
     return at == 1 ? classes_known(index) : NULL;
 }
@@ -544,7 +577,11 @@ const struct command shell_commands[] = {
      "sizes 16,48,256", sizes_value},
     {"replay", "", 1, 1, run_replay, "start again and replay the trace on the second disk",
      "replay", NULL},
-    {"ps", "", 1, 1, run_ps, "threads", "ps", NULL},
+    {"ls", "", 1, 1, run_ls, "the files of the image", "ls", NULL},
+    {"run", "NAME [WORD...] [&]", 2, 8, run_run, "a program; &: beside the prompt. Ctrl-C ends it",
+     "run hello world", run_value},
+    {"kill", "PID", 2, 2, run_kill, "end a program", "kill 1000", NULL},
+    {"ps", "", 1, 1, run_ps, "threads and programs", "ps", NULL},
     {"options", "", 1, 1, run_options, "the kernel command line: make run ARGS=\"hz=1000\"",
      "options", NULL},
     {"halt", "", 1, 1, run_halt, "switch the machine off; exit, quit, Ctrl-D too", "exit", NULL},

@@ -27,7 +27,7 @@ HOST_TEST = re.compile(r"(tests/host/\w+\.c): (\w+)")
 KERNEL_TEST = re.compile(r"\btest=(\w+)(\*?)")
 E2E_TEST = re.compile(r"(tests/e2e/\w+\.py)::(\w+)")
 
-FOLDERS = "boot|kernel|lib|device|thread|tests|tools|docs|bench"
+FOLDERS = "boot|kernel|lib|device|thread|process|user|tests|tools|docs|bench"
 PATH = re.compile(rf"(?<![\w./~-])(?:{FOLDERS})/[\w./*{{}},\[\]-]*")
 # A file's name without its folder, as a sentence has it that has named the folder before.
 FILE = re.compile(r"(?<![\w./*-])[\w-]+\.(?:c|h|asm|inc|py|sh|ld|mk|md)(?![\w/-])")

@@ -11,7 +11,7 @@ import re
 
 from test_docs import ROOT, read
 
-FOLDERS = ("kernel", "lib", "device", "thread")
+FOLDERS = ("kernel", "lib", "device", "thread", "process")
 SOURCES = [os.path.relpath(path, ROOT) for folder in FOLDERS
            for path in glob.glob(f"{ROOT}/{folder}/**/*.c", recursive=True)]
 # A function's first line: it starts in the first column, `static` is in it, and no semicolon ends it.

@@ -13,7 +13,8 @@ from test_docs import ROOT, read, rows
 
 PAGE = "docs/where.md"
 ANSWERS = [tuple(re.sub(r"^`|`$", "", cell) for cell in row) for row in rows(PAGE)]
-SOURCES = [os.path.relpath(path, ROOT) for folder in ("boot", "lib", "kernel", "device", "thread", "tests/e2e")
+FOLDERS = ("boot", "lib", "kernel", "device", "thread", "process", "tests/e2e")
+SOURCES = [os.path.relpath(path, ROOT) for folder in FOLDERS
            for path in glob.glob(f"{ROOT}/{folder}/**/*", recursive=True)
            if path.endswith((".c", ".h", ".asm", ".inc") if folder != "tests/e2e" else "/test_traps.py")]
 # What must not be there a second time in another form: the value itself.

@@ -213,7 +213,7 @@ TEST(the_list_of_the_known_fits) {
 
 TEST(an_unknown_option_is_named_with_the_known) {
     static const char known[] =
-        "(known: batch, demo, sizes, heap, hz, guard, test, bugs, scene, log, events, "
+        "(known: batch, demo, sizes, heap, hz, guard, test, bugs, run, scene, log, events, "
         "replay, progress, bench, soak, magic_break, selftest, classes)";
     char expected[CMDLINE_PROBLEM_BYTES];
     snprintf(expected, sizeof expected, "unknown option 'memory' %s", known);

@@ -80,6 +80,9 @@ bool ktest_check(bool good, const char *file, int line, const char *text);
 bool ktest_check_eq(uint32_t a, uint32_t b, const char *file, int line, const char *text);
 void ktest_report_expect(void);
 void ktest_report_check(enum heap_fault fault, uintptr_t pointer, const char *file, int line);
+// In place of ktest_report_check(): there were `count` reports since ktest_report_expect(), of
+// whatever kind.
+void ktest_reports_any(uint32_t count);
 
 // ---- accesses that may fault (ktest_fault.c) ----------------------------------------------------
 

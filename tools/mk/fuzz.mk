@@ -10,13 +10,15 @@
 
 FUZZ_SECONDS ?= 10
 FUZZ_DIR := $(BUILD)/fuzz
-FUZZ_NAMES := cmdline heap memmap shell trace
+FUZZ_NAMES := cmdline elf heap memmap shell trace
 FUZZ_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -I. -I$(BUILD)/gen
 FUZZ_SANITIZE := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
 FUZZ_SRC_cmdline  := kernel/cmdline.c kernel/size_tables.c lib/format.c lib/spelling.c lib/string.c tests/fuzz/fuzz_cmdline.c
 FUZZ_FLAGS_cmdline := $(HOST_FLAGS_test_string)
 FUZZ_LEN_cmdline  := 600
+FUZZ_SRC_elf      := process/elf.c tests/fuzz/fuzz_elf.c
+FUZZ_LEN_elf      := 516
 FUZZ_SRC_heap     := kernel/memory.c kernel/inspect/heapcheck.c kernel/inspect/heapwalk.c kernel/inspect/who.c tests/fuzz/fuzz_heap.c
 FUZZ_PLAIN_heap   := tests/host/heap_host.c lib/list.c
 FUZZ_FLAGS_heap   := $(HEAP_FLAGS)

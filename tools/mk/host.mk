@@ -26,6 +26,7 @@ HOST_SRC_test_checked_random := kernel/checked/checked.c $(HEAP_SRC)
 HOST_SRC_test_size_tables   := kernel/size_tables.c $(HEAP_SRC)
 HOST_SRC_test_cmdline       := kernel/cmdline.c kernel/size_tables.c lib/format.c lib/spelling.c lib/string.c
 HOST_SRC_test_divide        := lib/divide.c
+HOST_SRC_test_elf           := process/elf.c
 HOST_SRC_test_exhaust       := $(HEAP_SRC)
 HOST_SRC_test_heap          := kernel/size_tables.c $(HEAP_SRC)
 HOST_SRC_test_heap_paths    := kernel/size_tables.c $(HEAP_SRC)

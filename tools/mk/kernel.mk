@@ -1,6 +1,6 @@
 # The kernel, the boot code, the image.
 
-KERNEL_C := $(sort $(wildcard lib/*.c kernel/*.c kernel/*/*.c device/*.c thread/*.c tests/kernel/*.c))
+KERNEL_C := $(sort $(wildcard lib/*.c kernel/*.c kernel/*/*.c device/*.c thread/*.c process/*.c tests/kernel/*.c))
 # CHECK=1: the checked build (kernel/checked/checked.c). Its files are in no other, and memory.c's calls get other names.
 CHECKED_C := kernel/checked/checked.c kernel/checked/checked_port.c tests/kernel/test_checked.c
 # These hold the fast build's layout against its numbers: which address comes next, how many frames a size takes.
@@ -12,7 +12,7 @@ ifeq ($(CHECK),1)
 else
   KERNEL_C := $(filter-out $(CHECKED_C),$(KERNEL_C))
 endif
-KERNEL_ASM := $(sort $(wildcard kernel/*.asm thread/*.asm))
+KERNEL_ASM := $(sort $(wildcard kernel/*.asm thread/*.asm process/*.asm))
 KERNEL_OBJ := $(KERNEL_C:%.c=$(BUILD)/obj/%.o) $(KERNEL_ASM:%.asm=$(BUILD)/obj/%.asm.o)
 
 NASM_ELF := $(NASM) -f elf32 -g -F dwarf -Iboot/ $(NASM_WARNINGS)
@@ -79,9 +79,12 @@ ARGS ?=
 ARGS_WORD := $(call quoted,$(ARGS))
 $(shell mkdir -p $(BUILD)/gen; printf '%s' $(ARGS_WORD) | cmp -s - $(BUILD)/gen/args 2>/dev/null || \
         printf '%s' $(ARGS_WORD) > $(BUILD)/gen/args)
-$(BUILD)/hd.img: $(BUILD)/boot/mbr.bin $(BUILD)/boot/loader.bin $(BUILD)/kernel.stripped.elf $(BUILD)/gen/args tools/mkimage.py
+.SECONDEXPANSION:
+$(BUILD)/hd.img: $(BUILD)/boot/mbr.bin $(BUILD)/boot/loader.bin $(BUILD)/kernel.stripped.elf $(BUILD)/gen/args tools/mkimage.py \
+                 $$(USER_PROGRAMS) $$(USER_FILES)
 	@echo '  IMAGE $@'
 	@$(PYTHON) tools/mkimage.py --mbr $(BUILD)/boot/mbr.bin --loader $(BUILD)/boot/loader.bin \
-	    --kernel $(BUILD)/kernel.stripped.elf --cmdline-file $(BUILD)/gen/args --out $@
+	    --kernel $(BUILD)/kernel.stripped.elf --cmdline-file $(BUILD)/gen/args --out $@ \
+	    --files $(USER_PROGRAMS) $(USER_FILES)
 
 -include $(KERNEL_OBJ:.o=.d)

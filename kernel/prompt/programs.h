@@ -1,0 +1,21 @@
+// programs.h - programs at the prompt: ls, run, kill, and what ps and mem say of them.
+//
+// A program that `run` waits for has the keyboard, and Ctrl-C ends it; one that was started with &
+// at the end goes on beside the prompt. All of it threads only, and by one thread.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+bool programs_list(void); // the files of the image; false: there are none, and it says why
+bool programs_run(const char *line); // its name and arguments; false: not run, or it ended badly
+// run=NAME,ARGUMENT,... of the command line.
+bool programs_boot(const char *words);
+void programs_kill(uint32_t pid);
+void programs_ps(void);
+void programs_mem(void);
+void programs_collect(void); // a line for each that has ended beside the prompt
+// The index-th file of the image, NULL after the last. The disk is read for the first; the names
+// are good until that is asked for again.
+const char *programs_file(size_t index);

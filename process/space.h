@@ -1,0 +1,45 @@
+// space.h - the addresses of one program: a page directory, its tables, the frames behind them.
+//
+// A space belongs to the one thread that runs in it: that thread alone changes it, with the space
+// loaded, so no call here takes a lock. Others may read its counts.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct space {
+    uint32_t directory; // physical address of the page directory; 0: there is none
+    uint32_t pages;     // frames of the user pool behind the user half
+    uint32_t limit;     // the most `pages` may be
+    uint32_t tables;    // frames of the kernel pool: the directory and page tables
+};
+
+// An empty space that may have `limit` pages. False: no memory, nothing taken. Not loaded yet.
+bool space_make(struct space *space, uint32_t limit);
+// Gives back every frame and table. The space must not be loaded. Any number of times.
+void space_end(struct space *space);
+
+// A page of zeros at va, which the program may write: a frame of the user pool, and a table if one
+// is missing. False, with nothing changed: no memory, the limit is reached, or a page is there.
+bool space_add(struct space *space, uintptr_t va);
+// The same for each page of [start, start + bytes) that is missing. False: not all could be had;
+// those that were added stay.
+bool space_add_range(struct space *space, uintptr_t start, size_t bytes);
+// Takes the page at va away, if there is one, and gives its frame back.
+void space_drop(struct space *space, uintptr_t va);
+void space_make_read_only(struct space *space, uintptr_t start, size_t bytes); // those there are
+bool space_has(const struct space *space, uintptr_t va);                       // a page is there
+
+// ---- a program's pointers -----------------------------------------------------------------------
+//
+// True if the program itself could read (or write) all of [start, start + bytes) now; pages of the
+// stack that are still missing are added first. What is true stays true until the program's next
+// instruction, since the space has one thread.
+bool space_readable(struct space *space, uintptr_t start, size_t bytes);
+bool space_writable(struct space *space, uintptr_t start, size_t bytes);
+// Copies a string of fewer than `room` characters with its NUL. False: a part of it is not the
+// program's, or it is longer.
+bool space_string(struct space *space, uintptr_t from, char *to, size_t room);
+// A page fault at `va`: true if the stack has grown there.
+bool space_grow_stack(struct space *space, uintptr_t va);

@@ -1,0 +1,219 @@
+"""Programs in ring 3: from the image's archive, at the prompt and at boot, in QEMU, on a Pentium and in Bochs.
+
+Only this finds what goes wrong between the build, the archive on the image and the keyboard; what a program may do to
+the kernel is looked at from inside, by tests/kernel/test_process.c.
+"""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+import mkimage
+from conftest import PYTHON
+from test_docs import read
+from test_machines import with_args
+from test_prompt import ANSI, PROMPT, prompt_of
+from test_image import qemu
+
+PROGRAMS = "bench cat family float heapdemo hello hostile little museum spin zeros".split()
+PASSED = "granary: halt passed"
+
+
+# ---- what the page says ---------------------------------------------------------------------------------------------
+
+def rows_of_page(columns):
+    lines = read("docs/processes.md").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if re.match(r"\| -?\d", line)]
+    return [tuple(row) for row in rows if len(row) == columns]
+
+
+def test_the_page_has_every_call_and_every_error():
+    table = read("process/syscall_table.h").replace("\\\n", " ")
+    text = r'\s*"([^"]*)"'
+    calls = re.findall(rf"CALL\((\d+), (\w+),{text},{text},{text}\)", table)
+    errors = re.findall(rf"ERROR\((-\d+), (\w+),{text}\)", table)
+    assert len(calls) == int(re.search(r"SYSCALL_COUNT (\d+)u", table)[1]) and len(errors) == 9
+    assert rows_of_page(5) == [(number, f"`{name}`", *more) for number, name, *more in calls]
+    assert rows_of_page(3) == [(number, f"`{name}`", meaning) for number, name, meaning in errors]
+
+
+# ---- at boot --------------------------------------------------------------------------------------------------------
+
+def test_hello(boot):
+    run = boot("batch demo=no run=hello,one,two")
+    assert run.code == 0 and run.lines[-1] == PASSED
+    assert run.lines[-3:-1] == ["argument 1: one", "argument 2: two"]
+
+
+@pytest.mark.parametrize("emulator", ["qemu", "bochs"])
+def test_family(boot, emulator):
+    run = boot("batch demo=no run=family", emulator=emulator)
+    assert run.code == 0 and "family: as it should be" in run.lines
+
+
+@pytest.mark.parametrize("processor", ["pentium", "pentium3", "max"])
+def test_processors(image, tmp_path, processor):
+    """Floating point is kept by fnsave on a Pentium, by fxsave elsewhere."""
+    path = with_args(image, tmp_path, "batch demo=no test=process_floating_point,process_heap")
+    _, text = qemu(path, more=("-cpu", processor))
+    assert "tests: 2 passed, 0 failed" in text
+
+
+def test_a_fault_is_a_failed_run(boot):
+    run = boot("batch demo=no run=museum,null-write")
+    assert run.code != 0 and run.lines[-1] == "granary: halt failed"
+    assert re.fullmatch(r"program museum \(pid 1\): page fault: write to 0x00000000, which is not mapped "
+                        r"\(a null pointer\?\), at 0x004[0-9a-f]{5}; ended", run.lines[-2])
+
+
+def test_hostile(boot):
+    """A million calls; the kernel's memory before and after is test=process_hostile's business."""
+    run = boot("batch demo=no run=hostile,1000000,9")
+    assert run.code == 0 and "hostile: 1000000 calls, and the kernel is still there" in run.lines
+    reports = [line for line in run.lines if line.startswith("heap: ")]
+    assert len(reports) == 100 and all(" in hostile (pid 1), thread hostile" in line for line in reports)
+
+
+def test_what_it_costs(boot):
+    """A system call alone, and a block taken and given back by a program, in instructions."""
+    run = boot("batch demo=no run=bench", more=("--icount",))
+    figures = dict(re.findall(r"bench: name=(\w+) rounds=1000 insn=([0-9.]+)", "\n".join(run.lines)))
+    assert float(figures["gate"]) <= 100 and float(figures["user_pair_32"]) <= 460
+
+
+def test_an_image_without_files(root, image, tmp_path):
+    """The archive is what follows the kernel; nothing does here."""
+    data = bytearray(mkimage.read(image))
+    header = mkimage.image_header(bytes(data), image)
+    end = header.kernel_lba * 512 + header.kernel_bytes
+    data[end:] = bytes(len(data) - end)
+    path = tmp_path / "bare.img"
+    path.write_bytes(data)
+    done = subprocess.run([PYTHON, "tools/run.py", "--image", str(path), "--args=batch demo=no run=hello"],
+                          cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "run: hello: the image has no files (ls shows the files)" in done.stdout.splitlines()
+    shown = subprocess.run([PYTHON, "tools/mkimage.py", "--show", str(path)], cwd=root, capture_output=True, text=True,
+                           check=True).stdout
+    assert shown.splitlines()[-1] == "files:   none"
+
+
+# ---- the archive ----------------------------------------------------------------------------------------------------
+
+def test_the_image_lists_its_files(root, image):
+    shown = subprocess.run([PYTHON, "tools/mkimage.py", "--show", image], cwd=root, capture_output=True, text=True,
+                           check=True).stdout
+    assert shown.splitlines()[-1].split()[1:] == sorted(PROGRAMS + ["motd"])
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    path = tmp_path / ("n" * 32)
+    path.write_bytes(b"x")
+    with pytest.raises(mkimage.ImageError, match="a name of 32 characters; there is room for 31"):
+        mkimage.make_archive([str(path)])
+
+
+def test_the_archive_is_the_same_for_the_same_files(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    first = mkimage.make_archive([str(path)])
+    os.utime(path, (1, 1))
+    assert mkimage.make_archive([str(path)]) == first
+
+
+# ---- at the prompt --------------------------------------------------------------------------------------------------
+
+@pytest.fixture(name="console", scope="module")
+def _console():
+    console = prompt_of("demo=no")
+    yield console
+    console.send("\x15halt\r")
+    console.expect_exact("granary: halt passed")
+    console.close()
+
+
+def ask(console, line):
+    console.send(line + "\r")
+    console.expect_exact("\n")
+    console.expect_exact(PROMPT)
+    return ANSI.sub("", console.before).replace("\r", "").split("\n")[:-1]
+
+
+def test_ls(console):
+    lines = ask(console, "ls")
+    assert [line.split()[1] for line in lines] == sorted(PROGRAMS + ["motd"])
+    sizes = {line.split()[1]: int(line.split()[0]) for line in lines}
+    assert sizes["motd"] == len(read("user/files/motd"))
+
+
+def test_run(console):
+    assert ask(console, "run cat motd") == read("user/files/motd").splitlines()
+    assert ask(console, "run heapdemo")[-1] == "heapdemo: as it should be"
+    assert ask(console, "run nothing") == ["run: nothing: no such file (ls shows the files)"]
+    assert ask(console, "run motd") == ["run: motd: not an ELF file of 32 bits (ls shows the files)"]
+    answer = ask(console, "run cat nothing")
+    assert answer[0] == "cat: nothing: no file of that name, or no archive on the image"
+    assert re.fullmatch(r"cat \(pid \d+\): status 1", answer[1])
+
+
+def test_museum(console):
+    """Each exhibit ends in its report or its fault, and the prompt is there again."""
+    exhibits = ask(console, "run museum")
+    assert len(exhibits) == 17
+    for name in exhibits:
+        answer = ask(console, f"run museum {name}")
+        assert len(answer) == 1, answer
+        assert re.match(r"heap: .* in museum \(pid \d+\), thread museum$|program museum \(pid \d+\): .*; ended$|"
+                        r"written over the next block, and both are freed$", answer[0])
+    assert ask(console, "check") == ["heap check: every invariant holds"]
+
+
+def test_beside_the_prompt(console):
+    pid = int(re.search(r"pid (\d+)", "\n".join(ask(console, "run spin sleeping &")))[1])
+    console.send("\r")
+    console.expect_exact(PROMPT)
+    lines = ask(console, "ps")
+    assert any(re.fullmatch(rf" *{pid} spin +running +0", line) for line in lines)
+    assert any(re.match(rf" *{pid} spin +\d+ +1024 ", line) for line in ask(console, "mem"))
+    assert ask(console, f"kill {pid}") == []
+    ask(console, "run cat motd")  # time for it to end
+    ask(console, "ps")
+    assert ask(console, f"kill {pid}") == [f"no program has the number {pid} (ps shows them)"]
+
+
+def test_control_c_ends_it(console):
+    console.send("run spin\r")
+    console.expect(r"spin: pid (\d+)")
+    pid = console.match[1]
+    console.send("\x03")
+    console.expect_exact(f"spin (pid {pid}): killed")
+    console.expect_exact(PROMPT)
+
+
+def test_the_keyboard_is_the_programs(console):
+    console.send("run cat\r")
+    console.expect_exact("\n")
+    console.send("typed\r.\r")
+    console.expect_exact("typed")
+    console.expect_exact(PROMPT)
+
+
+def test_tab_completes_programs(console):
+    console.send("run hea\t")
+    console.expect_exact("run heapdemo")
+    console.send("\x15")
+
+
+def test_frames_are_as_before(console):
+    """Many runs at the prompt leave the pools as they were."""
+    def pools():
+        return [line.split()[3] for line in ask(console, "pools") if "pool" in line]
+
+    ask(console, "run hello")
+    before = pools()
+    for _ in range(10):
+        ask(console, "run heapdemo")
+        ask(console, "run museum wild-jump")
+    assert pools() == before

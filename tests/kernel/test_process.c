@@ -1,0 +1,313 @@
+// test_process.c - programs: from the image's archive, in ring 3, and everything back at the end.
+//
+// That every frame comes back is each test's own condition (tests/kernel/ktest.h). Only these find
+// a page, table or record that is left when a program dies at some instruction, or when memory ends
+// in the middle of making one.
+#include "kernel/fault.h"
+#include "kernel/interrupt.h"
+#include "kernel/inspect/report.h"
+#include "kernel/layout.h"
+#include "kernel/paging.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "lib/x86.h"
+#include "process/archive.h"
+#include "process/process.h"
+#include "tests/kernel/ktest.h"
+#include "thread/thread.h"
+
+// A program of the image in the kernel's memory: read once, run often.
+struct held {
+    void *bytes;
+    struct program_source source;
+};
+
+static bool hold(struct held *held, const char *name) {
+    struct archive_file file;
+    *held = (struct held){0};
+    if (archive_find(name, &file) != NULL) return false;
+    held->bytes = sys_malloc(file.bytes);
+    if (!held->bytes || !archive_read(&file, 0, file.bytes, held->bytes)) return false;
+    held->source = program_in_memory(held->bytes, file.bytes);
+    return true;
+}
+
+static void let_go(struct held *held) { sys_free(held->bytes); }
+
+static const char *why; // of the last start()
+
+static struct process *start(const struct held *held, const char *line) {
+    struct process_plan plan = {.line = line, .source = &held->source};
+    return process_create(&plan, &why);
+}
+
+// Runs a program to its end.
+static int run(const char *line) {
+    char name[16];
+    struct held held;
+    const char *blank = strchr(line, ' ');
+    strlcpy(name, line, blank ? (size_t)(blank - line) + 1 : sizeof name);
+    int status = -1;
+    if (KCHECK(hold(&held, name))) {
+        struct process *process = start(&held, line);
+        if (KCHECK(process != NULL)) status = process_wait(process);
+    }
+    let_go(&held);
+    return status;
+}
+
+KTEST(process_hello) {
+    KCHECK_EQ(run("hello one two"), 0);
+    KCHECK(ktest_contains(ktest_printed(), "hello from ring 3, pid "));
+    KCHECK(ktest_contains(ktest_printed(), "argument 1: one\nargument 2: two\n"));
+    KCHECK_EQ(process_current(), NULL);
+}
+
+KTEST(process_heap) {
+    KCHECK_EQ(run("heapdemo"), 0);
+    KCHECK(ktest_contains(ktest_printed(), "heapdemo: as it should be\n"));
+}
+
+KTEST(process_family) {
+    KCHECK_EQ(run("family"), 0);
+    KCHECK(ktest_contains(ktest_printed(), "family: as it should be\n"));
+}
+
+// ---- a program's faults are its own -------------------------------------------------------------
+
+static void check_fault(const char *line, int vector, const char *words) {
+    ktest_printed_clear();
+    KCHECK_EQ(run(line), PROCESS_STATUS_FAULT + vector);
+    if (!KCHECK(ktest_contains(ktest_printed(), words))) kprintf("not printed: %s\n", words);
+    KCHECK(ktest_contains(ktest_printed(), "program museum (pid "));
+}
+
+KTEST(process_faults) {
+    check_fault("museum null-write", VECTOR_PAGE_FAULT,
+                "page fault: write to 0x00000000, which is not mapped (a null pointer?), at 0x004");
+    check_fault("museum text-write", VECTOR_PAGE_FAULT, "which is write-protected, at 0x004");
+    check_fault("museum kernel-read", VECTOR_PAGE_FAULT,
+                "page fault: read of 0x80100000, which is the kernel's, at 0x004");
+    check_fault("museum kernel-write", VECTOR_PAGE_FAULT,
+                "page fault: write to 0x88000000, which is the kernel's, at 0x004");
+    check_fault("museum late-read", VECTOR_PAGE_FAULT, "page fault: read of 0x10000000, which is");
+    check_fault("museum wild-jump", VECTOR_PAGE_FAULT, "page fault: execution of 0x12345678");
+    check_fault("museum stack-overflow", VECTOR_PAGE_FAULT, "stack overflow: page fault: write to");
+    check_fault("museum divide", 0, "divide error, at 0x004");
+    check_fault("museum cli", 13, "general protection fault, at 0x004");
+    check_fault("museum port", 13, "general protection fault, at 0x004");
+    check_fault("museum int", 13, "general protection fault: interrupt 32, at 0x004");
+}
+
+// ---- a program's wrong calls of its heap, in the same words -------------------------------------
+
+static void check_report(const char *line, enum heap_fault fault, const char *words) {
+    ktest_printed_clear();
+    ktest_report_expect();
+    int status = run(line);
+    ktest_report_check(fault, heap_last_report.pointer, __FILE__, __LINE__);
+    KCHECK_EQ(status, 0);
+    if (!KCHECK(ktest_contains(ktest_printed(), words))) kprintf("not printed: %s\n", words);
+    KCHECK(ktest_contains(ktest_printed(), "; called from 0x004"));
+    KCHECK(ktest_contains(ktest_printed(), " in museum (pid "));
+}
+
+KTEST(process_wrong_frees) {
+    check_report("museum double-free", HEAP_DOUBLE_FREE,
+                 "heap: double free: 0x10000000: block 0 of the 32-byte arena 0x10000000, museum.");
+    check_report("museum interior-free", HEAP_INTERIOR_POINTER,
+                 "heap: interior pointer: 0x10000010: byte 16 of block 0 of the 128-byte arena");
+    check_report("museum never-free", HEAP_NOT_ALLOCATED,
+                 "heap: not allocated: 0x10000040: block 2 of the 32-byte arena");
+    check_report("museum stack-free", HEAP_OUTSIDE, "heap: outside the heap: 0x7fff");
+    check_report("museum kernel-free", HEAP_OUTSIDE, "heap: outside the heap: 0x88005000: ");
+    KCHECK_EQ(run("museum overflow"), 0);
+}
+
+// ---- making one ---------------------------------------------------------------------------------
+
+KTEST(process_refused) {
+    static const char text[] = "no program at all, but long enough for a header of fifty-two bytes";
+    struct held held = {.source = program_in_memory(text, sizeof text)};
+    KCHECK_EQ(start(&held, "text"), NULL);
+    KCHECK_EQ(strcmp(why, "not an ELF file of 32 bits"), 0);
+    held.source.bytes = 20;
+    KCHECK_EQ(start(&held, "text"), NULL);
+    KCHECK_EQ(strcmp(why, "too short for a program"), 0);
+    KCHECK_EQ(start(&held, "  "), NULL);
+    KCHECK_EQ(strcmp(why, "it has no name"), 0);
+}
+
+// Memory ends at the k-th page, for each k that a program needs to start and a few more.
+KTEST(process_page_limit) {
+    struct held held;
+    KNEED(hold(&held, "heapdemo"));
+    uint32_t refused = 0;
+    for (uint32_t pages = 1; pages <= 24; pages++) {
+        struct process_plan plan = {.line = "heapdemo", .source = &held.source, .pages = pages};
+        struct process *process = process_create(&plan, &why);
+        if (process) process_wait(process); // it may fault on a null pointer; nothing else may
+        else refused++;
+    }
+    KCHECK(refused >= 2 && refused < 8);
+    let_go(&held);
+}
+
+// The pools end at the k-th frame: all but k are taken while a program is made and runs.
+static void with_frames_left(enum pool_id pool, uint32_t left, const struct held *held) {
+    struct taken { // a list through frames would need them mapped
+        uint32_t first, count;
+    } taken[64];
+    uint32_t runs = 0;
+    while (frames_free(pool) > left && runs < 64) {
+        uint32_t count = frames_free(pool) - left, first = FRAME_NONE;
+        for (; count > 0 && first == FRAME_NONE; count -= first == FRAME_NONE ? (count + 7) / 8 : 0)
+            first = frame_alloc(pool, count);
+        if (first == FRAME_NONE) break;
+        taken[runs].first = first;
+        taken[runs++].count = count;
+    }
+    KCHECK_EQ(frames_free(pool), left);
+    struct process *process = start(held, "hello");
+    if (process) process_wait(process);
+    while (runs > 0) {
+        runs--;
+        frame_free(pool, taken[runs].first, taken[runs].count);
+    }
+}
+
+KTEST(process_out_of_frames) {
+    struct held held;
+    KNEED(hold(&held, "hello"));
+    for (uint32_t left = 0; left < 8; left++) with_frames_left(POOL_USER, left, &held);
+    for (uint32_t left = 0; left < 40; left++) with_frames_left(POOL_KERNEL, left, &held);
+    let_go(&held);
+}
+
+KTEST(process_many) {
+    struct held held;
+    KNEED(hold(&held, "hello"));
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < 200; i++) {
+        struct process *process = start(&held, "hello");
+        bad += !process || process_wait(process) != 0;
+    }
+    KCHECK_EQ(bad, 0);
+    let_go(&held);
+}
+
+KTEST(process_side_by_side) {
+    struct held held;
+    struct process *process[20];
+    KNEED(hold(&held, "spin"));
+    for (uint32_t i = 0; i < 20; i++) process[i] = start(&held, i % 2 ? "spin" : "spin sleeping");
+    thread_sleep(10);
+    for (uint32_t i = 0; i < 20; i++) {
+        if (KCHECK(process[i] != NULL)) process_kill(process[i]);
+    }
+    for (uint32_t i = 0; i < 20; i++) {
+        if (process[i]) KCHECK_EQ(process_wait(process[i]), PROCESS_STATUS_KILLED);
+    }
+    let_go(&held);
+}
+
+// A frame that another program filled comes back as zeros: `zeros` looks at its fresh pages of
+// data, stack and heap, after one that left none of them so.
+KTEST(process_pages_come_as_zeros) {
+    KCHECK_EQ(run("zeros fill"), 0);
+    KCHECK_EQ(run("zeros"), 0);
+    KCHECK(ktest_contains(ktest_printed(), "zeros: every byte is 0"));
+}
+
+// ---- killed at every instruction ----------------------------------------------------------------
+
+static uint32_t steps, last_step;
+
+// After each instruction of ring 3; in the kernel the gate has cleared the trap flag.
+static void on_step(struct interrupt_frame *frame) {
+    dr6_write(DR6_NOTHING);
+    if (!frame_from_user(frame)) fault_panic(frame);
+    if (++steps == last_step) process_kill(process_current());
+}
+
+// The instructions it took; `at`: the one after which it is killed, 0: none.
+static uint32_t stepped(const struct held *held, const char *line, uint32_t at, int *status) {
+    struct process_plan plan = {.line = line, .source = &held->source, .step = true};
+    steps = 0;
+    last_step = at;
+    struct process *process = process_create(&plan, &why);
+    *status = process ? process_wait(process) : -1;
+    return steps;
+}
+
+KTEST(process_killed_at_every_instruction) {
+    struct held held;
+    int status;
+    KNEED(hold(&held, "little"));
+    interrupt_register(VECTOR_DEBUG, on_step);
+    uint32_t all = stepped(&held, "little", 0, &status), wrong = 0;
+    KCHECK_EQ(status, 0);
+    KCHECK(all > 50);
+    sys_trim();
+    uint32_t kernel = frames_free(POOL_KERNEL), user = frames_free(POOL_USER);
+    for (uint32_t at = 1; at <= all; at++) {
+        stepped(&held, "little", at, &status);
+        sys_trim();
+        wrong += status != PROCESS_STATUS_KILLED || frames_free(POOL_KERNEL) != kernel ||
+                 frames_free(POOL_USER) != user;
+    }
+    KCHECK_EQ(wrong, 0);
+    interrupt_register(VECTOR_DEBUG, NULL);
+    let_go(&held);
+}
+
+// ---- floating point is each program's own -------------------------------------------------------
+
+KTEST(process_floating_point) {
+    struct held held;
+    struct process *process[3];
+    KNEED(hold(&held, "float"));
+    process[0] = start(&held, "float 1");
+    process[1] = start(&held, "float 2");
+    process[2] = start(&held, "float 3");
+    for (int i = 0; i < 3; i++) {
+        if (KCHECK(process[i] != NULL)) KCHECK_EQ(process_wait(process[i]), 0);
+    }
+    let_go(&held);
+}
+
+// ---- a hostile program --------------------------------------------------------------------------
+
+// FNV-1a over what no system call has a reason to change: the kernel's text and constants, its
+// tables, another block of its heap.
+static uint32_t hash_of(const void *from, size_t bytes) {
+    const uint8_t *at = from;
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < bytes; i++) hash = (hash ^ at[i]) * 16777619u;
+    return hash;
+}
+
+extern char kernel_start[], kernel_rodata_end[]; // kernel.ld
+
+#define VICTIM_BYTES 20000u
+
+KTEST(process_hostile) {
+    struct held held;
+    void *victim = sys_malloc(VICTIM_BYTES);
+    KNEED(victim && hold(&held, "hostile"));
+    memset(victim, 0x5a, VICTIM_BYTES);
+    size_t image = (size_t)(kernel_rodata_end - kernel_start);
+    const uint32_t before[] = {hash_of(kernel_start, image), hash_of(victim, VICTIM_BYTES),
+                               hash_of(P2V(paging_directory()), PG_SIZE)};
+    uint32_t reports = heap_report_count;
+    ktest_report_expect(); // its lines are kept from the console
+    struct process *process = start(&held, "hostile 50000 7");
+    if (KCHECK(process != NULL)) KCHECK_EQ(process_wait(process), 0);
+    ktest_reports_any(heap_report_count - reports);
+    KCHECK(heap_report_count - reports > 1000);
+    KCHECK_EQ(hash_of(kernel_start, image), before[0]);
+    KCHECK_EQ(hash_of(victim, VICTIM_BYTES), before[1]);
+    KCHECK_EQ(hash_of(P2V(paging_directory()), PG_SIZE), before[2]);
+    sys_free(victim);
+    let_go(&held);
+}

@@ -1,0 +1,43 @@
+// bench.c - what a program pays, in instructions where the machine counts them (the time-stamp
+// counter under QEMU's -icount), else in cycles.
+//
+//     run bench
+#include "user/lib/user.h"
+
+#define ROUNDS 1000u
+
+static uint32_t now(void) {
+    uint32_t low;
+    __asm__ volatile("rdtsc" : "=a"(low) : : "edx", "memory");
+    return low;
+}
+
+static void gate(void) { syscall(SYS_pid, 0, 0, 0); }
+
+static void pair_32(void) { free(malloc(32)); }
+static void pair_5000(void) { free(malloc(5000)); }
+static void nothing(void) { __asm__ volatile(""); }
+
+static uint32_t ticks_of(void (*run)(void)) {
+    run();
+    uint32_t start = now();
+    for (uint32_t i = 0; i < ROUNDS; i++) run();
+    return now() - start;
+}
+
+static void figure(const char *name, void (*run)(void), uint32_t own) {
+    uint32_t tenths = (ticks_of(run) - own) / (ROUNDS / 10);
+    printf("bench: name=%s rounds=%u insn=%u.%u\n", name, ROUNDS, (unsigned)tenths / 10,
+           (unsigned)tenths % 10);
+}
+
+int main(void) {
+    void *other[4];
+    uint32_t own = ticks_of(nothing);
+    for (int i = 0; i < 4; i++) other[i] = malloc(32); // an arena with room, one block come back
+    free(other[1]);
+    figure("gate", gate, own);
+    figure("user_pair_32", pair_32, own);
+    figure("user_pair_5000", pair_5000, own);
+    return 0;
+}
