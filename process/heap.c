@@ -136,10 +136,17 @@ static uint32_t room_for(const struct user_heap *user, uint32_t size) {
 }
 
 // The pages of what memory.c has handed out; without them it goes back.
-static uint32_t with_pages(struct user_heap *user, uintptr_t p, uint32_t room) {
-    if (!p || space_add_range(user->space, p, room)) return (uint32_t)p;
+static __attribute__((noinline)) uint32_t pages_add(struct user_heap *user, uintptr_t p,
+                                                    uint32_t room) {
+    if (space_add_range(user->space, p, room)) return (uint32_t)p;
     give(user, p);
     return 0;
+}
+
+// Most blocks lie in one page, and it is there.
+static inline uint32_t with_pages(struct user_heap *user, uintptr_t p, uint32_t room) {
+    if (p % PG_SIZE + room <= PG_SIZE && space_has(user->space, p)) return (uint32_t)p;
+    return pages_add(user, p, room);
 }
 
 uint32_t user_malloc(struct user_heap *user, uint32_t size) {

@@ -46,13 +46,13 @@ noreturn void gate_leave(uint32_t entry, uint32_t esp, uint32_t eflags); // to r
 
 static struct list processes; // in order of creation
 static uint32_t next_pid = 1;
-static struct process *running; // whose thread runs; NULL: the kernel's. Written by the switch hook
+struct process *process_running;
 
 // ---- the switch ---------------------------------------------------------------------------------
 
 static void on_switch(void *from, void *to) {
     struct process *before = from, *next = to;
-    running = next;
+    process_running = next;
     if (before) fpu_save(&before->fpu);
     if (!next) {
         paging_load(paging_directory());
@@ -61,10 +61,6 @@ static void on_switch(void *from, void *to) {
     paging_load(next->space.directory);
     gdt_set_kernel_stack(next->kernel_stack);
     fpu_load(&next->fpu);
-}
-
-struct process *process_current(void) {
-    return running;
 }
 
 // ---- loading ------------------------------------------------------------------------------------
@@ -265,7 +261,7 @@ static void children_end(const struct process *parent) {
 
 // The parent's semaphore first: with `ended` up the parent may collect this one and end itself.
 noreturn void process_end(int status) {
-    struct process *process = running;
+    struct process *process = process_running;
     ASSERT(interrupt_depth == 0);
     irq_enable();
     children_end(process);
@@ -299,20 +295,14 @@ void process_kill(struct process *process) {
     irq_restore(state);
 }
 
-void process_check_killed(void) {
-    if (running->killed) process_end(PROCESS_STATUS_KILLED);
-}
-
 // On the way to ring 3.
-static void on_way_out(void) {
-    if (running->killed) process_end(PROCESS_STATUS_KILLED);
-}
+static void on_way_out(void) { process_check_killed(); }
 
 // ---- faults and reports -------------------------------------------------------------------------
 
 // An exception in ring 3: the stack grows, or the program ends with a line that says why.
 static void user_fault(const struct interrupt_frame *frame) {
-    struct process *process = running;
+    struct process *process = process_running;
     uint32_t address = fault_address();
     bool page = frame->vector == VECTOR_PAGE_FAULT;
     char text[FAULT_TEXT_MAX];
@@ -332,15 +322,16 @@ static void user_fault(const struct interrupt_frame *frame) {
 // "0x00400123 in hello (pid 3)". After REPORTS_MAX of them a program gets no more lines; each wrong
 // call is refused all the same.
 static enum report_place report_place(char *to, size_t room, const struct heap *heap) {
-    if (!running || !running->heap || heap != &running->heap->heap) return PLACE_UNKNOWN;
-    if (!running->call) return PLACE_UNKNOWN;
-    if (running->reports++ >= REPORTS_MAX) return PLACE_QUIET;
-    if (running->reports == REPORTS_MAX) {
-        kprintf("program %s (pid %u): the last report, more are not printed\n", running->name,
-                running->pid);
+    struct process *process = process_running;
+    if (!process || !process->heap || heap != &process->heap->heap) return PLACE_UNKNOWN;
+    if (!process->call) return PLACE_UNKNOWN;
+    if (process->reports++ >= REPORTS_MAX) return PLACE_QUIET;
+    if (process->reports == REPORTS_MAX) {
+        kprintf("program %s (pid %u): the last report, more are not printed\n", process->name,
+                process->pid);
     }
-    ksnprintf(to, room, "%#010x in %s (pid %u)", running->call->frame.eip, running->name,
-              running->pid);
+    ksnprintf(to, room, "%#010x in %s (pid %u)", process->call->frame.eip, process->name,
+              process->pid);
     return PLACE_WRITTEN;
 }
 

@@ -106,14 +106,18 @@ bool process_has_ended(const struct process *process);
 void process_kill(struct process *process);
 // Ends the running process. By its own thread.
 noreturn void process_end(int status);
-struct process *process_current(void); // NULL: the running thread is the kernel's. Any context
+// Whose thread runs, NULL: the kernel's. Written by the switch of threads alone. Any context.
+extern struct process *process_running;
+static inline struct process *process_current(void) { return process_running; }
 // A process by number, NULL if there is none. The pointer is good while the caller knows that it is
 // not collected.
 struct process *process_find(uint32_t pid);
 // A child that has ended, or any child; NULL if there is none.
 struct process *process_child(const struct process *parent, uint32_t pid, bool ended);
-// For a process that waits: ends it if it was killed meanwhile.
-void process_check_killed(void);
+// For a process that has nothing in hand: ends it if it was killed meanwhile.
+static inline void process_check_killed(void) {
+    if (process_running->killed) process_end(PROCESS_STATUS_KILLED);
+}
 
 // What `ps` shows.
 struct process_info {

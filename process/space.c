@@ -28,11 +28,6 @@
 #define USER_TABLES (KERNEL_BASE >> 22)
 #define ENTRY_FRAME 0xfffff000u
 
-// A frame of the kernel pool as the kernel sees it.
-static uint32_t *view(uint32_t pa) {
-    return (uint32_t *)(uintptr_t)(HEAP_BASE + (pa - (uint32_t)frame_address(POOL_KERNEL, 0)));
-}
-
 static void frame_give(enum pool_id pool, uint32_t pa) {
     frame_free(pool, (uint32_t)((pa - frame_address(pool, 0)) >> PG_SHIFT), 1);
 }
@@ -47,16 +42,25 @@ bool space_make(struct space *space, uint32_t limit) {
     memset(space, 0, sizeof *space);
     uint32_t pa = frame_take(POOL_KERNEL);
     if (!pa) return false;
-    paging_directory_fill(view(pa));
-    *space = (struct space){.directory = pa, .limit = limit, .tables = 1};
+    *space = (struct space){.directory = pa, .view = space_view(pa), .limit = limit, .tables = 1};
+    paging_directory_fill(space->view);
     return true;
 }
 
+// The next entry from `at` on, below `end`, that is not 0; `end` if none is. One instruction looks
+// at an entry: the two or three tables of a program are most of what its end costs.
+static const uint32_t *next_entry(const uint32_t *at, const uint32_t *end) {
+    uint32_t left = (uint32_t)(end - at);
+    bool found;
+    if (left == 0) return end;
+    __asm__ volatile("repe scasl" : "+D"(at), "+c"(left), "=@ccne"(found) : "a"(0) : "memory");
+    return found ? at - 1 : end;
+}
+
 static void table_end(struct space *space, uint32_t pa) {
-    const uint32_t *table = view(pa);
-    for (uint32_t i = 0; i < ENTRIES; i++) {
-        if (!table[i]) continue;
-        frame_give(POOL_USER, table[i] & ENTRY_FRAME);
+    const uint32_t *table = space_view(pa), *end = table + ENTRIES;
+    for (const uint32_t *at = next_entry(table, end); at < end; at = next_entry(at + 1, end)) {
+        frame_give(POOL_USER, *at & ENTRY_FRAME);
         space->pages--;
     }
     frame_give(POOL_KERNEL, pa);
@@ -65,9 +69,10 @@ static void table_end(struct space *space, uint32_t pa) {
 
 void space_end(struct space *space) {
     if (!space->directory) return;
-    const uint32_t *directory = view(space->directory);
-    for (uint32_t i = 0; i < USER_TABLES; i++) {
-        if (directory[i]) table_end(space, directory[i] & ENTRY_FRAME);
+    const uint32_t *end = space->view + USER_TABLES;
+    for (const uint32_t *at = next_entry(space->view, end); at < end;
+         at = next_entry(at + 1, end)) {
+        table_end(space, *at & ENTRY_FRAME);
     }
     ASSERT(space->pages == 0 && space->tables == 1);
     frame_give(POOL_KERNEL, space->directory);
@@ -77,8 +82,8 @@ void space_end(struct space *space) {
 // The entry for a user address; NULL if its table is missing.
 static uint32_t *space_entry(const struct space *space, uintptr_t va) {
     ASSERT(va < KERNEL_BASE);
-    uint32_t table = view(space->directory)[va >> 22];
-    return table ? view(table & ENTRY_FRAME) + (va >> PG_SHIFT) % ENTRIES : NULL;
+    uint32_t table = space->view[va >> 22];
+    return table ? space_view(table & ENTRY_FRAME) + (va >> PG_SHIFT) % ENTRIES : NULL;
 }
 
 // The directory's entry lets everything; the page's own decides.
@@ -87,8 +92,8 @@ static uint32_t *space_entry_make(struct space *space, uintptr_t va) {
     if (entry) return entry;
     uint32_t pa = frame_take(POOL_KERNEL);
     if (!pa) return NULL;
-    memset(view(pa), 0, PG_SIZE);
-    view(space->directory)[va >> 22] = pa | PAGE_PRESENT | PAGE_WRITE | PAGE_USER;
+    memset(space_view(pa), 0, PG_SIZE);
+    space->view[va >> 22] = pa | PAGE_PRESENT | PAGE_WRITE | PAGE_USER;
     space->tables++;
     return space_entry(space, va);
 }
@@ -104,11 +109,6 @@ bool space_add(struct space *space, uintptr_t va) {
     space->pages++;
     memset((void *)va, 0, PG_SIZE);
     return true;
-}
-
-bool space_has(const struct space *space, uintptr_t va) {
-    const uint32_t *entry = space_entry(space, va);
-    return entry && *entry;
 }
 
 bool space_add_range(struct space *space, uintptr_t start, size_t bytes) {

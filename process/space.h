@@ -8,8 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/heap.h"
+#include "kernel/layout.h"
+
 struct space {
     uint32_t directory; // physical address of the page directory; 0: there is none
+    uint32_t *view;     // the directory as the kernel sees it
     uint32_t pages;     // frames of the user pool behind the user half
     uint32_t limit;     // the most `pages` may be
     uint32_t tables;    // frames of the kernel pool: the directory and page tables
@@ -29,7 +33,17 @@ bool space_add_range(struct space *space, uintptr_t start, size_t bytes);
 // Takes the page at va away, if there is one, and gives its frame back.
 void space_drop(struct space *space, uintptr_t va);
 void space_make_read_only(struct space *space, uintptr_t start, size_t bytes); // those there are
-bool space_has(const struct space *space, uintptr_t va);                       // a page is there
+
+// A frame of the kernel pool as the kernel sees it: page tables are such frames.
+static inline uint32_t *space_view(uint32_t pa) {
+    return (uint32_t *)(uintptr_t)(HEAP_BASE + (pa - (uint32_t)k_heap.pool.phys));
+}
+
+// A page is there. On the path of every malloc(), hence in sight of the compiler.
+static inline bool space_has(const struct space *space, uintptr_t va) {
+    uint32_t table = space->view[va >> 22];
+    return table && space_view(table & ~(PG_SIZE - 1u))[va >> PG_SHIFT & 1023];
+}
 
 // ---- a program's pointers -----------------------------------------------------------------------
 //

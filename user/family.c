@@ -13,7 +13,7 @@ int main(void) {
     child = spawn("museum null-write");
     good &= wait(child, &status) == child && status == 128 + 14;
     good &= wait(0, &status) == ERROR_NO_CHILD && kill(child) == ERROR_NO_CHILD;
-    good &= spawn("nothing") == ERROR_NO_FILE && spawn("motd") == ERROR_NO_PROGRAM;
+    good &= spawn("no-such-file") == ERROR_NO_FILE && spawn("motd") == ERROR_NO_PROGRAM;
     good &= spawn("spin") > 0;
     printf("family: %s\n", good ? "as it should be" : "WRONG");
     return !good;
