@@ -17,7 +17,7 @@ from test_machines import with_args
 from test_prompt import ANSI, PROMPT, prompt_of
 from test_image import qemu
 
-PROGRAMS = "bench cat family float heapdemo hello hostile little museum nothing spin zeros".split()
+PROGRAMS = "bench cat crowd family float heapdemo hello hostile little museum nothing spin zeros".split()
 PASSED = "granary: halt passed"
 
 
@@ -81,6 +81,21 @@ def test_what_it_costs(boot):
     run = boot("batch demo=no run=bench", more=("--icount",))
     figures = dict(re.findall(r"bench: name=(\w+) rounds=1000 insn=([0-9.]+)", "\n".join(run.lines)))
     assert float(figures["gate"]) <= 85 and float(figures["user_pair_32"]) <= 380
+
+
+def test_a_crowd_makes_a_pair_no_dearer(boot):
+    """A pair beside 1, 10 and 100 other programs: within 10 %."""
+    costs = []
+    for others in (1, 10, 100):
+        run = boot(f"batch demo=no run=crowd,{others},bench", more=("--icount",))
+        assert run.code == 0, run.lines[-3:]
+        costs.append(float(re.search(r"name=user_pair_32 rounds=1000 insn=([0-9.]+)", "\n".join(run.lines))[1]))
+    assert max(costs) < 1.1 * min(costs)
+
+
+def test_many_one_after_the_other(boot):
+    run = boot("batch demo=no run=crowd,2000,times,nothing")
+    assert run.code == 0 and "crowd: 2000 of 2000 ended with status 0" in run.lines
 
 
 def test_what_making_and_ending_one_costs(boot):

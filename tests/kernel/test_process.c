@@ -186,10 +186,10 @@ KTEST(process_out_of_frames) {
 
 KTEST(process_many) {
     struct held held;
-    KNEED(hold(&held, "hello"));
+    KNEED(hold(&held, "nothing"));
     uint32_t bad = 0;
-    for (uint32_t i = 0; i < 200; i++) {
-        struct process *process = start(&held, "hello");
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct process *process = start(&held, "nothing");
         bad += !process || process_wait(process) != 0;
     }
     KCHECK_EQ(bad, 0);
