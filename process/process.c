@@ -267,8 +267,9 @@ noreturn void process_end(int status) {
     children_end(process);
     thread_set_owner(NULL); // the kernel's directory, before this one goes
     space_end(&process->space);
-    user_heap_end(process->heap);
-    process->heap = NULL;
+    struct user_heap *heap = process->heap;
+    process->heap = NULL; // who looks at it has interrupts off: from here on there is none
+    user_heap_end(heap);
     irq_disable();
     process->status = status;
     process->state = PROCESS_ENDED;
@@ -314,7 +315,7 @@ static void user_fault(const struct interrupt_frame *frame) {
     }
     bool below = page && address - USER_HEAP_END < USER_STACK_LIMIT - USER_HEAP_END &&
                  frame->esp - USER_HEAP_END <= USER_STACK_LIMIT - USER_HEAP_END + PG_SIZE;
-    kprintf("program %s (pid %u): %s%s, at %#010x; ended\n", process->name, process->pid,
+    kprintf("program %s (pid %u): %s%s, at 0x%08x; ended\n", process->name, process->pid,
             below ? "stack overflow: " : "", text, frame->eip);
     process_end(PROCESS_STATUS_FAULT + (int)frame->vector);
 }
@@ -330,7 +331,7 @@ static enum report_place report_place(char *to, size_t room, const struct heap *
         kprintf("program %s (pid %u): the last report, more are not printed\n", process->name,
                 process->pid);
     }
-    ksnprintf(to, room, "%#010x in %s (pid %u)", process->call->frame.eip, process->name,
+    ksnprintf(to, room, "0x%08x in %s (pid %u)", process->call->frame.eip, process->name,
               process->pid);
     return PLACE_WRITTEN;
 }

@@ -65,7 +65,8 @@ struct process_file {
     uint32_t at; // offset of the next read
 };
 
-// Protected by interrupts off: the list, state, killed. The rest is the process's thread's, once it
+// Protected by interrupts off: the list, state, killed, and that `heap` stays while one looks at
+// it. The rest is the process's thread's, once it
 // runs.
 struct process {
     struct fpu_state fpu; // while another program runs. First: aligned to 16

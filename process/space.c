@@ -67,16 +67,17 @@ static void table_end(struct space *space, uint32_t pa) {
     space->tables--;
 }
 
+// Who looks at the space from outside sees none from the first step on.
 void space_end(struct space *space) {
-    if (!space->directory) return;
-    const uint32_t *end = space->view + USER_TABLES;
-    for (const uint32_t *at = next_entry(space->view, end); at < end;
-         at = next_entry(at + 1, end)) {
-        table_end(space, *at & ENTRY_FRAME);
-    }
-    ASSERT(space->pages == 0 && space->tables == 1);
-    frame_give(POOL_KERNEL, space->directory);
+    struct space last = *space;
     *space = (struct space){0};
+    if (!last.directory) return;
+    const uint32_t *end = last.view + USER_TABLES;
+    for (const uint32_t *at = next_entry(last.view, end); at < end; at = next_entry(at + 1, end)) {
+        table_end(&last, *at & ENTRY_FRAME);
+    }
+    ASSERT(last.pages == 0 && last.tables == 1);
+    frame_give(POOL_KERNEL, last.directory);
 }
 
 // The entry for a user address; NULL if its table is missing.

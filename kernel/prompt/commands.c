@@ -88,6 +88,12 @@ static bool run_pools(int words, char **word) {
 }
 
 static bool run_descs(int words, char **word) {
+    uint32_t pid;
+    if (words > 1) {
+        if (!number(word[1], &pid)) return false;
+        programs_descs(pid);
+        return true;
+    }
     kprintf("block size  blocks/arena  arenas  free blocks  live blocks\n");
     for (uint32_t i = 0; i < k_heap.desc_count && pager_line(); i++) {
         struct desc_state state;
@@ -158,9 +164,11 @@ static bool run_ps(int words, char **word) {
 }
 
 static bool run_who(int words, char **word) {
-    uint32_t address;
+    uint32_t address, pid;
     if (!number(word[1], &address)) return false;
-    print_who(address);
+    if (words > 2 && !number(word[2], &pid)) return false;
+    if (words > 2) programs_who(pid, address);
+    else print_who(address);
     return true;
 }
 
@@ -551,13 +559,14 @@ const struct command shell_commands[] = {
      help_value},
     {"mem", "", 1, 1, run_mem, "page-frame pools, block descriptors", "mem", NULL},
     {"pools", "", 1, 1, run_pools, "page-frame pools", "pools", NULL},
-    {"descs", "", 1, 1, run_descs, "block descriptors", "descs", NULL},
+    {"descs", "[PID]", 1, 2, run_descs, "block descriptors; of a program", "descs", NULL},
     {"arenas", "[SIZE]", 1, 2, run_arenas, "arenas and large areas, one a line", "arenas 64", NULL},
     {"map", "[[user] FROM [COUNT]]", 1, 4, run_map, "the pools as a picture; frame by frame",
      "map 0 640", map_value},
     {"watch", "[SECONDS] [load]", 1, 3, run_watch, "the picture, live; load: with threads at work",
      "watch 10 load", watch_value},
-    {"who", "ADDRESS", 2, 2, run_who, "what any address belongs to", "who 0x88000000", NULL},
+    {"who", "ADDRESS [PID]", 2, 3, run_who, "what any address belongs to; of a program",
+     "who 0x88000000", NULL},
     {"peek", "ADDRESS [BYTES]", 2, 3, run_peek, "bytes of memory, 512 at most",
      "peek 0x800b8000 160", NULL},
     {"malloc", "SIZE", 2, 2, run_malloc, "allocate", "malloc 24", NULL},

@@ -4,11 +4,15 @@
 #include "kernel/prompt/programs.h"
 
 #include "device/console.h"
+#include "kernel/inspect/heapcheck.h"
+#include "kernel/inspect/who.h"
 #include "kernel/prompt/pager.h"
 #include "lib/page.h"
 #include "lib/print.h"
 #include "lib/string.h"
+#include "lib/x86.h"
 #include "process/archive.h"
+#include "process/layout.h"
 #include "process/process.h"
 #include "process/terminal.h"
 #include "thread/thread.h"
@@ -169,4 +173,64 @@ void programs_mem(void) {
         kprintf("%4u %-16s %6u  %6u  %19u  %6u\n", info[i].pid, info[i].name, info[i].pages,
                 info[i].limit, info[i].heap_frames, info[i].tables);
     }
+}
+
+// Where in a program's addresses; in its heap, what of it. The heap stays while interrupts are off.
+static void who_text(char *to, size_t room, const struct process *process, uint32_t address) {
+    const struct heap *heap = process->heap ? &process->heap->heap : NULL;
+    if (heap && address - heap->base < heap->frames << PG_SHIFT) {
+        heap_who_in(to, room, heap, address);
+    } else if (address >= KERNEL_BASE) {
+        ksnprintf(to, room, "the kernel's");
+    } else if (address - USER_IMAGE_BASE < USER_IMAGE_END - USER_IMAGE_BASE) {
+        ksnprintf(to, room, "the program's image");
+    } else if (address - USER_HEAP_BASE < USER_HEAP_END - USER_HEAP_BASE) {
+        ksnprintf(to, room, "beyond the heap's end");
+    } else if (address - USER_STACK_LIMIT < USER_STACK_BYTES) {
+        ksnprintf(to, room, "the program's stack");
+    } else {
+        ksnprintf(to, room, "nothing of the program's");
+    }
+}
+
+bool programs_who(uint32_t pid, uint32_t address) {
+    char who[HEAP_WHO_MAX];
+    uint32_t state = irq_save();
+    const struct process *process = process_find(pid);
+    bool there = process && process->space.directory;
+    bool page = there && address < KERNEL_BASE && space_has(&process->space, address);
+    if (there) who_text(who, sizeof who, process, address);
+    irq_restore(state);
+    if (there) {
+        kprintf("%p: %s%s\n", (void *)(uintptr_t)address, who,
+                page || address >= KERNEL_BASE ? "" : "; no page");
+    } else {
+        kprintf("no program has the number %u (ps shows them)\n", pid);
+    }
+    return there;
+}
+
+// One descriptor; false: the heap is gone, or there are no more.
+static bool desc_of(uint32_t pid, uint32_t index, struct desc_state *out) {
+    uint32_t state = irq_save();
+    const struct process *process = process_find(pid);
+    const struct heap *heap = process && process->heap ? &process->heap->heap : NULL;
+    bool there = heap && index < heap->desc_count;
+    if (there) heap_desc_state(heap, index, out);
+    irq_restore(state);
+    return there;
+}
+
+bool programs_descs(uint32_t pid) {
+    struct desc_state desc;
+    if (!desc_of(pid, 0, &desc)) {
+        kprintf("no program with a heap has the number %u (mem shows them)\n", pid);
+        return false;
+    }
+    kprintf("block size  blocks/arena  arenas  free blocks  live blocks\n");
+    for (uint32_t i = 0; desc_of(pid, i, &desc) && pager_line(); i++) {
+        kprintf("%10u  %12u  %6u  %11u  %11u\n", desc.block_size, desc.blocks_per_arena,
+                desc.arenas, desc.free_blocks, desc.live_blocks);
+    }
+    return true;
 }

@@ -15,6 +15,10 @@ bool programs_boot(const char *words);
 void programs_kill(uint32_t pid);
 void programs_ps(void);
 void programs_mem(void);
+// What an address of the program's belongs to; its descriptors. False: there is no such program, or
+// it has no heap yet, which is said.
+bool programs_who(uint32_t pid, uint32_t address);
+bool programs_descs(uint32_t pid);
 void programs_collect(void); // a line for each that has ended beside the prompt
 // The index-th file of the image, NULL after the last. The disk is read for the first; the names
 // are good until that is asked for again.

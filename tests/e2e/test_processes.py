@@ -205,6 +205,25 @@ def test_beside_the_prompt(console):
     assert ask(console, f"kill {pid}") == [f"no program has the number {pid} (ps shows them)"]
 
 
+def test_looking_into_one(console):
+    pid = int(re.search(r"pid (\d+)", "\n".join(ask(console, "run spin sleeping &")))[1])
+    ask(console, "run cat motd")  # by then it has its block
+    assert ask(console, f"who 0x10000004 {pid}") == [
+        f"0x10000004: byte 4 of block 0 of the 1024-byte arena 0x10000000, spin.{pid} frame 0, live"]
+    assert ask(console, f"who 0x10001000 {pid}") == [f"0x10001000: spin.{pid} frame 1, not handed out; no page"]
+    for address, what in (("0x400100", "the program's image"), ("0x7fffe000", "the program's stack"),
+                          ("0x80000000", "the kernel's"), ("0", "nothing of the program's; no page"),
+                          ("0x60000000", "beyond the heap's end; no page")):
+        assert ask(console, f"who {address} {pid}")[0].endswith(": " + what)
+    descs = [line.split() for line in ask(console, f"descs {pid}")[1:]]
+    assert [row[4] for row in descs] == ["0", "0", "0", "0", "0", "0", "1"]
+    ask(console, f"kill {pid}")
+    ask(console, "run cat motd")
+    ask(console, "ps")
+    assert ask(console, f"who 1 {pid}") == [f"no program has the number {pid} (ps shows them)"]
+    assert ask(console, f"descs {pid}") == [f"no program with a heap has the number {pid} (mem shows them)"]
+
+
 def test_control_c_ends_it(console):
     console.send("run spin\r")
     console.expect(r"spin: pid (\d+)")

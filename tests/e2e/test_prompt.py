@@ -80,9 +80,9 @@ def test_other_names_of_commands(ask):
     assert ask("help nonsense") == ["unknown command 'nonsense': try help"]
 
 
-WRONG = ["who", "who x", "who 0x", "who 0x123456789", "who 1 2", "peek", "peek x", "peek 1 0", "peek 1 513", "malloc",
+WRONG = ["who", "who x", "who 0x", "who 0x123456789", "who 1 2 3", "who 1 x", "peek", "peek x", "peek 1 0", "peek 1 513", "malloc",
          "malloc -1", "malloc 4294967296", "malloc 1k", "free", "free p", "free 0x80000000 2", "realloc", "realloc 1",
-         "realloc 1 x", "mem 1", "pools x", "descs 16", "arenas x", "arenas 16 32", "map x", "map user", "map 9999999",
+         "realloc 1 x", "mem 1", "pools x", "descs x", "arenas x", "arenas 16 32", "map x", "map user", "map 9999999",
          "map 1 0", "map 1 2 3", "map user 1 2 3", "watch x", "watch 1 2", "watch 99999", "check 1",
          "leaks 1", "trace yes", "trace on off", "test a b", "bugs 0", "bugs 99", "bugs x",
          "bugs 1 broken", "sizes 17", "sizes 16 32", "classes 17", "replay x", "ps -a", "halt now", "exit 1",
@@ -97,7 +97,7 @@ def test_wrong_words_are_a_usage_line(ask, line):
 
 
 @pytest.mark.parametrize("line, why", [
-    ("who", "who: too few words"), ("who 1 2", "who: too many words"), ("who x", "'x': not a number of 32 bits"),
+    ("who", "who: too few words"), ("who 1 2 3", "who: too many words"), ("who x", "'x': not a number of 32 bits"),
     ("malloc 4294967296", "'4294967296': not a number of 32 bits"), ("peek 1 513", "'513': not within 1 .. 512"),
     ("watch 99999", "'99999': not within 0 .. 3600"), ("map user", "'user': from which frame?"),
     ("map 1 2 3", "'3': one word too many"), ("watch 1 2", "'2': not load"),

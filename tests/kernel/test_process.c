@@ -297,6 +297,66 @@ KTEST(process_floating_point) {
     let_go(&held);
 }
 
+// ---- files and code of random bytes -------------------------------------------------------------
+
+#define MUTANTS 600u
+
+static uint32_t random_state;
+
+static uint32_t random_below(uint32_t bound) {
+    random_state = random_state * 1664525u + 1013904223u;
+    return (uint32_t)(((uint64_t)random_state * bound) >> 32);
+}
+
+#define ELF_ENTRY 24         // offset of the first instruction's address in the file
+#define HEADERS_BYTES 160u   // with the program headers
+#define FIRST_CODE_BYTES 48u // from _start to the call of main(), and beyond
+
+// Changes bytes of the headers, of the whole file, of the first instructions; or makes those random
+// altogether. The first segment's bytes lie in the file as they do in memory.
+static void mutate(uint8_t *bytes, uint32_t count) {
+    uint32_t changes = 1 + random_below(8), from = 0, within = HEADERS_BYTES, entry;
+    uint32_t kind = random_below(4);
+    memcpy(&entry, bytes + ELF_ENTRY, sizeof entry);
+    if (kind == 1) within = count;
+    if (kind >= 2) from = entry % PG_SIZE, within = FIRST_CODE_BYTES;
+    for (uint32_t i = 0; kind < 3 && i < changes; i++) {
+        bytes[from + random_below(within)] = (uint8_t)random_below(256);
+    }
+    for (uint32_t i = 0; kind == 3 && i < within; i++) bytes[from + i] = (uint8_t)random_below(256);
+}
+
+// Its end, or after some ticks the kernel's.
+static void wait_or_kill(struct process *process) {
+    for (uint32_t ticks = 0; ticks < 3 && !process_has_ended(process); ticks++) thread_sleep(1);
+    process_kill(process);
+    process_wait(process);
+}
+
+// A damaged file is refused or runs, and what runs does whatever its bytes say.
+KTEST(process_mutants) {
+    struct held held;
+    KNEED(hold(&held, "little"));
+    uint32_t bytes = held.source.bytes, refused = 0, reports = heap_report_count;
+    uint8_t *mutant = sys_malloc(bytes);
+    KNEED(mutant);
+    held.source.memory = mutant;
+    random_state = 1;
+    ktest_report_expect();
+    for (uint32_t i = 0; i < MUTANTS; i++) {
+        memcpy(mutant, held.bytes, bytes);
+        mutate(mutant, bytes);
+        struct process *process = start(&held, "mutant");
+        if (process) wait_or_kill(process);
+        else refused++;
+    }
+    ktest_reports_any(heap_report_count - reports);
+    KCHECK(refused > 10 && refused < MUTANTS / 2);
+    KCHECK(ktest_contains(ktest_printed(), "program mutant (pid "));
+    sys_free(mutant);
+    let_go(&held);
+}
+
 // ---- a hostile program --------------------------------------------------------------------------
 
 // FNV-1a over what no system call has a reason to change: the kernel's text and constants, its
