@@ -29,7 +29,10 @@ struct user_frame {
     uint32_t esp, ss;
 };
 
-// True if the interrupted code was a program's.
+#define EFLAGS_VM 0x20000u
+
+// True if the interrupted code was a program's. In virtual 8086 mode cs is any number; no program
+// gets there by a processor's rules, but QEMU 7 takes an `iret` of ring 3 as if it were ring 0's.
 static inline bool frame_from_user(const struct interrupt_frame *frame) {
-    return (frame->cs & 3) != 0;
+    return (frame->cs & 3) != 0 || (frame->eflags & EFLAGS_VM);
 }

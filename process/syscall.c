@@ -240,6 +240,7 @@ void syscall_dispatch(struct user_frame *call) {
     struct process *process = process_current();
     struct interrupt_frame *frame = &call->frame;
     if (!frame_from_user(frame)) panic_at(frame, "a system call by the kernel");
+    if (frame->eflags & EFLAGS_VM) process_end(PROCESS_STATUS_KILLED); // its stack is another
     uint32_t number = frame->eax;
     process->call = call;
     frame->eax = number < SYSCALL_COUNT ? calls[number](process, frame->ebx, frame->ecx, frame->edx)

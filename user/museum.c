@@ -90,6 +90,20 @@ static void divide(void) {
 
 static void cli(void) { __asm__ volatile("cli"); }
 static void port(void) { __asm__ volatile("outb %%al, $0xf4" : : "a"(0)); }
+// An `iret` to virtual 8086 mode: a processor ignores the flag in ring 3 and goes on at the label;
+// QEMU obeys, and what is at that address of real mode is no page.
+static void virtual_8086(void) {
+    __asm__ volatile("pushl $0\n\tpushl $0\n\tpushl $0\n\tpushl $0\n\t" // gs fs ds es
+                     "pushl $0\n\tpushl $0x1000\n\t"                    // ss esp
+                     "pushfl\n\torl $0x20000, (%%esp)\n\t"
+                     "pushl %%cs\n\tpushl $1f\n\tiret\n"
+                     "1:\taddl $24, %%esp"
+                     :
+                     :
+                     : "memory", "cc");
+    printf("still in protected mode\n");
+}
+
 static void wrong_int(void) { __asm__ volatile("int $0x20"); }
 
 static const struct {
@@ -113,6 +127,7 @@ static const struct {
     {"cli", cli},
     {"port", port},
     {"int", wrong_int},
+    {"virtual-8086", virtual_8086},
 };
 #define EXHIBITS (sizeof exhibits / sizeof exhibits[0])
 

@@ -99,6 +99,13 @@ KTEST(process_faults) {
     check_fault("museum int", 13, "general protection fault: interrupt 32, at 0x004");
 }
 
+// In QEMU a fault at an address of real mode, elsewhere nothing at all; nowhere the kernel's.
+KTEST(process_virtual_8086) {
+    int status = run("museum virtual-8086");
+    bool refused = ktest_contains(ktest_printed(), "still in protected mode");
+    KCHECK_EQ(status, refused ? 0 : PROCESS_STATUS_FAULT + VECTOR_PAGE_FAULT);
+}
+
 // ---- a program's wrong calls of its heap, in the same words -------------------------------------
 
 static void check_report(const char *line, enum heap_fault fault, const char *words) {
