@@ -173,9 +173,9 @@ void interrupt_dispatch(struct interrupt_frame *frame) {
     frame->esp = user ? ((struct user_frame *)frame)->esp : (uint32_t)(uintptr_t)(frame + 1);
     if (frame->vector >= IRQ_BASE) {
         irq_dispatch(frame);
-    } else if (handlers[frame->vector]) {
+    } else if (handlers[frame->vector] && !user) {
         handlers[frame->vector](frame);
-    } else if (unhandled) {
+    } else if (unhandled) { // a program's go there past the handlers, which are for kernel code
         unhandled(frame);
     } else {
         panic_at(frame, "exception %u, before there are words for it", frame->vector);

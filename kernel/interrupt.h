@@ -22,7 +22,8 @@ typedef void interrupt_handler(struct interrupt_frame *frame);
 
 void interrupt_init(void); // IDT, exceptions that panic, PICs remapped with every line masked
 // Handlers run with interrupts off; the PIC has its end-of-interrupt before the handler is called.
-// NULL: none, so an exception panics again. vector < VECTOR_COUNT, else panics. Any context.
+// NULL: none, so an exception panics again. An exception in ring 3 goes to the unhandled hook, and
+// never to a handler. vector < VECTOR_COUNT, else panics. Any context.
 void interrupt_register(unsigned vector, interrupt_handler *handler);
 // Lets a line's interrupts through, 0 .. 15. Last of what a driver's start does: the first
 // interrupt may come before this returns. Interrupts off, or boot: the mask is read and written

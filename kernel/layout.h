@@ -1,7 +1,8 @@
 // layout.h - every fixed virtual address of the kernel, with the picture.
 //
 //   0x00000000 +---------------------------+
-//              | user half: nothing mapped | the null page least of all
+//              | user half: nothing mapped | the null page least of all; a program's directory has
+//              |   by the kernel            | its own pages there (process/layout.h)
 //   0x80000000 +---------------------------+ KERNEL_BASE
 //              | low map: virtual =        | boot information (read-only), VGA memory,
 //              |   KERNEL_BASE + physical  | kernel image, page tables, frame and arena records
@@ -18,8 +19,8 @@
 // write and no invlpg, and no page table can be missing when memory is short. Stacks do
 // need a guard page each, so they are mapped page by page in a window of their own.
 //
-// Why the higher half: the lower one is what programs in user mode would get, each their own, with
-// the kernel the same in all of them. And a null pointer, or a small number taken for one, hits
+// Why the higher half: the lower one is what programs in user mode get, each their own, with the
+// kernel the same in all of them. And a null pointer, or a small number taken for one, hits
 // nothing.
 //
 // The loader's list of tables and limits is in boot/boot.inc; kernel.ld has KERNEL_BASE once more,

@@ -1,8 +1,9 @@
 // paging.h - sole owner of the kernel's page tables, of CR3 and invlpg.
 //
-// Two-level 32-bit paging without PAE (Intel SDM volume 3, 4.3). Every page table there will ever
-// be is made at boot, for the three windows of kernel/layout.h: mapping a page later needs no frame
-// for a table, so it cannot fail for want of one, and there is nothing to roll back.
+// Two-level 32-bit paging without PAE (Intel SDM volume 3, 4.3). Every page table of the kernel's
+// is made at boot, for the three windows of kernel/layout.h: mapping a page later needs no frame
+// for a table, so it cannot fail for want of one, and there is nothing to roll back. Programs' page
+// tables are process/space.c's.
 #pragma once
 
 #include <stdbool.h>

@@ -289,6 +289,14 @@ int process_wait(struct process *process) {
     return status;
 }
 
+bool process_kill_pid(uint32_t pid) {
+    uint32_t state = irq_save();
+    struct process *process = process_find(pid);
+    if (process) process_kill(process);
+    irq_restore(state);
+    return process != NULL;
+}
+
 void process_kill(struct process *process) {
     uint32_t state = irq_save();
     process->killed = true;
@@ -301,11 +309,19 @@ static void on_way_out(void) { process_check_killed(); }
 
 // ---- faults and reports -------------------------------------------------------------------------
 
+static void (*step_hook)(void); // process_set_step_hook()
+
+void process_set_step_hook(void (*hook)(void)) { step_hook = hook; }
+
 // An exception in ring 3: the stack grows, or the program ends with a line that says why.
 static void user_fault(const struct interrupt_frame *frame) {
     struct process *process = process_running;
     uint32_t address = fault_address();
     bool page = frame->vector == VECTOR_PAGE_FAULT;
+    if (frame->vector == VECTOR_DEBUG && step_hook) {
+        step_hook();
+        return;
+    }
     char text[FAULT_TEXT_MAX];
     fault_text(text, sizeof text, frame);
     irq_enable();

@@ -94,6 +94,10 @@ struct process {
     char args[PROCESS_ARGS_MAX]; // words, each with its NUL
 };
 
+// For tests: called after each instruction of a program whose plan says `step`, interrupts off.
+// NULL: none, and a debug exception is a program's fault again.
+void process_set_step_hook(void (*hook)(void));
+
 void process_init(void); // hooks, gate, floating point. Boot, after thread_init()
 
 // Loads a program and lets it run. NULL: *why says in a few words why it cannot be, and nothing is
@@ -105,6 +109,7 @@ int process_wait(struct process *process);
 bool process_has_ended(const struct process *process);
 // It ends on its next way to ring 3, or where it waits, with PROCESS_STATUS_KILLED. Any context.
 void process_kill(struct process *process);
+bool process_kill_pid(uint32_t pid); // the same by number; false: there is none. Any context
 // Ends the running process. By its own thread.
 noreturn void process_end(int status);
 // Whose thread runs, NULL: the kernel's. Written by the switch of threads alone. Any context.

@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli  # noqa: E402 (the line above makes it findable)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-C_FOLDERS = ("kernel", "lib", "device", "thread")
+C_FOLDERS = ("kernel", "lib", "device", "thread", "process")
 BUILT = ("boot/mbr.bin", "boot/loader.bin", "kernel.stripped.elf", "hd.img")
 
 

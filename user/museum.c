@@ -90,6 +90,10 @@ static void divide(void) {
 
 static void cli(void) { __asm__ volatile("cli"); }
 static void port(void) { __asm__ volatile("outb %%al, $0xf4" : : "a"(0)); }
+static void trap_flag(void) {
+    __asm__ volatile("pushfl; orl $0x100, (%%esp); popfl; nop" : : : "cc");
+}
+
 // An `iret` to virtual 8086 mode: a processor ignores the flag in ring 3 and goes on at the label;
 // QEMU obeys, and what is at that address of real mode is no page.
 static void virtual_8086(void) {
@@ -127,6 +131,7 @@ static const struct {
     {"cli", cli},
     {"port", port},
     {"int", wrong_int},
+    {"trap-flag", trap_flag},
     {"virtual-8086", virtual_8086},
 };
 #define EXHIBITS (sizeof exhibits / sizeof exhibits[0])

@@ -148,9 +148,7 @@ void programs_collect(void) {
 }
 
 void programs_kill(uint32_t pid) {
-    struct process *process = process_find(pid);
-    if (process) process_kill(process);
-    else kprintf("no program has the number %u (ps shows them)\n", pid);
+    if (!process_kill_pid(pid)) kprintf("no program has the number %u (ps shows them)\n", pid);
 }
 
 // ---- looking ------------------------------------------------------------------------------------

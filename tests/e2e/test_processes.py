@@ -80,7 +80,7 @@ def test_what_it_costs(boot):
     """A system call alone, and a block taken and given back by a program, in instructions."""
     run = boot("batch demo=no run=bench", more=("--icount",))
     figures = dict(re.findall(r"bench: name=(\w+) rounds=1000 insn=([0-9.]+)", "\n".join(run.lines)))
-    assert float(figures["gate"]) <= 85 and float(figures["user_pair_32"]) <= 380
+    assert float(figures["gate"]) <= 80 and float(figures["user_pair_32"]) <= 370
 
 
 def test_a_crowd_makes_a_pair_no_dearer(boot):
@@ -120,6 +120,15 @@ def test_an_image_without_files(root, image, tmp_path):
     shown = subprocess.run([PYTHON, "tools/mkimage.py", "--show", str(path)], cwd=root, capture_output=True, text=True,
                            check=True).stdout
     assert shown.splitlines()[-1] == "files:   none"
+
+
+def test_a_report_leads_to_the_line(root, boot):
+    """The address in a report is the program's own, as the file with debug information has it."""
+    run = boot("batch demo=no run=museum,double-free")
+    place = re.search(r"called from (0x[0-9a-f]+) in museum", "\n".join(run.lines))[1]
+    named = subprocess.run(["addr2line", "-f", "-i", "-e", "build/user/museum.elf", place], cwd=root,
+                           capture_output=True, text=True, check=True).stdout
+    assert "double_free" in named.split()
 
 
 # ---- the archive ----------------------------------------------------------------------------------------------------
@@ -183,7 +192,7 @@ def test_run(console):
 def test_museum(console):
     """Each exhibit ends in its report or its fault, and the prompt is there again."""
     exhibits = ask(console, "run museum")
-    assert len(exhibits) == 18
+    assert len(exhibits) == 19
     for name in exhibits:
         answer = ask(console, f"run museum {name}")
         assert len(answer) == 1, answer

@@ -9,27 +9,67 @@
 #include "lib/string.h"
 #include "process/syscall_table.h"
 
-_Noreturn void exit(int status);
-int write(int file, const void *bytes, size_t count);
-int read(int file, void *bytes, size_t count);
-int open(const char *name);
-int close(int file);
-void *malloc(size_t size);
-void free(void *p);
-void *calloc(size_t count, size_t size);
-void *realloc(void *p, size_t size);
-void *aligned_alloc(size_t alignment, size_t size);
-size_t usable_size(void *p);
-int yield(void);
-int sleep_ms(uint32_t milliseconds);
-int spawn(const char *line);
-int wait(int pid, int *status); // pid 0: any child; status may be NULL
-uint32_t time_ms(void);
-int kill(int pid);
-int pid(void);
+// The call itself, with any numbers. Here and in what follows the compiler sees the instruction, so
+// that a report names the place in the program that made the call, and not one in a library.
+static inline uint32_t syscall(uint32_t number, uint32_t a, uint32_t b, uint32_t c) {
+    __asm__ volatile("int $0x80" : "+a"(number) : "b"(a), "c"(b), "d"(c) : "memory");
+    return number;
+}
 
-// The call itself, with any numbers.
-uint32_t syscall(uint32_t number, uint32_t a, uint32_t b, uint32_t c);
+// With one argument.
+static inline uint32_t syscall_1(uint32_t number, uint32_t a) {
+    __asm__ volatile("int $0x80" : "+a"(number) : "b"(a) : "memory");
+    return number;
+}
+
+static inline uint32_t address_of(const volatile void *p) { return (uint32_t)(uintptr_t)p; }
+static inline void *pointer_to(uint32_t p) { return (void *)(uintptr_t)p; }
+
+_Noreturn static inline void exit(int status) {
+    syscall_1(SYS_exit, (uint32_t)status);
+    __builtin_unreachable();
+}
+
+static inline int write(int file, const void *bytes, size_t count) {
+    return (int)syscall(SYS_write, (uint32_t)file, address_of(bytes), count);
+}
+
+static inline int read(int file, void *bytes, size_t count) {
+    return (int)syscall(SYS_read, (uint32_t)file, address_of(bytes), count);
+}
+
+static inline int open(const char *name) { return (int)syscall_1(SYS_open, address_of(name)); }
+static inline int close(int file) { return (int)syscall_1(SYS_close, (uint32_t)file); }
+static inline void *malloc(size_t size) { return pointer_to(syscall_1(SYS_malloc, size)); }
+static inline void free(void *p) { syscall_1(SYS_free, address_of(p)); }
+
+static inline void *calloc(size_t count, size_t size) {
+    return pointer_to(syscall(SYS_calloc, count, size, 0));
+}
+
+static inline void *realloc(void *p, size_t size) {
+    return pointer_to(syscall(SYS_realloc, address_of(p), size, 0));
+}
+
+static inline void *aligned_alloc(size_t alignment, size_t size) {
+    return pointer_to(syscall(SYS_aligned_alloc, alignment, size, 0));
+}
+
+static inline size_t usable_size(void *p) { return syscall_1(SYS_usable_size, address_of(p)); }
+static inline int yield(void) { return (int)syscall_1(SYS_yield, 0); }
+static inline int sleep_ms(uint32_t milliseconds) {
+    return (int)syscall_1(SYS_sleep, milliseconds);
+}
+static inline int spawn(const char *line) { return (int)syscall_1(SYS_spawn, address_of(line)); }
+
+// pid 0: any child; status may be NULL.
+static inline int wait(int child, int *status) {
+    return (int)syscall(SYS_wait, (uint32_t)child, address_of(status), 0);
+}
+
+static inline uint32_t time_ms(void) { return syscall_1(SYS_time, 0); }
+static inline int kill(int child) { return (int)syscall_1(SYS_kill, (uint32_t)child); }
+static inline int pid(void) { return (int)syscall_1(SYS_pid, 0); }
 
 // As the kernel's own (lib/format.h), to the console; cut at 512 characters. Returns the length.
 int printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
