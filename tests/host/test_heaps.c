@@ -241,6 +241,35 @@ static void random_calls(void **state) {
     }
 }
 
+// A window of which only the first frames are open: heap_grow() opens more, joined with the free
+// ones before them, and heap_extend() makes an area longer into them.
+static void a_window_grows(void **state) {
+    (void)state;
+    struct pool *pool = &left->heap.pool;
+    struct port_pool window = left->from;
+    struct heap *next = left->heap.next;
+    window.runs = 0;
+    memset(window.frame, 0, FRAMES * sizeof *window.frame);
+    heap_init(&left->heap, "left", &window);
+    left->heap.next = next; // it is in the list already
+    left->heap.frames = 0;
+    pool->end = pool->frame;
+    assert_null(heap_malloc(&left->heap, 1));
+    heap_grow(&left->heap, 4);
+    void *three = heap_malloc(&left->heap, 3 * PG_SIZE);
+    assert_ptr_equal(three, left->window);
+    assert_null(heap_malloc(&left->heap, 2 * PG_SIZE));
+    heap_grow(&left->heap, 1); // beside the free one
+    assert_int_equal(pool->free, 2);
+    assert_true(heap_extend(&left->heap, (uintptr_t)three, 5 * PG_SIZE));
+    assert_int_equal(heap_usable_size(&left->heap, three), 5 * PG_SIZE);
+    assert_false(heap_extend(&left->heap, (uintptr_t)three, 6 * PG_SIZE));
+    heap_free(&left->heap, three);
+    heap_grow(&left->heap, FRAMES - 5);
+    assert_int_equal(pool->free, FRAMES);
+    assert_int_equal(heap_check(), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -250,6 +279,7 @@ int main(void) {
         TEST(one_runs_dry_alone),
         TEST(every_call_has_its_heap),
         TEST(a_heap_inside_a_heap),
+        TEST(a_window_grows),
         TEST(random_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
