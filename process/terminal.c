@@ -9,7 +9,7 @@
 #define RING 128u // a power of two: the indices wrap
 
 // Protected by interrupts off.
-static char ring[RING];
+static char typed_ring[RING];
 static uint32_t put, got; // characters ever; their difference waits
 
 void terminal_clear(void) {
@@ -20,13 +20,13 @@ void terminal_clear(void) {
 
 void terminal_type(char c) {
     uint32_t state = irq_save();
-    if (put - got < RING) ring[put++ % RING] = c;
+    if (put - got < RING) typed_ring[put++ % RING] = c;
     irq_restore(state);
 }
 
 static uint32_t typed_take(char *to, uint32_t max) {
     uint32_t count = 0, state = irq_save();
-    while (count < max && got != put) to[count++] = ring[got++ % RING];
+    while (count < max && got != put) to[count++] = typed_ring[got++ % RING];
     irq_restore(state);
     return count;
 }
