@@ -7,7 +7,7 @@ system has it.
     fresh.py [--only NAME...] [--keep]
 
 For each trial a system that debootstrap made (minbase, git and certificates) is copied, the committed project is cloned
-into it, and `sh tools/setup.sh run` and `sh tools/setup.sh test` are run there; then what comes with the list for v86.
+into it, and `sh tools/setup.sh run` and `sh tools/setup.sh test` are run there; then what comes with the list `web`.
 All of them together write docs/fresh.md. Needs root, for debootstrap and chroot.
 
 Everything lies in build/fresh: the bases, which are kept for the next time, and a log of each trial. A trial has
@@ -201,8 +201,8 @@ def short(version):
 
 COMMANDS = (("run", "sh tools/setup.sh run"),
             ("test", "sh tools/setup.sh test"),
-            ("v86", "sh tools/setup.sh --only web && make -s v86 && cd tests/e2e && "
-                    "/usr/bin/python3 -m pytest -q test_v86.py"))
+            ("web", "sh tools/setup.sh --only web && make -s v86 web && cd tests/e2e && "
+                    "/usr/bin/python3 -m pytest -q test_v86.py test_web.py"))
 
 
 def run_trial(trial, keep):
@@ -238,8 +238,8 @@ HEAD = """# On fresh systems
 
 `make fresh` wrote this page. It makes minimal systems with debootstrap (`--variant=minbase`, git, certificates), clones
 the project into a copy of each and types the README's two commands there: `sh tools/setup.sh run` installs what a boot
-needs, builds and boots; `sh tools/setup.sh test` installs what the tests need and runs all of them. The third row of
-commands is `sh tools/setup.sh --only web`, `make v86` and its tests: only these need npm.
+needs, builds and boots; `sh tools/setup.sh test` installs what the tests need and runs all of them. The third is
+`sh tools/setup.sh --only web`, `make v86 web` and their tests: only these need npm and a browser.
 
 """
 
