@@ -27,6 +27,7 @@
 
 #include <stddef.h>
 
+#include "device/rtc.h"
 #include "lib/x86.h"
 #include "thread/sync.h"
 
@@ -52,8 +53,8 @@
 #define DEVICE_LBA 0xe0 // bit 6: LBA; bits 7 and 5 were always 1 before ATA-6, old drives want them
 #define CONTROL_NO_INTERRUPT 0x02
 
-#define POLLS_MAX 1000000 // a read of a port takes about a microsecond on a PC: a second
-#define CHUNK 128         // sectors a command: COUNT has 8 bits
+#define SECONDS_MAX 2 // a disk answers in milliseconds; an emulator on a busy machine, when it can
+#define CHUNK 128     // sectors a command: COUNT has 8 bits
 #define SECTOR_WORDS (ATA_SECTOR_BYTES / 2)
 
 static struct lock lock;
@@ -86,11 +87,12 @@ static void settle(void) {
 // Waits until the drive that is selected takes a command (D2). An empty channel is told apart at
 // once: 0xff has BSY set for ever, and would cost the whole second.
 static enum ata_status wait_idle(void) {
-    for (int polls = 0; polls < POLLS_MAX; polls++) {
+    struct rtc_wait wait = rtc_wait_begin();
+    do {
         uint8_t status = inb(REG_STATUS);
         if (status == STATUS_FLOATING) return ATA_NO_DISK;
         if (!(status & STATUS_BSY)) return ATA_OK;
-    }
+    } while (!rtc_wait_over(&wait, SECONDS_MAX));
     return ATA_TIMEOUT;
 }
 
@@ -98,12 +100,13 @@ static enum ata_status wait_idle(void) {
 // data of a sector that it could not read (ATA/ATAPI-6, 8.34), and that must not be taken for
 // good.
 static enum ata_status wait_data(void) {
-    for (int polls = 0; polls < POLLS_MAX; polls++) {
+    struct rtc_wait wait = rtc_wait_begin();
+    do {
         uint8_t status = inb(REG_STATUS);
         if (status & STATUS_BSY) continue;
         if (status & (STATUS_ERR | STATUS_DF)) return ATA_ERROR;
         if (status & STATUS_DRQ) return ATA_OK;
-    }
+    } while (!rtc_wait_over(&wait, SECONDS_MAX));
     return ATA_TIMEOUT;
 }
 

@@ -25,6 +25,7 @@
 #include <stddef.h>
 
 #include "boot_const.h"
+#include "device/rtc.h"
 #include "kernel/interrupt.h"
 #include "lib/x86.h"
 
@@ -46,9 +47,6 @@
 #define STATUS_CAN_SEND 0x20 // the holding register is empty: it takes one character
 #define ECHO_POLLS 100000    // at 115200 baud a character takes 87 us: far fewer polls than this
 #define SEND_SECONDS 3 // an emulator on a busy machine may have to wait for who reads its output
-#define SEND_POLLS 0x10000000 // where there is no clock to tell seconds
-#define RTC_INDEX 0x70        // register 0 of the PC's clock: seconds
-#define RTC_DATA 0x71
 
 static bool present, present2; // the self-test's answer for COM1 and COM2, for good
 static bool (*receiver)(char c);
@@ -85,24 +83,15 @@ static bool port_init(uint16_t port) {
 bool serial_init(void) { return present = port_init(COM1); }
 bool serial2_init(void) { return present2 = port_init(COM2); }
 
-static uint8_t clock_seconds(void) {
-    outb(RTC_INDEX, 0);
-    return inb(RTC_DATA);
-}
-
 static bool is_free(uint16_t port) { return (inb(port + REG_LINE_STATUS) & STATUS_CAN_SEND) != 0; }
 
 // Waits until the port takes a character; false if it stays busy for seconds.
 static bool can_send(uint16_t port) {
-    uint8_t second = clock_seconds();
-    int changes = 0;
-    for (uint32_t polls = 0; polls < SEND_POLLS; polls++) {
-        if (is_free(port)) return true;
-        if (polls % 1024 != 0 || clock_seconds() == second) continue;
-        second = clock_seconds();
-        if (++changes > SEND_SECONDS) return false;
+    struct rtc_wait wait = rtc_wait_begin();
+    while (!is_free(port)) {
+        if (rtc_wait_over(&wait, SEND_SECONDS)) return false;
     }
-    return false;
+    return true;
 }
 
 // What finds the port busy for seconds is dropped, and what comes after it at once, until the port

@@ -678,7 +678,7 @@ static inline bool take_fast(struct heap *heap, size_t size, void **p) {
 }
 
 // A block or large area for `size`, or NULL.
-static void *heap_take(struct heap *heap, size_t size, uintptr_t caller) {
+void *heap_malloc(struct heap *heap, size_t size, uintptr_t caller) {
     void *p;
     return take_fast(heap, size, &p) ? p : take_slow(heap, size, caller);
 }
@@ -800,8 +800,8 @@ static inline bool give_fast(struct heap *heap, uintptr_t p) {
 }
 
 // False, after a report, if p is wrong.
-static bool heap_give(struct heap *heap, uintptr_t p, uintptr_t caller) {
-    return give_fast(heap, p) || give_slow(heap, p, caller);
+bool heap_free(struct heap *heap, void *p, uintptr_t caller) {
+    return !p || give_fast(heap, (uintptr_t)p) || give_slow(heap, (uintptr_t)p, caller);
 }
 
 void sys_free(void *p) {
@@ -810,10 +810,10 @@ void sys_free(void *p) {
     if (p) give_slow(&k_heap, (uintptr_t)p, CALLER);
 }
 
-static void *heap_take_cleared(struct heap *heap, size_t count, size_t size, uintptr_t caller) {
+void *heap_calloc(struct heap *heap, size_t count, size_t size, uintptr_t caller) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
-    void *p = heap_take(heap, bytes, caller);
+    void *p = heap_malloc(heap, bytes, caller);
     if (p) memset(p, 0, bytes);
     return p;
 }
@@ -823,10 +823,12 @@ static size_t arena_room(const struct arena *arena) {
 }
 
 // Bytes that the block or area at p holds; 0 with a report if p is wrong.
-static size_t heap_room(struct heap *heap, uintptr_t p, uintptr_t caller) {
+size_t heap_usable_size(struct heap *heap, void *p, uintptr_t caller) {
     struct look look;
-    size_t room = look_begin(heap, &look, p) ? arena_room(look.arena) : 0;
-    look_end(heap, &look, p, caller);
+    size_t room = 0;
+    if (!p) return 0;
+    if (look_begin(heap, &look, (uintptr_t)p)) room = arena_room(look.arena);
+    look_end(heap, &look, (uintptr_t)p, caller);
     return room;
 }
 
@@ -843,7 +845,7 @@ static bool large_resize(struct heap *heap, struct arena *arena, size_t size) {
     return true;
 }
 
-// heap_retake() without a move. True if p now holds `size` bytes as it should. *room: bytes it
+// heap_realloc() without a move. True if p now holds `size` bytes as it should. *room: bytes it
 // holds, 0 after a report if p is wrong.
 static bool heap_resize(struct heap *heap, uintptr_t p, size_t size, size_t *room,
                         uintptr_t caller) {
@@ -867,23 +869,23 @@ bool heap_extend(struct heap *heap, uintptr_t p, size_t size) {
 
 // A pointer that is freed meanwhile is a wrong one from then on: reported, and the new block given
 // back. To copy from it does no harm, as the window stays mapped.
-static void *heap_retake(struct heap *heap, void *p, size_t size, uintptr_t caller) {
+void *heap_realloc(struct heap *heap, void *p, size_t size, uintptr_t caller) {
     uintptr_t from = (uintptr_t)p;
     size_t room;
-    if (!p) return heap_take(heap, size, caller);
+    if (!p) return heap_malloc(heap, size, caller);
     if (size == 0) {
-        heap_give(heap, from, caller);
+        heap_free(heap, p, caller);
         return NULL;
     }
     if (heap_resize(heap, from, size, &room, caller)) return p;
     if (room == 0) return NULL;
-    void *to = heap_take(heap, size, caller);
+    void *to = heap_malloc(heap, size, caller);
     if (!to) { // too large serves
-        return size <= room && heap_room(heap, from, caller) >= size ? p : NULL;
+        return size <= room && heap_usable_size(heap, p, caller) >= size ? p : NULL;
     }
     memcpy(to, p, size < room ? size : room);
-    if (heap_give(heap, from, caller)) return to;
-    heap_give(heap, (uintptr_t)to, caller);
+    if (heap_free(heap, p, caller)) return to;
+    heap_free(heap, to, caller);
     return NULL;
 }
 
@@ -910,15 +912,15 @@ static void *large_take_aligned(struct heap *heap, size_t alignment, size_t size
     return p;
 }
 
-static void *heap_take_aligned(struct heap *heap, size_t alignment, size_t size, uintptr_t caller) {
+void *heap_aligned_alloc(struct heap *heap, size_t alignment, size_t size, uintptr_t caller) {
     if (alignment == 0 || (alignment & (alignment - 1)) != 0) return NULL;
-    if (alignment <= BLOCK_ALIGN || size == 0) return heap_take(heap, size, caller);
+    if (alignment <= BLOCK_ALIGN || size == 0) return heap_malloc(heap, size, caller);
     // An arena starts at a frame, so every block of a size that is a multiple of the alignment is
     // aligned.
     for (uint32_t i = 0; i < heap->desc_count && alignment <= PG_SIZE; i++) {
         uint32_t block_size = heap->block_descs[i].block_size;
         if (block_size < size || block_size % alignment != 0) continue;
-        return heap_take(heap, block_size, caller);
+        return heap_malloc(heap, block_size, caller);
     }
     if (port_in_interrupt()) {
         port_report(heap, HEAP_FROM_INTERRUPT, 0, caller);
@@ -944,48 +946,13 @@ uint32_t heap_trim(struct heap *heap) {
     return frames;
 }
 
-// The same calls for any heap, and for the kernel's.
-
-void *heap_malloc(struct heap *heap, size_t size) { return heap_take(heap, size, CALLER); }
-void heap_free(struct heap *heap, void *p) {
-    if (p) heap_give(heap, (uintptr_t)p, CALLER);
-}
-void *heap_calloc(struct heap *heap, size_t count, size_t size) {
-    return heap_take_cleared(heap, count, size, CALLER);
-}
-void *heap_realloc(struct heap *heap, void *p, size_t size) {
-    return heap_retake(heap, p, size, CALLER);
-}
-void *heap_aligned_alloc(struct heap *heap, size_t alignment, size_t size) {
-    return heap_take_aligned(heap, alignment, size, CALLER);
-}
-size_t heap_usable_size(struct heap *heap, void *p) {
-    return p ? heap_room(heap, (uintptr_t)p, CALLER) : 0;
-}
-
-void *sys_calloc(size_t count, size_t size) {
-    return heap_take_cleared(&k_heap, count, size, CALLER);
-}
-void *sys_realloc(void *p, size_t size) { return heap_retake(&k_heap, p, size, CALLER); }
+void *sys_calloc(size_t count, size_t size) { return heap_calloc(&k_heap, count, size, CALLER); }
+void *sys_realloc(void *p, size_t size) { return heap_realloc(&k_heap, p, size, CALLER); }
 void *sys_aligned_alloc(size_t alignment, size_t size) {
-    return heap_take_aligned(&k_heap, alignment, size, CALLER);
+    return heap_aligned_alloc(&k_heap, alignment, size, CALLER);
 }
-size_t sys_usable_size(void *p) { return p ? heap_room(&k_heap, (uintptr_t)p, CALLER) : 0; }
+size_t sys_usable_size(void *p) { return heap_usable_size(&k_heap, p, CALLER); }
 uint32_t sys_trim(void) { return heap_trim(&k_heap); }
-
-void *sys_malloc_for(size_t size, uintptr_t caller) { return heap_take(&k_heap, size, caller); }
-void sys_free_for(void *p, uintptr_t caller) {
-    if (p) heap_give(&k_heap, (uintptr_t)p, caller);
-}
-void *sys_calloc_for(size_t count, size_t size, uintptr_t caller) {
-    return heap_take_cleared(&k_heap, count, size, caller);
-}
-void *sys_realloc_for(void *p, size_t size, uintptr_t caller) {
-    return heap_retake(&k_heap, p, size, caller);
-}
-void *sys_aligned_alloc_for(size_t alignment, size_t size, uintptr_t caller) {
-    return heap_take_aligned(&k_heap, alignment, size, caller);
-}
 
 // ================================================================================================
 // Initialisation

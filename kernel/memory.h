@@ -47,23 +47,25 @@ size_t sys_usable_size(void *p);
 // Gives empty arenas back; returns the frames given back.
 uint32_t sys_trim(void);
 
-// The same for any heap: sys_malloc(size) is heap_malloc(&k_heap, size). A pointer of another heap
-// is a wrong one.
-void *heap_malloc(struct heap *heap, size_t size);
-void heap_free(struct heap *heap, void *p);
-void *heap_calloc(struct heap *heap, size_t count, size_t size);
-void *heap_realloc(struct heap *heap, void *p, size_t size);
-void *heap_aligned_alloc(struct heap *heap, size_t alignment, size_t size);
-size_t heap_usable_size(struct heap *heap, void *p);
+// The same for any heap. A pointer of another heap is a wrong one. `caller` is the return address
+// that a report names: sys_malloc(size) is heap_malloc(&k_heap, size, its own).
+void *heap_malloc(struct heap *heap, size_t size, uintptr_t caller);
+// False, after a report, if p is wrong; NULL is not.
+bool heap_free(struct heap *heap, void *p, uintptr_t caller);
+void *heap_calloc(struct heap *heap, size_t count, size_t size, uintptr_t caller);
+void *heap_realloc(struct heap *heap, void *p, size_t size, uintptr_t caller);
+void *heap_aligned_alloc(struct heap *heap, size_t alignment, size_t size, uintptr_t caller);
+size_t heap_usable_size(struct heap *heap, void *p, uintptr_t caller);
 uint32_t heap_trim(struct heap *heap);
 
-// The same as the sys_ call, made for a caller elsewhere: `caller` is the return address that a
-// report names. For what stands between a call and the heap (kernel/measure/events.c).
+#ifdef HEAP_CHECKED
+// The checked build's sys_ calls, made for a caller elsewhere (kernel/checked/checked.c).
 void *sys_malloc_for(size_t size, uintptr_t caller);
 void sys_free_for(void *p, uintptr_t caller);
 void *sys_calloc_for(size_t count, size_t size, uintptr_t caller);
 void *sys_realloc_for(void *p, size_t size, uintptr_t caller);
 void *sys_aligned_alloc_for(size_t alignment, size_t size, uintptr_t caller);
+#endif
 
 // Makes the block or area at p hold `size` bytes where it is, size > 0: true if it does now, and
 // nothing changed if not. No byte is copied. A wrong pointer is reported.

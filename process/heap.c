@@ -28,6 +28,7 @@
 #include "lib/string.h"
 #include "process/layout.h"
 
+#define NO_CALLER 0u    // a report of a program names the program's own instruction
 #define GROW_FRAMES 32u // the window grows by at least so many: 128 KiB
 
 static uintptr_t window_page(uint32_t frame) { return USER_HEAP_BASE + (frame << PG_SHIFT); }
@@ -125,7 +126,7 @@ static void after(struct user_heap *user) {
 }
 
 static void give(struct user_heap *user, uintptr_t p) {
-    heap_free(&user->heap, (void *)p);
+    heap_free(&user->heap, (void *)p, NO_CALLER);
     if (user->back_count > 0) after(user);
 }
 
@@ -151,7 +152,7 @@ static inline uint32_t with_pages(struct user_heap *user, uintptr_t p, uint32_t 
 
 uint32_t user_malloc(struct user_heap *user, uint32_t size) {
     before(user, size);
-    uintptr_t p = (uintptr_t)heap_malloc(&user->heap, size);
+    uintptr_t p = (uintptr_t)heap_malloc(&user->heap, size, NO_CALLER);
     return p ? with_pages(user, p, room_for(user, size)) : 0;
 }
 
@@ -200,10 +201,10 @@ uint32_t user_realloc(struct user_heap *user, uint32_t p, uint32_t size) {
 uint32_t user_aligned_alloc(struct user_heap *user, uint32_t alignment, uint32_t size) {
     if (alignment > user->window << PG_SHIFT || size > user->window << PG_SHIFT) return 0;
     before(user, size + alignment);
-    uintptr_t p = (uintptr_t)heap_aligned_alloc(&user->heap, alignment, size);
+    uintptr_t p = (uintptr_t)heap_aligned_alloc(&user->heap, alignment, size, NO_CALLER);
     return p ? with_pages(user, p, user_usable_size(user, (uint32_t)p)) : 0;
 }
 
 uint32_t user_usable_size(struct user_heap *user, uint32_t p) {
-    return (uint32_t)heap_usable_size(&user->heap, (void *)(uintptr_t)p);
+    return (uint32_t)heap_usable_size(&user->heap, (void *)(uintptr_t)p, NO_CALLER);
 }

@@ -213,7 +213,7 @@ static void give_to_heap(uintptr_t start, uintptr_t caller) {
     uint32_t number;
     checked_state state = port_checked_lock();
     enum heap_fault fault = heap_classify(&k_heap, start, &arena, &number);
-    if (fault == HEAP_OK) heap_free(&k_heap, (void *)start);
+    if (fault == HEAP_OK) heap_free(&k_heap, (void *)start, CALLER);
     port_checked_unlock(state);
     if (fault != HEAP_OK) port_report(&k_heap, fault, start, caller);
 }
@@ -253,7 +253,7 @@ static void *take_once(size_t alignment, size_t size, uintptr_t caller) {
     struct heap_block block;
     uintptr_t p = 0;
     checked_state state = port_checked_lock();
-    void *start = heap_malloc(&k_heap, bytes);
+    void *start = heap_malloc(&k_heap, bytes, CALLER);
     if (start && heap_block_at((uintptr_t)start, &block)) {
         p = place_bytes(&block, alignment, size);
         record_write(&block, (struct checked_record){p, size, caller, 0, port_thread(), 0, 0});

@@ -28,6 +28,14 @@
 #include "thread/thread.h"
 
 #define CALLER ((uint32_t)__builtin_return_address(0))
+// Of the fast build the sys_ calls are those of k_heap, and nothing more.
+#ifndef HEAP_CHECKED
+#define sys_malloc_for(...) heap_malloc(&k_heap, __VA_ARGS__)
+#define sys_free_for(...) heap_free(&k_heap, __VA_ARGS__)
+#define sys_calloc_for(...) heap_calloc(&k_heap, __VA_ARGS__)
+#define sys_realloc_for(...) heap_realloc(&k_heap, __VA_ARGS__)
+#define sys_aligned_alloc_for(...) heap_aligned_alloc(&k_heap, __VA_ARGS__)
+#endif
 #define JMP_REL32 0xe9 // and four bytes: from the next instruction on
 #define JUMP_BYTES 5u
 

@@ -20,6 +20,14 @@
 #include "kernel/size_tables.h"
 #include "tests/host/heap_host.h"
 
+// Who calls does not matter here.
+#define heap_malloc(...) heap_malloc(__VA_ARGS__, 0)
+#define heap_free(...) heap_free(__VA_ARGS__, 0)
+#define heap_calloc(...) heap_calloc(__VA_ARGS__, 0)
+#define heap_realloc(...) heap_realloc(__VA_ARGS__, 0)
+#define heap_aligned_alloc(...) heap_aligned_alloc(__VA_ARGS__, 0)
+#define heap_usable_size(...) heap_usable_size(__VA_ARGS__, 0)
+
 #define FRAMES 64u
 #define HEAPS 3u // the first is k_heap
 #define LIVE 200u

@@ -5,6 +5,12 @@
 #include "lib/string.h"
 #include "tests/kernel/ktest.h"
 
+// Who calls does not matter here.
+#define heap_malloc(...) heap_malloc(__VA_ARGS__, 0)
+#define heap_free(...) heap_free(__VA_ARGS__, 0)
+#define heap_realloc(...) heap_realloc(__VA_ARGS__, 0)
+#define heap_usable_size(...) heap_usable_size(__VA_ARGS__, 0)
+
 #define FRAMES 16u
 
 static struct port_run run = {0, FRAMES};
