@@ -202,7 +202,7 @@ def short(version):
 COMMANDS = (("run", "sh tools/setup.sh run"),
             ("test", "sh tools/setup.sh test"),
             ("web", "sh tools/setup.sh --only web && make -s v86 web && cd tests/e2e && "
-                    "/usr/bin/python3 -m pytest -q test_v86.py test_web.py"))
+                    "/usr/bin/python3 -m pytest -q test_v86.py"))
 
 
 def run_trial(trial, keep):
@@ -239,7 +239,7 @@ HEAD = """# On fresh systems
 `make fresh` wrote this page. It makes minimal systems with debootstrap (`--variant=minbase`, git, certificates), clones
 the project into a copy of each and types the README's two commands there: `sh tools/setup.sh run` installs what a boot
 needs, builds and boots; `sh tools/setup.sh test` installs what the tests need and runs all of them. The third is
-`sh tools/setup.sh --only web`, `make v86 web` and their tests: only these need npm and a browser.
+`sh tools/setup.sh --only web`, `make v86 web` and the tests of v86: only these need npm.
 
 """
 
