@@ -77,7 +77,9 @@ def main():
     try:
         for _ in one.tour.stops:
             gdb.execute("continue", to_string=True)
-    except gdb.error:  # the machine has switched itself off
+    except gdb.error:  # the machine has switched itself off; if its last words arrive in time it is no error
+        pass
+    if not one.over():
         print(one.off(), file=OUT, flush=True)
     gdb.execute(f"quit {0 if one.over() and one.failed == 0 else 1}")
 
