@@ -21,6 +21,7 @@ CTRL_C = b"\x03"
 NO_ANSWER = 3  # so many Ctrl-C without an answer: the user wants to get out
 
 RESTART = b"granary: restart\r\n"  # kernel/prompt/commands.c: the machine starts again
+PROMPT = b"granary> "  # kernel/prompt/shell.h
 PAUSE_SECONDS = 0.2  # one so long ends a paste
 
 PIECE = 512        # bytes that a pipe takes whole if it takes any
@@ -113,6 +114,8 @@ class Session:
         self.unanswered = 0
         self.tail = (self.tail + text)[-len(RESTART):]
         self.awake = self.tail != RESTART
+        if self.tail.endswith(PROMPT):  # who types now has seen it, however quick the start was
+            self.dropping = False
         if not self.awake:
             self.dropping = True
             self.to_guest.clear()

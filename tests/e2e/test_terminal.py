@@ -10,9 +10,12 @@ import socket
 import subprocess
 import termios
 import time
+import types
 
 import pexpect
 import pytest
+
+import terminal as runner_terminal
 
 PROMPT = "granary> "
 MORE = "--more--"
@@ -353,3 +356,22 @@ def test_a_reader_that_goes_is_no_error(root, image, tmp_path):
                           env={**os.environ, "TMPDIR": str(tmp_path)})
     assert done.stdout.startswith("Granary\n") and done.stderr == ""
     assert os.listdir(tmp_path) == []
+
+
+# ---- a guest that starts again --------------------------------------------------------------------------------------
+
+def test_what_is_typed_at_the_new_prompt_is_not_dropped():
+    """What was typed ahead is not for the next boot; a start that is quicker than a pause of typing is no reason."""
+    session = runner_terminal.Session.__new__(runner_terminal.Session)  # without a terminal of its own
+    session.text, guest = os.pipe()
+    session.tail, session.log, session.screen = b"", None, types.SimpleNamespace(feed=lambda text: b"")
+    session.to_guest, session.to_user = bytearray(b"typed ahead"), bytearray()
+    session.dropping, session.awake = False, True
+    os.write(guest, runner_terminal.RESTART)
+    session.from_guest()
+    assert session.dropping and not session.awake and not session.to_guest
+    os.write(guest, b"Granary\r\n" + runner_terminal.PROMPT)
+    session.from_guest()
+    assert session.awake and not session.dropping
+    os.close(guest)
+    os.close(session.text)
