@@ -112,8 +112,8 @@ struct memory_block_desc {
     };
 };
 
-// What a heap's frames stand on where that comes and goes: the pages of a program. Both are called
-// with the heap locked.
+// The pages of a heap's frames, where they come and go: a program's. Both are called with the heap
+// locked.
 struct heap_backing {
     // No free run of `count` frames: heap_grow() and true, or false.
     bool (*more)(struct heap *heap, uint32_t count);
@@ -131,7 +131,7 @@ struct heap {
     uint32_t small_frames;              // frames held by small arenas
     uint32_t large_frames;              // frames held by large areas
     struct heap *next;                  // of those that what looks at heaps knows: heap_add()
-    const struct heap_backing *backing; // what its frames stand on, NULL: nothing that changes
+    const struct heap_backing *backing; // pages that come and go; NULL: all are there
     struct pool pool;
     struct memory_block_desc block_descs[DESC_MAX];
     // Descriptor for a size: desc_of[(size - 1) / BLOCK_ALIGN], for 1 <= size <= block_max.

@@ -10,7 +10,7 @@
 //
 // A heap is a struct heap, and there may be any number: each has its own pool, records, descriptors
 // and table of sizes, and shares nothing with another but `bin_floor`, which never changes. k_heap
-// is the kernel's; sys_malloc(size) is heap_malloc(&k_heap, size) with k_heap's addresses known to
+// is the kernel's; sys_malloc(size) is heap_malloc() of k_heap with k_heap's addresses known to
 // the compiler, so that the choice costs no instruction.
 //
 // Theory. Nothing the heap relies on lies in memory it hands out: no header before a block, no link

@@ -1,8 +1,8 @@
 // space.c - see space.h. How paging works, and why invlpg where it is: kernel/paging.c.
 //
 // Tables are frames of the kernel pool, which the heap window shows to the kernel at all times;
-// what is behind a program's pages are frames of the user pool, which nothing but that program's
-// tables leads to. So a frame of one program is out of another's reach because no entry names it,
+// a program's pages are frames of the user pool, which nothing but that program's tables leads
+// to. So a frame of one program is out of another's reach because no entry names it,
 // and the kernel's half is because its entries lack the user bit.
 //
 // Invariants:

@@ -1,4 +1,4 @@
-// space.h - the addresses of one program: a page directory, its tables, the frames behind them.
+// space.h - the addresses of one program: a page directory, its tables, its frames.
 //
 // A space belongs to the one thread that runs in it: that thread alone changes it, with the space
 // loaded, so no call here takes a lock. Others may read its counts.
@@ -14,7 +14,7 @@
 struct space {
     uint32_t directory; // physical address of the page directory; 0: there is none
     uint32_t *view;     // the directory as the kernel sees it
-    uint32_t pages;     // frames of the user pool behind the user half
+    uint32_t pages;     // frames of the user pool in the user half
     uint32_t limit;     // the most `pages` may be
     uint32_t tables;    // frames of the kernel pool: the directory and page tables
 };

@@ -10,8 +10,3 @@
 #define sys_aligned_alloc unchecked_aligned_alloc
 #define sys_usable_size unchecked_usable_size
 #define sys_trim unchecked_trim
-#define sys_malloc_for unchecked_malloc_for
-#define sys_free_for unchecked_free_for
-#define sys_calloc_for unchecked_calloc_for
-#define sys_realloc_for unchecked_realloc_for
-#define sys_aligned_alloc_for unchecked_aligned_alloc_for

@@ -14,7 +14,8 @@ struct heap_block {
 };
 
 // Which heaps there are: k_heap, and those that were added, until they are removed. A heap is added
-// once, by who made it, and before its first call.
+// once, by its maker, and before its first call; it is removed while no thread looks at heaps:
+// this list is read without a lock.
 void heap_add(struct heap *heap);
 void heap_remove(struct heap *heap);
 // The heap in whose window an address lies, the one added last if it is another one's area; or

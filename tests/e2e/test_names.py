@@ -9,6 +9,8 @@ import glob
 import os
 import re
 
+import pytest
+
 from test_docs import ROOT, read
 
 FOLDERS = ("kernel", "lib", "device", "thread", "process")
@@ -21,19 +23,17 @@ STATIC = re.compile(r"^(?=[^\n;=]*\bstatic\b)[A-Za-z_][^\n;=(]*(?:\(\([^\n]*?\)\
 VARIABLE = re.compile(r"^static [^\n;=({]*?\b(\w+)(?:\[[^\n;=]*)?(?: =|;|,)", re.MULTILINE)
 
 
-def test_static_variables_have_names_of_their_own():
+def files_by_name(pattern):
+    """{name: the files in which a static thing has it}"""
     where = collections.defaultdict(set)
     for path in SOURCES:
-        for name in VARIABLE.findall(read(path)):
+        for name in pattern.findall(read(path)):
             where[name].add(path)
-    assert len(where) > 100, "the pattern no longer finds them"
-    assert {name: sorted(paths) for name, paths in where.items() if len(paths) > 1} == {}
+    return where
 
 
-def test_static_functions_have_names_of_their_own():
-    where = collections.defaultdict(set)
-    for path in SOURCES:
-        for name in STATIC.findall(read(path)):
-            where[name].add(path)
-    assert len(where) > 400, "the pattern no longer finds them"
+@pytest.mark.parametrize("pattern, at_least", [(STATIC, 400), (VARIABLE, 100)], ids=["functions", "variables"])
+def test_static_names_are_of_their_own(pattern, at_least):
+    where = files_by_name(pattern)
+    assert len(where) > at_least, "the pattern no longer finds them"
     assert {name: sorted(paths) for name, paths in where.items() if len(paths) > 1} == {}
