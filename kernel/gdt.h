@@ -8,12 +8,12 @@
 
 #include <stdint.h>
 
-#define SELECTOR_CODE 0x08
+#define SELECTOR_CODE 0x08 // the first four in this order: `sysenter` and `sysexit` count on it
 #define SELECTOR_DATA 0x10
-#define SELECTOR_TSS 0x18
-#define SELECTOR_DOUBLE_FAULT 0x20
-#define SELECTOR_USER_CODE 0x2b // with ring 3 in the low bits, as programs have them
-#define SELECTOR_USER_DATA 0x33
+#define SELECTOR_USER_CODE 0x1b // with ring 3 in the low bits, as programs have them
+#define SELECTOR_USER_DATA 0x23
+#define SELECTOR_TSS 0x28
+#define SELECTOR_DOUBLE_FAULT 0x30
 
 struct interrupt_frame;
 // Says what happened, from a frame made of the task that failed; must not return.

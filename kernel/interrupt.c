@@ -130,6 +130,10 @@ void interrupt_open_gate(uint32_t entry) {
     gate_set(VECTOR_SYSCALL, SELECTOR_CODE, entry, GATE_USER);
 }
 
+void interrupt_set_entry(unsigned vector, uint32_t entry) {
+    gate_set(vector, SELECTOR_CODE, entry, GATE_INTERRUPT);
+}
+
 void interrupt_set_user_hook(void (*hook)(void)) { user_hook = hook; }
 
 // A set bit of the mask keeps a line quiet.

@@ -42,6 +42,9 @@ void interrupt_set_unhandled(void (*hook)(const struct interrupt_frame *frame));
 // Opens VECTOR_SYSCALL to programs: `int` of ring 3 goes on at `entry`, which is written in
 // assembly and does all that entry.asm does. Boot only.
 void interrupt_open_gate(uint32_t entry);
+// Another entry for an exception, in assembly, which goes on at interrupt_stubs[vector] (entry.asm)
+// where it is not concerned. Boot only.
+void interrupt_set_entry(unsigned vector, uint32_t entry);
 
 // Called on the way back to ring 3, after an interrupt or an exception, interrupts off: process/
 // ends a program here that was killed. May not return. One hook; NULL: none.

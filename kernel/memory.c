@@ -810,6 +810,23 @@ void sys_free(void *p) {
     if (p) give_slow(&k_heap, (uintptr_t)p, CALLER);
 }
 
+HEAP_QUICK void *heap_take_block(struct heap *heap, size_t size) {
+    void *p;
+    if (UNLIKELY(size - 1 >= heap->block_max)) return NULL;
+    return LIKELY(arena_take(heap->desc_of[(size - 1) / BLOCK_ALIGN], &p)) ? p : NULL;
+}
+
+HEAP_QUICK bool heap_give_block(struct heap *heap, uintptr_t p) {
+    uintptr_t frame = (p - heap->base) >> PG_SHIFT;
+    if (UNLIKELY(frame >= heap->frames)) return false;
+    struct arena *arena = &heap->arena[frame];
+    arena = (struct arena *)((uintptr_t)arena - arena->back); // as in give_fast()
+    if (UNLIKELY(arena_sum(arena) != SMALL_SEAL)) return false;
+    FORGET_REGISTERS();
+    uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
+    return LIKELY(block < arena->carving) && arena_put(arena, block);
+}
+
 void *heap_calloc(struct heap *heap, size_t count, size_t size, uintptr_t caller) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) return NULL;

@@ -47,6 +47,13 @@ size_t sys_usable_size(void *p);
 // Gives empty arenas back; returns the frames given back.
 uint32_t sys_trim(void);
 
+// In registers, where the i386 ABI has arguments on the stack.
+#ifdef __i386__
+#define HEAP_QUICK __attribute__((regparm(2)))
+#else
+#define HEAP_QUICK
+#endif
+
 // The same for any heap. A pointer of another heap is a wrong one. `caller` is the return address
 // that a report names: sys_malloc(size) is heap_malloc(&k_heap, size, its own).
 void *heap_malloc(struct heap *heap, size_t size, uintptr_t caller);
@@ -66,6 +73,12 @@ void *sys_calloc_for(size_t count, size_t size, uintptr_t caller);
 void *sys_realloc_for(void *p, size_t size, uintptr_t caller);
 void *sys_aligned_alloc_for(size_t alignment, size_t size, uintptr_t caller);
 #endif
+
+// The quick way alone, for a caller that holds the lock anyway (a system call, interrupts off): a
+// block of an arena that is open, NULL for all else; p's block goes back, false for all else. "All
+// else" has changed nothing.
+HEAP_QUICK void *heap_take_block(struct heap *heap, size_t size);
+HEAP_QUICK bool heap_give_block(struct heap *heap, uintptr_t p);
 
 // Makes the block or area at p hold `size` bytes where it is, size > 0: true if it does now, and
 // nothing changed if not. No byte is copied. A wrong pointer is reported.

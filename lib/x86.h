@@ -41,6 +41,23 @@ static inline uint32_t rdtsc_low(void) {
     return low;
 }
 
+static inline uint64_t rdmsr(uint32_t number) {
+    uint32_t low, high;
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(number));
+    return (uint64_t)high << 32 | low;
+}
+
+static inline void wrmsr(uint32_t number, uint32_t value) {
+    __asm__ volatile("wrmsr" : : "c"(number), "a"(value), "d"(0) : "memory");
+}
+
+// Leaf 1 of CPUID: the processor's signature, and *features is what it has (edx).
+static inline uint32_t cpuid_1(uint32_t *features) {
+    uint32_t eax = 1, ebx, ecx;
+    __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(*features));
+    return eax;
+}
+
 #define EFLAGS_IF 0x200u // interrupts enabled
 
 // Every cli and sti below leaves its address in the section .irq_sites, at no cost where it runs:

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "lib/string.h"
+#include "lib/x86.h"
 
 #define CPUID_FPU 0x00000001u // edx of leaf 1
 #define CPUID_FXSR 0x01000000u
@@ -32,12 +33,6 @@
 
 static bool has_x87, has_fxsave;
 
-static uint32_t features(void) {
-    uint32_t eax = 1, ebx, ecx, edx;
-    __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx));
-    return edx;
-}
-
 static void cr0_set(void) {
     uint32_t cr0;
     __asm__ volatile("movl %%cr0, %0" : "=r"(cr0));
@@ -53,7 +48,8 @@ static void cr4_add(uint32_t bits) {
 }
 
 void fpu_init(void) {
-    uint32_t has = features();
+    uint32_t has;
+    cpuid_1(&has);
     has_x87 = (has & CPUID_FPU) != 0;
     has_fxsave = has_x87 && (has & CPUID_FXSR);
     cr0_set();

@@ -10,7 +10,8 @@
 // malloc() can.
 //
 // Invariants:
-//   U1  All pages of a block or large area that a program has been given are there.
+//   U1  All pages of a large area that a program has been given are there, and all pages of a small
+//       arena that is open: a block of it needs no look at the pages.
 //   U2  A frame of the window that is free has no page, between two calls.
 //   U3  The records below `zeroed` are zero or in use; heap.frames <= zeroed <= window.
 //   U4  back_count is 0 between two calls.
@@ -114,7 +115,7 @@ static void prepare(struct user_heap *user, uint32_t frames) {
     user->zeroed = to;
 }
 
-static inline void before(struct user_heap *user, uint32_t bytes) {
+static void before(struct user_heap *user, uint32_t bytes) {
     uint32_t frames = (bytes >> PG_SHIFT) + 1 + GROW_FRAMES;
     if (user->zeroed - user->heap.frames < frames) prepare(user, frames);
 }
@@ -136,24 +137,34 @@ static uint32_t room_for(const struct user_heap *user, uint32_t size) {
     return user->heap.desc_of[(size - 1) / BLOCK_ALIGN]->block_size;
 }
 
-// The pages of what memory.c has handed out; without them it goes back.
-static __attribute__((noinline)) uint32_t pages_add(struct user_heap *user, uintptr_t p,
-                                                    uint32_t room) {
-    if (space_add_range(user->space, p, room)) return (uint32_t)p;
+// All pages of the arena or large area that p is in.
+static bool pages_add(struct user_heap *user, uintptr_t p) {
+    const struct arena *arena = &user->heap.arena[(p - USER_HEAP_BASE) >> PG_SHIFT];
+    arena = (const struct arena *)((uintptr_t)arena - arena->back);
+    uint32_t frames = arena->large ? arena->cnt : arena->desc->frames_per_arena;
+    return space_add_range(user->space, arena->base, frames << PG_SHIFT);
+}
+
+// What memory.c has handed out, with its pages. Without them it goes back, and so do all arenas
+// that are empty: the one opened for it (U1), and others, whose pages may be what is missing.
+static uint32_t with_pages(struct user_heap *user, uintptr_t p) {
+    if (!p || pages_add(user, p)) return (uint32_t)p;
     give(user, p);
+    heap_trim(&user->heap);
     return 0;
 }
 
-// Most blocks lie in one page, and it is there.
-static inline uint32_t with_pages(struct user_heap *user, uintptr_t p, uint32_t room) {
-    if (p % PG_SIZE + room <= PG_SIZE && space_has(user->space, p)) return (uint32_t)p;
-    return pages_add(user, p, room);
-}
-
+// Most blocks come from an arena that is open: gate.asm has tried that already. The second time
+// the empty arenas are gone.
 uint32_t user_malloc(struct user_heap *user, uint32_t size) {
-    before(user, size);
-    uintptr_t p = (uintptr_t)heap_malloc(&user->heap, size, NO_CALLER);
-    return p ? with_pages(user, p, room_for(user, size)) : 0;
+    uint32_t p = 0;
+    for (int tries = 0; !p && tries < 2; tries++) {
+        before(user, size);
+        uintptr_t taken = (uintptr_t)heap_malloc(&user->heap, size, NO_CALLER);
+        if (!taken) return 0;
+        p = with_pages(user, taken);
+    }
+    return p;
 }
 
 void user_free(struct user_heap *user, uint32_t p) { give(user, p); }
@@ -197,12 +208,11 @@ uint32_t user_realloc(struct user_heap *user, uint32_t p, uint32_t size) {
     return resized(user, p, old, size) ? p : moved(user, p, old, size);
 }
 
-// What memory.c takes for it may be a longer block: its pages are added by what it holds.
 uint32_t user_aligned_alloc(struct user_heap *user, uint32_t alignment, uint32_t size) {
     if (alignment > user->window << PG_SHIFT || size > user->window << PG_SHIFT) return 0;
     before(user, size + alignment);
-    uintptr_t p = (uintptr_t)heap_aligned_alloc(&user->heap, alignment, size, NO_CALLER);
-    return p ? with_pages(user, p, user_usable_size(user, (uint32_t)p)) : 0;
+    void *p = heap_aligned_alloc(&user->heap, alignment, size, NO_CALLER);
+    return with_pages(user, (uintptr_t)p);
 }
 
 uint32_t user_usable_size(struct user_heap *user, uint32_t p) {

@@ -3,7 +3,7 @@
 // Theory. A process is a thread with a space. The thread starts in the kernel, loads its own
 // program (so that the file can be copied to its final addresses), and goes to ring 3 with `iret`;
 // from then on it comes back by an interrupt, an exception or the gate of system calls, always to
-// the top of its kernel stack (gdt_set_kernel_stack()). It never returns from its function: it ends
+// the top of its kernel stack (gate_set_stack()). It never returns from its function: it ends
 // here.
 //
 // The switch hook changes what belongs to a program: the page directory, the stack that ring 3
@@ -24,7 +24,6 @@
 #include "process/process.h"
 
 #include "kernel/fault.h"
-#include "kernel/gdt.h"
 #include "kernel/inspect/report.h"
 #include "kernel/interrupt.h"
 #include "kernel/memory.h"
@@ -34,12 +33,10 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "process/elf.h"
+#include "process/gate.h"
 #include "process/layout.h"
 #include "thread/stack.h"
 #include "thread/thread.h"
-
-void gate_entry(void);                                                   // gate.asm
-noreturn void gate_leave(uint32_t entry, uint32_t esp, uint32_t eflags); // to ring 3
 
 #define REPORTS_MAX 100u   // of a program's wrong calls of its heap
 #define EFLAGS_USER 0x202u // interrupts on, bit 1 always; IOPL 0: no port, no cli
@@ -59,7 +56,7 @@ static void on_switch(void *from, void *to) {
         return;
     }
     paging_load(next->space.directory);
-    gdt_set_kernel_stack(next->kernel_stack);
+    gate_set_stack(next->kernel_stack);
     fpu_load(&next->fpu);
 }
 
@@ -152,8 +149,9 @@ static int process_run(void *argument) {
         return 0;
     }
     sema_up(&process->started);
+    irq_disable(); // nothing may come between the look and ring 3
     process_check_killed();
-    gate_leave(entry, esp, eflags);
+    gate_leave(entry, esp, eflags, gate_has_sysenter());
 }
 
 // ---- birth --------------------------------------------------------------------------------------
@@ -359,7 +357,7 @@ void process_init(void) {
     interrupt_set_user_hook(on_way_out);
     fault_set_user(user_fault);
     heap_report_set_place(report_place);
-    interrupt_open_gate((uint32_t)(uintptr_t)gate_entry);
+    gate_init();
 }
 
 // ---- looking ------------------------------------------------------------------------------------

@@ -2,9 +2,8 @@
 // and the page docs/processes.md are made from it (tests/e2e/test_processes.py holds the page
 // against it).
 //
-// A program puts the number into eax, the arguments into ebx, ecx, edx, and executes `int 0x80`;
-// eax comes back with the result, every other register as it was. A result of -1 .. -9 is an error
-// below, except from the calls of the heap, whose only error is null.
+// How a program calls: process/gate.asm. A result of -1 .. -9 is an error below, except from the
+// calls of the heap, whose only error is null.
 #pragma once
 
 // number, name, arguments, result, errors and limits

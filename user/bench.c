@@ -5,6 +5,7 @@
 #include "user/lib/user.h"
 
 #define ROUNDS 1000u
+#define PAIR_MOST 200u // instructions
 
 static uint32_t now(void) {
     uint32_t low;
@@ -12,7 +13,8 @@ static uint32_t now(void) {
     return low;
 }
 
-static void gate(void) { pid(); }
+static void gate(void) { pid(); }     // the quick way
+static void call(void) { time_ms(); } // the full one
 
 static void pair_32(void) { free(malloc(32)); }
 static void pair_5000(void) { free(malloc(5000)); }
@@ -25,19 +27,31 @@ static uint32_t ticks_of(void (*run)(void)) {
     return now() - start;
 }
 
-static void figure(const char *name, void (*run)(void), uint32_t own) {
+// In tenths.
+static uint32_t figure(const char *name, void (*run)(void), uint32_t own) {
     uint32_t tenths = (ticks_of(run) - own) / (ROUNDS / 10);
     printf("bench: name=%s rounds=%u insn=%u.%u\n", name, ROUNDS, (unsigned)tenths / 10,
            (unsigned)tenths % 10);
+    return tenths;
 }
 
 int main(void) {
     void *other[4];
-    uint32_t own = ticks_of(nothing);
+    uint32_t own = ticks_of(nothing), sysenter = user_sysenter;
     for (int i = 0; i < 4; i++) other[i] = malloc(32); // an arena with room, one block come back
     free(other[1]);
-    figure("gate", gate, own);
-    figure("user_pair_32", pair_32, own);
+    user_sysenter = 0;
+    figure("int_gate", gate, own);
+    figure("int_call", call, own);
+    uint32_t pair = figure("int_user_pair_32", pair_32, own);
+    user_sysenter = sysenter;
+    if (sysenter) {
+        figure("gate", gate, own);
+        figure("call", call, own);
+        pair = figure("user_pair_32", pair_32, own);
+    }
     figure("user_pair_5000", pair_5000, own);
-    return 0;
+    printf("bench: a pair of 32 bytes, both gates included, in at most %u: %s\n", PAIR_MOST,
+           pair <= 10 * PAIR_MOST ? "yes" : "no");
+    return pair > 10 * PAIR_MOST;
 }

@@ -48,6 +48,25 @@ static uint32_t any_number(void) {
     }
 }
 
+static uint32_t odd_flags, odd_segment;
+
+// By sysenter, with any stack pointer, and flags and segments that no compiler would leave so.
+static uint32_t odd_call(uint32_t number, uint32_t a, uint32_t b, uint32_t c) {
+    static const uint32_t segments[] = {0, 3, 0x1b, 0x23}; // what ring 3 may load
+    uint32_t esp = any_number();
+    if (!user_sysenter) return syscall(number, a, b, c);
+    odd_flags = 0x202 | (random32() & 0x2444d5); // ID, AC, NT, DF and those of arithmetic
+    odd_segment = segments[random32() % 4];
+    __asm__ volatile("pushl %%ebp; movl %%esp, %%ebp; pushl %[flags]; movl %[segment], %%edx; "
+                     "movl %%edx, %%ds; movl %%edx, %%es; movl %%edx, %%fs; movl %%edx, %%gs; "
+                     "popfl; movl $1f, %%edx; sysenter; 1: movl %%ebp, %%esp; movl %%ss, %%edx; "
+                     "movl %%edx, %%ds; movl %%edx, %%es; pushl $0x202; popfl; popl %%ebp"
+                     : "+a"(number), "+c"(esp)
+                     : "b"(a), "S"(b), "D"(c), [flags] "m"(odd_flags), [segment] "m"(odd_segment)
+                     : "edx", "memory", "cc");
+    return number;
+}
+
 // Calls that would end it, or wait, are not among them; nor is writing to the console what it is
 // there for.
 static void call(void) {
@@ -64,7 +83,7 @@ static void call(void) {
     }
     if (number == SYS_spawn) a = edge();
     if (number == SYS_read && a == 0) return;
-    uint32_t result = syscall(number, a, b, c);
+    uint32_t result = random32() % 2 ? syscall(number, a, b, c) : odd_call(number, a, b, c);
     if (number == SYS_malloc || number == SYS_calloc || number == SYS_aligned_alloc) {
         block[random32() % BLOCKS] = (void *)(uintptr_t)result;
     }

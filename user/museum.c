@@ -108,6 +108,65 @@ static void virtual_8086(void) {
     printf("still in protected mode\n");
 }
 
+// ---- sysenter, with what no compiler would write ------------------------------------------------
+
+// `sysenter` with these in ecx and edx, and flags and data segments as they are; what follows the
+// call is at the label.
+static void sysenter_with(uint32_t number, uint32_t esp, uint32_t eip) {
+    __asm__ volatile("sysenter" : : "a"(number), "b"(24), "c"(esp), "d"(eip) : "memory");
+}
+
+static void sysenter_jump(void) { sysenter_with(SYS_pid, 0x7fffe000, 0x80100000); }
+
+static void push_something(void) { __asm__ volatile("pushl $1"); }
+static void sysenter_stack(void) {
+    sysenter_with(SYS_malloc, 0x88000103, address_of((void *)push_something));
+}
+
+// The instruction that sets the flag lets one more go by, and that is sysenter.
+static void sysenter_trap(void) {
+    __asm__ volatile("pushfl; orl $0x100, (%%esp); movl %%esp, %%ecx; addl $4, %%ecx; movl $1f, "
+                     "%%edx; popfl; sysenter; 1: nop; nop"
+                     :
+                     : "a"(SYS_time)
+                     : "ecx", "edx", "memory", "cc");
+}
+
+#define EFLAGS_DF 0x400u
+#define EFLAGS_NT 0x4000u
+#define EFLAGS_AC 0x40000u
+
+// Flags and segments that would harm the kernel if it took them over. The flat segments and the
+// usual flags come back afterwards.
+static uint32_t odd_call(uint32_t number, uint32_t flags, uint32_t segment) {
+    __asm__ volatile("pushl %[flags]; movl %[segment], %%edx; movl %%edx, %%ds; movl %%edx, %%es; "
+                     "movl %%edx, %%fs; movl %%edx, %%gs; popfl; movl %%esp, %%ecx; movl $1f, "
+                     "%%edx; sysenter; 1: movl %%ss, %%edx; movl %%edx, %%ds; movl %%edx, %%es; "
+                     "pushl $0x202; popfl"
+                     : "+a"(number)
+                     : "b"(24), [flags] "S"(flags), [segment] "D"(segment)
+                     : "ecx", "edx", "memory", "cc");
+    return number;
+}
+
+// By the quick way and by the full one; sleeping, too, so that other threads run meanwhile.
+static void sysenter_flags(void) {
+    static const uint32_t flags[] = {EFLAGS_DF, EFLAGS_NT, EFLAGS_AC,
+                                     EFLAGS_DF | EFLAGS_NT | EFLAGS_AC};
+    static const uint32_t segments[] = {0, 3, 0x1b, 0x23};
+    uint32_t good = 0;
+    for (int i = 0; i < 4; i++) {
+        uint32_t odd = flags[i] | 0x202;
+        for (int k = 0; k < 4; k++) {
+            good += odd_call(SYS_malloc, odd, segments[k]) >= 0x10000000;
+            good += odd_call(SYS_pid, odd, segments[k]) == (uint32_t)pid();
+            good += odd_call(SYS_sleep, odd, segments[k]) == 0;
+            good += odd_call(SYSCALL_COUNT, odd, segments[k]) == (uint32_t)ERROR_NO_CALL;
+        }
+    }
+    printf("%u of 64 calls answered\n", (unsigned)good);
+}
+
 static void wrong_int(void) { __asm__ volatile("int $0x20"); }
 
 static const struct {
@@ -133,6 +192,10 @@ static const struct {
     {"int", wrong_int},
     {"trap-flag", trap_flag},
     {"virtual-8086", virtual_8086},
+    {"sysenter-jump", sysenter_jump},
+    {"sysenter-stack", sysenter_stack},
+    {"sysenter-trap", sysenter_trap},
+    {"sysenter-flags", sysenter_flags},
 };
 #define EXHIBITS (sizeof exhibits / sizeof exhibits[0])
 

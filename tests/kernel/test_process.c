@@ -96,6 +96,10 @@ KTEST(process_faults) {
     check_fault("museum divide", 0, "divide error, at 0x004");
     check_fault("museum cli", 13, "general protection fault, at 0x004");
     check_fault("museum port", 13, "general protection fault, at 0x004");
+    check_fault("museum sysenter-jump", VECTOR_PAGE_FAULT,
+                "page fault: execution of 0x80100000, which is the kernel's, at 0x80100000");
+    check_fault("museum sysenter-stack", VECTOR_PAGE_FAULT,
+                "page fault: write to 0x880000ff, which is the kernel's, at 0x004");
     check_fault("museum int", 13, "general protection fault: interrupt 32, at 0x004");
 }
 
@@ -105,7 +109,15 @@ KTEST(process_trap_flag) {
     check_fault("museum trap-flag", VECTOR_DEBUG, "debug, at 0x004");
     if (!KCHECK(heaplog_start(false))) return;
     check_fault("museum trap-flag", VECTOR_DEBUG, "debug, at 0x004");
+    check_fault("museum sysenter-trap", VECTOR_DEBUG, "debug, at 0x004");
     heaplog_stop();
+    check_fault("museum sysenter-trap", VECTOR_DEBUG, "debug, at 0x004");
+}
+
+// What a program has in its flags and segments when it calls is not the kernel's.
+KTEST(process_sysenter_flags) {
+    KCHECK_EQ(run("museum sysenter-flags"), 0);
+    KCHECK(ktest_contains(ktest_printed(), "64 of 64 calls answered\n"));
 }
 
 // In QEMU a fault at an address of real mode, elsewhere nothing at all; nowhere the kernel's.
@@ -276,18 +288,18 @@ static uint32_t stepped(const struct held *held, const char *line, uint32_t at, 
     return steps;
 }
 
-KTEST(process_killed_at_every_instruction) {
+static void check_killed_at_every_instruction(const char *line) {
     struct held held;
     int status;
     KNEED(hold(&held, "little"));
     process_set_step_hook(after_step);
-    uint32_t all = stepped(&held, "little", 0, &status), wrong = 0;
+    uint32_t all = stepped(&held, line, 0, &status), wrong = 0;
     KCHECK_EQ(status, 0);
     KCHECK(all > 50);
     sys_trim();
     uint32_t kernel = frames_free(POOL_KERNEL), user = frames_free(POOL_USER);
     for (uint32_t at = 1; at <= all; at++) {
-        stepped(&held, "little", at, &status);
+        stepped(&held, line, at, &status);
         sys_trim();
         wrong += status != PROCESS_STATUS_KILLED || frames_free(POOL_KERNEL) != kernel ||
                  frames_free(POOL_USER) != user;
@@ -295,6 +307,12 @@ KTEST(process_killed_at_every_instruction) {
     KCHECK_EQ(wrong, 0);
     process_set_step_hook(NULL);
     let_go(&held);
+}
+
+// By sysenter, where the processor has it, and by int 0x80.
+KTEST(process_killed_at_every_instruction) {
+    check_killed_at_every_instruction("little");
+    check_killed_at_every_instruction("little int");
 }
 
 // ---- floating point is each program's own -------------------------------------------------------

@@ -9,16 +9,33 @@
 #include "lib/string.h"
 #include "process/syscall_table.h"
 
+// 1: the calls go by `sysenter`, 0: by `int 0x80`. Set at the start (crt0.asm); 0 is always right.
+extern uint32_t user_sysenter;
+
+// Ring 3 goes on with what is in ecx and edx: esp, and the instruction after this one.
+#define SYSENTER "movl %%esp, %%ecx\n\tmovl $1f, %%edx\n\tsysenter\n1:"
+
 // The call itself, with any numbers. Here and in what follows the compiler sees the instruction, so
 // that a report names the place in the program that made the call, and not one in a library.
 static inline uint32_t syscall(uint32_t number, uint32_t a, uint32_t b, uint32_t c) {
-    __asm__ volatile("int $0x80" : "+a"(number) : "b"(a), "c"(b), "d"(c) : "memory");
+    if (user_sysenter) {
+        __asm__ volatile(SYSENTER
+                         : "+a"(number)
+                         : "b"(a), "S"(b), "D"(c)
+                         : "ecx", "edx", "memory", "cc");
+    } else {
+        __asm__ volatile("int $0x80" : "+a"(number) : "b"(a), "c"(b), "d"(c) : "memory");
+    }
     return number;
 }
 
 // With one argument.
 static inline uint32_t syscall_1(uint32_t number, uint32_t a) {
-    __asm__ volatile("int $0x80" : "+a"(number) : "b"(a) : "memory");
+    if (user_sysenter) {
+        __asm__ volatile(SYSENTER : "+a"(number) : "b"(a) : "ecx", "edx", "memory", "cc");
+    } else {
+        __asm__ volatile("int $0x80" : "+a"(number) : "b"(a) : "memory");
+    }
     return number;
 }
 
