@@ -61,6 +61,13 @@ def test_processors(image, tmp_path, processor):
     assert "tests: 2 passed, 0 failed" in text
 
 
+def test_sysenter_in_bochs(boot):
+    """QEMU never looks whether a data segment may be used: the gate's loads of them are proved here."""
+    tests = "process_sysenter_flags,process_trap_flag,process_faults,process_killed_at_every_instruction"
+    run = boot(f"batch demo=no test={tests}", emulator="bochs")
+    assert run.code == 0 and "tests: 4 passed, 0 failed" in run.lines
+
+
 def test_a_fault_is_a_failed_run(boot):
     run = boot("batch demo=no run=museum,null-write")
     assert run.code != 0 and run.lines[-1] == "granary: halt failed"
