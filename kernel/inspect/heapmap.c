@@ -28,11 +28,11 @@ struct use {
     uint32_t live, blocks; // of a small arena
 };
 
-static struct use arena_use(const struct arena *arena, uint32_t length) {
+static struct use arena_use(const struct heap *heap, const struct arena *arena, uint32_t length) {
     struct use use = {MAP_OTHER, length, 0, 0};
     if (arena_blank(arena)) return use;
     // Even of a record that is sealed, by chance, a wild descriptor must not be followed.
-    bool known = arena->desc >= k_heap.block_descs && arena->desc < k_heap.block_descs + DESC_MAX;
+    bool known = arena->desc >= heap->block_descs && arena->desc < heap->block_descs + DESC_MAX;
     if (!arena_sealed(arena) || (!arena->large && !known)) use.kind = MAP_CORRUPT;
     else if (arena->large) use.kind = MAP_LARGE;
     else {
@@ -43,15 +43,15 @@ static struct use arena_use(const struct arena *arena, uint32_t length) {
     return use;
 }
 
-// The run that starts at `frame`; a length that leaves the pool is cut, so that every walk ends.
-static struct use use_of(enum pool_id id, uint32_t frame) {
-    const struct pool *pool = mem_pool[id];
-    uint32_t tag = pool->frame[frame].run, length = FRAME_RUN(tag), most = pool->frames - frame;
+// The run that starts at `frame`, below `all`; a length that leaves the pool is cut, so that every
+// walk ends.
+static struct use use_of(const struct pool *pool, uint32_t frame, uint32_t all) {
+    uint32_t tag = pool->frame[frame].run, length = FRAME_RUN(tag), most = all - frame;
     if (tag == 0) return (struct use){MAP_HOLE, 1, 0, 0};
     if (length == 0 || length > most) return (struct use){MAP_CORRUPT, 1, 0, 0};
     if (tag & FRAME_FREE) return (struct use){MAP_FREE, length, 0, 0};
-    if (id != POOL_KERNEL) return (struct use){MAP_OTHER, length, 0, 0};
-    return arena_use(&k_heap.arena[frame], length);
+    if (!pool->heap) return (struct use){MAP_OTHER, length, 0, 0};
+    return arena_use(pool->heap, &pool->heap->arena[frame], length);
 }
 
 // 0 for nothing, else 1 to 8.
@@ -90,17 +90,16 @@ static void tally_frame(struct tally *tally, const struct use *use) {
 }
 
 // From the pool's first frame on, run by run: the records tell where a run begins only to one who
-// comes from below.
-uint32_t heapmap_fill(enum pool_id id, uint32_t first, uint32_t frames, struct map_cell *cells,
-                      uint32_t count) {
-    uint32_t end = mem_pool[id]->frames, cell = 0, in_cell = 0;
+// comes from below. `all`: frames that have a record. Locked by the caller.
+static uint32_t fill(const struct pool *pool, uint32_t all, uint32_t first, uint32_t frames,
+                     struct map_cell *cells, uint32_t count) {
+    uint32_t end = all, cell = 0, in_cell = 0;
     if (first >= end) return 0;
     if (frames < end - first) end = first + frames;
     uint32_t each = (end - first + count - 1) / count;
     struct tally tally = {{0}, 0, 0, 0};
-    port_state state = port_lock(&k_heap);
     for (uint32_t run = 0; run < end;) {
-        struct use use = use_of(id, run);
+        struct use use = use_of(pool, run, all);
         uint32_t frame = run < first ? first : run;
         run += use.frames;
         for (; frame < run && frame < end; frame++) {
@@ -111,8 +110,15 @@ uint32_t heapmap_fill(enum pool_id id, uint32_t first, uint32_t frames, struct m
             in_cell = 0;
         }
     }
-    port_unlock(&k_heap, state);
     return cell;
+}
+
+uint32_t heapmap_fill(enum pool_id id, uint32_t first, uint32_t frames, struct map_cell *cells,
+                      uint32_t count) {
+    port_state state = port_lock(&k_heap);
+    uint32_t filled = fill(mem_pool[id], mem_pool[id]->frames, first, frames, cells, count);
+    port_unlock(&k_heap, state);
+    return filled;
 }
 
 // ---- a picture of them --------------------------------------------------------------------------
@@ -214,5 +220,29 @@ void heapmap_frames(enum pool_id id, uint32_t first, uint32_t frames, bool (*mor
         print_row(row, count, at);
     }
     print_skipped(skipped);
+    print_legend();
+}
+
+// ---- one heap, a program's as well --------------------------------------------------------------
+
+static struct {
+    char name[24]; // the heap may be gone when it is printed
+    uint32_t frames, free, each, cells;
+} taken;
+
+void heapmap_take(const struct heap *heap) {
+    ksnprintf(taken.name, sizeof taken.name, "%s", heap->pool.name);
+    taken.frames = heap->frames;
+    taken.free = heap->pool.free;
+    taken.each = heap->frames > CELLS ? (heap->frames + CELLS - 1) / CELLS : 1;
+    taken.cells = heap->frames ? fill(&heap->pool, heap->frames, 0, UINT32_MAX, cells, CELLS) : 0;
+}
+
+void heapmap_show(bool (*more)(void)) {
+    kprintf("%s: %u frames, %u free; a cell is %u frame%s\n", taken.name, taken.frames, taken.free,
+            taken.each, taken.each == 1 ? "" : "s");
+    for (uint32_t at = 0; at < taken.cells && more(); at += ROW) {
+        print_row(cells + at, taken.cells - at < ROW ? taken.cells - at : ROW, at * taken.each);
+    }
     print_legend();
 }

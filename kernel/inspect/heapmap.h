@@ -31,6 +31,11 @@ struct map_cell {
 uint32_t heapmap_fill(enum pool_id pool, uint32_t first, uint32_t frames, struct map_cell *cells,
                       uint32_t count);
 
+// The picture of one heap, a program's as well, in two steps: what its frames are used for is
+// remembered (locked by the caller), then printed. Threads only, one caller at a time.
+void heapmap_take(const struct heap *heap);
+void heapmap_show(bool (*more)(void));
+
 // Prints both pools, at most 20 lines of 64 cells and text, in colours of ANSI (ECMA-48, 8.3.117):
 // a terminal and the screen show the same. Threads only: it uses 2 KiB that are not on the stack,
 // one caller at a time.

@@ -25,6 +25,7 @@ struct held {
 };
 static struct held table[KEYS_MAX + 1]; // one caller at a time: heap_leaks() is for the prompt
 static uint32_t rows;
+static const struct heap *counted; // a name, not followed: it may be gone
 
 static struct held *row_of(uintptr_t key) {
     for (uint32_t i = 0; i < rows; i++) {
@@ -35,19 +36,27 @@ static struct held *row_of(uintptr_t key) {
     return &table[rows++];
 }
 
+// `argument`: the heap. Of k_heap the checked build has the places.
 static void count(const struct heap_block *block, void *argument) {
     uintptr_t key = block->arena->large ? 0 : block->bytes;
     size_t bytes = block->bytes;
 #ifdef HEAP_CHECKED
     struct checked_record record;
-    if (!checked_facts(block->start, &record)) return; // being handed out, or written over
-    if (record.freed) return;                          // in quarantine
-    key = record.allocated;
-    bytes = record.size;
+    if (argument == &k_heap) {
+        if (!checked_facts(block->start, &record)) return; // being handed out, or written over
+        if (record.freed) return;                          // in quarantine
+        key = record.allocated;
+        bytes = record.size;
+    }
 #endif
     struct held *row = row_of(key);
     row->blocks++;
     row->bytes += bytes;
+}
+
+static void size_print(uintptr_t size) {
+    if (size) kprintf("in blocks of %u\n", (uint32_t)size);
+    else put_str("in large areas\n");
 }
 
 // "leaks: 3 blocks, 72 bytes from demo_run+0x12"
@@ -56,22 +65,24 @@ static void leaks_print(const struct held *row) {
             (uint32_t)row->bytes);
 #ifdef HEAP_CHECKED
     char site[PORT_TEXT_MAX];
-    if (row == &table[KEYS_MAX]) put_str("from other places\n");
+    if (counted != &k_heap) size_print(row->key);
+    else if (row == &table[KEYS_MAX]) put_str("from other places\n");
     else kprintf("from %s\n", port_caller_text(site, sizeof site, row->key));
 #else
-    if (row->key) kprintf("in blocks of %u\n", (uint32_t)row->key);
-    else put_str("in large areas\n");
+    size_print(row->key);
 #endif
 }
 
-uint32_t heap_leaks(bool (*more)(void)) {
-    uint32_t blocks = 0;
-    bool shown = true;
+void heap_leaks_count(const struct heap *heap) {
     rows = 0;
     table[KEYS_MAX] = (struct held){0, 0, 0};
-    port_state state = port_lock(&k_heap);
-    heap_for_each(&k_heap, count, NULL);
-    port_unlock(&k_heap, state);
+    counted = heap;
+    heap_for_each(heap, count, (void *)(uintptr_t)heap);
+}
+
+uint32_t heap_leaks_print(bool (*more)(void)) {
+    uint32_t blocks = 0;
+    bool shown = true;
     for (uint32_t i = 0; i <= KEYS_MAX; i++) {
         if (i >= rows && i != KEYS_MAX) continue;
         if (table[i].blocks) shown = shown && (!more || more());
@@ -80,7 +91,14 @@ uint32_t heap_leaks(bool (*more)(void)) {
     }
     if (blocks == 0) put_str("leaks: none\n");
 #ifndef HEAP_CHECKED
-    else put_str("leaks: call sites: make run CHECK=1\n");
+    else if (counted == &k_heap) put_str("leaks: call sites: make run CHECK=1\n");
 #endif
     return blocks;
+}
+
+uint32_t heap_leaks(bool (*more)(void)) {
+    port_state state = port_lock(&k_heap);
+    heap_leaks_count(&k_heap);
+    port_unlock(&k_heap, state);
+    return heap_leaks_print(more);
 }

@@ -27,3 +27,7 @@ char *heap_user_frame_who(char *to, size_t room, uint32_t frame);
 // large areas. `more`, unless NULL, is asked before each line: false leaves out the rest. Any
 // context but an interrupt handler; interrupts are off while it counts.
 uint32_t heap_leaks(bool (*more)(void));
+// The same of any heap, in two steps: it is counted (locked by the caller), then printed. Of a
+// program's heap no build knows places.
+void heap_leaks_count(const struct heap *heap);
+uint32_t heap_leaks_print(bool (*more)(void));

@@ -180,7 +180,17 @@ static bool run_check(int words, char **word) {
 }
 
 static bool run_leaks(int words, char **word) {
-    heap_leaks(pager_line);
+    uint32_t pid;
+    if (words > 1 && !number(word[1], &pid)) return false;
+    if (words > 1) programs_leaks(pid);
+    else heap_leaks(pager_line);
+    return true;
+}
+
+static bool run_heap(int words, char **word) {
+    uint32_t pid;
+    if (!number(word[1], &pid)) return false;
+    programs_heap(pid);
     return true;
 }
 
@@ -254,7 +264,16 @@ static bool run_realloc(int words, char **word) {
 
 // ---- pictures -----------------------------------------------------------------------------------
 
-// `map`, `map FROM [COUNT]`, `map user FROM [COUNT]`.
+static bool run_map_of(int words, char **word) {
+    uint32_t pid;
+    if (words < 3) return wrong(word[1], "of which program?");
+    if (words > 3) return wrong(word[3], "one word too many");
+    if (!number(word[2], &pid)) return false;
+    programs_map(pid);
+    return true;
+}
+
+// `map`, `map FROM [COUNT]`, `map user FROM [COUNT]`, `map of PID`.
 static bool run_map(int words, char **word) {
     uint32_t from, count = UINT32_MAX;
     enum pool_id pool = POOL_KERNEL;
@@ -262,6 +281,7 @@ static bool run_map(int words, char **word) {
         heapmap_print();
         return true;
     }
+    if (strcmp(word[1], "of") == 0) return run_map_of(words, word);
     if (strcmp(word[1], "user") == 0) {
         pool = POOL_USER;
         words--, word++;
@@ -530,7 +550,10 @@ static const char *help_value(int at, size_t index) {
     return at == 1 && index < shell_command_count ? shell_commands[index].name : NULL;
 }
 
-static const char *map_value(int at, size_t index) { return at == 1 && index == 0 ? "user" : NULL; }
+static const char *map_value(int at, size_t index) {
+    static const char *const words[] = {"user", "of", NULL};
+    return at == 1 ? one_of(words, index) : NULL;
+}
 
 static const char *watch_value(int at, size_t index) {
     return at <= 2 && index == 0 ? "load" : NULL;
@@ -561,8 +584,9 @@ const struct command shell_commands[] = {
     {"pools", "", 1, 1, run_pools, "page-frame pools", "pools", NULL},
     {"descs", "[PID]", 1, 2, run_descs, "block descriptors; of a program", "descs", NULL},
     {"arenas", "[SIZE]", 1, 2, run_arenas, "arenas and large areas, one a line", "arenas 64", NULL},
-    {"map", "[[user] FROM [COUNT]]", 1, 4, run_map, "the pools as a picture; frame by frame",
-     "map 0 640", map_value},
+    {"heap", "PID", 2, 2, run_heap, "a program's heap and its arenas", "heap 1", NULL},
+    {"map", "[[user] FROM [COUNT] | of PID]", 1, 4, run_map,
+     "pictures: of pools, frames, a program", "map 0 640", map_value},
     {"watch", "[SECONDS] [load]", 1, 3, run_watch, "the picture, live; load: with threads at work",
      "watch 10 load", watch_value},
     {"who", "ADDRESS [PID]", 2, 3, run_who, "what any address belongs to; of a program",
@@ -574,7 +598,7 @@ const struct command shell_commands[] = {
     {"realloc", "ADDRESS SIZE", 3, 3, run_realloc, "make larger or smaller",
      "realloc 0x88000020 5000", NULL},
     {"check", "", 1, 1, run_check, "walk every invariant of the heap", "check", NULL},
-    {"leaks", "", 1, 1, run_leaks, "what is not freed", "leaks", NULL},
+    {"leaks", "[PID]", 1, 2, run_leaks, "what is not freed; of a program", "leaks", NULL},
     {"trace", "[on|off]", 1, 2, run_trace, "print each heap call; alone: the last ones", "trace on",
      trace_value},
     {"test", "[NAME,NAME*]", 1, 2, run_test, "the kernel's own tests", "test heap_*,lib_print",

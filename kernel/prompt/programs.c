@@ -5,6 +5,7 @@
 
 #include "device/console.h"
 #include "kernel/inspect/heapcheck.h"
+#include "kernel/inspect/heapmap.h"
 #include "kernel/inspect/who.h"
 #include "kernel/prompt/pager.h"
 #include "lib/page.h"
@@ -208,27 +209,128 @@ bool programs_who(uint32_t pid, uint32_t address) {
     return there;
 }
 
-// One descriptor; false: the heap is gone, or there are no more.
-static bool desc_of(uint32_t pid, uint32_t index, struct desc_state *out) {
+// Calls `look` with a program's heap and interrupts off, so that it stays. False: there is none.
+static bool with_heap(uint32_t pid, bool (*look)(const struct heap *heap, void *argument),
+                      void *argument) {
     uint32_t state = irq_save();
     const struct process *process = process_find(pid);
-    const struct heap *heap = process && process->heap ? &process->heap->heap : NULL;
-    bool there = heap && index < heap->desc_count;
-    if (there) heap_desc_state(heap, index, out);
+    bool done = process && process->heap && look(&process->heap->heap, argument);
     irq_restore(state);
-    return there;
+    return done;
+}
+
+static bool no_heap(uint32_t pid) {
+    kprintf("no program with a heap has the number %u (mem shows them)\n", pid);
+    return false;
+}
+
+struct desc_asked {
+    uint32_t index;
+    struct desc_state state;
+};
+
+// False: there are no more.
+static bool desc_look(const struct heap *heap, void *argument) {
+    struct desc_asked *desc = argument;
+    if (desc->index >= heap->desc_count) return false;
+    heap_desc_state(heap, desc->index, &desc->state);
+    return true;
 }
 
 bool programs_descs(uint32_t pid) {
-    struct desc_state desc;
-    if (!desc_of(pid, 0, &desc)) {
-        kprintf("no program with a heap has the number %u (mem shows them)\n", pid);
-        return false;
-    }
+    struct desc_asked desc = {0};
+    if (!with_heap(pid, desc_look, &desc)) return no_heap(pid);
     kprintf("block size  blocks/arena  arenas  free blocks  live blocks\n");
-    for (uint32_t i = 0; desc_of(pid, i, &desc) && pager_line(); i++) {
-        kprintf("%10u  %12u  %6u  %11u  %11u\n", desc.block_size, desc.blocks_per_arena,
-                desc.arenas, desc.free_blocks, desc.live_blocks);
+    for (; with_heap(pid, desc_look, &desc) && pager_line(); desc.index++) {
+        kprintf("%10u  %12u  %6u  %11u  %11u\n", desc.state.block_size, desc.state.blocks_per_arena,
+                desc.state.arenas, desc.state.free_blocks, desc.state.live_blocks);
     }
+    return true;
+}
+
+// What `heap` says of one arena: copies, as the program may end between two lines.
+struct arena_asked {
+    uint32_t frame; // its first; where the search begins
+    struct arena arena;
+    uint32_t block_size, blocks;
+    bool reserve;
+};
+
+static bool arena_look(const struct heap *heap, void *argument) {
+    struct arena_asked *asked = argument;
+    for (; asked->frame < heap->frames; asked->frame++) {
+        const struct arena *arena = &heap->arena[asked->frame];
+        if ((!arena->desc && !arena->large) || !arena_sealed(arena)) continue;
+        asked->arena = *arena;
+        if (arena->large) return true;
+        asked->block_size = arena->desc->block_size;
+        asked->blocks = arena->desc->blocks_per_arena;
+        asked->reserve = arena->cnt == asked->blocks && arena->desc->reserve == arena;
+        return true;
+    }
+    return false;
+}
+
+static void arena_print(const struct arena_asked *asked) {
+    const struct arena *arena = &asked->arena;
+    kprintf("%5u  %p  ", asked->frame, (void *)arena->base);
+    if (arena->large) {
+        kprintf("large area of %u frames\n", arena->cnt);
+        return;
+    }
+    uint32_t fresh = asked->blocks - arena->carved, live = asked->blocks - arena->cnt;
+    char used[24] = "reserve";
+    if (!asked->reserve) ksnprintf(used, sizeof used, "%u live", live);
+    kprintf("%4u-byte blocks: %s, %u free, %u never handed out\n", asked->block_size, used,
+            arena->cnt - fresh, fresh);
+}
+
+struct heap_asked {
+    char name[USER_HEAP_NAME_MAX];
+    uint32_t frames, window, small, large, free;
+};
+
+static bool heap_look(const struct heap *heap, void *argument) {
+    struct heap_asked *asked = argument;
+    const struct user_heap *user = (const struct user_heap *)heap;
+    *asked = (struct heap_asked){.frames = heap->frames,
+                                 .window = user->window,
+                                 .small = heap->small_frames,
+                                 .large = heap->large_frames,
+                                 .free = heap->pool.free};
+    strlcpy(asked->name, user->name, sizeof asked->name);
+    return true;
+}
+
+bool programs_heap(uint32_t pid) {
+    struct heap_asked heap;
+    struct arena_asked asked = {0};
+    if (!with_heap(pid, heap_look, &heap)) return no_heap(pid);
+    kprintf("%s: %u frames of at most %u, %u in arenas of blocks, %u in large areas, %u free\n",
+            heap.name, heap.frames, heap.window, heap.small, heap.large, heap.free);
+    kprintf("frame  base        holds\n");
+    for (; with_heap(pid, arena_look, &asked) && pager_line(); asked.frame++) arena_print(&asked);
+    return true;
+}
+
+static bool map_look(const struct heap *heap, void *argument) {
+    heapmap_take(heap);
+    return true;
+}
+
+bool programs_map(uint32_t pid) {
+    if (!with_heap(pid, map_look, NULL)) return no_heap(pid);
+    heapmap_show(pager_line);
+    return true;
+}
+
+static bool leaks_look(const struct heap *heap, void *argument) {
+    heap_leaks_count(heap);
+    return true;
+}
+
+bool programs_leaks(uint32_t pid) {
+    if (!with_heap(pid, leaks_look, NULL)) return no_heap(pid);
+    heap_leaks_print(pager_line);
     return true;
 }

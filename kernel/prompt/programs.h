@@ -19,6 +19,10 @@ void programs_mem(void);
 // it has no heap yet, which is said.
 bool programs_who(uint32_t pid, uint32_t address);
 bool programs_descs(uint32_t pid);
+// Its heap in a line and its arenas; its frames as a picture; what it has not freed.
+bool programs_heap(uint32_t pid);
+bool programs_map(uint32_t pid);
+bool programs_leaks(uint32_t pid);
 void programs_collect(void); // a line for each that has ended beside the prompt
 // The index-th file of the image, NULL after the last. The disk is read for the first; the names
 // are good until that is asked for again.

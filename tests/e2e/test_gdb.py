@@ -15,6 +15,7 @@ import pytest
 from conftest import E2E, ROOT
 from gdb_session import EXTENSION, Session, lines_of
 
+PROGRAMS = " ".join(sorted(name[:-2] for name in os.listdir(os.path.join(ROOT, "user")) if name.endswith(".c")))
 SIZES = (16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -48,6 +49,40 @@ def one_line(lines):
     assert len(lines) == 1, lines
     assert "Traceback" not in lines[0] and "Python" not in lines[0], lines
     return lines[0]
+
+
+# ---- programs -------------------------------------------------------------------------------------------------------
+
+def test_a_programs_heap_is_what_the_prompt_says(session):
+    """Of a program that sleeps; the commands of GDB and of the prompt agree."""
+    one = session("demo=no", typing=True)
+    one.go()
+    pid = int(re.search(r"pid (\d+)", "\n".join(one.type("run spin sleeping &")))[1])
+    one.type("run cat motd")  # by then it has its block
+    said = {line: one.type(line)[:-1] for line in (f"heap {pid}", f"descs {pid}", f"leaks {pid}", f"map of {pid}",
+                                                   f"who 0x10000004 {pid}")}
+    one.interrupt()
+    plain = {line: [re.sub(r"\033\[[0-9;]*[A-Za-z]", "", text) for text in lines] for line, lines in said.items()}
+    assert one.do(f"heap {pid}") == plain[f"heap {pid}"]
+    assert one.do(f"heap descs {pid}") == plain[f"descs {pid}"]
+    assert one.do(f"heap leaks {pid}") == plain[f"leaks {pid}"]
+    assert one.do(f"heap map of {pid}") == plain[f"map of {pid}"]
+    assert one.do(f"heap who 0x10000000 + 4 of {pid}") == plain[f"who 0x10000004 {pid}"]
+    assert one_line(one.do("heap 77")) == "no program with a heap has the number 77 (mem shows them)"
+    assert one_line(one.do("heap who 1 of x")).endswith("x is no number of a program")
+
+
+def test_symbols_of_a_program(session):
+    one = session("batch demo=no run=heapdemo")
+    assert one_line(one.do("program-symbols")) == "programs: " + PROGRAMS
+    one.do("program-symbols hello")
+    one.do("program-symbols heapdemo")  # in its place: `main` is one function
+    one.do("hbreak main")
+    one.send("continue")
+    one.read_to("Breakpoint ", 60)
+    assert any(re.search(r"#0 +main \(.*user/heapdemo\.c:\d+", line) for line in one.do("bt"))
+    one.do("hbreak process_end")
+    assert "process_end" in "\n".join(one.do("continue") + one.do("bt"))
 
 
 # ---- a live kernel ---------------------------------------------------------------------------------
@@ -225,14 +260,16 @@ def test_nothing_is_written_and_nothing_called(demo):
 
 
 @pytest.mark.parametrize("command, line", [
-    ("heap descs 1", "usage: heap descs"),
-    ("heap who", "usage: heap who ADDR"),
+    ("heap descs 1 2", "usage: heap descs [PID]"),
+    ("heap who", "usage: heap who ADDR [of PID]"),
     ("heap who nothing_of_this_name", 'heap who: nothing_of_this_name: No symbol "nothing_of_this_name" in current '
                                       "context."),
     ("heap who k_heap", "heap who: k_heap: Cannot convert value to long."),
     ("heap arenas 16 32", "usage: heap arenas [SIZE]"),
     ("heap check now", "usage: heap check"),
-    ("heap leaks all", "usage: heap leaks"),
+    ("heap leaks 1 2", "usage: heap leaks [PID]"),
+    ("program-symbols no-such", "program-symbols: no program is named no-such; there are " + PROGRAMS),
+    ("program-symbols a b", "usage: program-symbols [NAME]"),
     ("heap break-on", "usage: heap break-on bad-free|class N|size N[-M]"),
     ("heap break-on size", "usage: heap break-on bad-free|class N|size N[-M]"),
     ("heap break-on bad-free 3", "usage: heap break-on bad-free|class N|size N[-M]"),
@@ -250,8 +287,8 @@ def test_wrong_words_give_a_line(demo, command, line):
 
 @pytest.mark.parametrize("command, lines", [
     ("heap arenas much", ["'much': not a number of 32 bits", "usage: heap arenas [SIZE]"]),
-    ("heap map map.png", ["'map.png': not a number of 32 bits", "usage: heap map [[user] FROM [COUNT]]"]),
-    ("heap map 1 2 3", ["'3': one word too many", "usage: heap map [[user] FROM [COUNT]]"]),
+    ("heap map map.png", ["'map.png': not a number of 32 bits", "usage: heap map [[user] FROM [COUNT] | of PID]"]),
+    ("heap map 1 2 3", ["'3': one word too many", "usage: heap map [[user] FROM [COUNT] | of PID]"]),
     ("heap arenas 17", ["frame  base        holds", "none"]),
 ])
 def test_wrong_words_that_the_prompt_finds(demo, command, lines):

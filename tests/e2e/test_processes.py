@@ -248,9 +248,18 @@ def test_looking_into_one(console):
         assert ask(console, f"who {address} {pid}")[0].endswith(": " + what)
     descs = [line.split() for line in ask(console, f"descs {pid}")[1:]]
     assert [row[4] for row in descs] == ["0", "0", "0", "0", "0", "0", "1"]
+    assert ask(console, f"heap {pid}") == [
+        f"spin.{pid}: 32 frames of at most 1024, 1 in arenas of blocks, 0 in large areas, 31 free",
+        "frame  base        holds", "    0  0x10000000  1024-byte blocks: 1 live, 0 free, 3 never handed out"]
+    picture = ask(console, f"map of {pid}")
+    assert picture[0] == f"spin.{pid}: 32 frames, 31 free; a cell is 1 frame"
+    assert picture[1] == "       0 2" + 31 * "."
+    assert ask(console, f"leaks {pid}") == ["leaks: 1 block, 1024 bytes in blocks of 1024"]
     ask(console, f"kill {pid}")
     ask(console, "run cat motd")
     ask(console, "ps")
+    for line in (f"heap {pid}", f"map of {pid}", f"leaks {pid}"):
+        assert ask(console, line) == [f"no program with a heap has the number {pid} (mem shows them)"]
     assert ask(console, f"who 1 {pid}") == [f"no program has the number {pid} (ps shows them)"]
     assert ask(console, f"descs {pid}") == [f"no program with a heap has the number {pid} (mem shows them)"]
 

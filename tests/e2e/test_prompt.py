@@ -53,8 +53,8 @@ def ask(_console):
 
 # ---- commands -------------------------------------------------------------------------------------------------------
 
-COMMANDS = ("help mem pools descs arenas map watch who peek malloc free realloc check leaks trace test bugs classic "
-            "sizes replay ls run kill ps options halt reboot").split()
+COMMANDS = ("help mem pools descs arenas heap map watch who peek malloc free realloc check leaks trace test bugs "
+            "classic sizes replay ls run kill ps options halt reboot").split()
 
 
 def test_help_lists_every_command(ask):
@@ -84,7 +84,8 @@ WRONG = ["who", "who x", "who 0x", "who 0x123456789", "who 1 2 3", "who 1 x", "p
          "peek 1 513", "malloc", "malloc -1", "malloc 4294967296", "malloc 1k", "free", "free p", "free 0x80000000 2",
          "realloc", "realloc 1", "realloc 1 x", "mem 1", "pools x", "descs x", "arenas x", "arenas 16 32", "map x",
          "map user", "map 9999999", "map 1 0", "map 1 2 3", "map user 1 2 3", "watch x", "watch 1 2", "watch 99999",
-         "check 1", "leaks 1", "trace yes", "trace on off", "test a b", "bugs 0", "bugs 99", "bugs x", "bugs 1 broken",
+         "map of", "map of x", "map of 1 2", "heap", "heap x", "check 1", "leaks x", "leaks 1 2", "trace yes",
+         "trace on off", "test a b", "bugs 0", "bugs 99", "bugs x", "bugs 1 broken",
          "sizes 17", "sizes 16 32", "classes 17", "replay x", "ps -a", "halt now", "exit 1", "reboot 1", "options x",
          "help a b", "mem a b c d e f g h i"]
 

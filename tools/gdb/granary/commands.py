@@ -17,17 +17,20 @@ from granary.target import Trouble
 
 USAGE = {
     "heap": "this, and the heap in a few lines",
-    "heap descs": "block descriptors: arenas, free and live blocks of each size",
+    "heap PID": "a program's heap and its arenas",
+    "heap descs [PID]": "block descriptors: arenas, free and live blocks of each size; of a program",
     "heap arenas [SIZE]": "arenas and large areas, or the arenas of one block size",
     "heap map [[user] FROM [COUNT]]": "the pools as a picture; a cell for each frame from FROM on",
     "heap map FILE.svg": "the kernel pool, a cell for each frame, as a file",
-    "heap who ADDR": "what an address belongs to: block, arena, stack, code, variable, hole",
+    "heap map of PID": "the frames of a program's heap",
+    "heap who ADDR [of PID]": "what an address belongs to: block, arena, stack, code, variable, hole; of a program",
     "heap check": "every invariant of kernel/memory.c walked",
-    "heap leaks": "what is not freed: by call site in the checked build, else by size",
+    "heap leaks [PID]": "what is not freed: by call site in the checked build, else by size; of a program",
     "heap trace [N]": "the last N calls, where the kernel keeps a ring of them",
     "heap break-on bad-free|class N|size N[-M]": "stop at the next wrong call, or request of a size",
     "pools": "the page-frame pools, and how long their free runs are",
     "threads": "all threads, and where each one sleeps",
+    "program-symbols [NAME]": "a program's functions and lines, in place of another's; alone: which there are",
 }
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -122,14 +125,21 @@ class HeapCommand(Command):
     """The heap of the stopped kernel. Without a word after it: the heap in a few lines, and the list of commands.
 
 Reads memory and nothing else: the machine runs no instruction and nothing in it is written, so it works when the
-kernel hangs, has panicked, or has a heap that is not sound any more."""
+kernel hangs, has panicked, or has a heap that is not sound any more. With a number: the heap of that program.
+Usage: heap [PID]"""
 
     name = "heap"
+    words = (0, 1)
 
     def more(self):
         return gdb.COMPLETE_NONE, True
 
-    def run(self):
+    def run(self, pid=None):
+        if pid is not None:
+            if not pid.isdecimal():
+                raise Usage
+            yield from prompt(f"heap {pid}")
+            return
         try:
             yield from prompt("mem")
             yield from last_report()
@@ -150,9 +160,10 @@ class Prompt(Command):
 
 class Descs(Prompt):
     """Block descriptors: for each block size its arenas, and their blocks free and live.
-Usage: heap descs"""
+Usage: heap descs [PID]"""
 
     name = "heap descs"
+    words = (0, 1)
 
 
 class Arenas(Prompt):
@@ -164,13 +175,17 @@ Usage: heap arenas [SIZE]"""
 
 
 class Who(ExpressionCommand):
-    """What an address belongs to, in the words of the kernel's own reports. ADDR is an expression.
-Usage: heap who ADDR"""
+    """What an address belongs to, in the words of the kernel's own reports. ADDR is an expression; with `of PID`
+behind it, an address of that program.
+Usage: heap who ADDR [of PID]"""
 
     name = "heap who"
 
     def run(self, expression):
-        return prompt(f"who {target.evaluate(expression):#x}")
+        address, of, pid = expression.rpartition(" of ")
+        if not of:
+            return prompt(f"who {target.evaluate(expression):#x}")
+        return prompt(f"who {target.evaluate(address):#x} {number(pid.strip(), 'number of a program')}")
 
 
 class Check(Prompt):
@@ -196,8 +211,8 @@ Usage: pools"""
 
 class Map(Prompt):
     """The pools as a picture, in as few cells as fit the screen, or one cell a frame from frame FROM on, COUNT of
-them, of the kernel pool or the user pool; with a file's name the kernel pool as SVG.
-Usage: heap map [[user] FROM [COUNT]]; heap map FILE.svg"""
+them, of the kernel pool or the user pool; the frames of a program's heap; with a file's name the kernel pool as SVG.
+Usage: heap map [[user] FROM [COUNT]]; heap map of PID; heap map FILE.svg"""
 
     name = "heap map"
     words = (0, 3)
@@ -219,10 +234,12 @@ Usage: heap map [[user] FROM [COUNT]]; heap map FILE.svg"""
 
 
 class Leaks(Prompt):
-    """What is not freed, in the kernel's words: in the checked build a line for each place that allocated it.
-Usage: heap leaks"""
+    """What is not freed, in the kernel's words: in the checked build a line for each place that allocated it. With a
+number: by a program.
+Usage: heap leaks [PID]"""
 
     name = "heap leaks"
+    words = (0, 1)
 
 
 class Trace(Command):
@@ -288,6 +305,35 @@ Usage: threads"""
             yield from threads.listing(replica)
 
 
+class ProgramSymbols(Command):
+    """Loads the symbols of a program of the image: its functions, lines and variables. All programs are linked to the
+same addresses, so those of another one go. Alone: which there are.
+Usage: program-symbols [NAME]"""
+
+    name = "program-symbols"
+    words = (0, 1)
+
+    def run(self, name=None):
+        folders = [os.path.join(folder, "user") for folder in
+                   (os.path.dirname(target.kernel_file()), os.path.join(target.ROOT, "build"))]
+        folder = next(filter(os.path.isdir, folders), None)
+        if folder is None:
+            raise Trouble("build/user is not there: `make` builds it")
+        folder = os.path.realpath(folder)
+        known = sorted(file[:-4] for file in os.listdir(folder) if file.endswith(".elf"))
+        if name is None:
+            yield "programs: " + " ".join(known)
+            return
+        if name not in known:
+            raise Trouble(f"no program is named {name}; there are {' '.join(known)}")
+        for loaded in gdb.objfiles():
+            if os.path.dirname(loaded.filename or "") == folder:
+                main = loaded.lookup_global_symbol("main")
+                gdb.execute(f"remove-symbol-file -a {int(main.value().address):#x}", to_string=True)
+        gdb.execute(f"add-symbol-file {os.path.join(folder, name + '.elf')}", to_string=True)
+        yield f"program-symbols: {name}: `break main` stops in it, whichever number it has"
+
+
 def last_report():
     """The last wrong call that the kernel has reported."""
     count = int(target.variable("heap_report_count"))
@@ -301,7 +347,7 @@ def last_report():
            f"{caller}")
 
 
-COMMANDS = (HeapCommand, Descs, Arenas, Map, Who, Check, Leaks, Trace, BreakOn, Pools, Threads)
+COMMANDS = (HeapCommand, Descs, Arenas, Map, Who, Check, Leaks, Trace, BreakOn, Pools, Threads, ProgramSymbols)
 
 
 def register():
