@@ -46,6 +46,8 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/x86.h"
+#include "process/archive.h"
+#include "process/process.h"
 #include "tests/kernel/ktest.h"
 #include "tests/kernel/ktest_heap.h"
 #include "thread/thread.h"
@@ -507,6 +509,49 @@ static void all_points(const char *what, bool blocks) {
 KTEST(oom_at_every_frame) { all_points("no frames", false); }
 
 KTEST(oom_at_every_block) { all_points("no frames, no blocks", true); }
+
+// ---- a program: made, at work, ended ------------------------------------------------------------
+
+static struct process_plan plan;
+
+// What its calls are refused it can do without; what it cannot is a status that is not 0.
+static uint32_t work_program(void) {
+    const char *why;
+    struct process *process = process_create(&plan, &why);
+    return !process || process_wait(process) != 0;
+}
+
+static void program_at_every_point(bool blocks) {
+    static const uint32_t lengths[] = {1, 2, FOREVER};
+    const struct work work = {"program", work_program};
+    struct figures figures = {0, 0, 0};
+    struct state before;
+    KCHECK_EQ(work_program(), 0); // whatever is taken once is taken now
+    state_take(&before);
+    shortage.blocks = blocks;
+    for (uint32_t length = 0; length < 3; length++) {
+        shortage.stretches = lengths[length];
+        work_at_every_point(&work, &before, &figures);
+    }
+    KCHECK(figures.points > 20);
+    kprintf("oom: %s, %s: %u points of failure in %u runs\n", plan.line,
+            blocks ? "no frames, no blocks" : "no frames", figures.points, figures.runs);
+}
+
+// `little` makes each call of a heap.
+KTEST(oom_in_a_program) {
+    struct archive_file file;
+    KNEED(archive_find("little", &file) == NULL);
+    void *bytes = sys_malloc(file.bytes);
+    KNEED(bytes);
+    if (KCHECK(archive_read(&file, 0, file.bytes, bytes))) {
+        struct program_source source = program_in_memory(bytes, file.bytes);
+        plan = (struct process_plan){.line = "little", .source = &source};
+        program_at_every_point(false);
+        program_at_every_point(true);
+    }
+    sys_free(bytes);
+}
 
 // ---- the museum's exhibits, which take memory too -----------------------------------------------
 
