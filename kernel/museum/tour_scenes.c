@@ -16,6 +16,8 @@
 #include "lib/page.h"
 #include "lib/print.h"
 #include "lib/string.h"
+#include "process/archive.h"
+#include "process/process.h"
 #include "thread/sync.h"
 #include "thread/thread.h"
 
@@ -148,6 +150,18 @@ SCENE scene_page_table_entry(void) {
     sys_free(scene_others);
 }
 
+// A program of the image that asks for memory. Its first call is malloc(24).
+SCENE scene_program_malloc(void) {
+    struct archive_file file;
+    const char *why = archive_find("little", &file);
+    struct program_source source = program_in_archive(&file);
+    struct process_plan plan = {.line = "little", .source = &source};
+    struct process *process = why ? NULL : process_create(&plan, &why);
+    if (process) process_wait(process);
+    else kprintf("scene: little: %s\n", why);
+    scene_end();
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -157,6 +171,7 @@ static const struct {
     {"last-block", scene_last_block},         {"double-free", scene_double_free},
     {"switch-inside", scene_switch_inside},   {"page-table-entry", scene_page_table_entry},
     {"classic-malloc", scene_classic_malloc}, {"classic-free", scene_classic_free},
+    {"program-malloc", scene_program_malloc},
 };
 #define SCENES (sizeof scenes / sizeof scenes[0])
 

@@ -41,7 +41,8 @@ def test_both_debuggers_say_the_same():
 
 def test_every_lesson_has_its_tour():
     assert NAMES == sorted(["first-malloc", "arena-opens", "block-list", "large-area", "last-block", "double-free",
-                            "switch-inside", "page-table-entry", "classic-malloc", "classic-free"])
+                            "switch-inside", "page-table-entry", "classic-malloc", "classic-free",
+                            "program-malloc"])
     with open(os.path.join(tourfile.FOLDER, "README.md"), encoding="utf-8") as text:
         index = text.read()
     for name in NAMES:

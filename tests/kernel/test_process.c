@@ -212,17 +212,24 @@ KTEST(process_out_of_frames) {
     let_go(&held);
 }
 
-KTEST(process_many) {
+// One after the other; the pools are as before after each.
+static void check_many(uint32_t count) {
     struct held held;
     KNEED(hold(&held, "nothing"));
-    uint32_t bad = 0;
-    for (uint32_t i = 0; i < 1000; i++) {
+    uint32_t bad = 0, kernel = 0, user = 0;
+    for (uint32_t i = 0; i < count; i++) {
         struct process *process = start(&held, "nothing");
         bad += !process || process_wait(process) != 0;
+        if (i == 1) kernel = frames_free(POOL_KERNEL), user = frames_free(POOL_USER);
+        if (i > 1) bad += frames_free(POOL_KERNEL) != kernel || frames_free(POOL_USER) != user;
     }
     KCHECK_EQ(bad, 0);
+    kprintf("process: %u made and ended, %u not as they should be\n", count, bad);
     let_go(&held);
 }
+
+KTEST(process_many) { check_many(1000); }
+KTEST(long_process_many) { check_many(100000); } // make soak-programs
 
 // What making and ending one costs: under -icount instructions, else cycles. Three pages and three
 // tables are cleared or copied, 1024 instructions each. tests/e2e/test_processes.py has the bounds.

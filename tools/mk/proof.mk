@@ -39,6 +39,12 @@ soak: $(BUILD)/hd.img
 	@$(PYTHON) tools/run.py --emulator qemu --image $(BUILD)/hd.img --mem 256 --timeout 36000 \
 	    --args "batch demo=no hz=1000 soak=$(SOAK_OPS),$(SOAK_THREADS)"
 
+# 10^5 programs made and ended, one after the other: after each of them the pools are as before.
+.PHONY: soak-programs
+soak-programs: $(BUILD)/hd.img
+	@$(PYTHON) tools/run.py --emulator qemu --image $(BUILD)/hd.img --timeout 3600 \
+	    --args "batch demo=no test=long_process_many"
+
 SOAK_HOST_OPS ?= 1000000000
 SOAK_HOST := $(BUILD)/host/soak_heap
 SOAK_HOST_SRC := tests/host/soak_heap.c kernel/measure/random_calls.c $(HEAP_SRC)

@@ -4,6 +4,7 @@ A claim is an expression of Python over a few names, evaluated at a stop:
 
     arg1 arg2 arg3     the call's arguments, at a function's first instruction
     eax                what a call returned, after it
+    ebx ecx edx esp    the other registers that a system call comes with
     heap, pool("kernel"), desc(SIZE), arena(P)
                        structures of kernel/memory.h: the heap, a pool (or "user"), the descriptor of a block size, the
                        record of the arena that P lies in; their fields by a dot; at(RECORD) its address
@@ -14,6 +15,8 @@ A claim is an expression of Python over a few names, evaluated at a stop:
     report, reported   the heap's last report and its pointer; reports: how many there were
     thread             the running thread
     mapped(P)          True if the page of P is mapped; entry(P): its page table entry
+    program            the running program (struct process); its heap is where arena(P), bit(P) and live(P) look for a P
+                       below the kernel's half
     mine, others       what the threads of the scene `switch-inside` got
     and every value that the tour has remembered
 
@@ -51,6 +54,19 @@ class Record:
         return hash(self._address)
 
 
+class Names(dict):
+    """What a claim may name. The arguments are read when they are asked for: where a stack is empty there are none."""
+
+    def __init__(self, world):
+        super().__init__()
+        self.world = world
+
+    def __missing__(self, name):
+        if name not in ("arg1", "arg2", "arg3"):
+            raise KeyError(name)
+        return self.world.number(self.world.machine.register("esp") + 4 * int(name[3]))
+
+
 class World:
     """The names that claims use, over one machine and one kernel's layout."""
 
@@ -80,9 +96,13 @@ class World:
                 return found
         raise ValueError(f"no descriptor has blocks of {size} bytes")
 
+    def program(self):
+        return Record(self, "process", self.number(self.layout["symbols"]["process_running"]))
+
     def arena(self, p):
         size = self.layout["structs"]["arena"]["size"]
-        at = self.heap().arena + (p - HEAP_BASE) // PAGE * size
+        heap = self.heap() if p >= KERNEL_BASE else Record(self, "heap", self.program().heap)
+        at = heap.arena + (p - heap.base) // PAGE * size
         return Record(self, "arena", at - Record(self, "arena", at).back)
 
     def classic_desc(self, size):
@@ -103,13 +123,18 @@ class World:
         return number < arena.carved and not self.bit(p)
 
     def entry(self, p):
+        """The kernel's own tables are in low memory; a program's are frames of the kernel pool, in the heap's window."""
+        low, frames = KERNEL_BASE, HEAP_BASE - self.pool("kernel").phys
         directory = self.machine.register("cr3") & ~0xfff
-        table = self.number(KERNEL_BASE + directory + (p >> 22) * 4)
-        return self.number(KERNEL_BASE + (table & ~0xfff) + (p >> 12 & 0x3ff) * 4) if table & 1 else 0
+        kernels = directory == self.number(self.layout["symbols"]["directory_pa"])
+        table = self.number((low if kernels else frames) + directory + (p >> 22) * 4)
+        if not table & 1:
+            return 0
+        return self.number((low if p >= KERNEL_BASE else frames) + (table & ~0xfff) + (p >> 12 & 0x3ff) * 4)
 
     def names(self):
-        esp = self.machine.register("esp")
-        found = {"heap": self.heap(), "desc": self.desc, "arena": self.arena, "bit": self.bit,
+        found = Names(self)
+        found |= {"heap": self.heap(), "desc": self.desc, "arena": self.arena, "bit": self.bit,
                  "live": self.live, "word": self.number, "classic_desc": self.classic_desc,
                  "classic_arena": lambda p: Record(self, "classic_arena", p // PAGE * PAGE),
                  "at": lambda record: record._address,
@@ -121,9 +146,10 @@ class World:
                  "entry": self.entry, "mapped": lambda p: bool(self.entry(p) & 1),
                  "mine": self.number(self.layout["symbols"]["scene_mine"]),
                  "others": self.number(self.layout["symbols"]["scene_others"]),
-                 "PAGE": PAGE, "HEAP_BASE": HEAP_BASE}
-        found |= {f"arg{i}": self.number(esp + 4 * i) for i in (1, 2, 3)}
-        return found | self.remembered
+                 "program": self.program(), "PAGE": PAGE, "HEAP_BASE": HEAP_BASE}
+        found |= {name: self.machine.register(name) for name in ("ebx", "ecx", "edx", "esp")}
+        found |= self.remembered
+        return found
 
     def thread(self):
         return Record(self, "thread", self.number(self.layout["symbols"]["current"]))

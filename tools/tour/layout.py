@@ -11,9 +11,9 @@ import subprocess
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 STRUCTS = ("heap", "pool", "frame", "arena", "memory_block_desc", "thread", "heap_report", "classic_arena",
-           "classic_block_desc", "list", "list_elem", "boot_info", "event", "event_head")
+           "classic_block_desc", "list", "list_elem", "boot_info", "event", "event_head", "process")
 SYMBOLS = ("k_heap", "mem_pool", "current", "heap_last_report", "heap_report_count", "scene_mine",
-           "scene_others", "classic_descs", "all_threads", "directory_pa")
+           "scene_others", "classic_descs", "all_threads", "directory_pa", "process_running")
 MARK = "LAYOUT: "
 SECONDS = 60
 
