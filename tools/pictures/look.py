@@ -228,6 +228,38 @@ def scene_demo():
     return found
 
 
+def user_pages():
+    """[[address, frame of the user pool, flags]] of the running program, rising."""
+    window, pool, found = HEAP_BASE - number("k_heap.pool.phys"), number("mem_pool[1]->phys"), []
+    directory = words(number("process_running->space.view"), KERNEL_BASE >> 22)
+    for slot, entry in enumerate(directory):
+        for page, low in enumerate(words(window + (entry & ~0xfff), 1024) if entry & 1 else ()):
+            if low & 1:
+                found.append([(slot << 22) + page * PG_SIZE, ((low & ~0xfff) - pool) // PG_SIZE, low & 7])
+    return found
+
+
+def user_arenas():
+    """[[first frame of the window, large?, block size, frames]] of the running program's heap."""
+    heap, found = "process_running->heap->heap", []
+    for frame in range(number(f"{heap}.frames")):
+        at = f"{heap}.arena[{frame}]"
+        if not number(f"{at}.seal"):
+            continue
+        large = number(f"{at}.large")
+        found.append([frame, bool(large), 0 if large else number(f"{at}.desc->block_size"),
+                      number(f"{at}.cnt") if large else number(f"{at}.desc->frames_per_arena")])
+    return found
+
+
+def scene_space():
+    """The program of the command line, when it makes a block larger for the second time."""
+    run_to("user_realloc", 2)
+    return {"name": text("process_running->name"), "count": number("process_running->space.pages"),
+            "limit": number("process_running->space.limit"), "records": number("process_running->heap"),
+            "pages": user_pages(), "arenas": user_arenas()}
+
+
 def scene_replay():
     """A trace, after the pass that measures: how many calls cost how many instructions."""
     run_to("irqwatch_start")  # the next pass begins

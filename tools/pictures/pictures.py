@@ -34,6 +34,7 @@ PICTURES = {
     "frames": ("the first frames of the kernel pool", "demo", "inside"),
     "calls": ("a sys_malloc and a sys_free, instruction by instruction", "demo", "calls"),
     "page-walk": ("from an address to its byte, entry by entry", "demo", "calls"),
+    "space": ("the addresses of a program", "program", "space"),
     "fragmentation": ("memory over the life of a trace: asked for, in blocks, in frames", "samples", "traces"),
     "classes": ("what the two tables of block sizes lose, by size", "samples", "traces"),
     "latency": ("instructions of every call of a trace", "replay", "traces"),
@@ -56,6 +57,10 @@ class Sources:
     def demo(self):
         import booted
         return self.once("demo", lambda: booted.look("demo", self.build, "batch"))
+
+    def program(self):
+        import booted
+        return self.once("program", lambda: booted.look("space", self.build, "batch demo=no run=heapdemo"))
 
     def samples(self):
         import traces

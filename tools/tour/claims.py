@@ -123,7 +123,7 @@ class World:
         return number < arena.carved and not self.bit(p)
 
     def entry(self, p):
-        """The kernel's own tables are in low memory; a program's are frames of the kernel pool, in the heap's window."""
+        """The kernel's own tables are in low memory; a program's are frames of the kernel pool."""
         low, frames = KERNEL_BASE, HEAP_BASE - self.pool("kernel").phys
         directory = self.machine.register("cr3") & ~0xfff
         kernels = directory == self.number(self.layout["symbols"]["directory_pa"])
