@@ -152,7 +152,7 @@ SCENE scene_page_table_entry(void) {
 
 // A program of the image that asks for memory. Its first call is malloc(24).
 SCENE scene_program_malloc(void) {
-    struct archive_file file;
+    struct archive_file file = {0};
     const char *why = archive_find("little", &file);
     struct program_source source = program_in_archive(&file);
     struct process_plan plan = {.line = "little", .source = &source};

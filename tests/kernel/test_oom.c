@@ -540,7 +540,7 @@ static void program_at_every_point(bool blocks) {
 
 // `little` makes each call of a heap.
 KTEST(oom_in_a_program) {
-    struct archive_file file;
+    struct archive_file file = {0};
     KNEED(archive_find("little", &file) == NULL);
     void *bytes = sys_malloc(file.bytes);
     KNEED(bytes);
