@@ -683,6 +683,39 @@ TEST(the_pools_say_what_they_are) {
     assert_string_equal(mem_pool[POOL_USER]->name, "user_pool");
 }
 
+// What a system call tries first: blocks of open arenas, and for all else nothing changes.
+TEST(the_quick_way_alone_serves_blocks_of_open_arenas) {
+    struct heap before = k_heap;
+    assert_null(heap_take_block(&k_heap, 32)); // no arena is open
+    assert_null(heap_take_block(&k_heap, 0));
+    assert_memory_equal(&before, &k_heap, sizeof before);
+    char *first = sys_malloc(32), *large = sys_malloc(5 * PAGE);
+    char *second = heap_take_block(&k_heap, 17);
+    assert_ptr_equal(second, first + 32);
+    assert_null(heap_take_block(&k_heap, 16)); // another size
+    assert_null(heap_take_block(&k_heap, k_heap.block_max + 1));
+    assert_null(heap_take_block(&k_heap, SIZE_MAX));
+    char *last = sys_malloc(k_heap.block_max);
+    uint32_t blocks = k_heap.block_descs[k_heap.desc_count - 1].blocks_per_arena;
+    for (uint32_t i = 1; i < blocks; i++) {
+        assert_non_null(heap_take_block(&k_heap, k_heap.block_max));
+    }
+    assert_null(heap_take_block(&k_heap, k_heap.block_max)); // the arena is full
+    sys_free(last);
+    assert_ptr_equal(heap_take_block(&k_heap, k_heap.block_max), last);
+
+    assert_true(heap_give_block(&k_heap, (uintptr_t)second));
+    before = k_heap;
+    const char *wrong[] = {second, first + 1, first + 64, large, first - 1, first + FRAMES * PAGE};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_false(heap_give_block(&k_heap, (uintptr_t)wrong[i]));
+    }
+    assert_memory_equal(&before, &k_heap, sizeof before);
+    assert_true(heap_give_block(&k_heap, (uintptr_t)first));
+    assert_false(heap_give_block(&k_heap, (uintptr_t)first)); // of the arena in reserve
+    assert_int_equal(heap_check(), 0);
+}
+
 static int run_with(const char *classes) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_call_works_with_interrupts_off, start, end),
@@ -726,6 +759,8 @@ static int run_with(const char *classes) {
         cmocka_unit_test_setup_teardown(a_wrong_back_is_a_corrupt_arena, start, end),
         cmocka_unit_test_setup_teardown(a_blank_record_with_a_seal_is_corrupt, start, end),
         cmocka_unit_test_setup_teardown(a_large_area_with_one_field_damaged_is_corrupt, start, end),
+        cmocka_unit_test_setup_teardown(the_quick_way_alone_serves_blocks_of_open_arenas, start,
+                                        end),
     };
     const struct CMUnitTest powers[] = {
         cmocka_unit_test_setup_teardown(an_alignment_may_be_the_first_or_the_largest_size,

@@ -278,40 +278,6 @@ static void a_window_grows(void **state) {
     assert_int_equal(heap_check(), 0);
 }
 
-// What a system call tries first: blocks of open arenas, and for all else nothing changes.
-static void the_quick_way_alone(void **state) {
-    (void)state;
-    struct heap *heap = &left->heap, before;
-    memcpy(&before, heap, sizeof before);
-    assert_null(heap_take_block(heap, 32)); // no arena is open
-    assert_null(heap_take_block(heap, 0));
-    assert_memory_equal(&before, heap, sizeof before);
-    char *first = heap_malloc(heap, 32), *large = heap_malloc(heap, 5000);
-    char *second = heap_take_block(heap, 20);
-    assert_ptr_equal(second, first + 32);
-    assert_null(heap_take_block(heap, 16)); // another size
-    assert_null(heap_take_block(heap, 1025));
-    assert_null(heap_take_block(heap, SIZE_MAX));
-    char *last = heap_malloc(heap, 1024);
-    for (int i = 0; i < 3; i++) assert_non_null(heap_take_block(heap, 1024));
-    assert_null(heap_take_block(heap, 1024)); // the arena is full
-    heap_free(heap, last);
-    assert_ptr_equal(heap_take_block(heap, 1024), last);
-
-    assert_true(heap_give_block(heap, (uintptr_t)second));
-    memcpy(&before, heap, sizeof before);
-    const char *wrong[] = {second, first + 1, first + 64,
-                           large,  first - 1, first + (size_t)FRAMES * PG_SIZE};
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        assert_false(heap_give_block(heap, (uintptr_t)wrong[i]));
-    }
-    assert_memory_equal(&before, heap, sizeof before);
-    assert_int_equal(heap_check(), 0);
-    assert_true(heap_give_block(heap, (uintptr_t)first));
-    assert_false(heap_give_block(heap, (uintptr_t)first)); // of the arena in reserve
-    assert_int_equal(heap_check(), 0);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -322,7 +288,6 @@ int main(void) {
         TEST(every_call_has_its_heap),
         TEST(a_heap_inside_a_heap),
         TEST(a_window_grows),
-        TEST(the_quick_way_alone),
         TEST(random_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
