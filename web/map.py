@@ -19,14 +19,16 @@ sys.path[:0] = [os.path.join(ROOT, "tools"), os.path.join(ROOT, "tools", "tour")
 
 import cli  # noqa: E402 (the line above makes it findable)
 import layout  # noqa: E402
+import tourfile  # noqa: E402
 
-HEADERS = ("kernel/heap.h", "kernel/layout.h", "lib/page.h", "kernel/measure/events.h", "thread/thread.h")
+HEADERS = ("kernel/heap.h", "kernel/layout.h", "lib/page.h", "kernel/measure/events.h", "thread/thread.h",
+           "kernel/interrupt.h", "kernel/museum/tour_scenes.c")
 CONSTANT = re.compile(r"^#define (\w+) (?:\()?(0x[0-9a-f]+|\d+)u?(?:\))?(?: *//.*)?$", re.MULTILINE)
 BOOT = re.compile(r"^([A-Z][A-Z0-9_]*) *equ *(0x[0-9a-f]+|\d+)", re.MULTILINE)
 # What the page asks for by name. One that is missing would be `undefined` there, and a wrong picture.
 NEEDED = ("FRAME_FREE", "FRAME_USED", "ANCHOR_STEP", "ARENA_WORDS", "DESC_MAX", "ARENA_LARGE", "SMALL_SEAL",
           "LARGE_SEAL", "PG_SIZE", "PG_SHIFT", "LOW_MAP_BYTES", "HEAP_WINDOW_BYTES", "STACK_SLOT_BYTES", "EVENT_BYTES",
-          "EVENT_MARK", "EVENT_REFUSED", "THREAD_MAGIC", "KERNEL_BASE",
+          "EVENT_MARK", "EVENT_REFUSED", "THREAD_MAGIC", "KERNEL_BASE", "IRQ_BASE", "SPARE_IRQ",
           "BOOT_INFO", "BOOT_INFO_MAGIC", "SECTOR_BYTES", "HEADER_LBA",
           "HEADER_MAGIC", "HEADER_MAGIC_OFF", "HEADER_CMDLINE_LBA", "HEADER_KERNEL_CRC", "CMDLINE_BYTES")
 
@@ -60,9 +62,21 @@ def image_crc(path, numbers):
     return struct.unpack_from("<I", header, numbers["HEADER_KERNEL_CRC"])[0]
 
 
+def tours():
+    """The walks of docs/tours, as the debuggers have them; their texts the page has from web/reading.mjs."""
+    found = {name: tourfile.read(name) for name in tourfile.names()}
+    return {name: {"scene": tour.scene, "stops": [{"place": stop.place, "claims": stop.claims} for stop in tour.stops]}
+            for name, tour in found.items()}
+
+
 def make(elf, image):
-    numbers = constants()
-    return {**layout.load(elf), "constants": numbers, "kernel_crc": image_crc(image, numbers),
+    numbers, walks = constants(), tours()
+    places = {stop["place"] for walk in walks.values() for stop in walk["stops"]} - {"return"}
+    found = layout.load(elf, sorted(places))
+    unknown = sorted(places - found["functions"].keys())
+    if unknown:
+        raise cli.RunError(f"a tour stops at {unknown[0]}, which this kernel has no function of")
+    return {**found, "tours": walks, "constants": numbers, "kernel_crc": image_crc(image, numbers),
             "thread_states": enumerators("thread/thread.h", "thread_state"),
             "event_kinds": enumerators("kernel/measure/events.h", "event_kind")}
 

@@ -16,9 +16,10 @@ import pytest
 import cli
 from conftest import ROOT
 
-sys.path.append(os.path.join(ROOT, "web"))
+sys.path += [os.path.join(ROOT, "web"), os.path.join(ROOT, "tools", "tour")]
 
 import browser as browser_of_web  # noqa: E402 (the line above makes it findable)
+import tourfile  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("make")
 
@@ -275,6 +276,83 @@ def test_the_sound_twin_is_not_refused(browser, address):
     browser.until("granary.console().slice(-400).includes('bugs: 1 double-free') && "
                   "granary.console().endsWith('granary> ')")
     assert "heap:" not in browser.eval("granary.console()") and browser.eval("granary.follow")
+
+
+# ---- tours -----------------------------------------------------------------------------------------
+
+def at_stop(browser, number):
+    browser.until(f"granary.guide.shown === {number} && granary.guide.tour.waits && "
+                  f"granary.guide.places.length >= {number}")
+
+
+@pytest.mark.parametrize("name", tourfile.names())
+def test_a_tour_is_walked_to_its_end(browser, address, name):
+    """Each claim of the file, in its order, is looked up at its stop, holds, and is marked in the text."""
+    tour = tourfile.read(name)
+    browser.boot(address)
+    browser.eval(f"granary.read('tours/{name}')")
+    browser.do(click="#walkTour")
+    for number, stop in enumerate(tour.stops, 1):
+        at_stop(browser, number)
+        said = [f"{let} = {claim}" if let else claim for let, claim in stop.claims]
+        found = browser.eval(f"granary.guide.tour.found[{number - 1}]")
+        assert [result["claim"] for result in found] == said
+        assert [result for result in found if not result["holds"]] == []
+        if stop.place != "return":  # where the machine is held
+            assert browser.eval("granary.machine.processor.get('eip')") == browser.eval(
+                f"granary.layout.entries.get('{stop.place}')")
+        assert browser.eval("document.getElementById('tourSaid').textContent") == (
+            f"Stop {number} of {len(tour.stops)}: {len(said)} of {len(said)} claims hold.")
+        browser.do(click="#stopNext")
+    browser.until(f"granary.console().includes('scene: {tour.scene}: done') && "
+                  "granary.console().endsWith('granary> ')")
+    assert browser.eval("document.getElementById('tourSaid').textContent") == (
+        f"The tour ends here: {len(tour.stops)} stops, 0 claims do not hold.")
+    marks = browser.eval("[...document.querySelectorAll('article li')].filter((li) => li.querySelector('.holds'))"
+                         ".map((li) => li.querySelector('code').textContent)")
+    assert marks == [f"{let} = {claim}" if let else claim for stop in tour.stops for let, claim in stop.claims]
+    assert browser.trouble() == ""
+    same_as_the_kernel(browser)
+
+
+def test_a_claim_that_does_not_hold_is_marked(browser, address):
+    """The heap is changed in the guest's memory while the guest is held."""
+    browser.boot(address)
+    browser.eval("granary.guide.walk('double-free', 4)")
+    at_stop(browser, 4)
+    browser.eval("""(() => {
+        const { processor } = granary.machine, at = granary.layout.symbols.heap_report_count;
+        processor.setWord(at, processor.word(at) + 7);
+    })()""")
+    browser.do(click="#stopNext")
+    at_stop(browser, 5)
+    browser.do(click="#stopNext")
+    at_stop(browser, 6)
+    bad = browser.eval("granary.guide.tour.found[5].filter((result) => !result.holds).map((result) => result.claim)")
+    assert bad == ["reports == before + 1"]
+    assert browser.eval("document.querySelector('.fails').closest('li').querySelector('code').textContent") == bad[0]
+    assert browser.eval("document.getElementById('tourSaid').textContent") == "Stop 6 of 6: 3 of 4 claims hold."
+
+
+def test_a_link_leads_to_a_stop(browser, address):
+    """On from there, back to one with its picture, and by the page's own link again."""
+    browser.do(goto=address + "#tour=first-malloc&step=4")
+    browser.until("typeof granary === 'object' && granary.guide?.tour?.found.length === 4")
+    at_stop(browser, 4)
+    picture = "(granary.heap && JSON.stringify([granary.heap.descsText(), granary.heap.mapText()]))"
+    browser.do(click="#link")
+    assert browser.eval("location.hash") == "#tour=first-malloc&step=4"
+    fourth = browser.eval(f"granary.seek(granary.guide.places[3]), {picture}")
+    browser.eval("location.hash = '#tour=first-malloc&step=6'")
+    at_stop(browser, 6)
+    assert browser.eval(f"granary.seek(granary.history.length), {picture}") != fourth
+    for _ in range(2):
+        browser.do(click="#stopBack")
+    assert browser.eval(picture) == fourth and browser.eval("granary.guide.shown") == 4
+    assert browser.eval("document.querySelector('article [aria-current]').textContent").startswith("4.")
+    browser.eval("location.hash = '#tour=nonesuch&step=1'")
+    browser.until("document.getElementById('who').textContent.startsWith('There is no tour “nonesuch”: it is one of "
+                  "arena-opens, ')")
 
 
 def drop(browser, name, data):

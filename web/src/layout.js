@@ -16,11 +16,12 @@ const FIELDS = {
     event: ["mark", "kind", "number", "tid", "size", "pointer", "result", "caller"],
     event_head: ["magic", "bytes", "heap_base", "heap_bytes"],
 };
-const SYMBOLS = ["k_heap", "mem_pool", "current", "all_threads", "directory_pa"];
+const SYMBOLS = ["k_heap", "mem_pool", "current", "all_threads", "directory_pa",
+    "heap_last_report", "heap_report_count", "scene_mine", "scene_others", "classic_descs"];
 const CONSTANTS = ["FRAME_FREE", "FRAME_USED", "ANCHOR_STEP", "PG_SIZE", "PG_SHIFT", "KERNEL_BASE", "SMALL_SEAL",
     "LARGE_SEAL", "ARENA_LARGE", "DESC_MAX", "EVENT_MARK", "EVENT_REFUSED", "EVENT_BYTES", "THREAD_MAGIC",
     "BOOT_INFO", "BOOT_INFO_MAGIC", "SECTOR_BYTES", "HEADER_LBA", "HEADER_MAGIC", "HEADER_MAGIC_OFF",
-    "HEADER_CMDLINE_LBA", "CMDLINE_BYTES"];
+    "HEADER_CMDLINE_LBA", "CMDLINE_BYTES", "IRQ_BASE", "SPARE_IRQ"];
 
 export class Layout {
     constructor(map) {
@@ -41,6 +42,8 @@ export class Layout {
         this.threadStates = map.thread_states;
         this.eventKinds = map.event_kinds;
         this.structs = map.structs;
+        this.tours = map.tours;
+        this.entries = new Map(Object.entries(map.functions));
         this.functions = Object.entries(map.functions).sort((a, b) => a[1] - b[1]);
     }
 

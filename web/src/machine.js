@@ -11,6 +11,7 @@ import { V86 } from "v86";
 import { EventReader } from "./events.js";
 import { Heap } from "./heap.js";
 import { History } from "./history.js";
+import { Processor } from "./processor.js";
 import { Regions } from "./regions.js";
 
 export const MEMORY_MIB = 32;
@@ -33,7 +34,7 @@ export function withCommandLine(image, layout, text) {
 }
 
 export class Machine {
-    // on: {text(string), picture(), trouble(kind, detail)}; kind is a key of texts.js.
+    // on: {text(string), begun(), picture(event or null), trouble(kind, detail)}; kind is a key of texts.js.
     constructor(layout, on) {
         this.layout = layout;
         this.on = on;
@@ -48,8 +49,9 @@ export class Machine {
     // disk: the second one, or undefined.
     start(assets, commandLine, disk) {
         this.reader = new EventReader(this.layout);
+        this.processor = new Processor(MEMORY_MIB << 20);
         this.emulator = new V86({
-            wasm_fn: async (imports) => (await WebAssembly.instantiate(assets.wasm, imports)).instance.exports,
+            wasm_fn: (imports) => this.processor.load(assets.wasm, imports),
             bios: { buffer: assets.bios },
             vga_bios: { buffer: assets.vgabios },
             memory_size: MEMORY_MIB << 20,
@@ -62,14 +64,26 @@ export class Machine {
             disable_mouse: true,
             disable_speaker: true,
         });
+        this.processor.emulator = this.emulator;
+        this.emulator.add_listener("emulator-loaded", () => {
+            this.loaded = true;
+            if (this.ended) this.emulator.destroy();
+        });
         this.emulator.add_listener("serial0-output-byte", (byte) => this.consoleByte(byte));
         this.emulator.add_listener("serial1-output-byte", (byte) => this.eventByte(byte));
         this.watch = setInterval(() => this.lookForHang(), 1000);
     }
 
     stop() {
+        this.ended = true;
         clearInterval(this.watch);
-        this.emulator?.destroy?.();
+        if (this.loaded) this.emulator.destroy();
+    }
+
+    // The guest waits, while the page is in the background. One that is held at a breakpoint waits on.
+    pause(on) {
+        if (on) this.emulator.stop();
+        else if (!this.processor.held) this.emulator.run();
     }
 
     type(text) {
@@ -85,6 +99,7 @@ export class Machine {
     // ---- what comes over the lines ----------------------------------------------------------------
 
     consoleByte(byte) {
+        if (this.ended) return;
         const char = String.fromCharCode(byte);
         this.text += char;
         this.on.text(char);
@@ -101,6 +116,7 @@ export class Machine {
     }
 
     eventByte(byte) {
+        if (this.ended) return;
         const event = this.reader.feed(byte);
         if (!event || this.troubled) return;
         if (event.head) this.begin(event);
@@ -142,6 +158,7 @@ export class Machine {
         this.history.begin((words) => {
             for (const region of list) words.set(this.view(region.start, region.bytes), region.word);
         });
+        this.on.begun();
         this.on.picture(null);
     }
 

@@ -8,6 +8,7 @@ import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import "./style.css";
 import { asset } from "./assets.js";
+import { Guide } from "./guide.js";
 import { KINDS } from "./heap.js";
 import { Owners } from "./history.js";
 import { hex, Layout } from "./layout.js";
@@ -33,6 +34,7 @@ class Page {
         this.trouble = null;
         this.goal = null;
         this.texts = []; // to read: web/reading.mjs
+        this.guide = new Guide(this);
     }
 
     t(key, ...values) {
@@ -60,10 +62,11 @@ class Page {
             this.setTrouble("noAssets", error.message);
             return;
         }
-        if (!this.boot(new URLSearchParams(location.search).get("args") ?? COMMAND_LINE)) return;
+        const toTour = new URLSearchParams(location.hash.slice(1)).has("tour"); // it starts a machine of its own
+        if (!toTour && !this.boot(new URLSearchParams(location.search).get("args") ?? COMMAND_LINE)) return;
         window.addEventListener("hashchange", () => {
             this.readLink();
-            if (location.hash.includes("read=")) this.e.reading.scrollIntoView({ block: "center" });
+            if (/read=|tour=/.test(location.hash)) this.e.reading.scrollIntoView({ block: "center" });
         });
         window.addEventListener("error", (event) => {
             if (!/wasm|v86/i.test(event.error?.stack ?? "")) return; // the page's own mistakes are not hidden
@@ -73,8 +76,8 @@ class Page {
         this.readLink();
     }
 
-    // Starts a machine, in place of the one before. False if it cannot be.
-    boot(args, disk) {
+    // Starts a machine, in place of the one before; `tour`: a Tour to be walked in it. False if it cannot be.
+    boot(args, disk, tour = null) {
         this.machine?.stop();
         this.owners = null;
         this.trouble = null;
@@ -82,9 +85,11 @@ class Page {
         this.stopPlaying();
         this.e.trouble.textContent = "";
         this.terminal.reset();
+        this.guide.begin(tour);
         this.say("booting");
         this.machine = new Machine(this.layout, {
             text: (char) => this.terminal.write(char),
+            begun: () => tour?.begin(this.machine.processor),
             picture: (event) => this.picture(event),
             trouble: (kind, detail) => this.setTrouble(kind, detail),
         });
@@ -108,9 +113,15 @@ class Page {
         this.e.who.textContent = this.t("replaying", file.name, operations);
     }
 
-    // #event=9000&size=512&by=thread: where a link leads. An event that is yet to come is waited for.
+    // #event=9000&size=512&by=thread, #tour=first-malloc&step=3: where a link leads. An event that is yet to come is
+    // waited for.
     readLink() {
         const link = new URLSearchParams(location.hash.slice(1)), number = (name) => Number(link.get(name) ?? NaN);
+        if (link.has("tour")) {
+            const walks = this.guide.lead(link.get("tour"), Math.trunc(number("step")) || 1);
+            if (!walks && !this.machine) this.boot(COMMAND_LINE);
+            return;
+        }
         if (link.has("read")) this.read(link.get("read"));
         if (number("size") > 0) this.size = number("size");
         if (BY.includes(link.get("by"))) this.e.by.value = this.by = link.get("by");
@@ -128,6 +139,7 @@ class Page {
 
     // The link to what is on show.
     link() {
+        if (this.guide.here) return `#${new URLSearchParams(this.guide.link())}`;
         const read = this.open && this.open !== this.texts[0] ? { read: this.open.id } : {};
         return `#${new URLSearchParams({ event: this.history.position, size: this.size || this.lastSize || 16,
             by: this.by, ...read })}`;
@@ -206,8 +218,7 @@ class Page {
 
     visibility() {
         if (!this.machine?.emulator || this.trouble) return;
-        if (document.hidden) this.machine.emulator.stop();
-        else this.machine.emulator.run();
+        this.machine.pause(document.hidden);
         this.say(document.hidden ? "hidden" : "point");
     }
 

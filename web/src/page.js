@@ -63,6 +63,10 @@ export function build(root, t, page) {
         page.read(e.reading.value) });
     e.commit = button("commitBug", () => page.commitBug(false));
     e.twin = button("commitTwin", () => page.commitBug(true));
+    e.walk = button("walkTour", () => page.guide.walk(page.guide.open));
+    e.stopBack = button("stopBack", () => page.guide.reach(page.guide.shown - 1));
+    e.stopNext = button("stopNext", () => page.guide.reach(page.guide.shown + 1));
+    e.tourSaid = element("p", { id: "tourSaid", role: "status" });
     e.article = element("article", { lang: "en", tabindex: "0" });
     e.script = element("textarea", { id: "script", rows: "6", spellcheck: "false", "aria-label": t("own") });
     e.script.value = "a = malloc 24\nb = malloc 100\nfree a\nfree a        # refused\nfree b+8      # refused\nfree b";
@@ -92,7 +96,8 @@ export function build(root, t, page) {
         section(t, "own", e.script, element("div", { class: "row" }, button("runScript", () =>
             page.runScript(e.script.value))), element("label", { class: "row" }, t("sizesAre"), e.sizes,
         button("restart", () => page.boot(`demo=no sizes=${e.sizes.value.trim().replace(/\s+/g, ",")}`)))),
-        section(t, "reading", element("div", { class: "row" }, e.reading, e.commit, e.twin),
+        section(t, "reading", element("div", { class: "row" }, e.reading, e.commit, e.twin, e.walk, e.stopBack,
+            e.stopNext), e.tourSaid,
             element("div", { class: "tall" }, e.article)),
         section(t, "threads", element("table", {}, head("thread", "name", "state", "priority"), e.threads)),
         element("footer", {}, e.who, e.slider, element("div", { class: "row" }, e.position,
@@ -114,6 +119,7 @@ export function fillReading(page) {
     e.commit.hidden = e.twin.hidden = !open?.bug;
     e.article.innerHTML = open?.html ?? ""; // the project's own text, made by web/reading.mjs
     e.article.parentElement.scrollTop = 0;
+    page.guide.fill();
 }
 
 const cell = (text, left) => element("td", left ? { class: left } : {}, String(text));
