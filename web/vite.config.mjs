@@ -1,5 +1,5 @@
 // vite.config.mjs - how the page is put together. Environment, set by tools/mk/web.mk:
-//   GRANARY_ASSETS   folder with map.json, reading.json, hd.img, v86.wasm, bios.bin, vgabios.bin
+//   GRANARY_ASSETS   folder with what src/assets.js asks for
 //   GRANARY_OUT      where the page goes
 //   GRANARY_ONE      1: everything in one HTML file
 import fs from "node:fs";

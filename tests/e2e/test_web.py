@@ -410,6 +410,38 @@ def test_another_table_of_sizes(browser, address):
     assert browser.eval("granary.heap.descs().map((row) => row.size)") == [16, 48, 256]
 
 
+def test_the_checked_build_is_a_switch(browser, address):
+    """What it says of a block begins with what the page says; a freed block waits in quarantine for both."""
+    browser.boot(address)
+    loaded = "performance.getEntriesByType('resource').map((entry) => entry.name.split('/').pop())"
+    assert "checked.img" not in browser.eval(loaded)
+    browser.do(click="#checked")
+    browser.until("granary.layout.checked && granary.console().endsWith('granary> ')")
+    assert "build=checked" in browser.eval("location.search")
+    for line in ("malloc 24", "malloc 24", "malloc 5000"):
+        browser.ask(line)
+    pointers = browser.eval("[1, 2, 3].map((n) => granary.history.entry(granary.history.length - n).result)")
+    browser.ask(f"free {pointers[0]:#x}")
+    browser.ask(f"free {pointers[1]:#x}")
+    same_as_the_kernel(browser)
+    for pointer, state in zip(pointers, ("in quarantine", "in quarantine", "live")):
+        line, = browser.ask(f"who {pointer:#x}")
+        said = browser.eval(f"granary.seek(granary.history.length), granary.who({pointer})")
+        assert line.split(": ", 1)[1].startswith(said + ", 24 bytes from " if pointer != pointers[0] else said)
+        assert said.endswith(state), said
+    browser.eval("document.getElementById('by').value = granary.by = 'size', granary.chooseSize(64)")
+    assert browser.eval(f"granary.ownersOfBlocks().get(granary.heap.blockStart({pointers[2]})).size") == 24
+    browser.ask("bugs 9")  # one byte past the end: this build sees it
+    assert "heap: overflow" in browser.eval("granary.console()")
+    same_as_the_kernel(browser)
+    browser.do(goto=address + "?build=checked")
+    browser.until("granary.console?.().endsWith('granary> ')")
+    assert browser.eval("granary.layout.checked && document.getElementById('checked').checked")
+    browser.do(click="#checked")
+    browser.until("!granary.layout.checked && granary.console().endsWith('granary> ')")
+    same_as_the_kernel(browser)
+
+
 @pytest.mark.parametrize("data, words", [
     (b"no trace", "bad: not a trace: it does not start with MTRACE1."),
     (b"MTRACE1\0" + bytes([9] + 23 * [0]), "bad: cut off: 104 bytes are promised, and there are 32."),
@@ -500,6 +532,9 @@ def test_one_file(browser, tmp_path):
     assert os.listdir(tmp_path / "one") == ["index.html"]
     assert os.path.getsize(tmp_path / "one" / "index.html") < 6_000_000
     browser.boot(f"file://{tmp_path}/one/index.html")
+    same_as_the_kernel(browser)
+    browser.do(click="#checked")
+    browser.until("granary.layout.checked && granary.console().endsWith('granary> ')")
     same_as_the_kernel(browser)
 
 

@@ -12,6 +12,16 @@ $(WEB_ASSETS)/map.json: $(BUILD)/kernel.elf $(BUILD)/hd.img web/map.py tools/tou
 	@cp $(BUILD)/hd.img $(NPM_DIR)/node_modules/v86/build/v86.wasm $(@D)/
 	@node tools/v86/firmware.mjs $(@D)
 
+# The checked build's, beside them: the page loads it when it is asked for.
+$(WEB_ASSETS)/checked.json: $(BUILD)/check/kernel.elf $(BUILD)/check/hd.img $(WEB_ASSETS)/map.json
+	@$(PYTHON) web/map.py --elf $(BUILD)/check/kernel.elf --image $(BUILD)/check/hd.img --out $@
+	@cp $(BUILD)/check/hd.img $(@D)/checked.img
+
+$(BUILD)/check/kernel.elf $(BUILD)/check/hd.img: web-checked ;
+.PHONY: web-checked
+web-checked:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/check CHECK=1 >/dev/null
+
 WEB_TEXTS := $(wildcard docs/book/*.md docs/bugs/*.md docs/tours/*.md docs/img/*.svg)
 $(WEB_ASSETS)/reading.json: web/reading.mjs $(WEB_TEXTS) $(NPM_STAMP)
 	@mkdir -p $(@D)
@@ -24,7 +34,7 @@ $(NPM_DIR)/index.html: $(WEB_SOURCES) $(wildcard web/test/*) $(NPM_STAMP)
 	@touch $@
 
 .PHONY: web web-serve web-test web-screenshot
-web: $(WEB_ASSETS)/map.json $(WEB_ASSETS)/reading.json $(NPM_DIR)/index.html | have-node
+web: $(WEB_ASSETS)/map.json $(WEB_ASSETS)/checked.json $(WEB_ASSETS)/reading.json $(NPM_DIR)/index.html | have-node
 	@cd $(NPM_DIR) && GRANARY_ASSETS=$(abspath $(WEB_ASSETS)) GRANARY_OUT=$(abspath $(WEB_DIR)) \
 	    GRANARY_ONE=$(if $(filter-out 0,$(ONE)),1) npm run --silent build
 	@echo "  WEB   $(WEB_DIR)/index.html"

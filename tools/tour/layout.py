@@ -14,6 +14,7 @@ STRUCTS = ("heap", "pool", "frame", "arena", "memory_block_desc", "thread", "hea
            "classic_block_desc", "list", "list_elem", "boot_info", "event", "event_head", "process")
 SYMBOLS = ("k_heap", "mem_pool", "current", "heap_last_report", "heap_report_count", "scene_mine",
            "scene_others", "classic_descs", "all_threads", "directory_pa", "process_running")
+CHECKED_STRUCTS, CHECKED_SYMBOLS = ("checked_freed",), ("checked_quarantine",)  # of the checked build alone
 MARK = "LAYOUT: "
 SECONDS = 60
 
@@ -113,10 +114,11 @@ def inlined(gdb, name):
 
 def describe(gdb, *places):
     result = {"structs": {}, "symbols": {}, "functions": {}}
-    for name in STRUCTS:
+    checked = gdb.lookup_global_symbol(CHECKED_SYMBOLS[0]) is not None
+    for name in STRUCTS + (CHECKED_STRUCTS if checked else ()):
         kind = gdb.lookup_type(f"struct {name}")
         result["structs"][name] = {"size": kind.sizeof, "fields": fields_of(gdb, kind)}
-    for name in SYMBOLS:
+    for name in SYMBOLS + (CHECKED_SYMBOLS if checked else ()):
         symbol = gdb.lookup_global_symbol(name) or gdb.lookup_static_symbol(name)
         result["symbols"][name] = int(symbol.value().address)
     for line in gdb.execute("info functions -q -n .", to_string=True).splitlines():

@@ -12,7 +12,7 @@ export class Guide {
     }
 
     get names() {
-        return Object.keys(this.page.layout?.tours ?? {});
+        return Object.keys(this.page.assets?.layout.tours ?? {});
     }
 
     // The tour whose text is open, or null.
@@ -33,9 +33,15 @@ export class Guide {
     }
 
     // Walks a tour on a machine that starts anew, up to a stop.
-    walk(name, step = 1) {
+    async walk(name, step = 1) {
         const { page } = this;
-        const tour = new Tour(page.layout.tours[name], page.layout, {
+        try {
+            await page.use("fast"); // a block is another thing in the checked build
+        } catch (error) {
+            page.e.who.textContent = page.t("noAssets", error.message);
+            return;
+        }
+        const tour = new Tour(page.assets.layout.tours[name], page.assets.layout, {
             stop: (number) => this.stopped(tour, number),
             over: () => this.fill(),
             lost: (number) => {

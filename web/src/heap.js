@@ -5,7 +5,10 @@
 // kernel/inspect (who.c, heapmap.c, heapwalk.c, heapcheck.c) and of pool_run_at() in kernel/memory.c; the end-to-end
 // tests compare the two word for word.
 //
-// Shortcoming: only the kernel's own heap, k_heap, and the fast build.
+// In the checked build a block that waits in quarantine is live to the heap and freed to all others; the ring of those
+// is read, too. What else that build knows of a block stands in the block itself, and is left out.
+//
+// Shortcoming: only the kernel's own heap, k_heap.
 import { pointer } from "./layout.js";
 
 export const NONE = 0xffffffff;
@@ -128,10 +131,30 @@ export class Heap {
         return Math.min(this.heapField("desc_count"), this.c.DESC_MAX);
     }
 
-    // "live", "free" or "never handed out".
-    blockState(arena, block) {
+    // "live", "free", "never handed out" or, of the checked build, "in quarantine".
+    blockState(arena, block, waiting = this.quarantine()) {
         if (block >= arena.carved) return "never handed out";
-        return (this.u32(arena.map + (block >> 5) * 4) >>> (block & 31)) & 1 ? "free" : "live";
+        if ((this.u32(arena.map + (block >> 5) * 4) >>> (block & 31)) & 1) return "free";
+        const size = this.descField(this.descIndex(arena.desc), "block_size");
+        return waits(waiting, arena.base + block * size, size) ? "in quarantine" : "live";
+    }
+
+    // Pointers to the freed blocks that wait. The fast build has none.
+    quarantine() {
+        if (!this.layout.checked) return [];
+        const bytes = this.layout.size("checked_freed"), at = this.layout.symbols.checked_quarantine;
+        const p = this.layout.offset("checked_freed", "p");
+        return Array.from({ length: this.c.CHECKED_QUARANTINE }, (_, i) => this.u32(at + i * bytes + p))
+            .filter((each) => each !== 0);
+    }
+
+    // Where the block of an address begins, by the arena's record: in the checked build not what a call returned.
+    blockStart(address) {
+        const base = this.heapField("base"), frame = Math.floor((address - base) / this.c.PG_SIZE);
+        if (!(frame >= 0 && frame < this.pool(0).frames)) return address;
+        const arena = this.arena(frame), desc = this.descIndex(arena.desc);
+        const size = arena.sealed && desc >= 0 ? this.descField(desc, "block_size") : 0;
+        return size ? address - (address - arena.base) % size : arena.base || address;
     }
 
     // What a run that starts at `frame` is used for: {kind, frames, live, blocks}. As use_of() of heapmap.c.
@@ -262,8 +285,9 @@ export class Heap {
         if (back <= frame && back > 0) arena = this.arena(frame - back);
         if (arena.blank && held) arena = this.arena(first);
         if (arena.sealed && arena.large) {
+            const state = waits(this.quarantine(), arena.base, arena.cnt * this.c.PG_SIZE) ? "in quarantine" : "live";
             return `byte ${(address - arena.base) >>> 0} of the large area ${pointer(arena.base)} of ${arena.cnt} ` +
-                `frames, ${pool.name} frame ${frame}, live`;
+                `frames, ${pool.name} frame ${frame}, ${state}`;
         }
         if (arena.sealed) {
             const desc = this.descIndex(arena.desc), size = desc < 0 ? 0 : this.descField(desc, "block_size");
@@ -299,6 +323,8 @@ export class Heap {
             large_frames: this.heapField("large_frames"), live };
     }
 }
+
+const waits = (waiting, start, bytes) => waiting.some((p) => p >= start && p - start < bytes);
 
 function newTally() {
     return { frames: new Array(KINDS.length).fill(0), live: 0, blocks: 0, empty: 0, count: 0 };

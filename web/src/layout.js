@@ -16,11 +16,12 @@ const FIELDS = {
     event: ["mark", "kind", "number", "tid", "size", "pointer", "result", "caller"],
     event_head: ["magic", "bytes", "heap_base", "heap_bytes"],
 };
+const QUARANTINE = ["p"]; // struct checked_freed: the checked build alone has it
 const SYMBOLS = ["k_heap", "mem_pool", "current", "all_threads", "directory_pa",
     "heap_last_report", "heap_report_count", "scene_mine", "scene_others", "classic_descs"];
 const CONSTANTS = ["FRAME_FREE", "FRAME_USED", "ANCHOR_STEP", "PG_SIZE", "PG_SHIFT", "KERNEL_BASE", "SMALL_SEAL",
-    "LARGE_SEAL", "ARENA_LARGE", "DESC_MAX", "EVENT_MARK", "EVENT_REFUSED", "EVENT_BYTES", "THREAD_MAGIC",
-    "BOOT_INFO", "BOOT_INFO_MAGIC", "SECTOR_BYTES", "HEADER_LBA", "HEADER_MAGIC", "HEADER_MAGIC_OFF",
+    "LARGE_SEAL", "ARENA_LARGE", "DESC_MAX", "CHECKED_QUARANTINE", "EVENT_MARK", "EVENT_REFUSED", "EVENT_BYTES",
+    "THREAD_MAGIC", "BOOT_INFO", "BOOT_INFO_MAGIC", "SECTOR_BYTES", "HEADER_LBA", "HEADER_MAGIC", "HEADER_MAGIC_OFF",
     "HEADER_CMDLINE_LBA", "CMDLINE_BYTES", "IRQ_BASE", "SPARE_IRQ"];
 
 export class Layout {
@@ -35,6 +36,10 @@ export class Layout {
         }
         for (const name of SYMBOLS) map.symbols[name] ?? lacks(`address of ${name}`);
         for (const name of CONSTANTS) map.constants[name] ?? lacks(`constant ${name}`);
+        this.checked = "checked_quarantine" in map.symbols;
+        for (const name of this.checked ? QUARANTINE : []) {
+            map.structs.checked_freed?.fields[name] ?? lacks(`checked_freed.${name}`);
+        }
         this.symbols = map.symbols;
         this.constants = map.constants;
         this.crc = map.kernel_crc;

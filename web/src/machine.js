@@ -172,6 +172,10 @@ export class Machine {
         const list = [{ name: "heap", start: heap, bytes: size("heap") },
             { name: "user pool", start: this.userPool, bytes: size("pool") },
             { name: "arenas", start: this.word(heap + field("heap", "arena")), bytes: frames * size("arena") }];
+        if (this.layout.checked) {
+            list.push({ name: "quarantine", start: symbols.checked_quarantine,
+                bytes: c.CHECKED_QUARANTINE * size("checked_freed") });
+        }
         for (const [name, pool] of [["kernel", heap + field("heap", "pool")], ["user", this.userPool]]) {
             const count = this.word(pool + field("pool", "frames"));
             const words = (array) => this.word(pool + field("pool", array));

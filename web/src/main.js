@@ -7,11 +7,11 @@ import { FitAddon } from "@xterm/addon-fit";
 import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import "./style.css";
-import { asset } from "./assets.js";
+import { BUILDS, json, kernel } from "./assets.js";
 import { Guide } from "./guide.js";
 import { KINDS } from "./heap.js";
 import { Owners } from "./history.js";
-import { hex, Layout } from "./layout.js";
+import { hex } from "./layout.js";
 import { Machine } from "./machine.js";
 import { build, fill, fillReading } from "./page.js";
 import { parse, run } from "./script.js";
@@ -26,6 +26,7 @@ class Page {
     constructor() {
         this.language = new URLSearchParams(location.search).get("lang") ??
             (navigator.language.startsWith("zh") ? "zh" : "en");
+        this.build = "fast"; // or "checked"
         this.follow = true;
         this.playing = null;
         this.size = 0; // the block size whose arenas are on show; 0: the last event's
@@ -50,20 +51,17 @@ class Page {
             return;
         }
         this.say("loading");
+        const asked = new URLSearchParams(location.search);
         try {
-            const [map, wasm, bios, vgabios, image, reading] = await Promise.all(
-                ["map.json", "v86.wasm", "bios.bin", "vgabios.bin", "hd.img", "reading.json"].map(asset));
-            const parse = (bytes) => JSON.parse(new TextDecoder().decode(bytes));
-            this.assets = { wasm, bios, vgabios, image };
-            this.layout = new Layout(parse(map));
-            this.texts = parse(reading);
+            const build = Object.hasOwn(BUILDS, asked.get("build")) ? asked.get("build") : this.build;
+            [this.texts] = await Promise.all([json("reading.json"), this.use(build)]);
             this.read();
         } catch (error) {
             this.setTrouble("noAssets", error.message);
             return;
         }
         const toTour = new URLSearchParams(location.hash.slice(1)).has("tour"); // it starts a machine of its own
-        if (!toTour && !this.boot(new URLSearchParams(location.search).get("args") ?? COMMAND_LINE)) return;
+        if (!toTour && !this.boot(asked.get("args") ?? COMMAND_LINE)) return;
         window.addEventListener("hashchange", () => {
             this.readLink();
             if (/read=|tour=/.test(location.hash)) this.e.reading.scrollIntoView({ block: "center" });
@@ -74,6 +72,32 @@ class Page {
             this.machine.trouble("crashed", event.message);
         });
         this.readLink();
+    }
+
+    // From the next start on it is this build's kernel.
+    async use(build) {
+        this.assets = await kernel(build);
+        this.build = build;
+        this.e.checked.checked = build === "checked";
+    }
+
+    get layout() {
+        return this.machine?.layout ?? this.assets?.layout;
+    }
+
+    // Another build's machine. The address says which, so that a link leads to the same.
+    async restart(build) {
+        try {
+            await this.use(build);
+        } catch (error) {
+            this.e.checked.checked = this.build === "checked";
+            this.e.who.textContent = this.t("noAssets", error.message);
+            return;
+        }
+        const address = new URL(location.href);
+        address.searchParams.set("build", build);
+        window.history.replaceState(null, "", address);
+        this.boot(COMMAND_LINE);
     }
 
     // Starts a machine, in place of the one before; `tour`: a Tour to be walked in it. False if it cannot be.
@@ -87,7 +111,7 @@ class Page {
         this.terminal.reset();
         this.guide.begin(tour);
         this.say("booting");
-        this.machine = new Machine(this.layout, {
+        this.machine = new Machine(this.assets.layout, {
             text: (char) => this.terminal.write(char),
             begun: () => tour?.begin(this.machine.processor),
             picture: (event) => this.picture(event),
@@ -105,7 +129,7 @@ class Page {
     // A file that was dropped or chosen: replayed by a machine that starts anew.
     async openTrace(file) {
         const { fault, operations, disk } = readTrace(await file.arrayBuffer());
-        if (!this.layout || fault) {
+        if (!this.assets || fault) {
             this.e.who.textContent = `${file.name}: ${this.t(...fault ?? ["loading"])}`;
             return;
         }
@@ -298,7 +322,7 @@ class Page {
         let text = cell.pool === 1 ? this.heap.whoUser(cell.frame)
             : KINDS[cell.kind] === "hole" ? `kernel_pool frame ${cell.frame}, no memory: a hole of the memory map`
                 : `${hex(address)}: ${this.heap.who(address)}`;
-        const owner = cell.state === "live" && this.owners.at(this.history.position).get(address);
+        const owner = cell.state === "live" && this.ownersOfBlocks().get(address);
         if (owner) text += `; ${this.t("size")} ${owner.size}, ${this.t("threadIs", owner.tid)}`;
         this.e.who.textContent = text;
     }
@@ -421,15 +445,22 @@ class Page {
         const position = history.position, last = this.lastCall(), changes = this.changes();
         const rows = this.heap.descs();
         const size = this.size || this.sizeOf(last, rows);
-        const lit = last ? last.result || last.pointer : 0;
+        const lit = last ? this.heap.blockStart(last.result || last.pointer) : 0;
         this.pools.show(this.heap, changes.pools);
-        this.arenas.show(this.heap, size, this.by, this.owners.at(position), position, lit, this.t("more"));
+        this.arenas.show(this.heap, size, this.by, this.ownersOfBlocks(), position, lit, this.t("more"));
         fill(this, { rows, size, changes, last, position, count: EVENTS_SHOWN });
         if (!this.drawn) {
             this.drawn = true;
             this.say("point");
             this.isReady();
         }
+    }
+
+    // By where their blocks begin: in the checked build a call returns an address inside its block.
+    ownersOfBlocks() {
+        const owners = this.owners.at(this.history.position);
+        if (!this.layout.checked) return owners;
+        return new Map([...owners].map(([address, owner]) => [this.heap.blockStart(address), owner]));
     }
 
     // The last call on show, or null: what led to this picture may have been a change without one.

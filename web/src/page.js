@@ -71,6 +71,9 @@ export function build(root, t, page) {
     e.script = element("textarea", { id: "script", rows: "6", spellcheck: "false", "aria-label": t("own") });
     e.script.value = "a = malloc 24\nb = malloc 100\nfree a\nfree a        # refused\nfree b+8      # refused\nfree b";
     e.sizes = element("input", { type: "text", id: "sizes", value: "seed" });
+    e.checked = element("input", { type: "checkbox", id: "checked", onchange: () =>
+        page.restart(e.checked.checked ? "checked" : "fast") });
+    e.checked.checked = page.build === "checked";
     e.file = element("input", { type: "file", id: "trace", accept: ".mtrace", onchange: () => {
         if (e.file.files[0]) page.openTrace(e.file.files[0]);
         e.file.value = "";
@@ -95,7 +98,8 @@ export function build(root, t, page) {
         section(t, "events", element("div", { class: "tall", tabindex: "-1" }, e.events)),
         section(t, "own", e.script, element("div", { class: "row" }, button("runScript", () =>
             page.runScript(e.script.value))), element("label", { class: "row" }, t("sizesAre"), e.sizes,
-        button("restart", () => page.boot(`demo=no sizes=${e.sizes.value.trim().replace(/\s+/g, ",")}`)))),
+        button("restart", () => page.boot(`demo=no sizes=${e.sizes.value.trim().replace(/\s+/g, ",")}`))),
+        element("label", { class: "row" }, e.checked, t("checkedBuild"))),
         section(t, "reading", element("div", { class: "row" }, e.reading, e.commit, e.twin, e.walk, e.stopBack,
             e.stopNext), e.tourSaid,
             element("div", { class: "tall" }, e.article)),

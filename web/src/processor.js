@@ -128,7 +128,7 @@ export class Processor {
         leave();
     }
 
-    // Lets a guest that is held go on. First then() is called, inside the guest's instruction; it may arm another place.
+    // Lets a guest that is held go on. First then() is called, inside the guest's instruction; it may arm a place.
     release(then) {
         if (!this.held) return;
         this.leave = then;

@@ -41,6 +41,8 @@ export const TEXTS = {
     scriptLong: ["Line {0}: a script has {1} calls at the most.", "第 {0} 行：脚本最多 {1} 次调用。"],
     notAtPrompt: ["The kernel is not at its prompt.", "内核不在提示符处。"],
     sizesAre: ["Block sizes (seed, fine, or 16,48,256):", "块大小（seed、fine 或 16,48,256）："],
+    checkedBuild: ["the checked build: a record and canaries around each block, and a quarantine",
+        "检查版：每个块带有记录和金丝雀值，释放后进入隔离区"],
     restart: ["start again", "重新启动"],
     chapter: ["The chapter on it", "相关章节"],
     reading: ["To read", "阅读"],

@@ -135,6 +135,7 @@ export class ArenasView extends CellView {
         const blocks = arenas.length ? arenas[0].blocks : 1;
         const side = Math.max(6, Math.min(28, Math.floor(width / Math.min(blocks, 64))));
         this.columns = Math.max(1, Math.min(blocks, Math.floor(width / side)));
+        const waiting = heap.quarantine();
         this.cells = [];
         this.titles = [];
         let y = 0;
@@ -142,7 +143,7 @@ export class ArenasView extends CellView {
             this.titles.push({ y, text: `frame ${arena.frame}: ${arena.blocks - arena.cnt} live` });
             y += 16;
             for (let block = 0; block < arena.blocks; block++) {
-                const address = arena.base + block * arena.size, state = heap.blockState(arena, block);
+                const address = arena.base + block * arena.size, state = heap.blockState(arena, block, waiting);
                 this.cells.push({ address, state, pool: 0, frame: arena.frame, size: arena.size,
                     colour: state === "live" ? colourOf(by, owners.get(address), arena.size, now) : null,
                     x: (block % this.columns) * side, y: y + Math.floor(block / this.columns) * side, w: side - GAP,
@@ -166,6 +167,10 @@ export class ArenasView extends CellView {
             if (state === "free") { // it has come back: a stroke
                 context.fillStyle = colours.ink;
                 context.fillRect(x, y + h - 2, w, 1);
+            }
+            if (state === "in quarantine") { // freed, and kept back: a stroke in the middle
+                context.fillStyle = colours.ink;
+                context.fillRect(x, y + (h >> 1), w, 1);
             }
         }
     }
