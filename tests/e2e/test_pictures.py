@@ -8,6 +8,7 @@ import glob
 import hashlib
 import os
 import re
+import struct
 import subprocess
 import sys
 from collections import Counter
@@ -61,6 +62,62 @@ def make(*targets):
 def digest(path):
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
+
+
+# ---- of a run's own records ------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def records(built, tmp_path_factory):
+    """A file that QEMU wrote with -serial file:, of the demonstration and of a double free."""
+    path = tmp_path_factory.mktemp("records") / "a run.events"
+    subprocess.run([PYTHON, os.path.join(ROOT, "tools", "run.py"), "--image", os.path.join(BUILD, "hd.img"), "--args",
+                    "batch bugs=1", "--events", str(path)], stdin=subprocess.DEVNULL, capture_output=True, timeout=100,
+                   check=False, cwd=ROOT)
+    return path
+
+
+def test_records_become_pictures(records, tmp_path):
+    """What the picture states is counted from the file, by other code."""
+    import style
+    done = pictures("--events", str(records), "--build", BUILD, "--out", str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(os.listdir(tmp_path)) == ["classes.svg", "events.svg", "fragmentation.svg"]
+    facts = style.read_stated(str(tmp_path), "events")["facts"]
+    data = records.read_bytes()
+    calls = [struct.unpack_from("<BBH5I", data, at) for at in range(24, len(data), 24)]
+    live = {}
+    for _, kind, _, _, size, pointer, result, _ in calls:
+        if kind == 1:
+            live.pop(pointer, None)
+        elif not kind & 0x80 and result:
+            live[result] = size
+    assert facts["calls"] == facts["ends"][-1] == len(calls) > 10000
+    assert facts["live"][-1] == sum(live.values())
+    assert [calls[number - 1][1] for number in facts["refused"]] == [0x81]
+    assert {tid: sum(counts) for tid, counts in facts["threads"].items()} == Counter(str(call[3]) for call in calls)
+    bases = {(call[6] - 0x88000000) // 4096 for call in calls if call[6]}
+    assert set(facts["frames"]) <= bases | {frame + more for frame in bases for more in range(64)}
+    assert any(row[-1] != "0" for row in facts["rows"]) == bool(live)
+    first = digest(tmp_path / "events.svg")
+    assert pictures("--events", str(records), "--out", str(tmp_path), "events").returncode == 0
+    assert digest(tmp_path / "events.svg") == first
+
+
+@pytest.mark.parametrize("data, words", [
+    (b"no records", "not a file of heap events: it does not start with HEVENTS1"),
+    (struct.pack("<8s4I", b"HEVENTS1", 24, 0x88000000, 4096, 0), "no call is in it"),
+    (struct.pack("<8s4I", b"HEVENTS1", 24, 0x88000000, 4096, 0) + b"\xe7", "cut off"),
+])
+def test_wrong_records_get_one_sentence(data, words, tmp_path):
+    path = tmp_path / "wrong"
+    path.write_bytes(data)
+    done = pictures("--events", str(path), "--out", str(tmp_path), "events")
+    assert done.returncode == 1 and words in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_records_are_not_drawn_over_the_documentation(records):
+    done = pictures("--events", str(records))
+    assert done.returncode == 2 and "--events needs --out" in done.stderr
 
 
 # ---- the tool -----------------------------------------------------------------------------------

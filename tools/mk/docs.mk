@@ -11,9 +11,10 @@ stats: all
 # ---- pictures ------------------------------------------------------------------------------------
 
 # The pictures of the documentation, from real runs. PICTURES="arena map", PICTURES_OUT=folder, PICTURES_TRACE=perl.
+# EVENTS=my.events: those of a run's own records, into build/pictures (docs/events.md).
 
 PICTURES ?=
-PICTURES_OUT ?= docs/img
+PICTURES_OUT ?= $(if $(EVENTS),$(BUILD)/pictures,docs/img)
 PICTURES_TRACE ?= python
 PICTURES_SAMPLE := $(BUILD)/host/pictures/sample
 PICTURES_SAMPLE_C := tools/pictures/sample.c kernel/memory.c kernel/measure/trace_format.c kernel/size_tables.c lib/list.c
@@ -27,4 +28,4 @@ $(PICTURES_SAMPLE): $(PICTURES_SAMPLE_C) $(wildcard kernel/*.h kernel/*/*.h lib/
 .PHONY: pictures
 pictures: $(BUILD)/hd.img $(BUILD)/kernel.elf $(PICTURES_SAMPLE)
 	@$(PYTHON) tools/pictures/pictures.py --build $(call quoted,$(BUILD)) --out $(call quoted,$(PICTURES_OUT)) \
-	    --trace $(call quoted,$(PICTURES_TRACE)) $(PICTURES)
+	    --trace $(call quoted,$(PICTURES_TRACE)) $(if $(EVENTS),--events $(call quoted,$(EVENTS))) $(PICTURES)

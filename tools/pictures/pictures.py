@@ -2,6 +2,7 @@
 """pictures.py - makes the pictures of the documentation from real runs: `make pictures`.
 
     pictures.py [--build build] [--out docs/img] [--trace python] [--check] [--list] [NAME ...]
+    pictures.py --events FILE --out FOLDER        of a run's own records: docs/events.md
 
 Without a NAME all of them. --list says what each shows; where it comes from, at the head of the file that draws
 it. A run in QEMU counts instructions for time, so the same kernel gives the same files, byte for byte.
@@ -41,13 +42,21 @@ PICTURES = {
     "demo": ("screenshot: the demonstration", "screen", "shots"),
     "map": ("screenshot: the command `map`", "screen", "shots"),
 }
+# Of a file of records: what of the above a trace is enough for, and what only records tell.
+EVENTS_PICTURES = {
+    "events": ("which bytes lived where over a recorded run, and who called", "records", "recorded"),
+    "fragmentation": PICTURES["fragmentation"],
+    "classes": PICTURES["classes"],
+}
 
 
 class Sources:
-    """What the pictures are drawn from, each got once, when the first picture wants it."""
+    """What the pictures are drawn from, each got once, when the first picture wants it. `events`: a file of records,
+    and `folder` where the trace of them goes."""
 
-    def __init__(self, build, trace):
+    def __init__(self, build, trace, events=None, folder=None):
         self.build, self.trace, self.got = build, trace, {}
+        self.events, self.folder = events, folder
 
     def once(self, name, get):
         if name not in self.got:
@@ -65,6 +74,9 @@ class Sources:
     def samples(self):
         import traces
         program = os.path.join(self.build, "host", "pictures", "sample")
+        if self.events:
+            import recorded
+            self.trace = self.once("trace", lambda: recorded.trace_of(self.events, self.folder))
         return self.once("samples", lambda: traces.samples(program, self.trace))
 
     def replay(self):
@@ -74,10 +86,14 @@ class Sources:
     def screen(self):
         return self.build
 
+    def records(self):
+        import recorded
+        return self.once("records", lambda: recorded.load(self.events))
+
 
 class Picture:
     def __init__(self, name, sources):
-        _, source, part = PICTURES[name]
+        _, source, part = {**PICTURES, **EVENTS_PICTURES}[name]
         self.name, self.sources, self.source = name, sources, source
         self.part, self.function = importlib.import_module(part), name.replace("-", "_")
 
@@ -85,7 +101,7 @@ class Picture:
         """What a picture of a new run states; with the compiler, where that matters."""
         import booted
         facts = getattr(self.part, self.function + "_facts")(getattr(self.sources, self.source)())
-        compiler = None if self.source == "samples" else booted.compiler(self.sources.build)
+        compiler = None if self.source in ("samples", "records") else booted.compiler(self.sources.build)
         return {"compiler": compiler, "facts": facts}
 
     def make(self, folder):
@@ -126,14 +142,21 @@ def parse(argv):
     parser = cli.Parser(prog="pictures.py", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="a picture; all of them if none is named")
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), help="where make has put the kernel")
-    parser.add_argument("--out", default=os.path.join(ROOT, "docs", "img"), help="where the pictures go")
+    parser.add_argument("--out", help="where the pictures go, without --events docs/img")
     parser.add_argument("--trace", default=TRACE, help="a trace of tests/traces, or a file")
+    parser.add_argument("--events", metavar="FILE", help="pictures of this file of records: "
+                        + ", ".join(EVENTS_PICTURES))
     parser.add_argument("--check", action="store_true", help="says which pictures state other facts than a new run")
     parser.add_argument("--list", action="store_true", help="says which pictures there are")
     opt = parser.parse_args(argv)
+    there = EVENTS_PICTURES if opt.events else PICTURES
+    if opt.events and not opt.out:
+        parser.error("--events needs --out: docs/img is for the pictures of the documentation")
+    opt.out = opt.out or os.path.join(ROOT, "docs", "img")
     for name in opt.names:
-        if name not in PICTURES:
-            parser.error(f"no picture {name}: there are {', '.join(PICTURES)}")
+        if name not in there:
+            parser.error(f"no picture {name}: there are {', '.join(there)}")
+    opt.names = opt.names or list(there)
     return opt
 
 
@@ -146,8 +169,9 @@ def main(argv):
     if not opt.check:
         os.makedirs(opt.out, exist_ok=True)
     try:
-        return 1 if each(opt.names or list(PICTURES), Sources(opt.build, opt.trace), opt.out,
-                         "check" if opt.check else "make") else 0
+        with cli.folder("pictures") as folder:
+            sources = Sources(opt.build, opt.trace, opt.events, folder)
+            return 1 if each(opt.names, sources, opt.out, "check" if opt.check else "make") else 0
     except ImportError as error:
         raise cli.RunError(str(error)) from None
 
