@@ -65,10 +65,10 @@ def events_facts(found):
         column = bisect.bisect_left(ends, number)
         callers.setdefault(str(event.tid), [0] * len(ends))[column] += 1
         if number == ends[column]:
-            columns.append({"live": heap.live, "frames": {frame: held for frame, held in heap.bytes_in.items() if held}})
-    used = sorted({frame for column in columns for frame in column["frames"]})
-    rows = [[min(STEPS, -(-column["frames"].get(frame, 0) * STEPS // FRAME)) for column in columns] for frame in used]
-    return {"name": name, "calls": len(events), "ends": ends, "live": [column["live"] for column in columns],
+            columns.append((heap.live, +heap.bytes_in))
+    used = sorted({frame for _, held in columns for frame in held})
+    rows = [[min(STEPS, -(-held[frame] * STEPS // FRAME)) for _, held in columns] for frame in used]
+    return {"name": name, "calls": len(events), "ends": ends, "live": [live for live, _ in columns],
             "frames": used, "rows": ["".join(map(str, row)) for row in rows], "threads": callers,
             "refused": [number for number, event in enumerate(events, 1) if event.refused]}
 

@@ -22,6 +22,9 @@ import { ArenasView, PoolsView } from "./views.js";
 const EVENTS = "events=com2", COMMAND_LINE = `demo=no ${EVENTS}`, BY = ["state", "size", "thread", "age"];
 const SLOWLY_MS = 250, EVENTS_SHOWN = 60, LOOK_BACK = 64, REDRAW_MS = 60, PROMPT = "granary> ";
 
+// Pixels of the terminal's letters, which grow with the page's.
+const letters = () => Math.round(0.8 * parseFloat(getComputedStyle(document.documentElement).fontSize));
+
 class Page {
     constructor() {
         this.language = new URLSearchParams(location.search).get("lang") ??
@@ -188,12 +191,14 @@ class Page {
     }
 
     openTerminal() {
-        this.terminal = new Terminal({ cols: 80, rows: 24, fontSize: 12, convertEol: false, screenReaderMode: false });
+        this.terminal = new Terminal({ cols: 80, rows: 24, fontSize: letters(), convertEol: false,
+            screenReaderMode: false });
         const fit = new FitAddon();
         this.terminal.loadAddon(fit);
         this.terminal.open(this.e.terminal);
         this.terminal.onData((text) => this.machine?.type(text));
         const resize = () => {
+            this.terminal.options.fontSize = letters();
             try {
                 fit.fit();
             } catch { /* not on the screen yet */ }
@@ -325,6 +330,12 @@ class Page {
         const owner = cell.state === "live" && this.ownersOfBlocks().get(address);
         if (owner) text += `; ${this.t("size")} ${owner.size}, ${this.t("threadIs", owner.tid)}`;
         this.e.who.textContent = text;
+    }
+
+    // The block that a call was about, as it is in the picture on show.
+    pointEvent(n) {
+        const entry = this.history.entry(n), address = entry && (entry.result || entry.pointer);
+        if (address) this.e.who.textContent = `${hex(address)}: ${this.who(address)}`;
     }
 
     choose(cell) {

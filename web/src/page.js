@@ -1,4 +1,5 @@
 // page.js - the page's elements: build() makes them, fill() writes what the picture of now says into them.
+import { SCALE_COLOURS, threadColour } from "./views.js";
 import { eventLine } from "./words.js";
 
 // Lines for the prompt: a block, a double free, a bug that the fast build cannot see, threads at work, two answers.
@@ -43,6 +44,7 @@ export function build(root, t, page) {
     e.terminal = element("div", { id: "terminal" });
     e.pools = canvas("pools");
     e.arenas = canvas("arenas");
+    e.key = element("p", { id: "key" });
     e.figures = element("p", { id: "figures" });
     e.noArena = element("p", {}, t("noArena"));
     e.descs = element("tbody", { id: "descs" });
@@ -90,8 +92,8 @@ export function build(root, t, page) {
         element("label", { class: "row" }, t("trace"), e.file)),
         section(t, "pools", e.figures, element("div", { class: "tall" }, e.pools),
             element("p", {}, ...["hole", "unused", "small", "large", "other", "corrupt", "lit"].flatMap((kind) =>
-                [element("span", { class: `swatch ${kind}` }), t(kind)]))),
-        section(t, "arenas", element("label", { class: "row" }, t("colourBy"), e.by), e.noArena,
+                [element("span", { class: "pair" }, element("span", { class: `swatch ${kind}` }), t(kind)), " "]))),
+        section(t, "arenas", element("label", { class: "row" }, t("colourBy"), e.by), e.key, e.noArena,
             element("div", { class: "tall" }, e.arenas)),
         section(t, "descs", element("div", { class: "tall" }, element("table", {},
             head("size", "perArena", "arenaCount", "free", "live", "freeList"), e.descs))),
@@ -99,7 +101,7 @@ export function build(root, t, page) {
         section(t, "own", e.script, element("div", { class: "row" }, button("runScript", () =>
             page.runScript(e.script.value))), element("label", { class: "row" }, t("sizesAre"), e.sizes,
         button("restart", () => page.boot(`demo=no sizes=${e.sizes.value.trim().replace(/\s+/g, ",")}`))),
-        element("label", { class: "row" }, e.checked, t("checkedBuild"))),
+        element("label", {}, e.checked, " ", t("checkedBuild"))),
         section(t, "reading", element("div", { class: "row" }, e.reading, e.commit, e.twin, e.walk, e.stopBack,
             e.stopNext), e.tourSaid,
             element("div", { class: "tall" }, e.article)),
@@ -128,9 +130,28 @@ export function fillReading(page) {
 
 const cell = (text, left) => element("td", left ? { class: left } : {}, String(text));
 
+// What the colours of blocks say.
+function fillKey({ e, by }, t) {
+    const chip = (colour) => {
+        const made = element("span", { class: "swatch" });
+        made.style.background = colour;
+        return made;
+    };
+    const scale = ["size", "age"].includes(by) ? SCALE_COLOURS.map(chip) : [];
+    e.key.replaceChildren(...scale, scale.length ? " " : "", t({ state: "keyState", size: "keySize", age: "keyAge",
+        thread: "keyThread" }[by]));
+}
+
+function threadCell(thread) {
+    const chip = element("span", { class: "swatch" });
+    chip.style.background = threadColour(thread.tid);
+    return element("td", {}, chip, String(thread.tid));
+}
+
 export function fill(page, { rows, size, changes, last, position, count }) {
     const { e, history, heap } = page, t = (...words) => page.t(...words), state = heap.state();
     e.figures.textContent = t("figures", state.frames, state.small_frames, state.large_frames, state.live);
+    fillKey(page, t);
     e.noArena.hidden = page.arenas.count > 0;
     e.descs.replaceChildren(...rows.map((row) => {
         const list = row.list.join(" ") + (row.whole ? "" : " …?");
@@ -141,7 +162,7 @@ export function fill(page, { rows, size, changes, last, position, count }) {
             cell(row.perArena), cell(row.arenas), cell(row.free), cell(row.live), cell(list, "list"));
     }));
     e.threads.replaceChildren(...history.threadsAt(position).map((thread) => element("tr",
-        { class: last?.tid === thread.tid ? "lit" : "" }, cell(thread.tid),
+        { class: last?.tid === thread.tid ? "lit" : "" }, threadCell(thread),
         cell(thread.name, "left"), cell(thread.state, "left"), cell(thread.priority))));
     e.slider.max = history.length;
     e.slider.value = position;
@@ -157,7 +178,8 @@ function fillEvents(page, position, count) {
     const { history, layout, e } = page, items = [];
     const from = Math.min(history.length, Math.max(position + 10, Math.min(count, history.length)));
     for (let n = from - 1; n >= 0 && items.length < count; n--) {
-        const item = element("button", { type: "button", onclick: () => page.seek(n + 1) },
+        const item = element("button", { type: "button", onclick: () => page.seek(n + 1),
+            onpointerenter: () => page.pointEvent(n), onfocus: () => page.pointEvent(n) },
             `${n + 1} ${eventLine(history.entry(n), layout, (...words) => page.t(...words))}`);
         if (n + 1 === position) item.setAttribute("aria-current", "true");
         items.push(element("li", {}, item));

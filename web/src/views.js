@@ -2,13 +2,18 @@
 //
 // A view makes cells out of a Heap, {x, y, w, h, address, ...}, and draws them; pointing looks a cell up again, so that
 // what one points at is what was drawn. Colours are those of M. Okabe and K. Ito (2008), which colour-blind people tell
-// apart; and no kind is told by colour alone: fill height, strokes and dots say the same.
+// apart; and nothing is told by colour alone: fill height, strokes, dots and numbers say the same.
 import { KINDS } from "./heap.js";
 
 const GAP = 1;
-const ARENAS_MAX = 48;
+const ARENAS_MAX = 48, AGE_STEP = 100; // events; a block as old as that is half way to the oldest colour
 export const COLOURS = { small: "#009e73", large: "#e69f00", other: "#56b4e9", corrupt: "#d55e00", lit: "#cc79a7" };
 const SCALE = ["#0072b2", "#56b4e9", "#009e73", "#f0e442", "#e69f00", "#d55e00", "#cc79a7", "#999999"];
+
+export const threadColour = (tid) => SCALE[tid % 7];
+
+// Of the page's letters, which grow with the screen: 1 where they are 15 pixels high.
+const scale = () => parseFloat(getComputedStyle(document.documentElement).fontSize) / 15;
 
 function theme(canvas) {
     const style = getComputedStyle(canvas);
@@ -64,7 +69,7 @@ export class CellView {
         const context = this.canvas.getContext("2d");
         context.setTransform(ratio, 0, 0, ratio, 0, 0);
         context.clearRect(0, 0, width, height);
-        context.font = "12px system-ui, sans-serif";
+        context.font = `${12 * scale()}px system-ui, sans-serif`;
         context.textBaseline = "top";
         return context;
     }
@@ -88,14 +93,15 @@ export class PoolsView extends CellView {
     show(heap, lit) {
         const width = this.canvas.clientWidth, pools = [0, 1].map((id) => heap.pool(id));
         const total = pools.reduce((sum, pool) => sum + pool.frames, 0) || 1;
-        const side = Math.max(4, Math.min(14, Math.floor(Math.sqrt(width * 420 / total))));
+        const size = scale(), room = width * 420 * size;
+        const side = Math.max(4, Math.min(14 * size, Math.floor(Math.sqrt(room / total))));
         this.columns = Math.max(1, Math.floor(width / side));
         this.cells = [];
         this.titles = [];
         let y = 0;
         for (const pool of pools) {
             this.titles.push({ y, text: `${pool.name}: ${pool.usable} frames, ${pool.free} free` });
-            y += 18;
+            y += 18 * size;
             const cells = heap.cells(pool.id, 0, pool.frames, pool.frames || 1);
             for (const [i, cell] of cells.entries()) {
                 this.cells.push({ ...cell, pool: pool.id, x: (i % this.columns) * side,
@@ -133,7 +139,7 @@ export class ArenasView extends CellView {
     show(heap, size, by, owners, now, lit, more) {
         const width = this.canvas.clientWidth, arenas = heap.arenas(size);
         const blocks = arenas.length ? arenas[0].blocks : 1;
-        const side = Math.max(6, Math.min(28, Math.floor(width / Math.min(blocks, 64))));
+        const letters = scale(), side = Math.max(6, Math.min(28 * letters, Math.floor(width / Math.min(blocks, 64))));
         this.columns = Math.max(1, Math.min(blocks, Math.floor(width / side)));
         const waiting = heap.quarantine();
         this.cells = [];
@@ -141,18 +147,18 @@ export class ArenasView extends CellView {
         let y = 0;
         for (const arena of arenas.slice(0, ARENAS_MAX)) {
             this.titles.push({ y, text: `frame ${arena.frame}: ${arena.blocks - arena.cnt} live` });
-            y += 16;
+            y += 16 * letters;
             for (let block = 0; block < arena.blocks; block++) {
                 const address = arena.base + block * arena.size, state = heap.blockState(arena, block, waiting);
                 this.cells.push({ address, state, pool: 0, frame: arena.frame, size: arena.size,
-                    colour: state === "live" ? colourOf(by, owners.get(address), arena.size, now) : null,
+                    ...state === "live" ? paintOf(by, owners.get(address), arena.size, now) : {},
                     x: (block % this.columns) * side, y: y + Math.floor(block / this.columns) * side, w: side - GAP,
                     h: side - GAP, lit: lit === address });
             }
             y += Math.ceil(arena.blocks / this.columns) * side + 6;
         }
         if (arenas.length > ARENAS_MAX) this.titles.push({ y, text: `+ ${arenas.length - ARENAS_MAX} ${more}` });
-        this.height = y + 18;
+        this.height = y + 18 * letters;
         this.count = arenas.length;
         this.paint();
     }
@@ -160,10 +166,19 @@ export class ArenasView extends CellView {
     draw(context, colours) {
         context.fillStyle = colours.ink;
         for (const title of this.titles ?? []) context.fillText(title.text, 0, title.y);
-        for (const { x, y, w, h, state, colour } of this.cells) {
+        const letters = scale();
+        for (const { x, y, w, h, state, colour, part = 1, word } of this.cells) {
             context.fillStyle = colours.faint;
-            if (state === "live") context.fillStyle = colour;
             context.fillRect(x, y, w, h);
+            if (state === "live") {
+                const high = Math.max(1, Math.round(h * part));
+                context.fillStyle = colour;
+                context.fillRect(x, y + h - high, w, high);
+            }
+            if (word && w >= 16 * letters) {
+                context.fillStyle = "#000000";
+                context.fillText(word, x + 3 * letters, y + (h - 12 * letters) / 2);
+            }
             if (state === "free") { // it has come back: a stroke
                 context.fillStyle = colours.ink;
                 context.fillRect(x, y + h - 2, w, 1);
@@ -176,10 +191,14 @@ export class ArenasView extends CellView {
     }
 }
 
-// Deeper means more, and the same thread has the same colour each time.
-function colourOf(by, owner, size, now) {
-    if (by === "state" || !owner) return by === "state" ? COLOURS.small : SCALE[7];
-    if (by === "thread") return SCALE[owner.tid % 7];
-    const part = by === "size" ? owner.size / size : 1 - 1 / (1 + (now - owner.born) / 100);
-    return SCALE[Math.min(5, Math.floor(part * 6))];
+// How a live block is drawn: {colour, part of its height, word}. The same thread has the same colour each time.
+function paintOf(by, owner, size, now) {
+    if (by === "state") return { colour: COLOURS.small };
+    if (!owner) return { colour: SCALE[7] };
+    if (by === "thread") return { colour: threadColour(owner.tid), word: String(owner.tid) };
+    const part = by === "size" ? owner.size / size : 1 - 1 / (1 + (now - owner.born) / AGE_STEP);
+    return { colour: scaleColour(part), part: Math.max(part, 0.1) };
 }
+
+const scaleColour = (part) => SCALE[Math.min(5, Math.floor(part * 6))];
+export const SCALE_COLOURS = SCALE.slice(0, 6);
