@@ -401,6 +401,24 @@ def test_a_dropped_trace_is_replayed(browser, address, tmp_path):
     same_as_the_kernel(browser)
 
 
+def test_a_long_replay_is_no_hang(browser, address, tmp_path):
+    """It runs before there is a timer, for longer than a guest may stand still. Every call is in the history."""
+    path = tmp_path / "long.mtrace"
+    subprocess.run([sys.executable, os.path.join(ROOT, "tools", "trace", "trace.py"), "generate", "replace", "-o",
+                    str(path), "--ops", "8000"], check=True, capture_output=True)
+    browser.boot(address)
+    drop(browser, "long.mtrace", path.read_bytes())
+    browser.until("granary.trouble || granary.console().includes('replay: name=long ') && "
+                  "granary.console().endsWith('granary> ')")
+    assert browser.trouble() == ""
+    assert browser.eval("granary.history.length") > 24000
+    assert browser.eval("granary.machine.reader.missing + granary.machine.reader.lost") == 0
+    took = browser.eval("Math.max(...[0, 1e9, 5000, 1].map((n) => { const t = performance.now(); "
+                        "granary.history.seek(n); return performance.now() - t; }))")
+    assert took < 100, took
+    same_as_the_kernel(browser)
+
+
 def test_ones_own_script(browser, address):
     """The one that stands in the page: two of its calls are refused, and all is freed at the end."""
     browser.boot(address)

@@ -33,7 +33,7 @@ $(NPM_DIR)/index.html: $(WEB_SOURCES) $(wildcard web/test/*) $(NPM_STAMP)
 	@cp -R web/src web/test web/index.html web/vite.config.mjs $(NPM_DIR)/
 	@touch $@
 
-.PHONY: web web-serve web-test web-screenshot
+.PHONY: web web-serve web-test web-screenshot web-figures
 web: $(WEB_ASSETS)/map.json $(WEB_ASSETS)/checked.json $(WEB_ASSETS)/reading.json $(NPM_DIR)/index.html | have-node
 	@cd $(NPM_DIR) && GRANARY_ASSETS=$(abspath $(WEB_ASSETS)) GRANARY_OUT=$(abspath $(WEB_DIR)) \
 	    GRANARY_ONE=$(if $(filter-out 0,$(ONE)),1) npm run --silent build
@@ -47,3 +47,7 @@ web-test: $(WEB_ASSETS)/map.json $(NPM_DIR)/index.html | have-node
 
 web-screenshot: web | have-chromium
 	@$(PYTHON) web/screenshot.py --build $(BUILD) --out docs/img/web.png
+
+# Sizes and times of the page: what docs/web.md states.
+web-figures: web | have-chromium
+	@$(PYTHON) web/figures.py --build $(BUILD)

@@ -244,14 +244,20 @@ export class Machine {
         return list;
     }
 
-    // A guest that lives has a timer, which counts a tick for whatever thread runs.
+    // A guest that lives has a timer, which counts a tick for whatever thread runs. Before there are threads there is
+    // no timer: a replay runs for long without.
     lookForHang() {
-        if (!this.history || this.troubled || !this.emulator.is_running()) {
+        let sum = 0, threads = 0;
+        if (this.history && !this.troubled && this.emulator.is_running()) {
+            this.eachThread((thread) => {
+                sum += thread.ticks;
+                threads++;
+            });
+        }
+        if (!threads) {
             this.ticks = { sum: -1, since: Date.now() };
             return;
         }
-        let sum = 0;
-        this.eachThread((thread) => { sum += thread.ticks; });
         if (sum !== this.ticks.sum) this.ticks = { sum, since: Date.now() };
         else if (Date.now() - this.ticks.since > HANG_MS) this.trouble("hung");
     }

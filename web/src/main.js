@@ -20,7 +20,7 @@ import { readTrace, traceName } from "./trace.js";
 import { ArenasView, PoolsView } from "./views.js";
 
 const EVENTS = "events=com2", COMMAND_LINE = `demo=no ${EVENTS}`, BY = ["state", "size", "thread", "age"];
-const SLOWLY_MS = 250, EVENTS_SHOWN = 60, LOOK_BACK = 64, REDRAW_MS = 60, PROMPT = "granary> ";
+const SLOWLY_MS = 250, EVENTS_SHOWN = 60, LOOK_BACK = 64, REDRAW_MS = 60, DRAW_SHARE = 5, PROMPT = "granary> ";
 
 // Pixels of the terminal's letters, which grow with the page's.
 const letters = () => Math.round(0.8 * parseFloat(getComputedStyle(document.documentElement).fontSize));
@@ -425,12 +425,15 @@ class Page {
     invalidate() {
         if (this.asked) return;
         this.asked = true;
-        const wait = Math.max(0, (this.drawnAt ?? 0) + REDRAW_MS - performance.now());
+        // Most of the time is the guest's, however slow drawing is.
+        const pause = Math.max(REDRAW_MS, DRAW_SHARE * (this.drawTook ?? 0));
+        const wait = Math.max(0, (this.drawnAt ?? 0) + pause - performance.now());
         setTimeout(() => requestAnimationFrame(() => {
             this.asked = false;
             this.drawnAt = performance.now();
             if (this.follow && this.history) this.history.seek(this.history.length);
             this.draw();
+            this.drawTook = performance.now() - this.drawnAt;
         }), wait);
     }
 
