@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """figures.py - what the page costs: make web-figures.
 
-    figures.py --build build
+    figures.py [--build build] [--ops 20000]       --ops: of the trace that makes the long history
 
 Everything is measured in Chromium, on the page as it was built; other work on the machine slows the times down.
 """
@@ -19,7 +19,7 @@ sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)),
 import browser  # noqa: E402 (the lines above make it findable)
 import cli  # noqa: E402
 
-OPERATIONS, SEEKS = 20000, 200  # of the trace: as many as the page takes
+OPERATIONS, SEEKS = 20000, 200  # as many operations as the page takes
 PROMPT = "granary.console().endsWith('granary> ')"
 # The demonstration on a machine of its own, without events, or with them and without pictures: seconds to the prompt.
 PLAIN = """new Promise((resolve) => {
@@ -62,11 +62,11 @@ def tree_bytes(folder):
     return sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(folder) for name in names)
 
 
-def long_run(page, folder):
+def long_run(page, folder, operations):
     """A run of many events: a made trace, dropped on the page."""
     path = os.path.join(folder, "long.mtrace")
     tool = os.path.join(browser.ROOT, "tools", "trace", "trace.py")
-    subprocess.run([sys.executable, tool, "generate", "replace", "-o", path, "--ops", str(OPERATIONS)], check=True,
+    subprocess.run([sys.executable, tool, "generate", "replace", "-o", path, "--ops", str(operations)], check=True,
                    capture_output=True)
     with open(path, "rb") as file:
         data = list(file.read())
@@ -76,7 +76,7 @@ def long_run(page, folder):
     return time.monotonic() - start
 
 
-def measure(page, address, build, folder):
+def measure(page, address, opt, folder):
     page.do(goto=address)
     page.eval("granary.ready.then(() => true)")
     first, loaded = page.eval("[performance.now(), performance.getEntriesByType('resource').filter((entry) => "
@@ -84,16 +84,17 @@ def measure(page, address, build, folder):
     size = page.eval("performance.getEntriesByType('resource').reduce((sum, entry) => sum + entry.decodedBodySize, "
                      "performance.getEntriesByType('navigation')[0].decodedBodySize)")
     page.until(PROMPT)
-    yield f"size: {tree_bytes(os.path.join(build, 'web')):,} bytes in the folder, {size:,} loaded for the first picture"
+    whole = tree_bytes(os.path.join(opt.build, "web"))
+    yield f"size: {whole:,} bytes in the folder, {size:,} loaded for the first picture"
     yield f"first picture: {(first - max(loaded)) / 1000:.2f} s once loaded, {first / 1000:.2f} s after the address"
     plain, lines, whole = (page.eval(text) for text in (PLAIN % "demo=yes", PLAIN % "demo=yes events=com2", DEMO))
     events, kept = page.eval("[granary.history.length, granary.history.bytes]")
     yield (f"demonstration, boot to prompt: {plain:.2f} s without events, {lines:.2f} s with them, {whole:.2f} s with "
            f"the pictures: {whole / plain:.1f} times as long, {events / (whole - plain):,.0f} events a second more")
-    seconds = long_run(page, folder)
+    seconds = long_run(page, folder, opt.ops)
     events, kept = page.eval("[granary.history.length, granary.history.bytes]")
-    yield (f"a trace: {events:,} events in {seconds:.1f} s: {events / seconds:,.0f} a second, {kept / events:.0f} bytes "
-           "kept an event")
+    yield (f"a trace: {events:,} events in {seconds:.1f} s: {events / seconds:,.0f} a second, "
+           f"{kept / events:.0f} bytes kept an event")
     (mean, worst), (drawn, drawn_worst) = page.eval(SCRUB % SEEKS)
     yield (f"scrub over {events:,} events: {mean:.1f} ms ({worst:.1f} at worst); with the drawing {drawn:.1f} ms "
            f"({drawn_worst:.1f} at worst)")
@@ -102,13 +103,16 @@ def measure(page, address, build, folder):
 def main(argv):
     parser = cli.Parser(prog="figures.py", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--build", default="build", help=argparse.SUPPRESS)
+    parser.add_argument("--ops", type=int, default=OPERATIONS, metavar="N", help="operations of the trace")
     opt = parser.parse_args(argv)
+    if not 1 <= opt.ops <= OPERATIONS:
+        parser.error(f"--ops takes a number from 1 to {OPERATIONS}")
     if not os.path.exists(browser.CHROMIUM):
         raise cli.missing("chromium")
     with browser.served(os.path.join(opt.build, "web")) as address, tempfile.TemporaryDirectory() as folder:
         page = browser.Browser(opt.build)
         try:
-            for line in measure(page, address, opt.build, folder):
+            for line in measure(page, address, opt, folder):
                 print(line, flush=True)
         except browser.BrowserError as error:
             raise cli.RunError(str(error)) from None

@@ -22,6 +22,9 @@ import { ArenasView, PoolsView } from "./views.js";
 const EVENTS = "events=com2", COMMAND_LINE = `demo=no ${EVENTS}`, BY = ["state", "size", "thread", "age"];
 const SLOWLY_MS = 250, EVENTS_SHOWN = 60, LOOK_BACK = 64, REDRAW_MS = 60, DRAW_SHARE = 5, PROMPT = "granary> ";
 
+// Troubles after which another machine may be started.
+const ENDED = ["panicked", "halted", "restarted", "hung", "crashed"];
+
 // Pixels of the terminal's letters, which grow with the page's.
 const letters = () => Math.round(0.8 * parseFloat(getComputedStyle(document.documentElement).fontSize));
 
@@ -72,6 +75,10 @@ class Page {
         window.addEventListener("error", (event) => {
             if (!/wasm|v86/i.test(event.error?.stack ?? "")) return; // the page's own mistakes are not hidden
             event.preventDefault();
+            if (this.machine.processor.doubleFault(event.error)) {
+                this.machine.emulator.run();
+                return;
+            }
             this.machine.trouble("crashed", event.message);
         });
         this.readLink();
@@ -106,11 +113,13 @@ class Page {
     // Starts a machine, in place of the one before; `tour`: a Tour to be walked in it. False if it cannot be.
     boot(args, disk, tour = null) {
         this.machine?.stop();
+        this.startedWith = tour ? COMMAND_LINE : args;
         this.owners = null;
         this.trouble = null;
         this.follow = true;
         this.stopPlaying();
         this.e.trouble.textContent = "";
+        this.e.again.hidden = true;
         this.terminal.reset();
         this.guide.begin(tour);
         this.say("booting");
@@ -242,6 +251,7 @@ class Page {
     setTrouble(kind, detail = "") {
         this.trouble = [kind, detail];
         this.e.trouble.textContent = this.t(kind, detail);
+        this.e.again.hidden = !ENDED.includes(kind);
         this.invalidate();
     }
 

@@ -38,6 +38,8 @@ function options(t, pairs, chosen) {
 export function build(root, t, page) {
     const e = {};
     e.trouble = element("p", { id: "trouble", role: "alert" });
+    e.again = element("button", { type: "button", id: "again", hidden: "", onclick: () => page.boot(page.startedWith) },
+        t("restart"));
     e.who = element("div", { id: "who", role: "status" });
     const canvas = (name) => element("canvas",
         { id: name, tabindex: "0", role: "img", "aria-label": t(`${name}Lead`) });
@@ -86,7 +88,7 @@ export function build(root, t, page) {
         element("header", {}, element("h1", {}, t("title")), element("button", { type: "button", id: "language",
             onclick: () => { page.language = page.language === "zh" ? "en" : "zh"; page.show(); } }, t("language")),
         element("p", {}, t("lead"))),
-        e.trouble,
+        element("div", { id: "alarm", class: "row" }, e.trouble, e.again),
         section(t, "console", e.terminal, element("div", { class: "row" }, t("try"), ...TRY.map((line) =>
             element("button", { type: "button", onclick: () => page.type(`${line}\r`) }, line))),
         element("label", { class: "row" }, t("trace"), e.file)),

@@ -11,9 +11,12 @@
 // Shortcoming: the registers are read where v86 0.5.462 has them (src/rust/cpu/global_pointers.rs), so the version is
 // pinned. A breakpoint whose address is not in `previous_ip` is not one of ours, and is let through.
 const PORT = 0xee, OUT = 0xe6; // no device; out imm8, al
-const AT = { eax: 64, esp: 80, flags: 120, eip: 556, previous: 560, idt: 568, cr3: 592, cs: 670 };
+const AT = { eax: 64, esp: 80, flags: 120, eip: 556, previous: 560, idt: 568, gdt: 576, cr3: 592, selectors: 668 };
+const REGISTERS = 8, CS = 1, TASK = 6; // eax .. edi in their order; numbers of selectors
 const IF = 0x200, PRESENT = 1, LARGE_PAGE = 0x80, FRAME = 0xfffff000;
-const GATE_BYTES = 8;
+const GATE_BYTES = 8, DOUBLE_FAULT = 8, TASK_GATE = 0x85, NESTED_TASK = 0x4000;
+// 32-bit task state segment (SDM volume 3, figure 7-2).
+const TSS = { back: 0, cr3: 28, eip: 32, flags: 36, registers: 40, selectors: 72, selectorCount: 6 };
 
 export class Processor {
     constructor(memoryBytes) {
@@ -45,8 +48,8 @@ export class Processor {
         new Uint32Array(this.exports.memory.buffer, AT[name], 1)[0] = value;
     }
 
-    get cs() {
-        return new Uint16Array(this.exports.memory.buffer, AT.cs, 1)[0];
+    selector(number) {
+        return new Uint16Array(this.exports.memory.buffer, AT.selectors, REGISTERS)[number];
     }
 
     // ---- memory -----------------------------------------------------------------------------------
@@ -139,10 +142,58 @@ export class Processor {
     interrupt(vector) {
         const esp = this.get("esp") - 12, gate = this.get("idt") + vector * GATE_BYTES;
         this.setWord(esp + 8, this.exports.get_eflags() >>> 0);
-        this.setWord(esp + 4, this.cs);
+        this.setWord(esp + 4, this.selector(CS));
         this.setWord(esp, this.get("eip"));
         this.set("esp", esp);
         this.set("eip", (this.word(gate) & 0xffff | this.word(gate + 4) & 0xffff0000) >>> 0);
         this.set("flags", this.get("flags") & ~IF);
+    }
+
+    // ---- a double fault ---------------------------------------------------------------------------
+
+    // v86 delivers a page fault by pushing onto the stack; if the stack is what is not mapped it does so again, until
+    // the browser's own stack is full. The processor would deliver a double fault. This does it for v86, after that
+    // error: the switch to the task that the kernel's gate names (SDM volume 3, 6.15 and 7.3). False if it was another
+    // error. Then the emulator may run again.
+    doubleFault(error) {
+        try {
+            const gate = this.get("idt") + DOUBLE_FAULT * GATE_BYTES, esp = this.get("esp");
+            if (!(error instanceof RangeError) || this.entry(esp - 4 >>> 0) & PRESENT ||
+                this.byte(gate + 5) !== TASK_GATE) return false;
+            const from = this.selector(TASK), to = this.word(gate) >>> 16;
+            this.saveTask(this.taskAt(from));
+            this.loadTask(this.taskAt(to), from);
+            return true;
+        } catch {
+            return false; // its tables are not there either: nothing can be done
+        }
+    }
+
+    // Where the state of a task is: the base in its descriptor.
+    taskAt(selector) {
+        const at = this.get("gdt") + (selector & ~7), low = this.word(at), high = this.word(at + 4);
+        return (low >>> 16 | (high & 0xff) << 16 | high & 0xff000000) >>> 0;
+    }
+
+    register(number) {
+        return new Uint32Array(this.exports.memory.buffer, AT.eax, REGISTERS)[number];
+    }
+
+    saveTask(tss) {
+        this.setWord(tss + TSS.eip, this.get("eip"));
+        this.setWord(tss + TSS.flags, this.exports.get_eflags() >>> 0);
+        for (let i = 0; i < REGISTERS; i++) this.setWord(tss + TSS.registers + 4 * i, this.register(i));
+        for (let i = 0; i < TSS.selectorCount; i++) this.setWord(tss + TSS.selectors + 4 * i, this.selector(i));
+    }
+
+    // The segments of both are flat, so what v86 keeps of them stays true. A double fault's error code is 0.
+    loadTask(tss, from) {
+        const registers = new Uint32Array(this.exports.memory.buffer, AT.eax, REGISTERS);
+        this.setWord(tss + TSS.back, from);
+        for (let i = 0; i < REGISTERS; i++) registers[i] = this.word(tss + TSS.registers + 4 * i);
+        this.exports.update_eflags(this.word(tss + TSS.flags) | NESTED_TASK);
+        this.set("eip", this.word(tss + TSS.eip));
+        this.set("esp", this.get("esp") - 4);
+        this.setWord(this.get("esp"), 0);
     }
 }
