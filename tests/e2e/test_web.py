@@ -208,6 +208,59 @@ def test_pointing_and_keys(browser, address):
     assert browser.eval("granary.size") == 32
 
 
+def test_the_keyboard_reaches_everything(browser, address):
+    """Esc leaves the console, whose Tab is the prompt's; Tab goes on to each control, and Enter presses it."""
+    browser.boot(address)
+    browser.do(click="#terminal")
+    browser.do(press="Escape")
+    assert browser.eval("document.activeElement.textContent") == "malloc 24"
+    wanted = set(browser.eval("[...document.querySelectorAll('button, select, input, textarea, canvas')].filter((each) => "
+                              "each.offsetWidth && !each.disabled && each.id).map((each) => each.id)"))
+    seen = set()
+    for _ in range(200):
+        browser.do(press="Tab")
+        seen.add(browser.eval("document.activeElement.id"))
+        if wanted <= seen | {"language"}:
+            break
+    assert wanted - seen - {"language"} == set()  # that one is before the console
+    before = browser.eval("granary.history.position")
+    browser.eval("document.getElementById('back').focus()")
+    browser.do(press="Enter")
+    assert browser.eval("granary.history.position") == before - 1 and not browser.eval("granary.follow")
+    browser.eval("document.getElementById('live').focus()")
+    browser.do(press="Space")
+    assert browser.eval("granary.follow")
+
+
+@pytest.mark.parametrize("when, value, line", [
+    ("size", "24", "malloc 24"), ("desc", "32", "malloc 24"), ("thread", "1", "malloc 24"),
+    ("address", "0x88000007", "free 0x88000007"), ("refused", "", "free 0x88000007"),
+])
+def test_it_stops_when(browser, address, when, value, line):
+    browser.boot(address)
+    browser.eval(f"document.getElementById('when').value = '{when}', "
+                 f"document.getElementById('value').value = '{value}'")
+    if when != "thread":
+        browser.ask("malloc 700")  # another one: it does not stop
+        assert browser.eval("granary.follow")
+    browser.ask(line)
+    assert browser.eval("granary.follow") is False
+    entry = browser.eval("granary.history.entry(granary.history.position - 1)")
+    assert entry["size"] == 24 if "malloc" in line else entry["pointer"] == 0x88000007
+    assert browser.eval("document.getElementById('who').textContent").startswith("Stopped: the condition is met. 0x88")
+    browser.eval("document.getElementById('when').value = ''")
+
+
+def test_pointing_at_an_event(browser, address):
+    browser.boot(address)
+    browser.ask("malloc 24")
+    browser.until("document.querySelector('#events button')?.textContent.includes('malloc(24)')")
+    result = browser.eval("granary.history.entry(granary.history.length - 1).result")
+    browser.eval("document.querySelector('#events button').focus()")
+    assert browser.eval("document.getElementById('who').textContent").startswith(
+        f"{result:#x}: block 0 of the 32-byte arena")
+
+
 def test_both_languages(browser, address):
     browser.boot(address)
     browser.do(click="#language")

@@ -205,6 +205,12 @@ class Page {
         const fit = new FitAddon();
         this.terminal.loadAddon(fit);
         this.terminal.open(this.e.terminal);
+        this.terminal.attachCustomKeyEventHandler((event) => {
+            if (event.key === "Tab" && event.shiftKey) return false; // the browser's: back
+            if (event.key !== "Escape") return true;
+            if (event.type === "keydown") this.e.tries.querySelector("button").focus();
+            return false;
+        });
         this.terminal.onData((text) => this.machine?.type(text));
         const resize = () => {
             this.terminal.options.fontSize = letters();

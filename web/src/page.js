@@ -44,6 +44,8 @@ export function build(root, t, page) {
     const canvas = (name) => element("canvas",
         { id: name, tabindex: "0", role: "img", "aria-label": t(`${name}Lead`) });
     e.terminal = element("div", { id: "terminal" });
+    e.tries = element("div", { class: "row" }, t("try"), ...TRY.map((line) =>
+        element("button", { type: "button", onclick: () => page.type(`${line}\r`) }, line)));
     e.pools = canvas("pools");
     e.arenas = canvas("arenas");
     e.key = element("p", { id: "key" });
@@ -89,8 +91,7 @@ export function build(root, t, page) {
             onclick: () => { page.language = page.language === "zh" ? "en" : "zh"; page.show(); } }, t("language")),
         element("p", {}, t("lead"))),
         element("div", { id: "alarm", class: "row" }, e.trouble, e.again),
-        section(t, "console", e.terminal, element("div", { class: "row" }, t("try"), ...TRY.map((line) =>
-            element("button", { type: "button", onclick: () => page.type(`${line}\r`) }, line))),
+        section(t, "console", e.terminal, e.tries,
         element("label", { class: "row" }, t("trace"), e.file)),
         section(t, "pools", e.figures, element("div", { class: "tall" }, e.pools),
             element("p", {}, ...["hole", "unused", "small", "large", "other", "corrupt", "lit"].flatMap((kind) =>
