@@ -154,6 +154,14 @@ def test_a_refused_call_stops_the_page(browser, address):
     assert browser.eval("document.getElementById('who').textContent").endswith(
         browser.eval(f"granary.who({event['pointer']})"))
     browser.until("document.querySelector('#events [aria-current]')?.textContent.includes('refused')")
+    report = browser.eval("document.getElementById('report').textContent")
+    assert report.startswith("heap: double free: ") and report in browser.eval("granary.console()")
+    assert browser.eval(f"granary.arenas.cells.filter((cell) => cell.lit).map((cell) => cell.address)") == [
+        event["pointer"]]  # the block lights up
+    position = browser.eval("granary.history.position")
+    assert browser.eval("granary.step(-1), document.getElementById('report').textContent") == ""
+    browser.eval(f"granary.seek({position})")
+    assert browser.eval("document.getElementById('report').textContent") == report
     browser.eval("document.getElementById('when').value = ''")
     same_as_the_kernel(browser)
 
@@ -456,6 +464,11 @@ def test_a_dropped_trace_is_replayed(browser, address, tmp_path):
                            "--disk2", str(path)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
     assert f"hash={line[1]}" in qemu.stdout
     assert browser.eval("granary.history.length") > 800  # it is replayed more than once
+    browser.eval("granary.seek(granary.history.length)")
+    shown = browser.eval("[...document.querySelectorAll('#tables tr')].map((row) => [...row.cells].map((cell) => "
+                         "cell.textContent))")
+    assert shown == [list(each) for each in re.findall(
+        r"table: classes=(\S+) frames_peak=(\d+) footprint=([\d.]+)", qemu.stdout)] and len(shown) == 2
     same_as_the_kernel(browser)
 
 

@@ -8,6 +8,7 @@
 //
 // Shortcoming: the guest runs on while the page shows an earlier event; what is shown is history, not the guest.
 import { V86 } from "v86";
+import { lastReport, tableOf } from "./console.js";
 import { EventReader } from "./events.js";
 import { Heap } from "./heap.js";
 import { History } from "./history.js";
@@ -16,7 +17,7 @@ import { Regions } from "./regions.js";
 
 export const MEMORY_MIB = 32;
 const HANG_MS = 4000;
-const THREADS_MAX = 512;
+const THREADS_MAX = 512, REPORT_MOST = 1000; // characters, of the newest lines
 
 // The image with another kernel command line.
 export function withCommandLine(image, layout, text) {
@@ -43,6 +44,8 @@ export class Machine {
         this.history = null;
         this.heap = null;
         this.troubled = null;
+        this.reports = new Map(); // of each refused call, by its entry in the history
+        this.tables = new Map();  // what a replay said of each table of sizes that it tried
         this.ticks = { sum: -1, since: 0 };
     }
 
@@ -109,6 +112,8 @@ export class Machine {
         }
         const line = this.line.replace(/\r$/, "");
         this.line = "";
+        const table = tableOf(line);
+        if (table) this.tables.set(table.table, table);
         if (line.startsWith("panic:")) this.trouble("panicked", line);
         else if (line.startsWith("granary: halt")) this.trouble("halted", line);
         else if (line.startsWith("Granary") && this.history) this.trouble("restarted");
@@ -203,6 +208,7 @@ export class Machine {
             return;
         }
         this.history.commit(event);
+        if (event?.refused) this.reports.set(this.history.length - 1, lastReport(this.text.slice(-REPORT_MOST)));
         this.history.setThreads(this.threads());
         this.on.picture(event);
     }

@@ -48,6 +48,10 @@ export function build(root, t, page) {
         element("button", { type: "button", onclick: () => page.type(`${line}\r`) }, line)));
     e.pools = canvas("pools");
     e.arenas = canvas("arenas");
+    e.report = element("p", { id: "report" });
+    e.tables = element("tbody", { id: "tables" });
+    e.tried = element("table", {}, element("caption", {}, t("tried")), element("thead", {}, element("tr", {},
+        ...["table", "framesPeak", "footprint"].map((name) => element("th", {}, t(name))))), e.tables);
     e.key = element("p", { id: "key" });
     e.figures = element("p", { id: "figures" });
     e.noArena = element("p", {}, t("noArena"));
@@ -104,12 +108,12 @@ export function build(root, t, page) {
         section(t, "own", e.script, element("div", { class: "row" }, button("runScript", () =>
             page.runScript(e.script.value))), element("label", { class: "row" }, t("sizesAre"), e.sizes,
         button("restart", () => page.boot(`demo=no sizes=${e.sizes.value.trim().replace(/\s+/g, ",")}`))),
-        element("label", {}, e.checked, " ", t("checkedBuild"))),
+        e.tried, element("label", {}, e.checked, " ", t("checkedBuild"))),
         section(t, "reading", element("div", { class: "row" }, e.reading, e.commit, e.twin, e.walk, e.stopBack,
             e.stopNext), e.tourSaid,
             element("div", { class: "tall" }, e.article)),
         section(t, "threads", element("table", {}, head("thread", "name", "state", "priority"), e.threads)),
-        element("footer", {}, e.who, e.slider, element("div", { class: "row" }, e.position,
+        element("footer", {}, e.report, e.who, e.slider, element("div", { class: "row" }, e.position,
             button("first", () => page.seek(0)), button("back", () => page.step(-1)),
             button("forward", () => page.step(1)), e.slowly, e.live, button("link", () => page.share()),
             element("label", { class: "row" }, t("stopWhen"), e.when), e.value)));
@@ -155,6 +159,10 @@ export function fill(page, { rows, size, changes, last, position, count }) {
     const { e, history, heap } = page, t = (...words) => page.t(...words), state = heap.state();
     e.figures.textContent = t("figures", state.frames, state.small_frames, state.large_frames, state.live);
     fillKey(page, t);
+    e.report.textContent = page.machine.reports.get(position - 1) ?? "";
+    e.tried.hidden = page.machine.tables.size === 0;
+    e.tables.replaceChildren(...[...page.machine.tables.values()].map(({ table, frames, footprint }) =>
+        element("tr", {}, cell(table), cell(frames), cell(footprint))));
     e.noArena.hidden = page.arenas.count > 0;
     e.descs.replaceChildren(...rows.map((row) => {
         const list = row.list.join(" ") + (row.whole ? "" : " …?");
