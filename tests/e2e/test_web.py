@@ -222,8 +222,9 @@ def test_the_keyboard_reaches_everything(browser, address):
     browser.do(click="#terminal")
     browser.do(press="Escape")
     assert browser.eval("document.activeElement.textContent") == "malloc 24"
-    wanted = set(browser.eval("[...document.querySelectorAll('button, select, input, textarea, canvas')].filter((each) => "
-                              "each.offsetWidth && !each.disabled && each.id).map((each) => each.id)"))
+    wanted = set(browser.eval("[...document.querySelectorAll('button, select, input, textarea, canvas')]"
+                              ".filter((each) => each.offsetWidth && !each.disabled && each.id)"
+                              ".map((each) => each.id)"))
     seen = set()
     for _ in range(200):
         browser.do(press="Tab")

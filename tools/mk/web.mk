@@ -17,9 +17,9 @@ $(WEB_ASSETS)/checked.json: $(BUILD)/check/kernel.elf $(BUILD)/check/hd.img $(WE
 	@$(PYTHON) web/map.py --elf $(BUILD)/check/kernel.elf --image $(BUILD)/check/hd.img --out $@
 	@cp $(BUILD)/check/hd.img $(@D)/checked.img
 
-$(BUILD)/check/kernel.elf $(BUILD)/check/hd.img: web-checked ;
-.PHONY: web-checked
-web-checked:
+# A file that is never made: each time that build's own rules say what is out of date.
+$(BUILD)/check/kernel.elf $(BUILD)/check/hd.img: $(BUILD)/check/always ;
+$(BUILD)/check/always:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/check CHECK=1 >/dev/null
 
 WEB_TEXTS := $(wildcard docs/book/*.md docs/bugs/*.md docs/tours/*.md docs/img/*.svg)
@@ -33,7 +33,7 @@ $(NPM_DIR)/index.html: $(WEB_SOURCES) $(wildcard web/test/*) $(NPM_STAMP)
 	@cp -R web/src web/test web/index.html web/vite.config.mjs $(NPM_DIR)/
 	@touch $@
 
-.PHONY: web web-serve web-test web-screenshot web-figures
+.PHONY: web web-serve web-test web-screenshot web-shots web-figures
 web: $(WEB_ASSETS)/map.json $(WEB_ASSETS)/checked.json $(WEB_ASSETS)/reading.json $(NPM_DIR)/index.html | have-node
 	@cd $(NPM_DIR) && GRANARY_ASSETS=$(abspath $(WEB_ASSETS)) GRANARY_OUT=$(abspath $(WEB_DIR)) \
 	    GRANARY_ONE=$(if $(filter-out 0,$(ONE)),1) npm run --silent build
@@ -47,6 +47,10 @@ web-test: $(WEB_ASSETS)/map.json $(NPM_DIR)/index.html | have-node
 
 web-screenshot: web | have-chromium
 	@$(PYTHON) web/screenshot.py --build $(BUILD) --out docs/img/web.png
+
+# Each view, to be looked at.
+web-shots: web | have-chromium
+	@$(PYTHON) web/screenshot.py --build $(BUILD) --views $(BUILD)/web-shots
 
 # Sizes and times of the page: what docs/web.md states.
 web-figures: web | have-chromium
