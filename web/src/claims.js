@@ -5,7 +5,7 @@
 // and registers. A claim holds if its value is True: a number is not. One that cannot be evaluated does not hold, and
 // its value says why; nothing here throws on any text or any memory.
 const PAGE = 4096;
-const TOKEN = /\s*(?:(0x[0-9a-f]+|\d+)|([a-z_]\w*)|"([^"]*)"|(==|!=|<=|>=|<<|>>|\/\/|[-+*%&|<>().,[\]]))/iy;
+const TOKEN = /\s*(?:(0x[0-9a-f]+|\d+)|([a-z_]\w*)|"([^"]*)"|(==|!=|<=|>=|<<|>>|\/\/|[-+*%&|~<>().,[\]]))/iy;
 // Loosest first. A comparison is looser than & and |, unlike C's.
 const LEVELS = [["or"], ["and"], ["not"], ["==", "!=", "<=", ">=", "<", ">"], ["|"], ["&"], ["<<", ">>"], ["+", "-"],
     ["*", "//", "%"]];
@@ -46,12 +46,20 @@ export function parse(text) {
     function level(n) {
         if (n === LEVELS.length) return sign();
         if (n === NOT) return is("not") ? (at++, ["not", nested(() => level(n))]) : level(n + 1);
-        let left = level(n + 1), links = 0;
-        while (is(...LEVELS[n])) {
-            if (n === COMPARE && links++) throw new SyntaxError("one comparison only");
-            left = [list[at++].sign, left, level(n + 1)];
-        }
+        let left = level(n + 1);
+        if (n === COMPARE) return chain(left);
+        while (is(...LEVELS[n])) left = [list[at++].sign, left, level(n + 1)];
         return left;
+    }
+    // a < b < c is a < b and b < c.
+    function chain(first) {
+        let tree = null, left = first;
+        while (is(...LEVELS[COMPARE])) {
+            const link = [list[at++].sign, left, level(COMPARE + 1)];
+            tree = tree ? ["and", tree, link] : link;
+            left = link[2];
+        }
+        return tree ?? first;
     }
     function nested(inner) {
         if (++deep > DEPTH_MOST) throw new SyntaxError("too deep");
@@ -60,6 +68,7 @@ export function parse(text) {
         return tree;
     }
     function sign() {
+        if (is("~")) return (at++, ["-", ["-", ["number", 0], nested(sign)], ["number", 1]]);
         return is("-") ? (at++, ["-", ["number", 0], nested(sign)]) : postfix(atom());
     }
     function atom() {
@@ -167,8 +176,16 @@ export class World {
         throw new TypeError(`no descriptor has blocks of ${size} bytes`);
     }
 
+    // The running program, in a kernel that has any.
+    get program() {
+        const at = this.layout.symbols.process_running;
+        if (at === undefined) throw new TypeError("name program is not defined");
+        return this.record("process", this.number(at));
+    }
+
     arena(p) {
-        const heap = this.heap, at = heap.field("arena") +
+        const program = p < this.layout.constants.KERNEL_BASE && "process_running" in this.layout.symbols;
+        const heap = program ? this.record("heap", this.program.field("heap")) : this.heap, at = heap.field("arena") +
             Math.floor((p - heap.field("base")) / PAGE) * this.layout.size("arena");
         return this.record("arena", at - this.record("arena", at).field("back"));
     }
@@ -199,7 +216,8 @@ export class World {
             word: () => (p) => this.number(p), at: () => (record) => record.address,
             classic_desc: () => (size) => this.symbol("classic_block_desc", "classic_descs", 27 - Math.clz32(size)),
             classic_arena: () => (p) => this.record("classic_arena", Math.floor(p / PAGE) * PAGE),
-            eax: () => processor.get("eax"), PAGE: () => PAGE, HEAP_BASE: () => this.heap.field("base"),
+            program: () => this.program, ...Object.fromEntries(["eax", "ebx", "ecx", "edx", "esp"].map((register) =>
+                [register, () => processor.get(register)])), PAGE: () => PAGE, HEAP_BASE: () => this.heap.field("base"),
             thread: () => this.record("thread", this.number(layout.symbols.current)),
             report: () => layout.faults[report().field("fault")], reported: () => report().field("pointer"),
             reports: () => this.number(layout.symbols.heap_report_count),

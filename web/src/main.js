@@ -474,7 +474,8 @@ class Page {
         if (!history) return;
         const position = history.position, last = this.lastCall(), changes = this.changes();
         const rows = this.heap.descs();
-        const size = this.size || this.sizeOf(last, rows);
+        const size = this.size || this.sizeOf(rows);
+        this.lastSize = size;
         const lit = last ? this.heap.blockStart(last.result || last.pointer) : 0;
         this.pools.show(this.heap, changes.pools);
         this.arenas.show(this.heap, size, this.by, this.ownersOfBlocks(), position, lit, this.t("more"));
@@ -503,13 +504,16 @@ class Page {
         return null;
     }
 
-    // The block size that is on show when none was chosen: the last call's, while it is known.
-    sizeOf(last, rows) {
-        const address = last && (last.result || last.pointer);
-        const found = address && this.heap.arenas().find((arena) => arena.size && address >= arena.base &&
-            address < arena.base + arena.size * arena.blocks);
-        if (found) this.lastSize = found.size;
-        return this.lastSize ?? rows[0]?.size ?? 16;
+    // The block size that is on show when none was chosen: that of the newest call whose arena is there. It follows
+    // from the position alone, so that the same position gives the same picture.
+    sizeOf(rows) {
+        const arenas = this.heap.arenas().filter((arena) => arena.size);
+        for (let n = this.history.position - 1; n >= 0 && n >= this.history.position - LOOK_BACK; n--) {
+            const entry = this.history.entry(n), address = entry.result || entry.pointer;
+            const found = arenas.find(({ base, size, blocks }) => address >= base && address < base + size * blocks);
+            if (found) return found.size;
+        }
+        return rows[0]?.size ?? 16;
     }
 
     // ---- for tests --------------------------------------------------------------------------------

@@ -11,7 +11,8 @@
 // Shortcoming: the registers are read where v86 0.5.462 has them (src/rust/cpu/global_pointers.rs), so the version is
 // pinned. A breakpoint whose address is not in `previous_ip` is not one of ours, and is let through.
 const PORT = 0xee, OUT = 0xe6; // no device; out imm8, al
-const AT = { eax: 64, esp: 80, flags: 120, eip: 556, previous: 560, idt: 568, gdt: 576, cr3: 592, selectors: 668 };
+const AT = { eax: 64, ecx: 68, edx: 72, ebx: 76, esp: 80,
+    flags: 120, eip: 556, previous: 560, idt: 568, gdt: 576, cr3: 592, selectors: 668 };
 const REGISTERS = 8, CS = 1, TASK = 6; // eax .. edi in their order; numbers of selectors
 const IF = 0x200, PRESENT = 1, LARGE_PAGE = 0x80, FRAME = 0xfffff000;
 const GATE_BYTES = 8, DOUBLE_FAULT = 8, TASK_GATE = 0x85, NESTED_TASK = 0x4000;

@@ -42,9 +42,13 @@ export class Tour {
         this.arm();
     }
 
+    // A stop where the guest is already is for the next time: it is looked for from that call's return on.
     arm() {
-        const { place } = this.stops[this.next];
-        this.processor.arm(place === "return" ? this.back.address : this.layout.entries.get(place), () => this.hit());
+        const { place } = this.stops[this.next], { processor } = this;
+        const address = place === "return" ? this.back?.address : this.layout.entries.get(place);
+        if (!address) this.on.lost(this.next + 1);
+        else if (address !== processor.get("eip")) processor.arm(address, () => this.hit());
+        else processor.arm(this.back.address, () => false, () => this.arm());
     }
 
     hit() {
@@ -54,13 +58,20 @@ export class Tour {
             return false;
         }
         this.found.push(this.world.check(claims));
-        if (place !== "return") {
-            const esp = processor.get("esp");
-            this.back = { address: processor.word(esp), esp: esp + 4 };
-        }
+        if (place !== "return") this.back = this.wayBack();
         this.next++;
         this.on.stop(this.next, this.found[this.next - 1]);
         return true;
+    }
+
+    // Where the function returns to, and esp then. A gate has an empty stack: it returns nowhere.
+    wayBack() {
+        const esp = this.processor.get("esp");
+        try {
+            return { address: this.processor.word(esp), esp: esp + 4 };
+        } catch {
+            return null;
+        }
     }
 
     // To the next stop; from the last one to the scene's end.
