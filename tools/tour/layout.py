@@ -14,9 +14,9 @@ STRUCTS = ("heap", "pool", "frame", "arena", "memory_block_desc", "thread", "hea
            "classic_block_desc", "list", "list_elem", "boot_info", "event", "event_head", "process")
 SYMBOLS = ("k_heap", "mem_pool", "current", "heap_last_report", "heap_report_count", "scene_mine",
            "scene_others", "classic_descs", "all_threads", "directory_pa", "process_running")
-CHECKED_STRUCTS, CHECKED_SYMBOLS = ("checked_freed",), ("checked_quarantine",)  # of the checked build alone
 MARK = "LAYOUT: "
 SECONDS = 60
+CHECKED_STRUCTS, CHECKED_SYMBOLS = ("checked_freed",), ("checked_quarantine",)  # of the checked build alone
 
 
 def ask_gdb(elf, question, *words):
