@@ -19,7 +19,7 @@ import cli  # noqa: E402
 
 EVENT = 9000  # of some 12,000: all four threads are at work
 DEMO = f"events=com2#event={EVENT}&size=512&by=thread"
-VIEWS = ("console", "pools", "arenas", "descs", "events", "own", "reading", "threads")
+VIEWS = ("console", "pools", "arenas", "descs", "events", "own", "reading", "threads", "programs")
 SIZES = {"telephone": (360, 740), "wide": (3840, 2160)}
 
 

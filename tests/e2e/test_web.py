@@ -353,6 +353,36 @@ def test_every_exhibit(browser, address):
             same_as_the_kernel(browser)
 
 
+def test_the_heap_of_a_program(browser, address):
+    """What the page says of a program's heap is what `descs PID` says; it is gone with the program, and comes back
+    with its event."""
+    browser.boot(address)
+    browser.eval("granary.seek(granary.history.length)")
+    none = "No program has a heap at that event."
+    assert browser.eval("document.getElementById('programs').textContent") == none
+    before = browser.eval("granary.history.position")
+    browser.eval("granary.live()")
+    browser.ask("run spin sleeping &")
+    browser.ask("malloc 24")  # a call of the kernel's heap: a picture
+    browser.until("granary.type('ps\\r'), granary.history.programs.newest?.value[0]?.live === 1")
+    browser.until("granary.console().endsWith('granary> ')")
+    program, = browser.eval("granary.history.programs.newest.value")
+    assert program["name"] == "spin" and program["frames"] == 1
+    lines = browser.ask(f"descs {program['pid']}")
+    assert [[int(word) for word in line.split()] for line in lines[1:]] == program["descs"]
+    browser.eval("granary.seek(granary.history.length)")
+    alive = browser.eval("granary.history.position")
+    shown = browser.eval("document.querySelector('#programs caption').textContent")
+    assert shown == f"spin (pid {program['pid']}): 1 frames, 1 blocks live"
+    browser.ask(f"kill {program['pid']}")
+    browser.until("granary.type('ps\\r'), granary.history.programs.newest.value.length === 0")
+    browser.until("granary.console().endsWith('granary> ')")
+    same_as_the_kernel(browser)
+    for position, text in ((before, none), (alive, shown), (before, none), ("granary.history.length", none)):
+        browser.eval(f"granary.seek({position})")
+        assert text in browser.eval("document.getElementById('programs').textContent")
+
+
 def test_the_sound_twin_is_not_refused(browser, address):
     browser.boot(address)
     browser.eval("granary.read('bugs/01-double-free')")

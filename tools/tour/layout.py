@@ -16,6 +16,7 @@ SYMBOLS = ("k_heap", "mem_pool", "current", "heap_last_report", "heap_report_cou
            "scene_others", "classic_descs", "all_threads", "directory_pa", "process_running")
 MARK = "LAYOUT: "
 SECONDS = 60
+PROGRAM_STRUCTS, PROGRAM_SYMBOLS = ("process", "user_heap"), ("processes",)  # of programs, for the page
 CHECKED_STRUCTS, CHECKED_SYMBOLS = ("checked_freed",), ("checked_quarantine",)  # of the checked build alone
 
 
@@ -115,10 +116,10 @@ def inlined(gdb, name):
 def describe(gdb, *places):
     result = {"structs": {}, "symbols": {}, "functions": {}}
     checked = gdb.lookup_global_symbol(CHECKED_SYMBOLS[0]) is not None
-    for name in STRUCTS + (CHECKED_STRUCTS if checked else ()):
+    for name in STRUCTS + PROGRAM_STRUCTS + (CHECKED_STRUCTS if checked else ()):
         kind = gdb.lookup_type(f"struct {name}")
         result["structs"][name] = {"size": kind.sizeof, "fields": fields_of(gdb, kind)}
-    for name in SYMBOLS + (CHECKED_SYMBOLS if checked else ()):
+    for name in SYMBOLS + PROGRAM_SYMBOLS + (CHECKED_SYMBOLS if checked else ()):
         symbol = gdb.lookup_global_symbol(name) or gdb.lookup_static_symbol(name)
         result["symbols"][name] = int(symbol.value().address)
     for line in gdb.execute("info functions -q -n .", to_string=True).splitlines():

@@ -8,7 +8,7 @@
 // In the checked build a block that waits in quarantine is live to the heap and freed to all others; the ring of those
 // is read, too. What else that build knows of a block stands in the block itself, and is left out.
 //
-// Shortcoming: only the kernel's own heap, k_heap.
+// A program's heap is read likewise (programs.js); `who` and `map` are for the kernel's own, k_heap.
 import { pointer } from "./layout.js";
 
 export const NONE = 0xffffffff;
@@ -17,11 +17,12 @@ const [HOLE, FREE, SMALL, LARGE, OTHER, CORRUPT] = KINDS.keys();
 export const POOLS = ["kernel_pool", "user_pool"];
 
 export class Heap {
-    constructor(layout, regions, userPool) {
+    // regions: anything with u32(address) and bytes.length; `at`: the heap, if it is not the kernel's own.
+    constructor(layout, regions, userPool, at = layout.symbols.k_heap) {
         this.layout = layout;
         this.regions = regions;
         this.c = layout.constants;
-        this.at = layout.symbols.k_heap;
+        this.at = at;
         this.userPool = userPool;
         // Offsets, once: the walks below read many records.
         const o = (struct, field) => layout.offset(struct, field);

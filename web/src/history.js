@@ -22,6 +22,35 @@ class Growing {
     }
 }
 
+// What changes seldom, by the position from which on it is so.
+class Moments {
+    constructor() {
+        this.list = []; // [{from, value, text}], in rising order of `from`
+    }
+
+    get newest() {
+        return this.list[this.list.length - 1];
+    }
+
+    // False if it is as it was.
+    set(from, value) {
+        const text = JSON.stringify(value);
+        if (this.newest?.text === text) return false;
+        this.list.push({ from, value, text });
+        return true;
+    }
+
+    at(position) {
+        let low = 0, high = this.list.length;
+        while (low < high) {
+            const middle = (low + high) >> 1;
+            if (this.list[middle].from <= position) low = middle + 1;
+            else high = middle;
+        }
+        return low ? this.list[low - 1].value : [];
+    }
+}
+
 const COLUMNS = ["kind", "tid", "size", "pointer", "result", "caller"];
 export const OTHER = 255; // the kind of an entry that no heap call made: memory had changed at a line of the console
 const REFUSED = 128;
@@ -36,7 +65,8 @@ export class History {
         this.ends = new Growing(Uint32Array);   // of each entry: where its changes end
         this.columns = Object.fromEntries(COLUMNS.map((name) => [name, new Growing(Uint32Array)]));
         this.position = 0;
-        this.threads = [];                      // [{from, list}], in rising order of `from`
+        this.threads = new Moments();
+        this.programs = new Moments();
     }
 
     get length() {
@@ -87,21 +117,6 @@ export class History {
         const kind = event ? event.kind | (event.refused ? REFUSED : 0) : OTHER;
         for (const name of COLUMNS) this.columns[name].push(name === "kind" ? kind : event ? event[name] : 0);
         this.ends.push(this.index.length);
-    }
-
-    setThreads(list) {
-        const text = JSON.stringify(list), last = this.threads[this.threads.length - 1];
-        if (!last || last.text !== text) this.threads.push({ from: this.length, list, text });
-    }
-
-    threadsAt(position) {
-        let low = 0, high = this.threads.length;
-        while (low < high) {
-            const middle = (low + high) >> 1;
-            if (this.threads[middle].from <= position) low = middle + 1;
-            else high = middle;
-        }
-        return low ? this.threads[low - 1].list : [];
     }
 
     // Entry n: what led from picture n to n + 1. null outside.

@@ -12,12 +12,14 @@ const FIELDS = {
     list: ["head"],
     list_elem: ["prev", "next"],
     thread: ["name", "tid", "state", "priority", "slot", "ticks", "all", "magic"],
+    process: ["elem", "pid", "name", "heap"],
+    user_heap: ["heap"],
     boot_info: ["magic", "kernel_crc"],
     event: ["mark", "kind", "number", "tid", "size", "pointer", "result", "caller"],
     event_head: ["magic", "bytes", "heap_base", "heap_bytes"],
 };
 const QUARANTINE = ["p"]; // struct checked_freed: the checked build alone has it
-const SYMBOLS = ["k_heap", "mem_pool", "current", "all_threads", "directory_pa",
+const SYMBOLS = ["k_heap", "mem_pool", "current", "all_threads", "directory_pa", "processes",
     "heap_last_report", "heap_report_count", "scene_mine", "scene_others", "classic_descs"];
 const CONSTANTS = ["FRAME_FREE", "FRAME_USED", "ANCHOR_STEP", "PG_SIZE", "PG_SHIFT", "KERNEL_BASE", "SMALL_SEAL",
     "LARGE_SEAL", "ARENA_LARGE", "DESC_MAX", "CHECKED_QUARANTINE", "EVENT_MARK", "EVENT_REFUSED", "EVENT_BYTES",

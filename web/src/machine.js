@@ -13,6 +13,7 @@ import { EventReader } from "./events.js";
 import { Heap } from "./heap.js";
 import { History } from "./history.js";
 import { Processor } from "./processor.js";
+import { programHeaps } from "./programs.js";
 import { Regions } from "./regions.js";
 
 export const MEMORY_MIB = 32;
@@ -44,6 +45,8 @@ export class Machine {
         this.history = null;
         this.heap = null;
         this.troubled = null;
+        this.memory = { word: (address) => this.wordAt(address), text: (address, most) => this.textAt(address, most),
+            bytes: MEMORY_MIB << 20 };
         this.reports = new Map(); // of each refused call, by its entry in the history
         this.tables = new Map();  // what a replay said of each table of sizes that it tried
         this.ticks = { sum: -1, since: 0 };
@@ -203,13 +206,15 @@ export class Machine {
         for (const region of this.regions.list) {
             this.history.compare(region.word, this.view(region.start, region.bytes));
         }
-        if (!event && this.history.pending === 0) {
-            this.history.setThreads(this.threads());
+        const { threads, programs } = this.history, heaps = programHeaps(this.layout, this.memory);
+        if (!event && this.history.pending === 0 && JSON.stringify(heaps) === (programs.newest?.text ?? "[]")) {
+            threads.set(this.history.length, this.threads());
             return;
         }
         this.history.commit(event);
+        programs.set(this.history.length, heaps);
         if (event?.refused) this.reports.set(this.history.length - 1, lastReport(this.text.slice(-REPORT_MOST)));
-        this.history.setThreads(this.threads());
+        threads.set(this.history.length, this.threads());
         this.on.picture(event);
     }
 
@@ -222,6 +227,18 @@ export class Machine {
         const phys = address >= base ? address - base + this.word(pool + this.layout.offset("pool", "phys"))
             : address - c.KERNEL_BASE;
         return phys >= 0 && phys + 256 <= MEMORY_MIB << 20 ? phys : -1;
+    }
+
+    wordAt(address) {
+        const at = this.physical(address);
+        if (at < 0 || at % 4) return 0;
+        const bytes = this.emulator.read_memory(at, 4);
+        return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+    }
+
+    textAt(address, most) {
+        const at = this.physical(address);
+        return at < 0 ? "" : String.fromCharCode(...this.emulator.read_memory(at, most)).split("\0")[0];
     }
 
     eachThread(visit) {

@@ -4,6 +4,7 @@ import { eventLine } from "./words.js";
 
 // Lines for the prompt: a block, a double free, a bug that the fast build cannot see, threads at work, two answers.
 const TRY = ["malloc 24", "bugs 1", "bugs 9", "watch 5 load", "descs", "map"];
+const PROGRAMS = ["run spin sleeping &", "run heapdemo", "ps"];
 
 function element(name, properties = {}, ...children) {
     const made = document.createElement(name);
@@ -58,6 +59,7 @@ export function build(root, t, page) {
     e.descs = element("tbody", { id: "descs" });
     e.threads = element("tbody", { id: "threads" });
     e.events = element("ol", { id: "events" });
+    e.programs = element("div", { id: "programs" });
     e.slider = element("input", { type: "range", min: "0", max: "0", value: "0", "aria-label": t("time"),
         oninput: () => page.seek(Number(e.slider.value)) });
     e.position = element("output", { id: "position" });
@@ -113,6 +115,8 @@ export function build(root, t, page) {
             e.stopNext), e.tourSaid,
             element("div", { class: "tall" }, e.article)),
         section(t, "threads", element("table", {}, head("thread", "name", "state", "priority"), e.threads)),
+        section(t, "programs", e.programs, element("div", { class: "row" }, t("try"), ...PROGRAMS.map((line) =>
+            element("button", { type: "button", onclick: () => page.type(`${line}\r`) }, line)))),
         element("footer", {}, e.report, e.who, e.slider, element("div", { class: "row" }, e.position,
             button("first", () => page.seek(0)), button("back", () => page.step(-1)),
             button("forward", () => page.step(1)), e.slowly, e.live, button("link", () => page.share()),
@@ -172,7 +176,7 @@ export function fill(page, { rows, size, changes, last, position, count }) {
             element("td", {}, element("button", { type: "button" }, String(row.size))),
             cell(row.perArena), cell(row.arenas), cell(row.free), cell(row.live), cell(list, "list"));
     }));
-    e.threads.replaceChildren(...history.threadsAt(position).map((thread) => element("tr",
+    e.threads.replaceChildren(...history.threads.at(position).map((thread) => element("tr",
         { class: last?.tid === thread.tid ? "lit" : "" }, threadCell(thread),
         cell(thread.name, "left"), cell(thread.state, "left"), cell(thread.priority))));
     e.slider.max = history.length;
@@ -182,7 +186,17 @@ export function fill(page, { rows, size, changes, last, position, count }) {
     e.slowly.textContent = t(page.playing ? "pause" : "slowly");
     e.slowly.setAttribute("aria-pressed", String(page.playing !== null));
     e.live.setAttribute("aria-pressed", String(page.follow));
+    fillPrograms(page, t, position);
     fillEvents(page, position, count);
+}
+
+function fillPrograms({ e, history }, t, position) {
+    const list = history.programs.at(position);
+    e.programs.replaceChildren(...list.map(({ pid, name, frames, live, descs }) => element("table", {},
+        element("caption", {}, t("program", name, pid, frames, live)), element("thead", {}, element("tr", {},
+            ...["size", "perArena", "arenaCount", "free", "live"].map((key) => element("th", {}, t(key))))),
+        element("tbody", {}, ...descs.map((row) => element("tr", {}, ...row.map((value) => cell(value))))))),
+    ...list.length ? [] : [element("p", {}, t("noProgram"))]);
 }
 
 function fillEvents(page, position, count) {

@@ -50,11 +50,12 @@ describe("history", () => {
     });
     it("finds the threads of a moment", () => {
         const few = grown(0).history;
-        few.setThreads(["a"]);
+        few.threads.set(few.length, ["a"]);
         few.commit(null);
         few.commit(null);
-        few.setThreads(["b"]);
-        expect([0, 1, 2, 9].map((n) => few.threadsAt(n))).toEqual([["a"], ["a"], ["b"], ["b"]]);
+        few.threads.set(few.length, ["b"]);
+        expect(few.threads.set(few.length, ["b"])).toBe(false);
+        expect([0, 1, 2, 9].map((n) => few.threads.at(n))).toEqual([["a"], ["a"], ["b"], ["b"]]);
     });
 });
 
