@@ -45,8 +45,7 @@ export class Machine {
         this.history = null;
         this.heap = null;
         this.troubled = null;
-        this.memory = { word: (address) => this.wordAt(address), text: (address, most) => this.textAt(address, most),
-            bytes: MEMORY_MIB << 20 };
+        this.memory = { word: (address) => this.wordAt(address), text: (address, most) => this.textAt(address, most) };
         this.reports = new Map(); // of each refused call, by its entry in the history
         this.tables = new Map();  // what a replay said of each table of sizes that it tried
         this.ticks = { sum: -1, since: 0 };

@@ -7,14 +7,14 @@
 // line, when none of them is being changed: a heap is changed with interrupts off, or by the very call that prints.
 import { Heap } from "./heap.js";
 
-const PROGRAMS_MAX = 64; // more are left out
+const PROGRAMS_MAX = 64, FRAMES_MAX = 4096; // more are left out: a damaged list must end soon
 
-// word(address): 32 bits at a kernel address, 0 outside; text(address, bytes); bytes: of the machine's memory.
+// word(address): 32 bits at a kernel address, 0 outside; text(address, bytes).
 // [{pid, name, frames, live, descs: [[size, blocks/arena, arenas, free, live]]}], of each program that has a heap.
-export function programHeaps(layout, { word, text, bytes }) {
+export function programHeaps(layout, { word, text }) {
     const offset = (struct, field) => layout.offset(struct, field), found = [];
     const head = layout.symbols.processes + offset("list", "head"), next = offset("list_elem", "next");
-    const memory = { u32: word, bytes: { length: bytes } };
+    const memory = { u32: word, bytes: { length: FRAMES_MAX * layout.size("frame") } };
     let at = word(head + next);
     for (let count = 0; at && at !== head && count < PROGRAMS_MAX; count++) {
         const process = at - offset("process", "elem"), user = word(process + offset("process", "heap"));
