@@ -28,6 +28,7 @@
 #include <stddef.h>
 
 #include "device/rtc.h"
+#include "kernel/spinlock.h"
 #include "lib/x86.h"
 #include "thread/sync.h"
 
@@ -58,17 +59,17 @@
 #define SECTOR_WORDS (ATA_SECTOR_BYTES / 2)
 
 static struct lock lock;
-static bool lock_ready;           // protected by interrupts off
+static bool lock_ready;           // protected by kernel_lock
 static uint32_t known_sectors[2]; // 0: not identified yet. Protected by `lock`
 
 // There is no ata_init(): a kernel that reads no disk touches none. So the lock is made by the
-// first caller, with interrupts off, or two callers could each make it and both be let in.
+// first caller, under kernel_lock, or two callers could each make it and both be let in.
 // lock_acquire() sleeps, so it comes after that.
 static void lock_take(void) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     if (!lock_ready) lock_init(&lock);
     lock_ready = true;
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     lock_acquire(&lock);
 }
 

@@ -1,7 +1,7 @@
 // console.c - see console.h.
 //
 // Input goes through one ring: the interrupt handlers put characters in, threads take them out. The
-// semaphore counts the characters in the ring; the two ends move with interrupts off.
+// semaphore counts the characters in the ring; the two ends move under kernel_lock.
 //
 // No line is ever read with a piece missing. The serial line waits when the ring is full. A
 // keyboard cannot be told to wait: a key that finds no room is lost, and with it the line that it
@@ -25,7 +25,7 @@
 #include "device/serial.h"
 #include "device/vga.h"
 #include "lib/print.h"
-#include "lib/x86.h"
+#include "kernel/spinlock.h"
 #include "thread/sync.h"
 
 #define RING_BYTES 256 // more than is ever typed ahead; a power of two
@@ -39,8 +39,10 @@ static bool dropping;              // the rest of a line of the keyboard
 
 // The screen first: it takes no time, and it shows the text even if the line is slow or stuck.
 void console_write(const char *text, size_t bytes) {
+    uint32_t state = spin_save(&console_lock);
     vga_write(text, bytes);
     serial_write(text, bytes);
+    spin_restore(&console_lock, state);
 }
 
 void console_init(void) {
@@ -49,7 +51,7 @@ void console_init(void) {
     print_sink_set(console_write);
 }
 
-// With interrupts off. The character is in the ring before its reader is woken (C2).
+// Under kernel_lock. The character is in the ring before its reader is woken (C2).
 static void console_put(char c) {
     ring[ring_in++ % RING_BYTES] = c;
     sema_up(&waiting);
@@ -81,10 +83,10 @@ void console_input_init(void) {
 // With a character sure to be there (C2). `unsigned char`: the byte 0xff must not come out as -1.
 // The serial line goes on when half of the ring is free.
 static int console_take(void) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     int c = (unsigned char)ring[ring_out++ % RING_BYTES];
     if (ring_in - ring_out <= RING_BYTES / 2) serial_input_resume();
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     return c;
 }
 
@@ -96,8 +98,8 @@ int console_getc(void) {
 int console_try_getc(void) { return sema_try_down(&waiting) ? console_take() : -1; }
 
 int console_peek(unsigned ahead) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     int c = ahead < ring_in - ring_out ? (unsigned char)ring[(ring_out + ahead) % RING_BYTES] : -1;
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     return c;
 }

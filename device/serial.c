@@ -50,7 +50,7 @@
 
 static bool present, present2; // the self-test's answer for COM1 and COM2, for good
 static bool (*receiver)(char c);
-static bool stopped; // the receiver has no room; changed with interrupts off
+static bool stopped; // the receiver has no room; changed under kernel_lock
 
 // Sends a byte round the loopback and checks whether it comes back. Where there is no port, reads
 // give 0xff, whose bits also say "received" and "can send", so only the byte itself is proof. In

@@ -37,7 +37,7 @@
 #define CRTC_CURSOR_LOW 15
 
 // Not volatile: only this file changes a cell, and the outb() after each piece of text makes the
-// compiler finish its stores. All below is protected by interrupts off (vga.h).
+// compiler finish its stores. All below is protected by console_lock (vga.h).
 static uint16_t *const screen = P2V(VGA_TEXT);
 static unsigned cursor; // cell where the next character goes, below CELLS
 static bool wrapped;    // the last character filled its row, and the text goes on

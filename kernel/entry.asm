@@ -1,7 +1,7 @@
 ; entry.asm - what happens between an interrupt and its handler in C.
 ;
 ; The CPU pushes eflags, cs, eip and for some exceptions an error code (Intel SDM volume 3, 6.12 and
-; 6.13), then jumps to one of the 48 stubs below. Each stub makes the stack look the same - an error
+; 6.13), then jumps to one of the 64 stubs below. Each stub makes the stack look the same - an error
 ; code and a vector number on top - and goes on in interrupt_common, which saves the registers as
 ; struct interrupt_frame of kernel/interrupt_frame.h describes them, and calls interrupt_dispatch(frame):
 ;
@@ -42,7 +42,7 @@ stub_%1:
 %endmacro
 
 %assign v 0
-%rep 48
+%rep 64
     STUB v
 %assign v v + 1
 %endrep
@@ -87,7 +87,7 @@ section .rodata
 global interrupt_stubs
 interrupt_stubs:
 %assign v 0
-%rep 48
+%rep 64
     dd stub_%+v
 %assign v v + 1
 %endrep

@@ -18,6 +18,8 @@
 // segments, where switch_to() moves four registers; and the table of descriptors would limit how
 // many threads there are.
 //
+// Each processor has all of this for itself, at the same addresses (kernel/processor.h).
+//
 // Shortcomings: there is no way back from the double-fault task; it ends in a panic.
 #include "kernel/gdt.h"
 
@@ -26,6 +28,7 @@
 #include "kernel/interrupt_frame.h"
 #include "kernel/layout.h"
 #include "kernel/paging.h"
+#include "kernel/processor.h"
 #include "lib/string.h"
 #include "lib/x86.h"
 
@@ -56,11 +59,11 @@ void double_fault_report(void); // called from there
 
 // Not const: the CPU sets a TSS descriptor's busy bit, and "accessed" in the others. In a page that
 // is write-protected (kernel/paging.c, P2) that would be a page fault.
-static uint64_t gdt[7];
-static struct tss main_tss;           // where the CPU saves the state that faulted
-static struct tss double_fault_tss;   // the state it loads instead
-static double_fault_reporter *report; // gdt_init()'s argument
-static uint8_t fault_stack[FAULT_STACK_BYTES] __attribute__((aligned(16)));
+static PER_PROCESSOR uint64_t gdt[7];
+static PER_PROCESSOR struct tss main_tss;         // where the CPU saves the state that faulted
+static PER_PROCESSOR struct tss double_fault_tss; // the state it loads instead
+static double_fault_reporter *report;             // gdt_init()'s argument
+static PER_PROCESSOR uint8_t fault_stack[FAULT_STACK_BYTES] __attribute__((aligned(16)));
 
 // The base and the limit stand in pieces, as the 80286's descriptors grew into the 80386's.
 static uint64_t descriptor(uint32_t base, uint32_t limit, uint8_t access, uint8_t flags) {

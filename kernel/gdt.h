@@ -19,8 +19,8 @@ struct interrupt_frame;
 // Says what happened, from a frame made of the task that failed; must not return.
 typedef void double_fault_reporter(const struct interrupt_frame *frame);
 
-// Loads the table and all segment registers. Boot only, interrupts off, before interrupt_init():
-// the gates name these selectors.
+// Loads the table and all segment registers, those of the processor that calls. Boot only,
+// interrupts off, before interrupt_init(): the gates name these selectors.
 void gdt_init(double_fault_reporter *reporter);
 // After the kernel's own page tables are in use; `cr3` is their directory's physical address.
 // Without it the double-fault task would run with the loader's tables, whose memory the pools hand

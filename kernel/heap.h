@@ -1,7 +1,7 @@
 // heap.h - the records of a heap: its pool, frames, descriptors, arenas.
 //
 // For memory.c, its port, what looks at a heap (kernel/inspect), tests and debuggers. All others
-// use the calls of memory.h and leave the records alone. Protected by interrupts off.
+// use the calls of memory.h and leave the records alone. Protected by port_lock().
 #pragma once
 
 #include <stdbool.h>
@@ -127,6 +127,8 @@ struct heap {
     struct arena *arena;                // a record for each frame of the pool
     uint32_t frames;                    // length of `arena`
     uint32_t block_max;                 // largest block of the table; above it, whole frames
+    uint32_t fast_max;                  // block_max, or 0: no call takes a fast path
+    uint32_t fast_frames;               // `frames`, or 0, likewise
     uint32_t desc_count;                // descriptors in use
     uint32_t small_frames;              // frames held by small arenas
     uint32_t large_frames;              // frames held by large areas

@@ -3,8 +3,9 @@
 // The way of an interrupt: the CPU finds the vector's gate in the IDT, turns interrupts off, pushes
 // where it was, and jumps to a stub (entry.asm); that makes a struct interrupt_frame of it and
 // calls interrupt_dispatch(). Vectors 0 .. 31 are the CPU's own: exceptions. IRQ_BASE .. IRQ_BASE +
-// 15 are the lines of the two PICs. Above them is one gate, for programs (process/gate.asm); all
-// other vectors are a general protection fault.
+// 15 are the lines of the two PICs, which interrupt the first processor. LOCAL_BASE and on are each
+// processor's own. Above them is one gate, for programs (process/gate.asm); all other vectors are a
+// general protection fault.
 //
 // The PICs. Fifteen lines share the CPU's one interrupt pin. Each 8259A has, with a bit for each of
 // its eight lines: IRR, what was raised; IMR, what is masked; ISR, what is in service. The second
@@ -29,6 +30,8 @@
 //   N2  A hardware interrupt's end-of-interrupt is sent before its handler is called, because the
 //       way out may be a switch to another thread, which comes back much later.
 //   N3  Threads are switched only when interrupt_depth is 0 again.
+//   N4  Handlers of hardware interrupts run under kernel_lock: what they touch is protected by it
+//       from the threads and handlers of other processors (with one, by interrupts off).
 //
 // Shortcomings: an IRQ without a handler is dropped silently; the lines' priorities are the
 // PIC's.
@@ -39,6 +42,7 @@
 #include "kernel/gdt.h"
 #include "kernel/layout.h"
 #include "kernel/panic.h"
+#include "kernel/spinlock.h"
 #include "lib/x86.h"
 
 #define GATE_INTERRUPT 0x8e // present, ring 0, 32-bit interrupt gate: interrupts go off
@@ -72,7 +76,8 @@ static interrupt_handler *handlers[VECTOR_COUNT];              // NULL: none
 static void (*exit_hook)(void);                                // interrupt_set_exit_hook()
 static void (*unhandled)(const struct interrupt_frame *frame); // interrupt_set_unhandled()
 static void (*user_hook)(void);                                // interrupt_set_user_hook()
-volatile uint32_t interrupt_depth;
+PER_PROCESSOR volatile uint32_t interrupt_depth;
+PER_PROCESSOR volatile uint32_t interrupt_special;
 
 // An interrupt gate turns interrupts off on the way in; a trap gate would not, and a tick could
 // come before the handler of an exception has read CR2 or its data. Ring 0 in the type: `int n` by
@@ -107,12 +112,18 @@ void interrupt_init(void) {
         gate_set(vector, SELECTOR_CODE, interrupt_stubs[vector], GATE_INTERRUPT);
     }
     gate_set(VECTOR_DOUBLE_FAULT, SELECTOR_DOUBLE_FAULT, 0, GATE_TASK);
+    interrupt_load();
+    pic_init();
+}
+
+void interrupt_several(void) { interrupt_special |= INTERRUPT_SEVERAL; }
+
+void interrupt_load(void) {
     struct {
         uint16_t limit;
         uint32_t base;
     } __attribute__((packed)) pointer = {sizeof idt - 1, (uint32_t)(uintptr_t)idt};
     __asm__ volatile("lidt %0" : : "m"(pointer));
-    pic_init();
 }
 
 void interrupt_register(unsigned vector, interrupt_handler *handler) {
@@ -159,11 +170,17 @@ static bool spurious(unsigned irq) {
 // interrupt_depth is counted down before that: the next thread is in no handler (N3).
 static void irq_dispatch(struct interrupt_frame *frame) {
     unsigned irq = frame->vector - IRQ_BASE;
-    if (spurious(irq)) return;
-    if (irq >= 8) outb(PIC2_COMMAND, PIC_EOI);
-    outb(PIC1_COMMAND, PIC_EOI);
+    if (frame->vector < LOCAL_BASE) {
+        if (spurious(irq)) return;
+        if (irq >= 8) outb(PIC2_COMMAND, PIC_EOI);
+        outb(PIC1_COMMAND, PIC_EOI);
+    }
     interrupt_depth++;
+    interrupt_special++;
+    uint32_t state = spin_save(&kernel_lock);
     if (handlers[frame->vector]) handlers[frame->vector](frame);
+    spin_restore(&kernel_lock, state);
+    interrupt_special--;
     interrupt_depth--;
     if (interrupt_depth == 0 && exit_hook) exit_hook();
 }
@@ -177,7 +194,7 @@ void interrupt_dispatch(struct interrupt_frame *frame) {
     frame->esp = user ? ((struct user_frame *)frame)->esp : (uint32_t)(uintptr_t)(frame + 1);
     if (frame->vector >= IRQ_BASE) {
         irq_dispatch(frame);
-    } else if (handlers[frame->vector] && !user) {
+    } else if (handlers[frame->vector] && (!user || frame->vector == VECTOR_NMI)) {
         handlers[frame->vector](frame);
     } else if (unhandled) { // a program's go there past the handlers, which are for kernel code
         unhandled(frame);

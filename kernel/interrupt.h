@@ -14,13 +14,20 @@
 // is good until it returns.
 typedef void interrupt_handler(struct interrupt_frame *frame);
 
-#define VECTOR_COUNT 48 // 32 exceptions, 16 interrupt lines; entry.asm has a stub for each
+#define VECTOR_COUNT 64 // 32 exceptions, 16 lines, 16 local; entry.asm has a stub for each
 #define IRQ_BASE 0x20   // vector of IRQ 0 after the PICs are remapped
 #define IRQ_TIMER 0
 #define IRQ_KEYBOARD 1
 #define IRQ_COM1 4
+// The local ones: what the processors' own interrupt controllers raise (processor/apic.c). Their
+// handlers end the interrupt there themselves.
+#define LOCAL_BASE 0x30
+#define VECTOR_LOCAL_TIMER 0x30
+#define VECTOR_KICK 0x31     // look at the queue, and at paging_flush_answer()
+#define VECTOR_SPURIOUS 0x3f // the low four bits must be set: SDM volume 3, 10.9
 
 void interrupt_init(void); // IDT, exceptions that panic, PICs remapped with every line masked
+void interrupt_load(void); // on a further processor: the same IDT
 // Handlers run with interrupts off; the PIC has its end-of-interrupt before the handler is called.
 // NULL: none, so an exception panics again. An exception in ring 3 goes to the unhandled hook, and
 // never to a handler. vector < VECTOR_COUNT, else panics. Any context.
@@ -50,7 +57,12 @@ void interrupt_set_entry(unsigned vector, uint32_t entry);
 // ends a program here that was killed. May not return. One hook; NULL: none.
 void interrupt_set_user_hook(void (*hook)(void));
 
-// How many interrupt handlers are running, one inside the other: 0 in a thread. Exceptions do not
-// count. Written by interrupt.c alone. A function that only threads may call asks here: the
+// How many interrupt handlers are running here, one inside the other: 0 in a thread. Exceptions do
+// not count. Written by interrupt.c alone. A function that only threads may call asks here: the
 // interrupt flag does not say, since a thread may have interrupts off as well.
 extern volatile uint32_t interrupt_depth;
+// The same, and INTERRUPT_SEVERAL beside it once there are several processors: one test for the
+// heap, where either is rare. Written by interrupt.c alone.
+extern volatile uint32_t interrupt_special;
+#define INTERRUPT_SEVERAL 0x80000000u
+void interrupt_several(void); // on each processor, when there are several. Interrupts off

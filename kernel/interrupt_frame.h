@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #define VECTOR_DEBUG 1
+#define VECTOR_NMI 2
 #define VECTOR_DOUBLE_FAULT 8
 #define VECTOR_PAGE_FAULT 14
 #define VECTOR_SYSCALL 0x80 // a program's call of the kernel (process/gate.asm)

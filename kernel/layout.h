@@ -11,6 +11,8 @@
 //              |   pool, frame by frame    | holes of the memory map stay unmapped
 //   0xf8000000 +---------------------------+ STACK_BASE
 //              | stacks, one slot a thread | each slot: a guard page, then the stack
+//   0xf87fc000 +---------------------------+ DEVICE_PAGES
+//              | one slot for device pages | mapped as stacks are (processor/)
 //   0xf8800000 +---------------------------+ STACK_END
 //              | unused                    |
 //   0xffffffff +---------------------------+
@@ -37,8 +39,9 @@
 #define HEAP_WINDOW_BYTES 0x70000000u           // 1.75 GiB: half of what 32 bits can reach of RAM
 #define STACK_BASE (HEAP_BASE + HEAP_WINDOW_BYTES)
 #define STACK_SLOT_BYTES 0x4000u // 16 KiB: one guard page and 12 KiB of stack
-#define STACK_SLOTS 512u
-#define STACK_END (STACK_BASE + STACK_SLOTS * STACK_SLOT_BYTES)
+#define STACK_SLOTS 511u
+#define DEVICE_PAGES (STACK_BASE + STACK_SLOTS * STACK_SLOT_BYTES)
+#define STACK_END (DEVICE_PAGES + STACK_SLOT_BYTES)
 
 // The low map's two conversions. Only good for what paging_init() maps there: not for a frame of a
 // pool, whose address comes from frame_address() and lies in the heap window, or nowhere.

@@ -9,4 +9,6 @@
 #define TIMER_HZ_MIN 19
 #define TIMER_HZ_MAX 10000
 
+#define CPUS_MAX 16 // processors: PROCESSORS_MAX of kernel/processor.h
+
 #define SOAK_THREADS_MAX 64 // streams of a soak run: kernel/measure/soak.c has room for so many

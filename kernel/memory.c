@@ -47,9 +47,10 @@
 //       which nobody reads, and `back`,
 //       which leads from the further frames of a small arena to its first.
 //
-// Who protects what: everything here by port_lock(heap), in the kernel interrupts off. Every locked
-// stretch is a bounded number of steps, of a call that is refused, too; clearing and copying happen
-// outside. No decision outlives its lock: what acts on a record has judged it under the same lock.
+// Who protects what: everything here by port_lock(heap), in the kernel interrupts off, and a
+// spinlock where there are several processors. Every locked stretch is a bounded number of steps,
+// of a call that is refused, too; clearing and copying happen outside. No decision outlives its
+// lock: what acts on a record has judged it under the same lock.
 //
 // Shortcomings:
 //   - A large area needs frames in a row: with every second frame taken, nothing above 4096 bytes
@@ -562,6 +563,11 @@ static bool sizes_valid(const uint32_t *sizes, uint32_t count) {
     return true;
 }
 
+void heap_fast_paths(struct heap *heap) {
+    heap->fast_max = port_several() ? 0 : heap->block_max;
+    heap->fast_frames = port_several() ? 0 : heap->frames;
+}
+
 int block_desc_set(struct heap *heap, const uint32_t *sizes, uint32_t count) {
     if (!sizes_valid(sizes, count)) return -1;
     struct memory_block_desc *desc_array = heap->block_descs;
@@ -581,6 +587,7 @@ int block_desc_set(struct heap *heap, const uint32_t *sizes, uint32_t count) {
     }
     heap->desc_count = count;
     heap->block_max = sizes[count - 1];
+    heap_fast_paths(heap);
     return 0;
 }
 
@@ -589,6 +596,7 @@ void heap_grow(struct heap *heap, uint32_t count) {
     heap->pool.end += count;
     heap->pool.usable += count;
     heap->frames += count;
+    heap_fast_paths(heap);
     run_give(&heap->pool, first, count);
 }
 
@@ -646,8 +654,22 @@ static SLOW_PATH void *large_take_slow(struct heap *heap, size_t size) {
 static SLOW_PATH void *small_take(struct memory_block_desc *desc) {
     struct heap *heap = desc->heap;
     void *p = NULL;
-    port_state state = port_lock(heap);
+    port_state state = port_lock_alone(heap);
     if (!arena_take(desc, &p) && arena_open(desc)) arena_take(desc, &p);
+    port_unlock_alone(heap, state);
+    return p;
+}
+
+// With a handler running, or several processors.
+static SLOW_PATH void *take_special(struct heap *heap, size_t size, uintptr_t caller) {
+    if (port_in_interrupt()) {
+        port_report(heap, HEAP_FROM_INTERRUPT, 0, caller);
+        return NULL;
+    }
+    if (size == 0) return NULL;
+    port_state state = port_lock(heap);
+    void *p = size <= heap->block_max ? small_take(heap->desc_of[(size - 1) / BLOCK_ALIGN])
+                                      : large_take(heap, size);
     port_unlock(heap, state);
     return p;
 }
@@ -655,10 +677,7 @@ static SLOW_PATH void *small_take(struct memory_block_desc *desc) {
 // All that take_fast() does not do: a new arena, a large area, no memory, a call that is refused,
 // a caller that has interrupts off.
 static SLOW_PATH void *take_slow(struct heap *heap, size_t size, uintptr_t caller) {
-    if (UNLIKELY(port_in_interrupt())) {
-        port_report(heap, HEAP_FROM_INTERRUPT, 0, caller);
-        return NULL;
-    }
+    if (UNLIKELY(port_special())) return take_special(heap, size, caller);
     if (size - 1 < heap->block_max) return small_take(heap->desc_of[(size - 1) / BLOCK_ALIGN]);
     return size != 0 ? large_take_slow(heap, size) : NULL;
 }
@@ -666,7 +685,8 @@ static SLOW_PATH void *take_slow(struct heap *heap, size_t size, uintptr_t calle
 // From the size to the descriptor, from there to the arena that serves, from its bitmap to the
 // block. False, with nothing changed, for all that needs more.
 static inline bool take_fast(struct heap *heap, size_t size, void **p) {
-    if (UNLIKELY(size - 1 >= heap->block_max)) {
+    if (UNLIKELY(size - 1 >= heap->fast_max)) {
+        if (UNLIKELY(port_several())) return false;
         *p = heap == &k_heap ? k_large_take(size) : large_take_fast(heap, size);
         return *p != NULL;
     }
@@ -754,8 +774,12 @@ struct look {
 // acts on it before look_end(), as it may be something else behind that.
 static inline bool look_begin(struct heap *heap, struct look *look, uintptr_t p) {
     look->fault = HEAP_FROM_INTERRUPT;
-    if (port_in_interrupt()) return false;
-    look->state = port_lock(heap);
+    if (UNLIKELY(port_special())) {
+        if (port_in_interrupt()) return false;
+        look->state = port_lock(heap);
+    } else {
+        look->state = port_lock_alone(heap);
+    }
     look->fault = classify(heap, p, &look->arena, &look->block);
     return look->fault == HEAP_OK && look->arena; // never without: the analyzer cannot know
 }
@@ -783,7 +807,7 @@ static SLOW_PATH bool give_slow(struct heap *heap, uintptr_t p, uintptr_t caller
 // them.
 static inline bool give_fast(struct heap *heap, uintptr_t p) {
     uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
-    if (UNLIKELY(frame >= PORT_FRAMES(heap) || !port_enter(heap))) return false;
+    if (UNLIKELY(frame >= PORT_FAST_FRAMES(heap) || !port_enter(heap))) return false;
     struct arena *arena = &heap->arena[frame];
     // Not proved yet: if `back` was overwritten, what it leads to has another sum.
     arena = (struct arena *)((uintptr_t)arena - arena->back);

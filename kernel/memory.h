@@ -87,6 +87,10 @@ bool heap_extend(struct heap *heap, uintptr_t p, size_t size);
 // heap_backing.more(), and to set up a window that grows.
 void heap_grow(struct heap *heap, uint32_t count);
 
+// Where several processors run, no call takes a fast path, which locks by interrupts off alone. To
+// be called for every heap there is when the second one starts, and where `frames` is written.
+void heap_fast_paths(struct heap *heap);
+
 // Makes an empty heap over the memory `from`, with the seed's sizes. *heap, its name and what
 // `from` leads to (but `run`) are its caller's to keep as long as it is used. Nothing is printed.
 struct port_pool;

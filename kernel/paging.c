@@ -19,7 +19,8 @@
 //   - present to absent:        invlpg, or the old frame can still be read and written there
 //   - other frame, fewer rights: the same; here a page goes through absent, which covers both
 //   - everything:               a load of CR3, since no page is marked global (CR4.PGE is clear)
-// One processor: there is no other TLB that would have to be told.
+// Each processor has a TLB of its own: paging_flush_all() tells the others. A program's pages are
+// its one thread's, and a processor that leaves a program loads CR3: nothing of it stays there.
 //
 // Why 4 KiB pages everywhere, when one entry could map 4 MiB (CR4.PSE): guard pages, holes of the
 // memory map and the ends of text and constants do not come in 4 MiB. The price is a table of 4 KiB
@@ -34,11 +35,16 @@
 //       (Intel SDM volume 3, 4.10.4.3).
 //   P4  The page directory does not change after paging_init(). So a program's directory, which is
 //       a copy of its upper half, shows the same kernel.
+//   P5  With several processors each has a directory, which differs from the first one's in one
+//       entry: that of the table for KERNEL_BASE's 4 MiB, which leads to the processor's own pages
+//       (kernel/processor.h). paging_load() puts that entry into a program's directory, which is in
+//       use on one processor at a time.
 #include "kernel/paging.h"
 
 #include "kernel/layout.h"
 #include "kernel/panic.h"
 #include "kernel/memory_plan.h"
+#include "kernel/processor.h"
 #include "lib/string.h"
 #include "lib/x86.h"
 
@@ -51,10 +57,14 @@
 extern char kernel_start[], kernel_text_end[], kernel_rodata_end[], kernel_end[];
 // From start.asm: the page below the boot stack, which stays unmapped.
 extern char boot_stack_guard[];
+extern char processor_start[], processor_end[]; // from kernel.ld: the PER_PROCESSOR variables
 
-static uint32_t directory_pa; // physical address of the page directory in use
-static uint32_t next_table;   // boot only: next unused page of the plan's tables
-static uint32_t tables_end;   // boot only: physical, the end of the last
+static uint32_t directory_pa; // physical address of the first processor's page directory
+static PER_PROCESSOR uint32_t own_directory; // of this processor's
+static PER_PROCESSOR uint32_t own_entry;     // its entry for KERNEL_BASE (P5)
+static uint32_t pool_start;                  // physical address of the heap window's first page
+static uint32_t next_table;                  // boot only: next unused page of the plan's tables
+static uint32_t tables_end;                  // boot only: physical, the end of the last
 
 static void cr3_load(uint32_t pa) { __asm__ volatile("movl %0, %%cr3" : : "r"(pa) : "memory"); }
 
@@ -78,7 +88,7 @@ static bool paging_readable(uintptr_t va) {
 // From here on a null pointer is a fault. One entry is enough: the loader has filled one table, and
 // both the directory's entries for it lead there; the other one, at KERNEL_BASE, stays.
 void paging_drop_identity(void) {
-    directory_pa = cr3_read();
+    directory_pa = own_directory = cr3_read();
     uint32_t *directory = P2V(directory_pa);
     directory[0] = 0;
     cr3_load(directory_pa); // flushes every translation: there are no global pages
@@ -187,12 +197,14 @@ void paging_init(const struct memory_plan *plan) {
     tables_add(root, STACK_BASE, STACK_END - STACK_BASE);
     low_map_fill(root, plan);
     heap_window_fill(root, plan);
-    directory_pa = root;
+    directory_pa = own_directory = root;
+    own_entry = ((const uint32_t *)P2V(root))[KERNEL_BASE >> 22];
+    pool_start = plan->pool[POOL_KERNEL].start;
     cr3_load(root);
     write_protect_enable();
 }
 
-uint32_t paging_directory(void) { return directory_pa; }
+uint32_t paging_directory(void) { return own_directory; }
 
 void paging_directory_fill(uint32_t *directory) {
     const uint32_t *kernel = P2V(directory_pa);
@@ -201,8 +213,63 @@ void paging_directory_fill(uint32_t *directory) {
     memcpy(directory + half, kernel + half, (TABLE_ENTRIES - half) * sizeof *directory);
 }
 
+// A directory of the kernel pool's, as the heap window shows it.
+static uint32_t *pool_view(uint32_t pa) {
+    return (uint32_t *)(uintptr_t)(HEAP_BASE + (pa - pool_start));
+}
+
 void paging_load(uint32_t pa) {
-    if (pa != cr3_read()) cr3_load(pa);
+    if (pa == cr3_read()) return;
+    if (processors_many && pa != own_directory) pool_view(pa)[KERNEL_BASE >> 22] = own_entry;
+    cr3_load(pa);
+}
+
+// ---- further processors -------------------------------------------------------------------------
+
+// Entry 0 as well, for the way from real mode: the trampoline runs where it lies (start.asm).
+void paging_processor_fill(uint32_t directory, uint32_t table, const uint32_t *own) {
+    paging_directory_fill(pool_view(directory));
+    memcpy(pool_view(table), entry_of(directory_pa, KERNEL_BASE), PG_SIZE);
+    uint32_t first = (uint32_t)(processor_start - (char *)KERNEL_BASE) >> PG_SHIFT;
+    for (uint32_t i = 0; i < PROCESSOR_PAGES; i++) {
+        pool_view(table)[first + i] = own[i] | PAGE_PRESENT | PAGE_WRITE;
+    }
+    pool_view(directory)[KERNEL_BASE >> 22] = table | PAGE_PRESENT | PAGE_WRITE;
+    pool_view(directory)[0] = table | PAGE_PRESENT | PAGE_WRITE;
+}
+
+void paging_processor_begin(void) {
+    own_directory = cr3_read();
+    own_entry = pool_view(own_directory)[KERNEL_BASE >> 22];
+    pool_view(own_directory)[0] = 0;
+    cr3_load(own_directory);
+}
+
+// A flush is asked for by a number that rises, and answered by the same number, read before the
+// flush: what is asked for later has a higher one. Who waits answers, too, or two that ask each
+// other would wait for ever.
+static volatile uint32_t flush_asked[PROCESSORS_MAX], flush_done[PROCESSORS_MAX];
+
+void paging_flush_answer(void) {
+    uint32_t me = processor_number, asked = flush_asked[me];
+    if (flush_done[me] == asked) return;
+    cr3_load(cr3_read());
+    flush_done[me] = asked;
+}
+
+void paging_flush_all(void) {
+    uint32_t flags = irq_save(), wanted[PROCESSORS_MAX] = {0};
+    uint32_t me = processor_number, online = processors_online;
+    for (uint32_t n = 0; n < online; n++) {
+        if (n == me) continue;
+        wanted[n] = __atomic_add_fetch(&flush_asked[n], 1, __ATOMIC_SEQ_CST);
+        processor_kick(n);
+    }
+    for (uint32_t n = 0; n < online; n++) {
+        if (n == me) continue;
+        while (processors_many && (int32_t)(flush_done[n] - wanted[n]) < 0) paging_flush_answer();
+    }
+    irq_restore(flags);
 }
 
 void paging_flush(uintptr_t va) { translation_flush(va); }
@@ -246,21 +313,31 @@ void paging_heap_protect(uintptr_t va, uint32_t pages, bool absent) {
         *entry = absent ? *entry & ~PAGE_PRESENT : *entry | PAGE_PRESENT;
         if (absent) translation_flush(va);
     }
+    if (absent && processors_many) paging_flush_all();
 }
 
 // CR0.WP is off for the copy alone, with interrupts off, so that no other code runs without it. The
 // write to CR0 afterwards serializes: the processor has fetched nothing of the old bytes ahead
 // (Intel SDM volume 3, 9.1.3).
-void paging_text_write(uintptr_t va, const void *from, size_t bytes) {
+static void protected_write(uintptr_t va, const void *from, size_t bytes) {
     uint32_t cr0;
-    ASSERT(va >= (uintptr_t)kernel_start && va < (uintptr_t)kernel_text_end);
-    ASSERT(bytes <= (uintptr_t)kernel_text_end - va);
     uint32_t flags = irq_save();
     __asm__ volatile("movl %%cr0, %0" : "=r"(cr0));
     __asm__ volatile("movl %0, %%cr0" : : "r"(cr0 & ~CR0_WP) : "memory");
     memcpy((void *)va, from, bytes);
     __asm__ volatile("movl %0, %%cr0" : : "r"(cr0) : "memory");
     irq_restore(flags);
+}
+
+void paging_text_write(uintptr_t va, const void *from, size_t bytes) {
+    ASSERT(va >= (uintptr_t)kernel_start && va < (uintptr_t)kernel_text_end);
+    ASSERT(bytes <= (uintptr_t)kernel_text_end - va);
+    protected_write(va, from, bytes);
+}
+
+void paging_low_write(uint32_t pa, const void *from, size_t bytes) {
+    ASSERT(pa < PLAN_LOW_END && bytes <= PLAN_LOW_END - pa);
+    protected_write((uintptr_t)P2V(pa), from, bytes);
 }
 
 bool paging_table_at(uint32_t pa, uintptr_t *start) {

@@ -29,9 +29,10 @@ uint32_t paging_directory(void); // physical address of the page directory, as i
 
 // Maps one page of the stack window to the frame at physical `pa` / removes it and returns that
 // address. Panic on a page outside the window, already mapped, or not mapped. Neither fails, and
-// neither takes or gives a frame: that is the caller's. After paging_unmap() the page's translation
-// is gone from the TLB too, so the frame may be used for something else at once. Each call changes
-// one entry: the owner of the page's slot needs no lock (thread/stack.c). Any context.
+// neither takes or gives a frame: that is the caller's. After paging_unmap() this processor's TLB
+// has forgotten the page; with several, paging_flush_all() comes before the frame is used again.
+// Each call changes one entry: the owner of the page's slot needs no lock (thread/stack.c). Any
+// context.
 void paging_map(uintptr_t va, uint32_t pa, uint32_t flags);
 uint32_t paging_unmap(uintptr_t va);
 
@@ -48,6 +49,23 @@ void paging_flush(uintptr_t va); // forgets the page's translation. Any context
 // theirs. For the checked build, which lets late accesses fault; a page that has no frame (a hole
 // of the memory map) stays absent. Panic on a page outside the window. Any context.
 void paging_heap_protect(uintptr_t va, uint32_t pages, bool absent);
+
+// ---- several processors -------------------------------------------------------------------------
+
+#define PROCESSOR_PAGES 3u // that the PER_PROCESSOR variables take
+
+// Fills a directory and its table for one more processor, whose own pages are the frames `own`: all
+// physical addresses of frames of the kernel pool, which are its as long as it runs. Boot only.
+void paging_processor_fill(uint32_t directory, uint32_t table, const uint32_t *own);
+void paging_processor_begin(void); // on that processor, first of all
+
+// Every other processor forgets all it knows of the page tables before this returns. Any context:
+// a processor that waits for a lock answers, too.
+void paging_flush_all(void);
+void paging_flush_answer(void); // what the others ask of this processor. Interrupts off
+
+// Writes over what lies below PLAN_LOW_END, which is mapped read-only. Boot only.
+void paging_low_write(uint32_t pa, const void *from, size_t bytes);
 
 // Writes `bytes` bytes over the kernel's code: the one way to change what is mapped read-only.
 // Other processors must not be running it. Panic outside the code. Any context.

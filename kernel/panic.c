@@ -1,8 +1,8 @@
 // panic.c - see panic.h.
 //
-// A panic trusts as little as it can: interrupts go off first, it takes no lock and no memory, and
-// before it follows a pointer it asks the page tables. What it prints is in the order of use: what
-// happened, in which thread; the registers; who called whom.
+// A panic trusts as little as it can: interrupts go off first and other processors are stopped, it
+// takes no lock and no memory, and before it follows a pointer it asks the page tables. What it
+// prints is in the order of use: what happened, in which thread; the registers; who called whom.
 //
 // Why a stack trace works: the kernel is compiled with frame pointers, so the two words at ebp are
 // the caller's ebp and the address to return to, and those at the caller's ebp are its caller's:
@@ -25,6 +25,7 @@
 #include "kernel/bochs_break.h"
 #include "kernel/interrupt_frame.h"
 #include "kernel/power.h"
+#include "kernel/processor.h"
 #include "kernel/running.h"
 #include "kernel/symbol.h"
 #include "lib/print.h"
@@ -101,6 +102,7 @@ static void registers_print(const struct interrupt_frame *frame) {
 // nothing left to try: it would come back here until the stack is full.
 static void enter(void) {
     irq_disable();
+    processors_stop();
     switch (panics++) {
     case 0: return;
     case 1: put_str("panic: again, inside a panic\n"); power_off(EXIT_PANIC);

@@ -33,7 +33,7 @@ struct port_pool {
 
 #include "kernel/interrupt.h"
 #include "kernel/layout.h"
-#include "lib/x86.h"
+#include "kernel/spinlock.h"
 
 // Of k_heap the compiler knows it, which saves an instruction in each sys_free().
 #define PORT_BASE(heap) ((heap) == &k_heap ? HEAP_BASE : (heap)->base)
@@ -45,13 +45,24 @@ typedef uint32_t port_state; // EFLAGS as they were
 // Keeps everything else off the heap until port_unlock(). Short: never held over a copy or a
 // clearing. What the lock of k_heap keeps is the pools, too (frame_alloc()).
 static inline port_state port_lock(const struct heap *heap) {
-    (void)heap; // one lock for all: interrupts off
-    return irq_save();
+    (void)heap; // one lock for all; with one processor it is interrupts off
+    return spin_save(&heap_lock);
 }
 static inline void port_unlock(const struct heap *heap, port_state state) {
     (void)heap;
+    spin_restore(&heap_lock, state);
+}
+
+// The same where several processors cannot be, or the lock is held already (port_special()).
+static inline port_state port_lock_alone(const struct heap *heap) {
+    (void)heap;
+    return irq_save();
+}
+static inline void port_unlock_alone(const struct heap *heap, port_state state) {
+    (void)heap;
     irq_restore(state);
 }
+#define PORT_LOCK_ALONE
 
 // The same for the fast paths, without a state to keep: true if interrupts were on and are off now,
 // until port_leave(). Interrupts on also proves that no handler is running, since handlers run
@@ -68,6 +79,11 @@ static inline void port_leave(const struct heap *heap) {
 }
 
 static inline bool port_in_interrupt(void) { return interrupt_depth != 0; }
+
+// True if a handler is running or there are several processors: one look for both.
+static inline bool port_special(void) { return interrupt_special != 0; }
+static inline bool port_several(void) { return processors_many; }
+#define PORT_FAST_FRAMES(heap) ((heap)->fast_frames)
 
 // `count` frames of a heap's pool from number `first` on are about to become free: a port whose
 // frames are pages of something else gives them back there. Called locked. k_heap's frames are its
@@ -100,6 +116,17 @@ static inline bool port_grow(struct heap *heap, uint32_t count) {
 #endif
 #ifndef PORT_FRAMES
 #define PORT_FRAMES(heap) ((heap)->frames)
+#endif
+
+#ifndef PORT_LOCK_ALONE
+#define port_lock_alone port_lock
+#define port_unlock_alone port_unlock
+#define port_special port_in_interrupt
+#define port_several() false
+#endif
+// What a fast path compares with.
+#ifndef PORT_FAST_FRAMES
+#define PORT_FAST_FRAMES PORT_FRAMES
 #endif
 
 void port_pool(enum pool_id id, struct port_pool *out); // once for each pool, from memory_init()

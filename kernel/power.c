@@ -7,6 +7,7 @@
 // The kernel does not ask which of them is there: each is tried, and the final halt always works.
 #include "kernel/power.h"
 
+#include "kernel/processor.h"
 #include "lib/print.h"
 #include "lib/x86.h"
 
@@ -25,6 +26,7 @@ static noreturn void halt_forever(void) {
 // runner believes a run's success only if line and exit agree (tools/run.py).
 noreturn void power_off(unsigned status) {
     irq_disable();
+    processors_stop();
     put_str(status == EXIT_PASSED   ? "granary: halt passed\n"
             : status == EXIT_FAILED ? "granary: halt failed\n"
                                     : "granary: halt panic\n");
@@ -44,6 +46,7 @@ noreturn void power_cut(unsigned status) {
 // message: the machine goes on.
 noreturn void power_reboot(void) {
     irq_disable();
+    processors_stop();
     // It takes a command when it has read the one before. Bounded: it may not be there at all.
     int polls = POLLS_MAX;
     while (polls > 0 && (inb(KEYBOARD_PORT) & KEYBOARD_INPUT_FULL)) polls--;

@@ -4,6 +4,7 @@
 
 #include "kernel/gdt.h"
 #include "kernel/interrupt.h"
+#include "kernel/processor.h"
 #include "lib/x86.h"
 
 #define CPUID_SEP 0x800u
@@ -30,13 +31,19 @@ static bool sysenter_usable(void) {
 
 static uint32_t code_address(const char *code) { return (uint32_t)(uintptr_t)code; }
 
+// Each processor has these for itself.
+static void registers_set(void) {
+    wrmsr(MSR_SYSENTER_CS, SELECTOR_CODE);
+    wrmsr(MSR_SYSENTER_EIP, code_address(gate_sysenter));
+}
+
 void gate_init(void) {
     interrupt_open_gate(code_address(gate_int));
     has_sysenter = sysenter_usable();
     if (!has_sysenter) return;
     interrupt_set_entry(VECTOR_DEBUG, code_address(gate_debug));
-    wrmsr(MSR_SYSENTER_CS, SELECTOR_CODE);
-    wrmsr(MSR_SYSENTER_EIP, code_address(gate_sysenter));
+    registers_set();
+    processor_on_start(registers_set);
 }
 
 bool gate_has_sysenter(void) { return has_sysenter; }

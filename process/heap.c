@@ -73,6 +73,7 @@ static void heap_start(struct user_heap *user) {
                              .anchor = user->anchor};
     heap_init(&user->heap, user->name, &from);
     user->heap.frames = 0; // the window is all to come
+    heap_fast_paths(&user->heap);
     user->heap.pool.end = user->heap.pool.frame;
     user->heap.backing = &backing;
 }

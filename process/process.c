@@ -29,6 +29,7 @@
 #include "kernel/memory.h"
 #include "kernel/paging.h"
 #include "kernel/panic.h"
+#include "kernel/spinlock.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "lib/x86.h"
@@ -43,7 +44,7 @@
 
 static struct list processes; // in order of creation
 static uint32_t next_pid = 1;
-struct process *process_running;
+PER_PROCESSOR struct process *process_running;
 
 // ---- the switch ---------------------------------------------------------------------------------
 
@@ -176,16 +177,16 @@ static const char *args_take(struct process *process, const char *line) {
 }
 
 static void enlist(struct process *process) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     process->pid = next_pid++;
     list_append(&processes, &process->elem);
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
 }
 
 static void delist(struct process *process) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     list_remove(&process->elem);
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
 }
 
 // Everything but the thread.
@@ -238,13 +239,13 @@ struct process *process_create(const struct process_plan *plan, const char **why
 
 struct process *process_child(const struct process *parent, uint32_t pid, bool ended) {
     struct process *found = NULL;
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     for (struct list_elem *e = list_first(&processes); e && !found; e = list_next(&processes, e)) {
         struct process *process = list_entry(e, struct process, elem);
         bool wanted = process->parent == parent && (pid == 0 || process->pid == pid);
         if (wanted && (!ended || process->state == PROCESS_ENDED)) found = process;
     }
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     return found;
 }
 
@@ -266,9 +267,11 @@ noreturn void process_end(int status) {
     thread_set_owner(NULL); // the kernel's directory, before this one goes
     space_end(&process->space);
     struct user_heap *heap = process->heap;
-    process->heap = NULL; // who looks at it has interrupts off: from here on there is none
+    uint32_t state = spin_save(&kernel_lock);
+    process->heap = NULL; // who looks at it has the lock: from here on there is none
+    spin_restore(&kernel_lock, state);
     user_heap_end(heap);
-    irq_disable();
+    spin_save(&kernel_lock); // to the end: the next thread gives it back
     process->status = status;
     process->state = PROCESS_ENDED;
     if (process->parent) sema_up(&process->parent->event);
@@ -288,18 +291,18 @@ int process_wait(struct process *process) {
 }
 
 bool process_kill_pid(uint32_t pid) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     struct process *process = process_find(pid);
     if (process) process_kill(process);
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     return process != NULL;
 }
 
 void process_kill(struct process *process) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     process->killed = true;
     sema_up(&process->event);
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
 }
 
 // On the way to ring 3.
@@ -353,6 +356,7 @@ static enum report_place report_place(char *to, size_t room, const struct heap *
 void process_init(void) {
     list_init(&processes);
     fpu_init();
+    processor_on_start(fpu_init);
     thread_set_switch_hook(on_switch);
     interrupt_set_user_hook(on_way_out);
     fault_set_user(user_fault);
@@ -364,12 +368,12 @@ void process_init(void) {
 
 struct process *process_find(uint32_t pid) {
     struct process *found = NULL;
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     for (struct list_elem *e = list_first(&processes); e && !found; e = list_next(&processes, e)) {
         struct process *process = list_entry(e, struct process, elem);
         if (process->pid == pid) found = process;
     }
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     return found;
 }
 
@@ -388,11 +392,11 @@ static void process_info_fill(struct process_info *info, const struct process *p
 
 size_t process_snapshot(struct process_info *out, size_t max) {
     size_t count = 0;
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     for (struct list_elem *e = list_first(&processes); e && count < max;
          e = list_next(&processes, e)) {
         process_info_fill(&out[count++], list_entry(e, struct process, elem));
     }
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     return count;
 }

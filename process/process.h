@@ -65,8 +65,8 @@ struct process_file {
     uint32_t at; // offset of the next read
 };
 
-// Protected by interrupts off: the list, state, killed, and that `heap` stays while one looks at
-// it. The rest is the process's thread's, once it
+// Protected by kernel_lock: the list, state, killed, and that `heap` stays while one looks at it.
+// The rest is the process's thread's, once it
 // runs.
 struct process {
     struct fpu_state fpu; // while another program runs. First: aligned to 16
@@ -113,7 +113,7 @@ bool process_kill_pid(uint32_t pid); // the same by number; false: there is none
 // Ends the running process. By its own thread.
 noreturn void process_end(int status);
 // Whose thread runs, NULL: the kernel's. Written by the switch of threads alone. Any context.
-extern struct process *process_running;
+extern struct process *process_running; // PER_PROCESSOR
 static inline struct process *process_current(void) { return process_running; }
 // A process by number, NULL if there is none. The pointer is good while the caller knows that it is
 // not collected.

@@ -21,6 +21,7 @@
 #include "kernel/memory.h"
 #include "kernel/paging.h"
 #include "kernel/panic.h"
+#include "kernel/spinlock.h"
 #include "lib/string.h"
 #include "process/layout.h"
 
@@ -70,7 +71,9 @@ static void table_end(struct space *space, uint32_t pa) {
 // Who looks at the space from outside sees none from the first step on.
 void space_end(struct space *space) {
     struct space last = *space;
+    uint32_t state = spin_save(&kernel_lock);
     *space = (struct space){0};
+    spin_restore(&kernel_lock, state);
     if (!last.directory) return;
     const uint32_t *end = last.view + USER_TABLES;
     for (const uint32_t *at = next_entry(last.view, end); at < end; at = next_entry(at + 1, end)) {

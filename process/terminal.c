@@ -2,32 +2,32 @@
 // sees that it was killed.
 #include "process/terminal.h"
 
-#include "lib/x86.h"
+#include "kernel/spinlock.h"
 #include "process/process.h"
 #include "thread/thread.h"
 
 #define RING 128u // a power of two: the indices wrap
 
-// Protected by interrupts off.
+// Protected by kernel_lock.
 static char typed_ring[RING];
 static uint32_t put, got; // characters ever; their difference waits
 
 void terminal_clear(void) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     put = got = 0;
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
 }
 
 void terminal_type(char c) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     if (put - got < RING) typed_ring[put++ % RING] = c;
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
 }
 
 static uint32_t typed_take(char *to, uint32_t max) {
-    uint32_t count = 0, state = irq_save();
+    uint32_t count = 0, state = spin_save(&kernel_lock);
     while (count < max && got != put) to[count++] = typed_ring[got++ % RING];
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     return count;
 }
 

@@ -30,7 +30,7 @@
 #include "kernel/memory.h"
 #include "kernel/paging.h"
 #include "lib/bitmap.h"
-#include "lib/x86.h"
+#include "kernel/spinlock.h"
 
 #define STACK_PAGES (STACK_SLOT_BYTES / PG_SIZE - 1) // without the guard page
 #define PAINT 0x5afe57acu // no small number and no address of the kernel's: code seldom writes it
@@ -51,19 +51,19 @@ uintptr_t stack_top(int slot) {
     return slot == STACK_SLOT_NONE ? (uintptr_t)boot_stack_top : slot_base(slot) + STACK_SLOT_BYTES;
 }
 
-// A slot that is taken has one owner for its pages: only the bitmap needs interrupts off.
+// A slot that is taken has one owner for its pages: only the bitmap needs a lock.
 static int slot_take(void) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     size_t slot = bitmap_scan(&stack_slots, 1);
     if (slot != BITMAP_NONE) bitmap_set(&stack_slots, slot, true);
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     return slot == BITMAP_NONE ? STACK_SLOT_NONE : (int)slot;
 }
 
 static void slot_give(int slot) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     bitmap_set(&stack_slots, (size_t)slot, false);
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
 }
 
 // Page tables know physical addresses, the pool frame numbers. The stack's frames are recorded only
@@ -72,13 +72,13 @@ static uint32_t frame_number(uint32_t pa) {
     return (uint32_t)((pa - frame_address(POOL_KERNEL, 0)) >> PG_SHIFT);
 }
 
-// The mapping goes first: a frame that is back in its pool must not be reachable by its old
-// address.
+// The mapping goes first, on every processor: a frame that is back in its pool must not be
+// reachable by its old address.
 static void pages_give(int slot, uint32_t pages) {
-    for (uint32_t i = 0; i < pages; i++) {
-        uint32_t pa = paging_unmap(stack_bottom(slot) + i * PG_SIZE);
-        frame_free(POOL_KERNEL, frame_number(pa), 1);
-    }
+    uint32_t pa[STACK_PAGES];
+    for (uint32_t i = 0; i < pages; i++) pa[i] = paging_unmap(stack_bottom(slot) + i * PG_SIZE);
+    if (processors_many) paging_flush_all();
+    for (uint32_t i = 0; i < pages; i++) frame_free(POOL_KERNEL, frame_number(pa[i]), 1);
 }
 
 // One string instruction and no call: a call's frame could lie in what is being painted.

@@ -6,14 +6,14 @@
 //   S3  A lock's `free` is 0 exactly while a thread holds it, or has been handed it and has not
 //       run yet.
 //
-// Interrupts off protects all of it: on one processor nothing else runs then. Handlers may go up,
-// and try to go down, but never wait: a handler is not a thread that could be put aside, and the
-// thread that it interrupted may be the very one that would go up.
+// kernel_lock protects all of it, which with one processor is interrupts off: nothing else runs
+// then. Handlers may go up, and try to go down, but never wait: a handler is not a thread that
+// could be put aside, and the thread that it interrupted may be the very one that would go up.
 //
 // The two classical mistakes, and how they are avoided:
 //   - the lost wake-up: a thread sees 0, another goes up, and only then does the first go to
-//     sleep. Here test, queue and switch are one stretch with interrupts off; they are turned on
-//     again only in the next thread (thread.c).
+//     sleep. Here test, queue and switch are one stretch under kernel_lock, which is given back
+//     only in the next thread (thread.c).
 //   - the stolen wake-up: see "hand-over" in sync.h. Here the number never rises while a thread
 //     waits (S1), so there is nothing to steal.
 #include "thread/sync.h"
@@ -22,7 +22,7 @@
 
 #include "kernel/interrupt.h"
 #include "kernel/panic.h"
-#include "lib/x86.h"
+#include "kernel/spinlock.h"
 #include "thread/thread.h"
 
 // No thread may be waiting.
@@ -42,37 +42,37 @@ static void waiters_insert(struct semaphore *sema, struct thread *thread) {
     list_insert_before(e, &thread->elem);
 }
 
-// The thread is in the list before it is BLOCKED, both with interrupts off: no "up" is missed.
-// irq_restore(), not irq_enable(): a caller with interrupts off gets them back off, though other
-// threads ran with them on meanwhile.
+// The thread is in the list before it is BLOCKED, both under one hold of the lock: no "up" is
+// missed. spin_restore(), not irq_enable(): a caller with interrupts off gets them back off, though
+// other threads ran with them on meanwhile.
 void sema_down(struct semaphore *sema) {
     if (interrupt_depth > 0) panic("sema_down in an interrupt handler: only a thread can wait");
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     if (sema->value > 0) {
         sema->value--;
     } else { // sema_up() hands its one to the first waiter
         waiters_insert(sema, thread_current());
         thread_block();
     }
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
 }
 
 // Waiters come first: by S1 a value above 0 means that there are none.
 bool sema_try_down(struct semaphore *sema) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     bool taken = sema->value > 0;
     if (taken) sema->value--;
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     return taken;
 }
 
 // With interrupts on, and a higher priority woken, the other thread runs before this returns.
 void sema_up(struct semaphore *sema) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     struct list_elem *first = list_pop(&sema->waiters);
     if (first) thread_unblock(list_entry(first, struct thread, elem));
     else sema->value++;
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     thread_preempt(); // not before the semaphore is whole again
 }
 

@@ -6,8 +6,8 @@
 //
 // Which of the two: a lock where one thread must keep others out for a while and may sleep
 // meanwhile (a driver's registers); a semaphore to count things or to say "it has happened". For a
-// few instructions on data that handlers touch too, neither: interrupts off (lib/x86.h), since a
-// handler cannot wait.
+// few instructions on data that handlers touch too, neither: kernel_lock (kernel/spinlock.h), since
+// a handler cannot sleep.
 //
 // Why the hand-over matters: if "up" only raised the number and woke the waiter, a thread of a
 // higher priority could take the number before the waiter ran. The waiter would have to look again,
@@ -25,7 +25,7 @@
 
 struct thread;
 
-// Protected by interrupts off. If a thread waits, value is 0.
+// Protected by kernel_lock. If a thread waits, value is 0.
 struct semaphore {
     uint32_t value;      // how many may still go down without waiting
     struct list waiters; // threads, highest priority first, first come first served within one

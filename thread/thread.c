@@ -1,15 +1,24 @@
 // thread.c - see thread.h.
 //
-// There is one processor, so "interrupts off" protects everything here. A thread is in exactly one
-// place: running, in the ready queue of its priority, among a semaphore's waiters, waiting for
-// another thread's end, among the sleepers, or dead.
+// kernel_lock protects everything here; with one processor that is "interrupts off"
+// (kernel/spinlock.h). A thread is in exactly one place: running, in a processor's ready queue of
+// its priority, among a semaphore's waiters, waiting for another thread's end, among the sleepers,
+// or dead.
 //
 // Invariants:
-//   T1  ready_mask has bit p set exactly where queue[p] is not empty.
-//   T2  The running thread is in no queue. The idle thread is always ready or running, so there is
-//       a next one.
+//   T1  A processor's ready_mask has bit p set exactly where its queue[p] is not empty.
+//   T2  A running thread is in no queue. A processor's idle thread is always ready or running there
+//       and nowhere else, so there is a next one.
 //   T3  A dead thread is never switched to; its joiner frees its stack after the last switch away
-//       from it, because waking the joiner and that switch happen with interrupts off.
+//       from it, because waking the joiner and that switch happen under one hold of the lock.
+//   T4  Whoever calls schedule() holds kernel_lock, and so does whoever comes back from it: the
+//       lock is handed over with the processor. So another processor finds a ready thread only
+//       after the switch away from it is done.
+//
+// Several processors: each has its own queues. A thread that becomes ready goes to where it ran
+// last, unless that processor has something as urgent and another has not (place_for()). A
+// processor that runs dry, or has nothing as urgent as another's first, takes that one
+// (steal_from()). The lock is one for all queues.
 //
 // When a switch happens: at once when the running thread blocks, sleeps, yields or ends, or makes
 // one of higher priority ready; on the way out of an interrupt when the handler made one ready, or
@@ -31,13 +40,16 @@
 // walked by the next thread.
 //
 // Shortcomings: strict priorities starve; a joiner is needed for every thread; a thread that wakes
-// another one with interrupts off lets it in only with the next interrupt.
+// another one with interrupts off lets it in only with the next interrupt. Between processors
+// priorities are strict from tick to tick, not at every moment.
 #include "thread/thread.h"
 
 #include "kernel/interrupt.h"
 #include "kernel/memory.h"
 #include "kernel/panic.h"
 #include "kernel/running.h"
+#include "kernel/spinlock.h"
+#include "lib/format.h"
 #include "lib/page.h"
 #include "lib/string.h"
 #include "lib/x86.h"
@@ -45,18 +57,28 @@
 
 void switch_to(uint32_t *save, uint32_t load); // switch.asm
 
-// All of it protected by interrupts off. `now` is counted here and not read from the timer, so that
+// What a processor runs, and what waits for it.
+struct run_queue {
+    struct list queue[PRIORITY_MAX + 1]; // ready threads, by priority, first come first
+    uint32_t ready_mask;                 // see T1
+    uint32_t ready;                      // threads in the queues
+    struct thread *running;              // `current` of that processor, for the others
+    struct thread *idle;
+    volatile bool want_switch; // on the way out of the interrupt, or when interrupts go on
+    uint32_t busy, spare;      // ticks that found it with something to run, and idle
+};
+
+// All of it protected by kernel_lock. `now` is counted here and not read from the timer, so that
 // thread/ needs no device.
-static struct list queue[PRIORITY_MAX + 1]; // ready threads, by priority, first come first
-static uint32_t ready_mask;                 // see T1
-static struct list sleepers;                // by wake, soonest first
-static struct list all_threads;             // in order of creation
+static struct run_queue run_queues[PROCESSORS_MAX];
+static uint32_t processors = 1; // that have queues
+static struct list sleepers;    // by wake, soonest first
+static struct list all_threads; // in order of creation
 static struct thread main_thread;
-static struct thread *current;
+static PER_PROCESSOR struct thread *current;
 static void (*switch_hook)(void *from, void *to); // thread_set_switch_hook()
 static uint32_t next_tid = 1;
-static uint32_t now;     // ticks since thread_init()
-static bool want_switch; // on the way out of the interrupt, or when interrupts go on
+static uint32_t now; // ticks since thread_init()
 
 // No lock: while a thread looks, the answer is that thread.
 struct thread *thread_current(void) {
@@ -71,28 +93,81 @@ const char *thread_state_text(enum thread_state state) {
     return text[state];
 }
 
-// ---- the ready queues and the switch: interrupts off --------------------------------------------
+// ---- the ready queues and the switch: under kernel_lock -----------------------------------------
+
+static struct run_queue *own(void) { return &run_queues[processor_number]; }
 
 // A thread that was taken off the processor in the middle of its turn goes to the front, to end it:
 // at the back, one that is often interrupted by higher ones would get less than its share. One that
 // blocked or yielded has given the rest of its turn away (slice 0) and queues after those that
 // have waited longer.
-static void ready_add(struct thread *thread) {
-    struct list *list = &queue[thread->priority];
+static void ready_add(struct run_queue *on, struct thread *thread) {
+    struct list *list = &on->queue[thread->priority];
     thread->state = THREAD_READY;
     if (thread->slice > 0) list_push(list, &thread->elem);
     else list_append(list, &thread->elem);
     if (thread->slice == 0) thread->slice = THREAD_SLICE;
-    ready_mask |= 1u << thread->priority;
+    on->ready_mask |= 1u << thread->priority;
+    on->ready++;
+    thread->processor = (uint32_t)(on - run_queues);
 }
 
 // The highest set bit is the highest priority with a ready thread: no search through the queues.
-static struct thread *ready_pop(void) {
-    ASSERT(ready_mask != 0);
-    unsigned priority = 31 - (unsigned)__builtin_clz(ready_mask);
-    struct thread *thread = list_entry(list_pop(&queue[priority]), struct thread, elem);
-    if (list_empty(&queue[priority])) ready_mask &= ~(1u << priority);
+static unsigned highest(const struct run_queue *of) {
+    return 31 - (unsigned)__builtin_clz(of->ready_mask);
+}
+
+static struct thread *ready_pop(struct run_queue *from) {
+    ASSERT(from->ready_mask != 0);
+    unsigned priority = highest(from);
+    struct list *list = &from->queue[priority];
+    struct thread *thread = list_entry(list_pop(list), struct thread, elem);
+    if (list_empty(list)) from->ready_mask &= ~(1u << priority);
+    from->ready--;
     return thread;
+}
+
+// A processor whose first ready thread is of a higher priority than `priority`, the highest of
+// them; NULL: none is. Idle threads are the lowest, so none of them is ever taken.
+static struct run_queue *steal_from(unsigned priority) {
+    struct run_queue *best = NULL;
+    for (uint32_t n = 0; n < processors; n++) {
+        struct run_queue *other = &run_queues[n];
+        if (other->ready_mask == 0 || highest(other) <= priority) continue;
+        priority = highest(other);
+        best = other;
+    }
+    return best;
+}
+
+// The next thread of this processor: the first of its own queues, or of another's that has one of a
+// higher priority.
+static struct thread *next_thread(void) {
+    struct run_queue *here = own(), *other = NULL;
+    if (processors > 1) other = steal_from(highest(here));
+    return ready_pop(other ? other : here);
+}
+
+// The most urgent thing a processor has, running or ready.
+static unsigned urgency(const struct run_queue *of) {
+    unsigned priority = of->running->priority;
+    return of->ready_mask != 0 && highest(of) > priority ? highest(of) : priority;
+}
+
+static bool less_to_do(const struct run_queue *a, const struct run_queue *b) {
+    unsigned first = urgency(a), second = urgency(b);
+    return first != second ? first < second : a->ready < b->ready;
+}
+
+// Where a thread that becomes ready goes: where it ran last (its data may still be in that cache)
+// if it can run there at once, else to the processor that has the least to do.
+static struct run_queue *place_for(const struct thread *thread) {
+    struct run_queue *best = &run_queues[thread->processor];
+    if (urgency(best) < thread->priority) return best;
+    for (uint32_t n = 0; n < processors; n++) {
+        if (less_to_do(&run_queues[n], best)) best = &run_queues[n];
+    }
+    return best;
 }
 
 // Runs the next ready thread. `current` is already where it belongs: ready, in a waiters' list,
@@ -104,13 +179,15 @@ static struct thread *ready_pop(void) {
 // stack pointer is loaded from there next: a thread freed too early would otherwise run on with
 // whatever its block holds now.
 static void schedule(void) {
-    struct thread *from = current, *to = ready_pop();
-    ASSERT(!irq_enabled());
+    struct run_queue *here = own();
+    struct thread *from = current, *to = next_thread();
+    ASSERT(!irq_enabled() && (!processors_many || spin_held(&kernel_lock)));
     ASSERT(to->magic == THREAD_MAGIC);
-    want_switch = false;
+    here->want_switch = false;
     to->state = THREAD_RUNNING;
+    to->processor = processor_number;
     if (to == from) return;
-    current = to;
+    current = here->running = to;
     if (to->owner != from->owner) switch_hook(from->owner, to->owner);
     switch_to(&from->esp, to->esp);
 }
@@ -120,39 +197,46 @@ void thread_set_switch_hook(void (*hook)(void *from, void *to)) { switch_hook = 
 // Only a thread with an owner makes schedule() call the hook, and only here does one get it.
 void thread_set_owner(void *owner) {
     ASSERT(switch_hook && interrupt_depth == 0);
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     void *from = current->owner;
     current->owner = owner;
     if (owner != from) switch_hook(from, owner);
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
 }
 
 // The running thread stays ready, and goes on when its turn comes.
 static void give_way(void) {
-    ready_add(current);
+    ready_add(own(), current);
     schedule();
+}
+
+// Interrupts are off, and want_switch is this processor's: what another one writes there meanwhile
+// comes with an interrupt of its own.
+static void switch_if_wanted(void) {
+    if (!own()->want_switch) return;
+    uint32_t state = spin_save(&kernel_lock);
+    if (own()->want_switch) give_way();
+    spin_restore(&kernel_lock, state);
 }
 
 // On the way out of an interrupt, with interrupts off. The frame is on the interrupted thread's own
 // stack and waits there; the PIC has been told already (kernel/interrupt.c, N2), or it would hold
 // back the timer until this thread came to run again.
-static void leave_interrupt(void) {
-    if (want_switch) give_way();
-}
+static void leave_interrupt(void) { switch_if_wanted(); }
 
 void thread_yield(void) {
     ASSERT(interrupt_depth == 0);
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     current->slice = 0; // after the others
     give_way();
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
 }
 
 // With interrupts on there is a moment between the test and `cli`, hence the second look.
 void thread_preempt(void) {
     if (!irq_enabled() || interrupt_depth > 0) return;
     irq_disable();
-    if (want_switch) give_way();
+    switch_if_wanted();
     irq_enable();
 }
 
@@ -169,16 +253,19 @@ void thread_block(void) {
 // The switch itself is left to the caller, who knows whether it may happen now. Threads of equal
 // priority do not cut each other's turns short.
 static void wake(struct thread *thread) {
-    ready_add(thread);
-    if (thread->priority > current->priority) want_switch = true;
+    struct run_queue *at = processors > 1 ? place_for(thread) : own();
+    ready_add(at, thread);
+    if (thread->priority <= at->running->priority) return;
+    at->want_switch = true;
+    processor_kick(thread->processor);
 }
 
 // The caller has taken it out of the list it waited in: the same element now links it into a queue.
 void thread_unblock(struct thread *thread) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     ASSERT(thread->magic == THREAD_MAGIC && thread->state == THREAD_BLOCKED);
     wake(thread);
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     thread_preempt();
 }
 
@@ -208,13 +295,13 @@ void thread_sleep(uint32_t ticks) {
     }
     ASSERT(interrupt_depth == 0);
     if (ticks > TICKS_MAX) ticks = TICKS_MAX;
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     current->wake = now + ticks;
     current->state = THREAD_SLEEPING;
     current->slice = 0;
     sleepers_insert(current);
     schedule();
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
 }
 
 // The list is sorted, so a tick looks at one sleeper more than it wakes. The first is asked for
@@ -234,10 +321,19 @@ static void sleepers_wake(void) {
 // (thread_fill()), and its first turn ends with the first tick.
 void thread_tick(void) {
     now++;
-    current->ticks++;
     sleepers_wake();
+    thread_tick_local();
+}
+
+// Every processor's own part. One that idles looks here whether another has more than it can run.
+void thread_tick_local(void) {
+    struct run_queue *here = own();
+    current->ticks++;
+    if (current == here->idle) here->spare++;
+    else here->busy++;
     if (current->slice > 0) current->slice--;
-    if (current->slice == 0) want_switch = true; // its turn is over
+    if (current->slice == 0) here->want_switch = true; // its turn is over
+    if (processors > 1 && steal_from(current->priority)) here->want_switch = true;
 }
 
 // ---- birth and death ----------------------------------------------------------------------------
@@ -246,6 +342,7 @@ void thread_tick(void) {
 // waiting on its stack, so it turns them on itself. The function has no caller to return to, hence
 // the thread_exit() around it.
 static noreturn void thread_begin(void) {
+    if (processors_many) spin_give(&kernel_lock); // T4: it was handed over
     irq_enable();
     thread_exit(current->function(current->argument));
 }
@@ -271,16 +368,27 @@ static void stack_prepare(struct thread *thread) {
 }
 
 static void thread_enlist(struct thread *thread) {
+    uint32_t state = spin_save(&names_lock);
     thread->tid = next_tid++;
     list_append(&all_threads, &thread->all);
+    spin_restore(&names_lock, state);
+}
+
+// Reports name threads with the heap locked, so the list has a lock of its own beside kernel_lock:
+// either is enough to read it.
+static void thread_delist(struct thread *thread) {
+    uint32_t state = spin_save(&names_lock);
+    list_remove(&thread->all);
+    thread->magic = 0;
+    spin_restore(&names_lock, state);
 }
 
 // What can fail comes first, and the thread is in no list until nothing can any more. It starts
 // BLOCKED, as far as thread_unblock() knows, and may have ended when that returns: its memory
 // remains until it is joined, so the pointer is good. Interrupts stay on while the stack is mapped
 // and painted: no other code knows the thread yet.
-struct thread *thread_create(const char *name, unsigned priority, thread_function *function,
-                             void *argument) {
+static struct thread *thread_make(const char *name, unsigned priority, thread_function *function,
+                                  void *argument) {
     ASSERT(function && priority <= PRIORITY_MAX);
     ASSERT(interrupt_depth == 0);
     struct thread *thread = sys_malloc(sizeof *thread);
@@ -294,11 +402,18 @@ struct thread *thread_create(const char *name, unsigned priority, thread_functio
     thread->function = function;
     thread->argument = argument;
     stack_prepare(thread);
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     thread_enlist(thread);
     thread->state = THREAD_BLOCKED;
-    irq_restore(state);
-    thread_unblock(thread);
+    thread->processor = processor_number;
+    spin_restore(&kernel_lock, state);
+    return thread;
+}
+
+struct thread *thread_create(const char *name, unsigned priority, thread_function *function,
+                             void *argument) {
+    struct thread *thread = thread_make(name, priority, function, argument);
+    if (thread) thread_unblock(thread);
     return thread;
 }
 
@@ -307,7 +422,7 @@ struct thread *thread_create(const char *name, unsigned priority, thread_functio
 // switch to it, so this thread's last switch is the one below, whatever the joiner's priority.
 noreturn void thread_exit(int value) {
     ASSERT(interrupt_depth == 0 && current != &main_thread);
-    irq_disable();
+    spin_save(&kernel_lock); // the next thread gives it back
     current->value = value;
     current->state = THREAD_DEAD;
     if (current->joiner) thread_unblock(current->joiner);
@@ -322,13 +437,12 @@ noreturn void thread_exit(int value) {
 int thread_join(struct thread *thread) {
     ASSERT(interrupt_depth == 0);
     ASSERT(thread->magic == THREAD_MAGIC && thread != current && !thread->joiner);
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     thread->joiner = current;
     if (thread->state != THREAD_DEAD) thread_block();
     int value = thread->value;
-    list_remove(&thread->all);
-    thread->magic = 0;
-    irq_restore(state);
+    thread_delist(thread);
+    spin_restore(&kernel_lock, state);
     stack_free(thread->slot);
     sys_free(thread);
     return value;
@@ -341,15 +455,23 @@ static noreturn int idle(void *unused) {
     for (;;) cpu_idle();
 }
 
+static void run_queue_init(struct run_queue *queue) {
+    for (unsigned p = 0; p <= PRIORITY_MAX; p++) list_init(&queue->queue[p]);
+}
+
 // For kernel/running.h. A dead thread that has not been joined still has its name.
 static uint32_t current_number(void) { return current->tid; }
 
 static const char *name_of_number(uint32_t number) {
-    for (struct list_elem *e = list_first(&all_threads); e; e = list_next(&all_threads, e)) {
+    const char *name = NULL;
+    uint32_t state = spin_save(&names_lock);
+    for (struct list_elem *e = list_first(&all_threads); e && !name;
+         e = list_next(&all_threads, e)) {
         const struct thread *thread = list_entry(e, struct thread, all);
-        if (thread->tid == number) return thread->name;
+        if (thread->tid == number) name = thread->name;
     }
-    return NULL;
+    spin_restore(&names_lock, state);
+    return name;
 }
 
 // Nothing is switched before this is done: the idle thread waits in its queue until main first
@@ -357,17 +479,62 @@ static const char *name_of_number(uint32_t number) {
 // saved by the first switch away from it, so there is nothing to prepare. The hook is set before
 // the first interrupt can come (kernel/main.c), the lists before anything can look at them.
 void thread_init(void) {
-    for (unsigned p = 0; p <= PRIORITY_MAX; p++) list_init(&queue[p]);
+    run_queue_init(&run_queues[0]);
     list_init(&sleepers);
     list_init(&all_threads);
     stack_paint_boot();
     thread_fill(&main_thread, "main", PRIORITY_DEFAULT, STACK_SLOT_NONE);
     main_thread.state = THREAD_RUNNING;
-    current = &main_thread;
+    current = run_queues[0].running = &main_thread;
     thread_enlist(&main_thread);
     interrupt_set_exit_hook(leave_interrupt);
     running_set(current_number, name_of_number);
-    if (!thread_create("idle", PRIORITY_IDLE, idle, NULL)) panic("no memory for the idle thread");
+    run_queues[0].idle = thread_create("idle", PRIORITY_IDLE, idle, NULL);
+    if (!run_queues[0].idle) panic("no memory for the idle thread");
+}
+
+// Its thread is running from the start: the processor begins on its stack.
+struct thread *thread_add_processor(uint32_t number) {
+    char name[THREAD_NAME_MAX];
+    ASSERT(number == processors && number < PROCESSORS_MAX);
+    ksnprintf(name, sizeof name, "idle%u", number);
+    struct thread *thread = thread_make(name, PRIORITY_IDLE, idle, NULL);
+    if (!thread) return NULL;
+    struct run_queue *queue = &run_queues[number];
+    run_queue_init(queue);
+    thread->processor = number;
+    thread->state = THREAD_RUNNING;
+    queue->running = queue->idle = thread;
+    return thread;
+}
+
+void thread_drop_processor(struct thread *thread) {
+    uint32_t state = spin_save(&kernel_lock);
+    thread_delist(thread);
+    spin_restore(&kernel_lock, state);
+    stack_free(thread->slot);
+    sys_free(thread);
+}
+
+// From here on others may give this processor something to run.
+noreturn void thread_run_processor(void) {
+    uint32_t state = spin_save(&kernel_lock);
+    current = run_queues[processor_number].running;
+    processors = processor_number + 1;
+    spin_restore(&kernel_lock, state);
+    idle(NULL);
+}
+
+void thread_processor_info(uint32_t number, struct thread_processor *out) {
+    uint32_t state = spin_save(&kernel_lock);
+    const struct run_queue *of = &run_queues[number];
+    *out = (struct thread_processor){.runs = number < processors};
+    if (out->runs) {
+        strlcpy(out->running, of->running->name, sizeof out->running);
+        out->busy = of->busy;
+        out->spare = of->spare;
+    }
+    spin_restore(&kernel_lock, state);
 }
 
 // ---- for `ps` -----------------------------------------------------------------------------------
@@ -380,27 +547,28 @@ static void info_fill(struct thread_info *info, const struct thread *thread) {
     info->state = thread->state;
     info->priority = thread->priority;
     info->ticks = thread->ticks;
+    info->processor = thread->processor;
     info->stack_used = stack_used(thread->slot);
     info->stack_size = (uint32_t)(stack_top(thread->slot) - stack_bottom(thread->slot));
 }
 
 size_t thread_snapshot(struct thread_info *out, size_t max) {
     size_t count = 0;
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     for (struct list_elem *e = list_first(&all_threads); e && count < max;
          e = list_next(&all_threads, e)) {
         info_fill(&out[count++], list_entry(e, struct thread, all));
     }
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     return count;
 }
 
 void thread_for_each(void (*visit)(struct thread *thread, void *argument), void *argument) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     for (struct list_elem *e = list_first(&all_threads); e; e = list_next(&all_threads, e)) {
         visit(list_entry(e, struct thread, all), argument);
     }
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
 }
 
 // For a page fault's report: one comparison a thread, and the same struct that names it. Unsigned:

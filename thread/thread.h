@@ -35,7 +35,7 @@
 enum thread_state { THREAD_READY, THREAD_RUNNING, THREAD_BLOCKED, THREAD_SLEEPING, THREAD_DEAD };
 typedef int thread_function(void *argument);
 
-// Everything below is protected by interrupts off. For thread/, debuggers and tests; others use
+// Everything below is protected by kernel_lock. For thread/, debuggers and tests; others use
 // the calls. Lies in a block of the heap ("main" in .bss), not at its stack's end as in some
 // kernels: a stack that runs over hits its guard page, and never this.
 struct thread {
@@ -47,6 +47,7 @@ struct thread {
     uint32_t slice;            // ticks left of its turn; 0: the next turn is a whole one
     uint32_t ticks;            // ticks it was running at, since its start
     uint32_t wake;             // tick to wake at, while SLEEPING
+    uint32_t processor;        // where it runs or ran last, or waits to run
     int slot;                  // stack slot, or -1: the boot stack
     thread_function *function; // what it runs
     void *argument;
@@ -61,6 +62,21 @@ struct thread {
 
 void thread_init(void); // the running code becomes thread "main"; makes the idle thread. Boot only
 void thread_tick(void); // from the timer interrupt: time slices, sleepers
+void thread_tick_local(void); // from a further processor's own timer: time slices
+
+// For processor/. The next processor's queues and its idle thread, on whose stack it is to start;
+// NULL: no memory. If it never starts, thread_drop_processor() takes both back.
+struct thread *thread_add_processor(uint32_t number);
+void thread_drop_processor(struct thread *idle);
+// On the new processor, on that stack: it runs threads from here on. Interrupts off.
+noreturn void thread_run_processor(void);
+// What a processor does, for `cpus`. Any context.
+struct thread_processor {
+    bool runs;                     // it takes threads
+    char running[THREAD_NAME_MAX]; // the thread it runs
+    uint32_t busy, spare;          // ticks that found it running a thread, and idle
+};
+void thread_processor_info(uint32_t number, struct thread_processor *out);
 
 // A new thread, ready to run, or NULL (no memory, no stack slot) with nothing taken. The creator
 // owns it and must thread_join() it once. name is copied (at most THREAD_NAME_MAX - 1 characters).
@@ -77,7 +93,7 @@ void thread_yield(void); // lets others of the same priority run. Threads only
 // Sleeps until that many ticks have come. The first may come at once: between ticks - 1 and ticks
 // periods, and longer while higher priorities run. 0: as thread_yield(). Threads only.
 void thread_sleep(uint32_t ticks);
-// Sleeps until thread_unblock(). Interrupts are off at the call and after it; the caller has put
+// Sleeps until thread_unblock(). kernel_lock is held at the call and after it; the caller has put
 // the thread where the waking side will look for it. Threads only.
 void thread_block(void);
 // A blocked thread becomes ready, and runs at once if its priority is the higher one. Any context.
@@ -101,6 +117,7 @@ struct thread_info {
     enum thread_state state;
     unsigned priority;
     uint32_t ticks;
+    uint32_t processor;  // where it runs, or ran last
     uint32_t stack_used; // bytes, at the most so far
     uint32_t stack_size; // bytes
 };
@@ -110,7 +127,7 @@ struct thread_info {
 size_t thread_snapshot(struct thread_info *out, size_t max);
 const char *thread_state_text(enum thread_state state);
 // Calls `visit` for each thread in the order of creation, including dead ones not yet joined.
-// Interrupts are off meanwhile; `visit` must neither sleep nor create nor join. Any context.
+// kernel_lock is held meanwhile; `visit` must neither sleep nor create nor join. Any context.
 void thread_for_each(void (*visit)(struct thread *thread, void *argument), void *argument);
 // The thread whose stack has `address` in the guard page below it, or NULL. Any context.
 const struct thread *thread_of_guard(uintptr_t address);

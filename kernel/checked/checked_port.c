@@ -14,11 +14,11 @@
 #include "kernel/symbol.h"
 #include "lib/page.h"
 #include "lib/print.h"
-#include "lib/x86.h"
+#include "kernel/spinlock.h"
 
-// Interrupts off is a lock that may be taken twice: memory.c finds them off.
-checked_state port_checked_lock(void) { return irq_save(); }
-void port_checked_unlock(checked_state state) { irq_restore(state); }
+// The heap's own lock, which may be taken twice: memory.c takes it again.
+checked_state port_checked_lock(void) { return spin_save(&heap_lock); }
+void port_checked_unlock(checked_state state) { spin_restore(&heap_lock, state); }
 
 uint32_t port_thread(void) { return running_number(); }
 
@@ -33,11 +33,11 @@ char *port_caller_text(char *to, size_t room, uintptr_t caller) {
 
 // A thread that was joined has only its number left. The copy is made before the thread can end.
 char *port_thread_text(char *to, size_t room, uint32_t thread) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&names_lock);
     const char *name = running_name_of(thread);
     if (name) ksnprintf(to, room, "thread %s", name);
     else ksnprintf(to, room, "thread %u", thread);
-    irq_restore(state);
+    spin_restore(&names_lock, state);
     return to;
 }
 

@@ -32,7 +32,7 @@
 #include "kernel/classic/pages.h"
 #include "lib/list.h"
 #include "lib/page.h"
-#include "lib/x86.h"
+#include "kernel/spinlock.h"
 
 #define DESC_CNT 7 // 16 to 1024 bytes, each twice the one before
 
@@ -118,15 +118,15 @@ static void *classic_small(uint32_t size) {
 
 void *classic_malloc(size_t size) {
     if (size == 0) return NULL;
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     void *p = size > 1024 ? classic_large(size) : classic_small(size);
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     return p;
 }
 
 void classic_free(void *ptr) {
     if (!ptr) return;
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     struct classic_arena *a = block2arena(ptr);
     if (a->large) {
         classic_pages_free(a, (uint32_t)a->cnt);
@@ -135,7 +135,7 @@ void classic_free(void *ptr) {
         list_append(&a->desc->free_list, &b->free_elem);
         if (++a->cnt == a->desc->blocks_per_arena) classic_arena_close(a);
     }
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
 }
 
 struct classic_header classic_header_of(const void *ptr) {

@@ -24,7 +24,7 @@
 #include "kernel/memory.h"
 #include "kernel/paging.h"
 #include "lib/string.h"
-#include "lib/x86.h"
+#include "kernel/spinlock.h"
 #include "thread/thread.h"
 
 #define CALLER ((uint32_t)__builtin_return_address(0))
@@ -52,7 +52,7 @@ struct call {
 
 static struct call begin(enum event_kind kind, uint32_t size, uint32_t pointer, uint32_t caller) {
     const struct thread *thread = thread_current();
-    struct call call = {.flags = irq_save(), .reports = heap_report_count};
+    struct call call = {.flags = spin_save(&kernel_lock), .reports = heap_report_count};
     call.event = (struct event){.mark = EVENT_MARK,
                                 .kind = (uint8_t)kind,
                                 .tid = thread ? thread->tid : 0,
@@ -67,7 +67,7 @@ static void *end(struct call *call, void *result) {
     call->event.number = (uint16_t)++count;
     if (heap_report_count != call->reports) call->event.kind |= EVENT_REFUSED;
     writer(&call->event, sizeof call->event);
-    irq_restore(call->flags);
+    spin_restore(&kernel_lock, call->flags);
     return result;
 }
 

@@ -13,6 +13,7 @@
 
 #include "kernel/power.h"
 #include "lib/string.h"
+#include "kernel/spinlock.h"
 #include "lib/x86.h"
 
 #define CMOS_INDEX 0x70
@@ -26,18 +27,18 @@
 _Static_assert(AT_TEXT + NEXTBOOT_MAX <= AT_SUM, "the text fits before its sum");
 
 static uint8_t cmos_read(uint8_t at) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     outb(CMOS_INDEX, at);
     uint8_t value = inb(CMOS_DATA);
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     return value;
 }
 
 static void cmos_write(uint8_t at, uint8_t value) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     outb(CMOS_INDEX, at);
     outb(CMOS_DATA, value);
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
 }
 
 static uint16_t sum_of(const char *text, size_t length) {

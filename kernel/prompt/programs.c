@@ -11,7 +11,7 @@
 #include "lib/page.h"
 #include "lib/print.h"
 #include "lib/string.h"
-#include "lib/x86.h"
+#include "kernel/spinlock.h"
 #include "process/archive.h"
 #include "process/layout.h"
 #include "process/process.h"
@@ -194,12 +194,12 @@ static void who_text(char *to, size_t room, const struct process *process, uint3
 
 bool programs_who(uint32_t pid, uint32_t address) {
     char who[HEAP_WHO_MAX];
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     const struct process *process = process_find(pid);
     bool there = process && process->space.directory;
     bool page = there && address < KERNEL_BASE && space_has(&process->space, address);
     if (there) who_text(who, sizeof who, process, address);
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     if (there) {
         kprintf("%p: %s%s\n", (void *)(uintptr_t)address, who,
                 page || address >= KERNEL_BASE ? "" : "; no page");
@@ -209,13 +209,13 @@ bool programs_who(uint32_t pid, uint32_t address) {
     return there;
 }
 
-// Calls `look` with a program's heap and interrupts off, so that it stays. False: there is none.
+// Calls `look` with a program's heap and the lock held, so that it stays. False: there is none.
 static bool with_heap(uint32_t pid, bool (*look)(const struct heap *heap, void *argument),
                       void *argument) {
-    uint32_t state = irq_save();
+    uint32_t state = spin_save(&kernel_lock);
     const struct process *process = process_find(pid);
     bool done = process && process->heap && look(&process->heap->heap, argument);
-    irq_restore(state);
+    spin_restore(&kernel_lock, state);
     return done;
 }
 

@@ -147,7 +147,7 @@ KTEST(paging_guard_under_each_stack) {
         KCHECK(thread[i] != NULL);
     }
     uint32_t entry, guards = 0;
-    for (uintptr_t va = STACK_BASE; va < STACK_END; va += STACK_SLOT_BYTES) {
+    for (uintptr_t va = STACK_BASE; va < DEVICE_PAGES; va += STACK_SLOT_BYTES) {
         guards += !paging_lookup(va, &entry);
     }
     KCHECK_EQ(guards, STACK_SLOTS);
