@@ -148,6 +148,13 @@ static bool read_hz(struct options *out, const char *value) {
     return true;
 }
 
+static bool read_cpus(struct options *out, const char *value) {
+    uint32_t cpus;
+    if (!read_number(&value, CPUS_MAX, &cpus) || cpus == 0 || *value != '\0') return false;
+    out->cpus = cpus;
+    return true;
+}
+
 // What numbers there are is kernel/museum/bugs.c's business: this file is pure.
 static bool read_bugs(struct options *out, const char *value) {
     uint32_t number = BUGS_ALL;
@@ -203,7 +210,8 @@ static bool read_magic_break(struct options *out, const char *value) {
 
 // In the order of enum selftest.
 static bool read_selftest(struct options *out, const char *value) {
-    static const char *const names[] = {"panic", "hang", "lie", "silent", "stack", "fault"};
+    static const char *const names[] = {"panic", "hang",  "lie",      "silent",
+                                        "stack", "fault", "deadlock", "order"};
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(value, names[i]) != 0) continue;
         out->selftest = (enum selftest)(SELFTEST_PANIC + i);
@@ -220,6 +228,7 @@ const struct option cmdline_options[] = {
     {"heap", read_heap, true, "heap=report|panic", "what a misuse of the heap leads to"},
     {"hz", read_hz, true, "hz=" NUMBER(TIMER_HZ_MIN) ".." NUMBER(TIMER_HZ_MAX),
      "timer ticks a second"},
+    {"cpus", read_cpus, true, "cpus=1.." NUMBER(CPUS_MAX), "processors at most; all by default"},
     {"guard", read_guard, false, "guard", "checked build: frames of its own for each block"},
     {"test", read_test, false, "test[=NAME,NAME*]", "the kernel's own tests, then power off"},
     {"bugs", read_bugs, true, "bugs=N|all[,fixed]", "a bug of the museum, or its sound twin"},
@@ -232,7 +241,7 @@ const struct option cmdline_options[] = {
     {"bench", read_bench, false, "bench", "count the instructions of allocation patterns"},
     {"soak", read_soak, true, "soak=OPS[,THREADS[,SEED]]", "random heap calls"},
     {"magic_break", read_magic_break, false, "magic_break", "stop in Bochs's debugger"},
-    {"selftest", read_selftest, true, "selftest=panic|hang|lie|silent|stack|fault",
+    {"selftest", read_selftest, true, "selftest=panic|hang|lie|silent|stack|fault|deadlock|order",
      "misbehave, to test the runner"},
     {"classes", read_classes, true, "classes=" SIZES_VALUES, NULL}, // the old word for `sizes`
 };

@@ -12,12 +12,14 @@
 
 enum selftest {
     SELFTEST_NONE,
-    SELFTEST_PANIC,  // calls panic()
-    SELFTEST_HANG,   // loops with interrupts off
-    SELFTEST_LIE,    // prints the last line of a passed run, exits as failed
-    SELFTEST_SILENT, // exits as passed, without the last line
-    SELFTEST_STACK,  // runs over a thread's stack
-    SELFTEST_FAULT,  // reads the null page
+    SELFTEST_PANIC,    // calls panic()
+    SELFTEST_HANG,     // loops with interrupts off
+    SELFTEST_LIE,      // prints the last line of a passed run, exits as failed
+    SELFTEST_SILENT,   // exits as passed, without the last line
+    SELFTEST_STACK,    // runs over a thread's stack
+    SELFTEST_FAULT,    // reads the null page
+    SELFTEST_DEADLOCK, // two processors take a lock each, then the other's
+    SELFTEST_ORDER,    // takes two locks in the wrong order
 };
 
 #define BUGS_ALL UINT32_MAX
@@ -39,6 +41,7 @@ struct options {
     uint32_t soak;       // random heap calls to make; 0: none
     uint32_t soak_crowd; // by so many threads; 0: by one that is alone
     uint32_t soak_seed;
+    uint32_t cpus;   // processors to run threads on, at most; 0: all
     uint32_t hz;     // timer ticks a second; 0: the default
     uint32_t bugs;   // a bug of the museum to commit, BUGS_ALL: each that can be survived; 0: none
     bool bugs_fixed; // its twin without the fault

@@ -1,7 +1,7 @@
 // main.c - the order of initialisation, a line and a reason each.
 //
 // Everything is called from here and nothing calls back: what a part needs at its start it gets as
-// an argument. Interrupts stay off until the last line of start_up().
+// an argument. Interrupts stay off until the end of start_up().
 #include "kernel/measure/bench.h"
 #include "kernel/bootinfo.h"
 #include "kernel/museum/bugs.h"
@@ -41,6 +41,7 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "process/process.h"
+#include "processor/start.h"
 #include "thread/thread.h"
 
 noreturn void kmain(void); // called by start.asm
@@ -203,7 +204,9 @@ static void start_up(void) {
     timer_init(options.hz ? options.hz : TIMER_HZ_DEFAULT, thread_tick);
     console_input_init();
     if (options.log) heaplog_start(options.log_print);
-    irq_enable(); // last: every handler's data exists now
+    irq_enable(); // every handler's data exists now
+    // Last: another processor runs threads at once.
+    processors_start(options.cpus, options.log ? "as 'log' follows the calls of one" : NULL);
     kprintf("boot: %llu instructions or cycles from the loader to main, %llu to mem_init done\n",
             (unsigned long long)(tsc_main - boot->tsc_start),
             (unsigned long long)(tsc_memory - boot->tsc_start));

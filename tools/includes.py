@@ -20,12 +20,12 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cli  # noqa: E402 (the line above makes it findable)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TOP = ("lib", "kernel", "device", "thread", "process", "tests/kernel")
+TOP = ("lib", "kernel", "device", "thread", "processor", "process", "tests/kernel")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 CORE = ("lib", "kernel")
 EVERYTHING = CORE + ("kernel/inspect", "kernel/checked", "kernel/prompt", "kernel/measure", "kernel/museum",
-                     "kernel/classic", "thread", "device", "process")
+                     "kernel/classic", "thread", "device", "processor", "process")
 # Which folders a folder's files may include beside their own. kernel/ is the folder alone, not what is below it.
 ALLOWED = {
     "lib": (),
@@ -38,6 +38,7 @@ ALLOWED = {
     "kernel/museum": EVERYTHING,
     "thread": CORE,
     "device": CORE + ("thread",),
+    "processor": CORE + ("thread", "device"),
     "process": CORE + ("kernel/inspect", "thread", "device"),
     "tests/kernel": EVERYTHING,
 }

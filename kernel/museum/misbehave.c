@@ -7,8 +7,10 @@
 
 #include <stddef.h>
 
+#include "kernel/memory.h"
 #include "kernel/panic.h"
 #include "kernel/power.h"
+#include "kernel/spinlock.h"
 #include "lib/print.h"
 #include "lib/x86.h"
 #include "thread/thread.h"
@@ -62,6 +64,32 @@ static void read_null_page(void) {
     kprintf("selftest: the null page holds %#x\n", value);
 }
 
+// Holds the console's lock for ever, on a processor of its own.
+static volatile bool lock_is_held;
+
+static int holder_thread(void *argument) {
+    spin_save(&console_lock);
+    lock_is_held = true;
+    for (;;) __asm__ volatile("pause");
+    return 0;
+}
+
+// The report has to name both processors and both places.
+static void wait_for_ever(void) {
+    spin_patience = 10000000;
+    if (!processors_many) panic("selftest: with one processor there is nothing to wait for");
+    thread_create("holder", PRIORITY_DEFAULT, holder_thread, NULL);
+    while (!lock_is_held) __asm__ volatile("pause");
+    kprintf("selftest: this line cannot be printed\n");
+}
+
+// As if a report were made with the console's lock held.
+static void lock_in_wrong_order(void) {
+    if (!processors_many) panic("selftest: with one processor there is no order");
+    spin_save(&console_lock);
+    sys_free(sys_malloc(1));
+}
+
 noreturn void misbehave(enum selftest what) {
     switch (what) {
     case SELFTEST_HANG: hang();
@@ -69,6 +97,8 @@ noreturn void misbehave(enum selftest what) {
     case SELFTEST_SILENT: fall_silent();
     case SELFTEST_STACK: overflow_a_stack(); break;
     case SELFTEST_FAULT: read_null_page(); break;
+    case SELFTEST_DEADLOCK: wait_for_ever(); break;
+    case SELFTEST_ORDER: lock_in_wrong_order(); break;
     case SELFTEST_PANIC: panic("selftest: asked for on the command line");
     case SELFTEST_NONE: break;
     }

@@ -36,6 +36,7 @@
 #include "lib/page.h"
 #include "lib/print.h"
 #include "lib/string.h"
+#include "processor/start.h"
 #include "thread/thread.h"
 
 #define PS_MAX 64        // threads that `ps` can show
@@ -148,15 +149,39 @@ static bool run_arenas(int words, char **word) {
 
 // Ticks are those that found the thread running; a stack's use is the deepest so far. The array of
 // 2.5 KiB is not on the stack, of which it would show as used for good.
+// One that did not answer has no number: the others are numbered as they were started.
+static bool run_cpus(int words, char **word) {
+    uint32_t started = 0;
+    put_str("  cpu  APIC id  state    runs                  busy        idle\n");
+    for (uint32_t i = 0; i < processors_known() && pager_line(); i++) {
+        struct processor_state state = processor_state(i);
+        struct thread_processor info;
+        if (!state.answers) {
+            kprintf("    -  %7u  silent\n", state.apic);
+            continue;
+        }
+        thread_processor_info(started, &info);
+        kprintf("%5u  %7u  running  %-16s  %8u  %10u\n", started++, state.apic, info.running,
+                info.busy, info.spare);
+    }
+    return true;
+}
+
 static bool run_ps(int words, char **word) {
     static struct thread_info info[PS_MAX]; // one shell: nothing else uses it
     size_t count = thread_snapshot(info, PS_MAX);
-    kprintf(" tid name             state     priority      ticks  stack used\n");
+    bool several = processors_known() > 1;
+    kprintf(" tid name             state     priority      ticks  stack used%s\n",
+            several ? "     processor" : "");
     for (size_t i = 0; i < count && pager_line(); i++) {
         kprintf("%4u %-16s %-8s  %8u  %9u", info[i].tid, info[i].name,
                 thread_state_text(info[i].state), info[i].priority, info[i].ticks);
-        if (info[i].stack_size) kprintf("  %u of %u\n", info[i].stack_used, info[i].stack_size);
-        else put_str("  boot stack\n");
+        char stack[32] = "boot stack";
+        if (info[i].stack_size) {
+            ksnprintf(stack, sizeof stack, "%u of %u", info[i].stack_used, info[i].stack_size);
+        }
+        if (several) kprintf("  %-13s  %9u\n", stack, info[i].processor);
+        else kprintf("  %s\n", stack);
     }
     programs_ps();
     programs_collect(); // those that have ended were shown once more
@@ -350,7 +375,9 @@ static bool run_trace(int words, char **word) {
         kprintf("trace is %s; the last calls:\n", heaplog_on() ? "on" : "off");
         heaplog_print(20);
     } else if (strcmp(word[1], "on") == 0) {
-        if (!heaplog_start(true)) put_str("trace is on already\n");
+        // Its stops are debug registers and single steps, which each processor has for itself.
+        if (processors_known() > 1) put_str("trace follows one processor: boot with cpus=1\n");
+        else if (!heaplog_start(true)) put_str("trace is on already\n");
     } else if (strcmp(word[1], "off") == 0) {
         heaplog_stop();
     } else {
@@ -615,6 +642,7 @@ const struct command shell_commands[] = {
      "run hello world", run_value},
     {"kill", "PID", 2, 2, run_kill, "end a program", "kill 1000", NULL},
     {"ps", "", 1, 1, run_ps, "threads and programs", "ps", NULL},
+    {"cpus", "", 1, 1, run_cpus, "processors: what each runs, ticks busy and idle", "cpus", NULL},
     {"options", "", 1, 1, run_options, "the kernel command line: make run ARGS=\"hz=1000\"",
      "options", NULL},
     {"halt", "", 1, 1, run_halt, "switch the machine off; exit, quit, Ctrl-D too", "exit", NULL},

@@ -13,7 +13,7 @@ import pytest
 
 from test_docs import ROOT, read
 
-FOLDERS = ("kernel", "lib", "device", "thread", "process")
+FOLDERS = ("kernel", "lib", "device", "thread", "processor", "process")
 SOURCES = [os.path.relpath(path, ROOT) for folder in FOLDERS
            for path in glob.glob(f"{ROOT}/{folder}/**/*.c", recursive=True)]
 # A function's first line: it starts in the first column, `static` is in it, and no semicolon ends it.

@@ -54,7 +54,7 @@ def ask(_console):
 # ---- commands -------------------------------------------------------------------------------------------------------
 
 COMMANDS = ("help mem pools descs arenas heap map watch who peek malloc free realloc check leaks trace test bugs "
-            "classic sizes replay ls run kill ps options halt reboot").split()
+            "classic sizes replay ls run kill ps cpus options halt reboot").split()
 
 
 def test_help_lists_every_command(ask):

@@ -45,7 +45,8 @@ TEST(empty_line_gives_the_defaults) {
 }
 
 TEST(every_option_is_read) {
-    parse("batch demo=no test=heap_*,boot_map heap=panic classes=seed hz=250 selftest=lie");
+    parse("batch demo=no test=heap_*,boot_map heap=panic classes=seed hz=250 selftest=lie cpus=3");
+    assert_int_equal(options.cpus, 3);
     assert_true(options.batch && options.heap_panic);
     assert_false(options.demo);
     assert_string_equal(options.test, "heap_*,boot_map");
@@ -64,9 +65,10 @@ TEST(test_without_a_name_means_all) {
 }
 
 TEST(selftests_have_their_numbers) {
-    static const char *const line[] = {"selftest=panic",  "selftest=hang",  "selftest=lie",
-                                       "selftest=silent", "selftest=stack", "selftest=fault"};
-    for (int i = 0; i < 6; i++) {
+    static const char *const line[] = {"selftest=panic",    "selftest=hang",  "selftest=lie",
+                                       "selftest=silent",   "selftest=stack", "selftest=fault",
+                                       "selftest=deadlock", "selftest=order"};
+    for (int i = 0; i < 8; i++) {
         parse(line[i]);
         assert_int_equal(options.selftest, SELFTEST_PANIC + i);
     }
@@ -213,7 +215,7 @@ TEST(the_list_of_the_known_fits) {
 
 TEST(an_unknown_option_is_named_with_the_known) {
     static const char known[] =
-        "(known: batch, demo, sizes, heap, hz, guard, test, bugs, run, scene, log, events, "
+        "(known: batch, demo, sizes, heap, hz, cpus, guard, test, bugs, run, scene, log, events, "
         "replay, progress, bench, soak, magic_break, selftest, classes)";
     char expected[CMDLINE_PROBLEM_BYTES];
     snprintf(expected, sizeof expected, "unknown option 'memory' %s", known);
@@ -261,8 +263,11 @@ TEST(bad_values_are_named) {
     expect_problem("heap=", "bad value '' for 'heap' (heap=report|panic)");
     expect_problem("demo=no=yes", "bad value 'no=yes' for 'demo' (demo=yes|no)");
     expect_problem("batch=1", "bad value '1' for 'batch' (batch)");
-    expect_problem("selftest=none",
-                   "bad value 'none' for 'selftest' (selftest=panic|hang|lie|silent|stack|fault)");
+    expect_problem("cpus=0", "bad value '0' for 'cpus' (cpus=1..16)");
+    expect_problem("cpus=17", "bad value '17' for 'cpus' (cpus=1..16)");
+    expect_problem("cpus=2x", "bad value '2x' for 'cpus' (cpus=1..16)");
+    expect_problem("selftest=none", "bad value 'none' for 'selftest' "
+                                    "(selftest=panic|hang|lie|silent|stack|fault|deadlock|order)");
     assert_int_equal(options.selftest, SELFTEST_NONE);
 }
 
@@ -311,8 +316,8 @@ TEST(replay_has_a_name) {
 TEST(a_missing_value_is_named) {
     expect_problem("demo", "'demo' wants a value (demo=yes|no)");
     expect_problem("hz", "'hz' wants a value (hz=19..10000)");
-    expect_problem("selftest",
-                   "'selftest' wants a value (selftest=panic|hang|lie|silent|stack|fault)");
+    expect_problem("selftest", "'selftest' wants a value "
+                               "(selftest=panic|hang|lie|silent|stack|fault|deadlock|order)");
 }
 
 TEST(numbers_have_bounds) {

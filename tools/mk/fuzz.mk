@@ -10,7 +10,7 @@
 
 FUZZ_SECONDS ?= 10
 FUZZ_DIR := $(BUILD)/fuzz
-FUZZ_NAMES := cmdline elf heap memmap shell trace
+FUZZ_NAMES := cmdline elf heap memmap shell tables trace
 FUZZ_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -I. -I$(BUILD)/gen
 FUZZ_SANITIZE := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
@@ -30,6 +30,8 @@ FUZZ_LEN_memmap   := 1280
 FUZZ_SRC_shell    := kernel/prompt/lineedit.c kernel/prompt/words.c lib/string.c tests/fuzz/fuzz_shell.c
 FUZZ_FLAGS_shell  := $(HOST_FLAGS_test_string)
 FUZZ_LEN_shell    := 512
+FUZZ_SRC_tables   := processor/tables.c tests/fuzz/fuzz_tables.c
+FUZZ_LEN_tables   := 4096
 FUZZ_SRC_trace    := kernel/measure/trace_format.c lib/format.c lib/string.c tests/fuzz/fuzz_trace.c
 FUZZ_FLAGS_trace  := $(HOST_FLAGS_test_string)
 FUZZ_LEN_trace    := 4096

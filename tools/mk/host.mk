@@ -40,6 +40,7 @@ HOST_SRC_test_oom           := kernel/size_tables.c $(HEAP_SRC)
 HOST_SRC_test_print         := lib/print.c lib/format.c
 HOST_SRC_test_spelling      := lib/spelling.c
 HOST_SRC_test_string        := lib/string.c
+HOST_SRC_test_tables        := processor/tables.c
 HOST_SRC_test_trace_format  := kernel/measure/trace_format.c lib/format.c lib/string.c
 HOST_SRC_test_memmap        := kernel/memmap.c
 HOST_SRC_test_memmap_random := kernel/memmap.c tests/fuzz/fuzz_memmap.c

@@ -1,6 +1,6 @@
 # The kernel, the boot code, the image.
 
-KERNEL_C := $(sort $(wildcard lib/*.c kernel/*.c kernel/*/*.c device/*.c thread/*.c process/*.c tests/kernel/*.c))
+KERNEL_C := $(sort $(wildcard lib/*.c kernel/*.c kernel/*/*.c device/*.c thread/*.c processor/*.c process/*.c tests/kernel/*.c))
 # CHECK=1: the checked build (kernel/checked/checked.c). Its files are in no other, and memory.c's calls get other names.
 CHECKED_C := kernel/checked/checked.c kernel/checked/checked_port.c tests/kernel/test_checked.c
 # These hold the fast build's layout against its numbers: which address comes next, how many frames a size takes.
@@ -12,7 +12,7 @@ ifeq ($(CHECK),1)
 else
   KERNEL_C := $(filter-out $(CHECKED_C),$(KERNEL_C))
 endif
-KERNEL_ASM := $(sort $(wildcard kernel/*.asm thread/*.asm process/*.asm))
+KERNEL_ASM := $(sort $(wildcard kernel/*.asm thread/*.asm processor/*.asm process/*.asm))
 KERNEL_OBJ := $(KERNEL_C:%.c=$(BUILD)/obj/%.o) $(KERNEL_ASM:%.asm=$(BUILD)/obj/%.asm.o)
 
 NASM_ELF := $(NASM) -f elf32 -g -F dwarf -Iboot/ $(NASM_WARNINGS)
