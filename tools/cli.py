@@ -75,6 +75,13 @@ def mebibytes(text):
     return int(text)
 
 
+def processors(text):
+    """A number of processors on the command line, for `type=`."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 255):
+        raise RunError(f"the number of processors '{text}' is not one from 1 to 255")
+    return int(text)
+
+
 def tied():
     """For preexec_fn: the system kills the child when the thread that started it ends."""
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -26,6 +26,7 @@ CMDLINE_MAX = 511
 # Bochs wants whole cylinders: 16 heads of 63 sectors of 512 bytes.
 CYLINDER_BYTES = 16 * 63 * 512
 
+BOCHS_CPUS = 8  # Debian's build
 BOCHS_MEM = (4, 2048)  # MiB; Debian's build of Bochs takes no more
 
 # The device by which the guest ends QEMU, with a status (boot/boot.inc).
@@ -145,14 +146,18 @@ def window_if_any(emulator):
     return None
 
 
-def qemu_command(image, mem, accel="tcg", icount=False, disk2=None, reboots=False, window=None):
+def qemu_command(image, mem, accel="tcg", icount=False, disk2=None, reboots=False, window=None, cpus=1):
     """QEMU's command line without a console; the caller adds -serial or -chardev. `reboots`: a restart of the machine
     is one, and not the end of the run (in an unattended run a triple fault must not start it again for ever).
     `window`: as window() has it."""
+    if cpus > 1 and accel == "tcg" and not icount:
+        accel = "tcg,thread=multi"  # a thread of the host for each processor
     drive = "format=raw,if=ide,snapshot=on,index=%d,file=%s"
     command = [cli.find_program(PROGRAM["qemu"]), "-accel", accel, "-m", str(mem),
                "-drive", drive % (0, qemu_option_path(image)),
                *QEMU_EXIT, "-display", window or "none", "-nic", "none"] + ([] if reboots else ["-no-reboot"])
+    if cpus > 1:
+        command += ["-smp", str(cpus)]
     if disk2:
         command += ["-drive", drive % (1, qemu_option_path(disk2))]
     if icount:
@@ -173,7 +178,17 @@ def bochs_debugger():
     return ["-debugger"] if " -debugger " in usage else []
 
 
-def bochs_command(folder, image, mem, com1, rc, disk2=None, window=None, debugger=False, events=None):
+def bochs_processors(cpus):
+    """bochsrc.disk's line for the processor, with another number of them. They run by turns, so each gets less of the
+    machine's time: the more there are, the more instructions are a second."""
+    if cpus > BOCHS_CPUS:
+        raise RunError(f"bochs takes up to {BOCHS_CPUS} processors, not {cpus}")
+    with open(os.path.join(ROOT, "bochsrc.disk"), encoding="utf-8") as file:
+        line = next(line for line in file if line.startswith("cpu:"))
+    return line.strip().replace("count=1", f"count={cpus}")
+
+
+def bochs_command(folder, image, mem, com1, rc, disk2=None, window=None, debugger=False, events=None, cpus=1):
     """Bochs's command line: bochsrc.disk, followed by what differs in this run. `rc`: a file of the debugger's
     commands. `debugger`: stop for them; else Bochs may run at its full speed, and `rc` must say `c`. `events`: the
     file that the second serial line goes to."""
@@ -182,6 +197,8 @@ def bochs_command(folder, image, mem, com1, rc, disk2=None, window=None, debugge
     options = [display, f"megs: {mem}", f"com1: enabled=1, {com1}",
                bochs_disk("ata0-master", image, folder),
                f"log: {os.path.join(folder, 'bochs.log')}"]
+    if cpus > 1:
+        options.append(bochs_processors(cpus))
     if events:
         options.append(f"com2: enabled=1, mode=file, dev={events}")
     if disk2:

@@ -40,6 +40,8 @@ TIMEOUT = 900  # seconds for one search; the longest, Eva's, takes two or three 
 
 KERNEL = ["sh", "-c", "make -s BUILD=build all >/dev/null && exec /usr/bin/python3 tools/run.py --emulator qemu "
           "--image build/hd.img --mem 32 --timeout 120 --args \"batch demo=no $0\""]
+PROCESSORS = ["sh", "-c", "make -s BUILD=build all >/dev/null && exec /usr/bin/python3 tools/run.py --cpus 4 "
+              "--image build/hd.img --timeout 120 --args \"batch demo=no $0\""]
 HOST = ["sh", "-c", "make -s BUILD=build build/host/$0 && exec timeout 120 build/host/$0"]
 FORMAL = ["sh", "-c", "make -s BUILD=build build/gen/boot_const.h && exec /usr/bin/python3 tools/formal.py "
           "--build build/formal --gen build/gen $0"]
@@ -56,6 +58,7 @@ SEARCHES = {
     "race": (["sh", "-c", "make -s BUILD=build build/host/race_heap build/host/race_checked && "
               "build/host/race_heap && exec build/host/race_checked"], "gcc"),
     "preempt": (KERNEL + ["test=preempt_malloc,preempt_free,preempt_realloc*"], "qemu-system-i386"),
+    "processors": (PROCESSORS + ["test=processors_*"], "qemu-system-i386"),
     "storm": (KERNEL + ["hz=1000 test=storm_*"], "qemu-system-i386"),
     "formal-wp": (FORMAL + ["bitmap"], "frama-c"),
     "formal-list": (FORMAL + ["list"], "frama-c"),

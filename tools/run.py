@@ -222,7 +222,7 @@ def build_command(opt, folder, image, console_path, line):
     """The emulator's command line. `line`: its serial line if a user types into the run, else None."""
     if opt.emulator == "qemu":
         command = emu.qemu_command(image, opt.mem, opt.accel, opt.icount, opt.disk2, reboots=opt.interactive,
-                                   window=opt.window)
+                                   window=opt.window, cpus=opt.cpus)
         console = "stdio,signal=off" if line else f"file,path={emu.qemu_option_path(console_path)}"
         second = ["-chardev", f"file,path={emu.qemu_option_path(opt.events)},id=events", "-serial",
                   "chardev:events"] if opt.events else []
@@ -231,7 +231,7 @@ def build_command(opt, folder, image, console_path, line):
     com1 = f"mode=term, dev={line.name}" if line else f"mode=file, dev={console_path}"
     rc = os.path.join(emu.ROOT, "tools", "debug", "go.bochs")
     return emu.bochs_command(folder, image, opt.mem, com1, rc, opt.disk2, window=opt.window,
-                             events=opt.events and os.path.join(folder, "events"))
+                             events=opt.events and os.path.join(folder, "events"), cpus=opt.cpus)
 
 
 def emulator_messages(folder, errors_path):
@@ -350,6 +350,7 @@ def parse(argv):
     parser.add_argument("--emulator", choices=sorted(emu.PROGRAM), default="qemu")
     parser.add_argument("--image", default="build/hd.img")
     parser.add_argument("--mem", type=cli.mebibytes, default=32, metavar="MIB")
+    parser.add_argument("--cpus", type=cli.processors, default=1, metavar="N", help="the machine's processors")
     parser.add_argument("--args", metavar="TEXT", help="kernel command line, in a copy of the image")
     parser.add_argument("--accel", default="tcg", help="QEMU's accelerator")
     parser.add_argument("--icount", action="store_true", help="QEMU: rdtsc counts executed instructions")

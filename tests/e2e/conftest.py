@@ -21,7 +21,7 @@ E2E = os.path.join(ROOT, "build", "e2e")
 PYTHON = "/usr/bin/python3"
 
 # What a `make` above us leaves in the environment would change the `make` that a test calls.
-for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "ARGS", "MEM", "DISPLAY"):
+for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "ARGS", "MEM", "CPUS", "DISPLAY"):
     os.environ.pop(name, None)
 
 # nohup, or a shell that starts a job in the background, makes these tests and what they start ignore a signal. A

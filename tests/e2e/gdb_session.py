@@ -76,7 +76,7 @@ class Session(Talk):
     `typing`: the console is a socket that this process reads and writes, else a file.
     """
 
-    def __init__(self, folder, build, args, typing=False, mem=32):
+    def __init__(self, folder, build, args, typing=False, mem=32, cpus=1):
         self.console_path = os.path.join(folder, "console.txt")
         serial, self.keyboard, self.said = f"file:{self.console_path}", None, b""
         if typing:
@@ -84,8 +84,9 @@ class Session(Talk):
         stub = os.path.join(folder, "gdb")
         image = emu.image_with_args(os.path.join(build, "hd.img"), args, folder)
         self.qemu = subprocess.Popen(
-            emu.qemu_command(image, mem) + ["-S", "-chardev", f"socket,id=gdb,path={stub},server=on,wait=off",
-                                            "-gdb", "chardev:gdb", "-monitor", "none", "-serial", serial],
+            emu.qemu_command(image, mem, cpus=cpus) + [
+                "-S", "-chardev", f"socket,id=gdb,path={stub},server=on,wait=off", "-gdb", "chardev:gdb", "-monitor",
+                "none", "-serial", serial],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 10
         sockets = [stub] + ([os.path.join(folder, "serial")] if typing else [])

@@ -42,7 +42,7 @@ def debug_with_gdb(opt, folder, image):
 @contextlib.contextmanager
 def waiting_with_console(opt, folder, image):
     """The stub's path, QEMU's process, and what holds the kernel's console."""
-    command = emu.qemu_command(image, opt.mem, opt.accel)
+    command = emu.qemu_command(image, opt.mem, opt.accel, cpus=opt.cpus)
     command += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
     with console.Relay(folder, opt.build) as relay:
         with stub.waiting(folder, command, stdin=relay.qemu_in, stdout=relay.qemu_out) as (path, qemu):
@@ -90,7 +90,8 @@ def debug_with_bochs(opt, folder, image):
     with open(os.path.join(BOCHS_SCRIPTS, "cheatsheet.txt"), encoding="utf-8") as sheet:
         print(sheet.read(), flush=True)
     com1 = "mode=file, dev=/dev/stdout"
-    command = emu.bochs_command(folder, image, opt.mem, com1, rc, window=emu.window_if_any("bochs"), debugger=True)
+    command = emu.bochs_command(folder, image, opt.mem, com1, rc, window=emu.window_if_any("bochs"), debugger=True,
+                                cpus=opt.cpus)
     command.append("magic_break: enabled=1")
     # Bochs lists each plug-in it loads on its standard error: keep that out of the way.
     errors = os.path.join(folder, "errors.txt")
@@ -112,6 +113,7 @@ def main(argv):
     parser.add_argument("debugger", choices=("gdb", "stub", "bochs"))
     parser.add_argument("--build", default="build", help="folder of hd.img, kernel.elf and kernel.sym")
     parser.add_argument("--mem", type=cli.mebibytes, default=32, metavar="MIB")
+    parser.add_argument("--cpus", type=cli.processors, default=1, metavar="N")
     parser.add_argument("--accel", default="tcg")
     parser.add_argument("--args", default="", help="kernel command line")
     parser.add_argument("--stop", default="sys_malloc", metavar="NAME",

@@ -1,6 +1,7 @@
 # Running and debugging.
 
 MEM ?= 32
+CPUS ?= 1
 ACCEL ?= tcg
 # Where `make bochs-debug` stops: a script of tools/bochs.
 STOP ?= sys_malloc
@@ -8,7 +9,7 @@ STOP ?= sys_malloc
 # GUI=1: the machine's screen in a window, beside the console on the terminal.
 WINDOW = $(if $(filter-out 0,$(GUI)),--gui)
 
-RUN_OPTIONS = --mem $(call quoted,$(MEM)) --args=$(call quoted,$(ARGS))
+RUN_OPTIONS = --mem $(call quoted,$(MEM)) --cpus $(call quoted,$(CPUS)) --args=$(call quoted,$(ARGS))
 
 .PHONY: run bochs debug debug-stub console bochs-debug
 run: $(BUILD)/hd.img

@@ -156,9 +156,12 @@ def main(argv):
     parser = cli.Parser(prog="rewind.py", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--build", default="build", help="folder of hd.img and kernel.elf")
     parser.add_argument("--mem", type=cli.mebibytes, default=32, metavar="MIB")
+    parser.add_argument("--cpus", type=cli.processors, default=1, metavar="N", help="1: more cannot be recorded")
     parser.add_argument("--args", default="", help="kernel command line; `batch` is added")
     parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="for a run that does not end")
     opt = parser.parse_args(argv)
+    if opt.cpus != 1:
+        raise cli.RunError("a run of several processors cannot be recorded: QEMU plays back one (CPUS=1)")
     emu.check_mem("qemu", opt.mem)
     emu.find_gdb()  # before the run is recorded for nothing
     for name in ("hd.img", "kernel.elf"):

@@ -121,6 +121,9 @@ def thread_lines(replica, thread, runs):
            f"{int(thread['ticks']):9}" + (f"  until tick {int(thread['wake'])}" if state == "sleeping" else ""))
     if runs:
         yield from running_trace(replica)
+    elif state == "running":
+        number = int(thread["processor"])
+        yield f"      on processor {number}: `thread {number + 1}` goes there, then `threads` shows its calls"
     elif state != "dead":
         yield from sleeping_trace(replica, thread)
 
