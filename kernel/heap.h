@@ -78,6 +78,9 @@ struct arena {
             uint32_t cnt : 24;  // small: free blocks; large: frames
             uint32_t large : 8; // 1: one undivided area of `cnt` frames; 0: small, or none
         };
+        struct {
+            uint8_t full, ever; // small, in a heap of several owners: see tools/libgranary/owners.h
+        };
         uint32_t head; // both: == cnt in a small arena, ARENA_LARGE | cnt in a large area
     };
     union {
@@ -87,9 +90,12 @@ struct arena {
         };
         uint32_t carving; // both: == carved in an arena's own record
     };
-    uint32_t seal;      // makes arena_sum() what it is: one field overwritten, and it differs
-    uintptr_t base;     // address of block 0
-    uint32_t map_words; // bit w set wherever map[w] is not 0; may stay set when it becomes 0
+    uint32_t seal;  // makes arena_sum() what it is: one field overwritten, and it differs
+    uintptr_t base; // address of block 0
+    union {
+        uint32_t map_words; // bit w set wherever map[w] is not 0; may stay set when it becomes 0
+        uint32_t blocks;    // in a heap of several owners: how many there are
+    };
     uint32_t map[ARENA_WORDS]; // bit b of word w: block 32 * w + b was handed out and is free again
 };
 
@@ -134,6 +140,7 @@ struct heap {
     uint32_t large_frames;              // frames held by large areas
     struct heap *next;                  // of those that what looks at heaps knows: heap_add()
     const struct heap_backing *backing; // pages that come and go; NULL: all are there
+    struct owners *owners; // NULL: one lock and no owners. See tools/libgranary/owners.h
     struct pool pool;
     struct memory_block_desc block_descs[DESC_MAX];
     // Descriptor for a size: desc_of[(size - 1) / BLOCK_ALIGN], for 1 <= size <= block_max.
@@ -177,4 +184,10 @@ static inline bool arena_sealed(const struct arena *arena) {
 // True if a record starts nothing: no arena, no large area.
 static inline bool arena_blank(const struct arena *arena) {
     return !arena->desc && arena->head == 0 && arena->seal == 0;
+}
+
+// Number of the block that starts `off` bytes into an arena; blocks_per_arena or more if none does.
+static inline uint32_t block_index(const struct memory_block_desc *desc, uint32_t off) {
+    uint32_t product = off * desc->inverse;
+    return product >> desc->shift | product << (-desc->shift & 31);
 }

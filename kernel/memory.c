@@ -529,12 +529,6 @@ static INLINE_ALWAYS bool large_give(struct heap *heap, struct arena *arena, uin
     return true;
 }
 
-// Number of the block that starts `off` bytes into an arena; blocks_per_arena or more if none does.
-static inline uint32_t block_index(const struct memory_block_desc *desc, uint32_t off) {
-    uint32_t product = off * desc->inverse;
-    return product >> desc->shift | product << (-desc->shift & 31);
-}
-
 // The multiplicative inverse of an odd number modulo 2^32, by Newton's iteration: each step doubles
 // the right bits.
 static uint32_t inverse_of(uint32_t odd) {
@@ -700,6 +694,7 @@ static inline bool take_fast(struct heap *heap, size_t size, void **p) {
 // A block or large area for `size`, or NULL.
 void *heap_malloc(struct heap *heap, size_t size, uintptr_t caller) {
     void *p;
+    if (port_owners(heap)) return owners_malloc(heap, size);
     return take_fast(heap, size, &p) ? p : take_slow(heap, size, caller);
 }
 
@@ -725,8 +720,14 @@ static enum heap_fault classify_block(const struct arena *arena, uintptr_t p, ui
     return arena->map[*block / 32] >> *block % 32 & 1 ? HEAP_DOUBLE_FREE : HEAP_OK;
 }
 
+bool arena_sound(const struct heap *heap, const struct arena *arena) {
+    if (port_owners(heap) && !arena->large) return owners_sound(heap, arena);
+    return arena_sealed(arena);
+}
+
 static inline enum heap_fault classify(const struct heap *heap, uintptr_t p, struct arena **arena,
                                        uint32_t *block) {
+    if (port_owners(heap)) return owners_classify(heap, p, arena, block);
     *arena = NULL;
     *block = 0;
     uintptr_t off = p - heap->base;
@@ -825,6 +826,7 @@ static inline bool give_fast(struct heap *heap, uintptr_t p) {
 
 // False, after a report, if p is wrong.
 bool heap_free(struct heap *heap, void *p, uintptr_t caller) {
+    if (port_owners(heap)) return !p || owners_free(heap, (uintptr_t)p, caller);
     return !p || give_fast(heap, (uintptr_t)p) || give_slow(heap, (uintptr_t)p, caller);
 }
 
@@ -973,6 +975,7 @@ void *heap_aligned_alloc(struct heap *heap, size_t alignment, size_t size, uintp
 
 uint32_t heap_trim(struct heap *heap) {
     uint32_t frames = 0;
+    if (port_owners(heap)) return owners_trim(heap);
     for (uint32_t i = 0; i < heap->desc_count; i++) {
         struct memory_block_desc *desc = &heap->block_descs[i];
         port_state state = port_lock(heap);

@@ -103,6 +103,8 @@ void heap_init(struct heap *heap, const char *name, const struct port_pool *from
 // nothing but records.
 enum heap_fault heap_classify(const struct heap *heap, uintptr_t p, struct arena **arena,
                               uint32_t *block);
+// True if a record (or a copy of it) that starts an arena or large area is as it was written.
+bool arena_sound(const struct heap *heap, const struct arena *arena);
 const char *heap_fault_text(enum heap_fault fault);
 uint32_t pool_bin_of(uint32_t count); // the bin for runs of `count` frames, count > 0
 // First frame of the run handed out that holds `frame`, FRAME_NONE if none does. Locked by its

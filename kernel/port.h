@@ -129,6 +129,23 @@ static inline bool port_grow(struct heap *heap, uint32_t count) {
 #define PORT_FAST_FRAMES PORT_FRAMES
 #endif
 
+// A port may have a heap of several owners (libgranary: a thread each), who take and free blocks in
+// its own way; then these are asked instead of the arenas' records, and only then.
+#ifndef port_owners
+#define port_owners(heap) false
+#endif
+struct desc_state;
+void *owners_malloc(struct heap *heap, size_t size);
+bool owners_free(struct heap *heap, uintptr_t p, uintptr_t caller); // false after a report
+uint32_t owners_trim(struct heap *heap);
+enum heap_fault owners_classify(const struct heap *heap, uintptr_t p, struct arena **arena,
+                                uint32_t *block);                      // as heap_classify(), locked
+bool owners_sound(const struct heap *heap, const struct arena *arena); // a record or a copy of it
+// What a free of a block would be: HEAP_OK, HEAP_DOUBLE_FREE, HEAP_NOT_ALLOCATED.
+enum heap_fault owners_block(const struct heap *heap, const struct arena *arena, uint32_t block);
+void owners_check(const struct heap *heap); // for heap_check()
+void owners_desc_state(const struct heap *heap, uint32_t index, struct desc_state *out);
+
 void port_pool(enum pool_id id, struct port_pool *out); // once for each pool, from memory_init()
 // A wrong call of this heap: `fault`, the pointer, the caller's address. Called with the heap
 // unlocked and unchanged; may not return.

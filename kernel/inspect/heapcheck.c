@@ -11,14 +11,11 @@
 
 static uint32_t broken;
 
-static void complain(const char *invariant, const char *what, uint32_t at) {
+void heap_complain(const char *invariant, const char *what, uint32_t at) {
     if (broken++ < LINES_MAX) kprintf("heap check: %s broken: %s (%u)\n", invariant, what, at);
 }
 
-#define REQUIRE(condition, invariant, what, at)                \
-    do {                                                       \
-        if (!(condition)) complain((invariant), (what), (at)); \
-    } while (0)
+#define REQUIRE HEAP_REQUIRE
 
 // ---- F1 .. F5: the pools' runs -----------------------------------------------------------------
 
@@ -64,7 +61,7 @@ static uint32_t check_run(const struct pool *pool, uint32_t at, bool *was_free, 
         return 1;
     }
     if (length == 0 || length > frames_in(pool) - at) {
-        complain("F1", "a run leaves its pool, frame", at);
+        heap_complain("F1", "a run leaves its pool, frame", at);
         return 1;
     }
     bool is_free = (tag & FRAME_FREE) != 0;
@@ -95,7 +92,7 @@ static uint32_t check_bin(const struct pool *pool, uint32_t bin) {
     uint32_t frames = 0, steps = 0;
     for (const struct frame *tail = *link; tail; tail = tail->next) {
         if (!tail_valid(pool, tail) || ++steps > frames_in(pool)) {
-            complain("F3", "a bin's list is not sound, bin", bin);
+            heap_complain("F3", "a bin's list is not sound, bin", bin);
             return frames;
         }
         REQUIRE(tail->link == link, "F3", "a link back is wrong, bin", bin);
@@ -176,7 +173,7 @@ static void check_list(const struct heap *heap, uint32_t index) {
         const struct arena *arena = list_entry(e, const struct arena, elem);
         bool record = arena >= heap->arena && arena < heap->arena + heap->frames;
         if (!record || e->prev != before || ++count > heap->frames) {
-            complain("A4", "a free list is not sound, block size", desc->block_size);
+            heap_complain("A4", "a free list is not sound, block size", desc->block_size);
             return;
         }
         bool belongs = arena->desc == desc && arena->cnt != 0;
@@ -193,7 +190,7 @@ static uint32_t check_arena(const struct heap *heap, const struct arena *arena, 
     const struct pool *pool = &heap->pool;
     bool sound = arena_sealed(arena) && (arena->large || desc_valid(heap, arena->desc));
     if (!sound) {
-        complain("A2", "the seal is wrong, frame", frame);
+        heap_complain("A2", "the seal is wrong, frame", frame);
         return 1;
     }
     uint32_t frames = arena->large ? arena->cnt : arena->desc->frames_per_arena;
@@ -256,7 +253,8 @@ static void check_blocks(void) {}
 static void check_heap(const struct heap *heap) {
     port_state state = port_lock(heap);
     check_pool(&heap->pool);
-    check_arenas(heap);
+    if (port_owners(heap)) owners_check(heap);
+    else check_arenas(heap);
     port_unlock(heap, state);
 }
 
@@ -275,6 +273,11 @@ uint32_t heap_check(void) {
 void heap_desc_state(const struct heap *heap, uint32_t index, struct desc_state *out) {
     const struct memory_block_desc *desc = &heap->block_descs[index];
     port_state state = port_lock(heap);
+    if (port_owners(heap)) {
+        owners_desc_state(heap, index, out);
+        port_unlock(heap, state);
+        return;
+    }
     out->block_size = desc->block_size;
     out->blocks_per_arena = desc->blocks_per_arena;
     out->arenas = desc->arenas;

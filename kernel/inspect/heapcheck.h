@@ -16,6 +16,13 @@
 // ..." for each of the first few that do not hold. Returns how many do not: 0 is a sound heap.
 uint32_t heap_check(void);
 
+// For the parts of it that have a file of their own: counts and says one that does not hold.
+void heap_complain(const char *invariant, const char *what, uint32_t at);
+#define HEAP_REQUIRE(condition, invariant, what, at)                \
+    do {                                                            \
+        if (!(condition)) heap_complain((invariant), (what), (at)); \
+    } while (0)
+
 // The blocks and frames of one descriptor, for `mem`, the demonstration and tests.
 struct desc_state {
     uint32_t block_size, blocks_per_arena;

@@ -7,16 +7,17 @@
 #include "kernel/port.h"
 
 // Block `block` of a small arena was handed out and has not come back.
-static bool block_live(const struct arena *arena, uint32_t block) {
+static bool block_live(const struct heap *heap, const struct arena *arena, uint32_t block) {
+    if (port_owners(heap)) return owners_block(heap, arena, block) == HEAP_OK;
     return block < arena->carved && (arena->map[block / 32] >> block % 32 & 1) == 0;
 }
 
-static void visit_blocks(const struct arena *arena,
+static void visit_blocks(const struct heap *heap, const struct arena *arena,
                          void (*visit)(const struct heap_block *block, void *argument),
                          void *argument) {
     const struct memory_block_desc *desc = arena->desc;
     for (uint32_t block = 0; block < desc->blocks_per_arena && block < ARENA_BLOCKS_MAX; block++) {
-        if (!block_live(arena, block)) continue;
+        if (!block_live(heap, arena, block)) continue;
         struct heap_block found = {arena, block, arena->base + block * desc->block_size,
                                    desc->block_size};
         visit(&found, argument);
@@ -24,8 +25,8 @@ static void visit_blocks(const struct arena *arena,
 }
 
 // Frames that the record holds, 1 for one that starts nothing.
-static uint32_t frames_held(const struct arena *arena) {
-    if (!arena_sealed(arena)) return 1;
+static uint32_t frames_held(const struct heap *heap, const struct arena *arena) {
+    if (!arena_sound(heap, arena)) return 1;
     return arena->large ? arena->cnt : arena->desc->frames_per_arena;
 }
 
@@ -60,12 +61,12 @@ void heap_for_each(const struct heap *heap,
                    void (*visit)(const struct heap_block *block, void *argument), void *argument) {
     for (uint32_t frame = 0; frame < heap->frames;) {
         const struct arena *arena = &heap->arena[frame];
-        if (arena_sealed(arena)) {
+        if (arena_sound(heap, arena)) {
             struct heap_block area = {arena, 0, arena->base, (size_t)arena->cnt * PG_SIZE};
             if (arena->large) visit(&area, argument);
-            else visit_blocks(arena, visit, argument);
+            else visit_blocks(heap, arena, visit, argument);
         }
-        uint32_t held = frames_held(arena);
+        uint32_t held = frames_held(heap, arena);
         frame += held > 0 ? held : 1;
     }
 }
@@ -91,23 +92,24 @@ static const struct arena *arena_at(const struct heap *heap, uint32_t frame) {
     uint32_t back = arena->back / (uint32_t)sizeof *arena;
     if (back > frame) return NULL;
     arena -= back;
-    if (arena_sealed(arena)) return arena;
+    if (arena_sound(heap, arena)) return arena;
     // A further frame of a large area: its run's first frame has the record (memory.c, F1 and A1).
     uint32_t first = pool_run_at(&heap->pool, frame);
     if (first == FRAME_NONE) return NULL;
     arena = &heap->arena[first];
-    return arena->large && arena_sealed(arena) ? arena : NULL;
+    return arena->large && arena_sound(heap, arena) ? arena : NULL;
 }
 
 bool heap_block_at(uintptr_t address, struct heap_block *out) {
     const struct heap *heap = heap_of(address);
     if (!heap) return false;
     const struct arena *arena = arena_at(heap, (uint32_t)((address - heap->base) >> PG_SHIFT));
-    return arena && heap_block_in(arena, address, out);
+    return arena && heap_block_in(heap, arena, address, out);
 }
 
-bool heap_block_in(const struct arena *arena, uintptr_t address, struct heap_block *out) {
-    if (!arena_sealed(arena)) return false;
+bool heap_block_in(const struct heap *heap, const struct arena *arena, uintptr_t address,
+                   struct heap_block *out) {
+    if (!arena_sound(heap, arena)) return false;
     *out = (struct heap_block){arena, 0, arena->base, (size_t)arena->cnt * PG_SIZE};
     if (arena->large) return true;
     out->bytes = arena->desc->block_size;

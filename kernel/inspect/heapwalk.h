@@ -35,5 +35,6 @@ void pool_free_runs(enum pool_id pool, uint32_t *runs, uint32_t *longest);
 // The block or large area, live or not, that `address` lies in; false if none does, or if the
 // record that should tell is not sound. Reads records only, a bounded number.
 bool heap_block_at(uintptr_t address, struct heap_block *out);
-// The same of a record that is known, or of a copy of it.
-bool heap_block_in(const struct arena *arena, uintptr_t address, struct heap_block *out);
+// The same of a record of that heap that is known, or of a copy of it.
+bool heap_block_in(const struct heap *heap, const struct arena *arena, uintptr_t address,
+                   struct heap_block *out);

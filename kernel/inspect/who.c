@@ -80,10 +80,11 @@ static const char *live_text(bool known, const struct checked_record *record) {
 // What there is to say of an address, as it was at one moment.
 struct sight {
     const struct heap *heap;
-    struct arena arena; // the record that the address's frame leads to
-    uint32_t first;     // the frame it is of
-    bool held;          // the frame is handed out
-    bool known;         // there is a history
+    struct arena arena;   // the record that the address's frame leads to
+    uint32_t first;       // the frame it is of
+    bool held;            // the frame is handed out
+    enum heap_fault free; // where the heap has owners: what a free of the block would be
+    bool known;           // there is a history
     struct checked_record history;
 };
 
@@ -102,6 +103,9 @@ static void sight_take(struct sight *sight, const struct heap *heap, uintptr_t a
     sight->heap = heap;
     sight->first = (uint32_t)(arena - heap->arena);
     sight->held = first != FRAME_NONE;
+    struct heap_block at;
+    if (port_owners(heap) && heap_block_in(heap, arena, address, &at) && !arena->large)
+        sight->free = owners_block(heap, arena, at.block);
     sight->known = history_of(address, &sight->history);
 }
 
@@ -111,10 +115,14 @@ static void who_small(char *to, size_t room, const struct sight *sight, const st
     uint32_t block = at->block, into = (uint32_t)(address - at->start);
     char offset[24] = "";
     if (into != 0) ksnprintf(offset, sizeof offset, "byte %u of ", into);
-    bool free = block < arena->carved && (arena->map[block / 32] >> block % 32 & 1);
-    const char *state = block >= arena->carved ? "never handed out"
-                        : free                 ? "free"
-                                               : live_text(sight->known, &sight->history);
+    bool never = block >= arena->carved, free = !never && arena->map[block / 32] >> block % 32 & 1;
+    if (port_owners(sight->heap)) {
+        never = sight->free == HEAP_NOT_ALLOCATED;
+        free = sight->free == HEAP_DOUBLE_FREE;
+    }
+    const char *state = never  ? "never handed out"
+                        : free ? "free"
+                               : live_text(sight->known, &sight->history);
     ksnprintf(to, room, "%sblock %u of the %u-byte arena %p, %s frame %u, %s", offset, block,
               arena->desc->block_size, (void *)arena->base, sight->heap->pool.name, sight->first,
               state);
@@ -133,7 +141,7 @@ static void who_frame(char *to, size_t room, const struct sight *sight, uintptr_
     uint32_t frame = frame_of(sight->heap, address);
     const char *pool = sight->heap->pool.name;
     bool blank = arena_blank(&sight->arena);
-    if (!blank && !arena_sealed(&sight->arena)) {
+    if (!blank && !arena_sound(sight->heap, &sight->arena)) {
         ksnprintf(to, room, "an arena whose record was overwritten, %s frame %u", pool, frame);
     } else if (!blank && !sight->arena.large) {
         ksnprintf(to, room, "after the last block of the %u-byte arena, %s frame %u",
@@ -167,7 +175,7 @@ char *heap_who_in(char *to, size_t room, const struct heap *heap, uintptr_t addr
     port_unlock(heap, state);
     history_unlock(outer);
     struct heap_block at;
-    bool block = heap_block_in(&sight.arena, address, &at);
+    bool block = heap_block_in(heap, &sight.arena, address, &at);
     if (!block) who_frame(to, room, &sight, address);
     else if (sight.arena.large) who_large(to, room, &sight, address);
     else who_small(to, room, &sight, &at, address);
