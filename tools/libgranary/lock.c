@@ -143,6 +143,8 @@ static void fork_prepare(void) {
     _IO_list_lock();
 #ifdef HEAP_CHECKED
     port_checked_lock();
+#else
+    granary_owners_fork_prepare();
 #endif
     port_lock(&k_heap);
 }
@@ -156,6 +158,9 @@ static void unlock_all(void) {
 
 static void fork_parent(void) {
     unlock_all();
+#ifndef HEAP_CHECKED
+    granary_owners_fork_parent();
+#endif
     _IO_list_unlock();
 }
 
@@ -164,6 +169,8 @@ static void fork_child(void) {
     granary_waiting = notified = stand_back = 0;
 #ifdef HEAP_CHECKED
     sleepers = 0;
+#else
+    granary_owners_fork_child();
 #endif
     unlock_all();
     _IO_list_resetlock();

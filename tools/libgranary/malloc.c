@@ -8,11 +8,12 @@
 // Invariants:
 //   L1  Nothing here allocates through itself: window and records come from mmap().
 //   L2  free() leaves errno as it was (as glibc's does since 2.33).
-//   L3  No thread-local storage and no lazy binding: the first call of malloc() may come from the
-//       dynamic loader, before the process has either.
+//   L3  No lazy binding, and thread-local storage only where it is there from the start (the model
+//       is initial-exec): the first call of malloc() may come from the dynamic loader.
 //
 // Shortcomings:
-//   - One lock for all threads, where glibc has arenas and caches for each.
+//   - Large areas, and arenas that are opened and closed, have one lock for all threads. The checked
+//     library has one for everything.
 //   - mallinfo(), mallopt() and malloc_info() remain glibc's, and speak of a heap nobody uses.
 #include <errno.h>
 #include <malloc.h>
@@ -49,6 +50,9 @@ static __attribute__((noinline)) void arena_at_edge(struct arena *arena);
 #include "kernel/checked/checked.c"
 #endif
 #include "lib/list.c"
+#ifndef HEAP_CHECKED
+#include "tools/libgranary/owners.c"
+#endif
 // NOLINTEND(bugprone-suspicious-include)
 
 // What programs see; every other name of the library is hidden (-fvisibility=hidden).
@@ -75,9 +79,9 @@ static void *no_memory(void) {
     return NULL;
 }
 
-ENTRANCE void free(void *p) { sys_free(p); }
-
 #ifdef HEAP_CHECKED
+
+ENTRANCE void free(void *p) { sys_free(p); }
 
 // The sites that are recorded are the program's own: nothing may stand between its call and CALLER.
 static __attribute__((always_inline)) inline void *checked_malloc(size_t size, uintptr_t caller) {
@@ -102,15 +106,29 @@ PUBLIC void *calloc(size_t count, size_t size) {
 // the size is 0, for which the kernel's call gives NULL.
 static __attribute__((noinline)) void *malloc_slow(size_t size) {
     if (!granary_ready) granary_start();
-    void *p = sys_malloc(size > 0 ? size : 1);
+    void *p = owners_malloc(&k_heap, size > 0 ? size : 1);
     return p ? p : no_memory();
+}
+
+static __attribute__((noinline)) void *malloc_claim(size_t size) {
+    void *p = size - 1 < granary_me->block_max ? shared_malloc(granary_me, size) : NULL;
+    return LIKELY(p) ? p : malloc_slow(size);
+}
+
+static __attribute__((noinline)) void free_slow(void *p, uintptr_t caller) {
+    shared_free(&k_heap, granary_me, (uintptr_t)p, caller);
+}
+
+ENTRANCE void free(void *p) {
+    if (LIKELY(shared_give_fast(granary_me, &k_heap, (uintptr_t)p))) return;
+    if (p) free_slow(p, CALLER);
 }
 
 // take_fast() and not sys_malloc(), so that only one function stands behind it: one jump at the
 // end, and no register to save.
 ENTRANCE void *malloc(size_t size) {
-    void *p;
-    return LIKELY(take_fast(&k_heap, size, &p)) ? p : malloc_slow(size);
+    void *p = shared_take_fast(granary_me, size);
+    return LIKELY(p) ? p : malloc_claim(size);
 }
 
 // Frames that no one has written to since the process got them are zero: a large area is cleared
@@ -130,6 +148,18 @@ ENTRANCE void *calloc(size_t count, size_t size) {
 // A size of 0 frees, as in glibc; so NULL says "no memory" only for other sizes.
 ENTRANCE void *realloc(void *p, size_t size) {
     if (!p) return malloc(size);
+#ifndef HEAP_CHECKED
+    size_t room = shared_room(granary_me, &k_heap, (uintptr_t)p);
+    if (room != 0 && size - 1 < k_heap.block_max) {
+        uint16_t *at = granary_me->front_at;
+        if (size <= room && at[(size - 1) / BLOCK_ALIGN] == at[(room - 1) / BLOCK_ALIGN]) return p;
+        void *to = malloc(size);
+        if (!to) return size <= room ? p : NULL;
+        memcpy(to, p, size < room ? size : room);
+        free(p);
+        return to;
+    }
+#endif
     void *to = sys_realloc(p, size);
     return to || size == 0 ? to : no_memory();
 }

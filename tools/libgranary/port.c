@@ -62,6 +62,9 @@ __attribute__((constructor)) void granary_start(void) {
                        size_table_name(set->sizes, set->size_count, name));
     }
     if (!told) granary_refuse("memory.c does not tell which frames come back"); // G1 rests on it
+#ifndef HEAP_CHECKED
+    granary_owners_start();
+#endif
     granary_ready = true;
     granary_lock_start();
     errno = saved;

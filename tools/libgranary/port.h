@@ -81,6 +81,22 @@ bool granary_more_frames(struct pool *pool, uint32_t count);
 #define port_more_frames granary_more_frames
 #define PORT_FRAMES(heap) __atomic_load_n(&(heap)->frames, __ATOMIC_RELAXED)
 
+// ---- owners: a thread each (owners.h, thread.c) ------------------------------------------------
+
+#ifndef HEAP_CHECKED
+struct owner;
+// The calling thread's owner; one that owns nothing if it has none yet, or any more.
+extern __thread struct owner *granary_me __attribute__((visibility("hidden")));
+#define port_owners(heap) ((heap)->owners)
+bool port_owner_open(struct owner *owner); // its memory is there
+void port_barrier(void);                   // every thread of the process has passed a barrier
+
+void granary_owners_start(void);
+void granary_owners_fork_prepare(void);
+void granary_owners_fork_parent(void);
+void granary_owners_fork_child(void);
+#endif
+
 // "function+0x12", or file and offset where the function has no public name. Returns `to`.
 char *granary_caller_text(char *to, size_t room, uintptr_t caller);
 
@@ -94,6 +110,7 @@ void granary_window_place(size_t bytes);
 // cannot be.
 uint32_t granary_open(uint32_t *first, uint32_t behind, uint32_t count);
 extern uint32_t *granary_stale; // a bit for each frame: see port.c
+extern struct owners granary_owners;
 // Makes the first `bytes` of a large area zero that nobody has written to since it was handed out.
 void granary_clear(void *area, size_t bytes);
 uint32_t granary_give_back(void); // every page that no block lies in, to the system; their number

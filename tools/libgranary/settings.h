@@ -29,4 +29,5 @@ void granary_settings_read(void);
 // A sentence on standard error, and the end: for what keeps the heap from starting.
 _Noreturn void granary_refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+extern uint32_t granary_reports;     // wrong calls so far
 extern uint32_t granary_peak_frames; // held at once, at most: of granary_frames_back()'s counting

@@ -21,6 +21,7 @@
 // Shortcoming: a mapping that was opened is not closed again; free pages in it go back to the
 // system (port.c), its address space does not.
 #include "kernel/port.h"
+#include "tools/libgranary/owners.h"
 #include "tools/libgranary/port.h"
 #include "tools/libgranary/settings.h"
 #include "tools/libgranary/system.h"
@@ -47,7 +48,9 @@ struct array {
 };
 
 static uint32_t frames; // in the window
-static struct array bits, tags, arenas;
+static struct array bits, tags, arenas, shares, owners;
+
+struct owners granary_owners;
 
 static size_t page_up(size_t bytes) { return (bytes + PG_SIZE - 1) / PG_SIZE * PG_SIZE; }
 
@@ -60,7 +63,8 @@ static char *array_place(struct array *array, char *at, size_t element, size_t b
 // Looks for room for `count` frames and their records; false if there is none.
 static bool window_place(uint32_t count) {
     size_t records = page_up(count * sizeof(struct arena)) + page_up(count * sizeof(struct frame)) +
-                     page_up(count / 8 + 4);
+                     page_up(count * sizeof(struct share)) +
+                     page_up(OWNERS_MAX * sizeof(struct owner)) + page_up(count / 8 + 4);
     size_t window = (size_t)count * PG_SIZE, slack = PG_SIZE + WINDOW_ALIGN;
     if (window > SIZE_MAX - records - slack) return false; // 32 bits: no such room
     size_t bytes = records + slack + window;
@@ -75,6 +79,10 @@ static bool window_place(uint32_t count) {
     at = array_place(&bits, at, 0, count / 8 + 4);
     at = array_place(&tags, at, sizeof(struct frame), count * sizeof(struct frame));
     at = array_place(&arenas, at, sizeof(struct arena), count * sizeof(struct arena));
+    at = array_place(&shares, at, sizeof(struct share), count * sizeof(struct share));
+    at = array_place(&owners, at, sizeof(struct owner), OWNERS_MAX * sizeof(struct owner));
+    granary_owners.share = (struct share *)shares.start;
+    granary_owners.owner = (struct owner *)owners.start;
     granary_base = ((uintptr_t)at + PG_SIZE + WINDOW_ALIGN - 1) & -WINDOW_ALIGN;
     granary_stale = (uint32_t *)bits.start;
     frames = count;
@@ -120,10 +128,15 @@ static bool array_open(struct array *array, uint32_t end) {
     return true;
 }
 
+bool port_owner_open(struct owner *owner) {
+    return array_open(&owners, (uint32_t)(owner - granary_owners.owner) + 1);
+}
+
 // 0, or the system's reason against it.
 static int frames_open(uint32_t first, uint32_t count) {
     uint32_t end = first + count;
-    if (!array_open(&bits, end) || !array_open(&tags, end) || !array_open(&arenas, end))
+    if (!array_open(&bits, end) || !array_open(&tags, end) || !array_open(&arenas, end) ||
+        !array_open(&shares, end))
         return -ENOMEM;
     return system_map_at((void *)(granary_base + (uintptr_t)first * PG_SIZE),
                          (size_t)count * PG_SIZE);

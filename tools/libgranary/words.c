@@ -38,7 +38,7 @@ static char stats_to[PATH_MAX];  // "": no figures; "1": to standard error
 static char program[NAME_BYTES]; // its name
 static int stats_fd = -1;        // standard error as it was at the start
 static struct stat stats_place;  // and what it was
-static uint32_t reports;
+uint32_t granary_reports;
 
 // ---- lines --------------------------------------------------------------------------------------
 
@@ -236,10 +236,11 @@ char *granary_caller_text(char *to, size_t room, uintptr_t caller) {
 
 static void report(enum heap_fault fault, uintptr_t pointer, const char *verb, uintptr_t caller) {
     char who[HEAP_WHO_MAX], from[256];
-    __atomic_add_fetch(&reports, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&granary_reports, 1, __ATOMIC_RELAXED);
+    if (caller) granary_caller_text(from, sizeof from, caller);
+    else ksnprintf(from, sizeof from, "two threads at once"); // and found out by a third, perhaps
     say_line(STDERR_FILENO, "heap: %s: %p: %s; %s from %s, thread %u", heap_fault_text(fault),
-             (void *)pointer, heap_who(who, sizeof who, pointer), verb,
-             granary_caller_text(from, sizeof from, caller), system_thread());
+             (void *)pointer, heap_who(who, sizeof who, pointer), verb, from, system_thread());
     if (granary_settings.panics) abort();
 }
 
@@ -300,7 +301,7 @@ static void print_stats(uint32_t broken) {
              "granary: program=%s classes=%s frames_peak=%u frames_held=%u live=%llu checked=%d "
              "broken=%u reports=%u",
              program, size_table_name(set->sizes, set->size_count, name), peak > held ? peak : held,
-             held, (unsigned long long)live_bytes(), set->checks, broken, reports);
+             held, (unsigned long long)live_bytes(), set->checks, broken, granary_reports);
 }
 
 // After the C library's own start, which makes the name; before main(), which may write over it.

@@ -1,0 +1,684 @@
+// owners.c - a heap of several owners: each takes and frees in arenas of its own without a lock,
+// and what another owner frees comes home exactly. See owners.h for the records.
+//
+// Theory. An owner has, for each size, one word of an arena's map in hand: `bits`, the blocks that
+// left the map and are not handed out. sys_malloc takes the lowest of them; when there are none, it
+// claims another word. sys_free sets a bit in the map. So a block that was freed is handed out
+// again only after its word was claimed, and that is what makes the rest exact.
+//
+// Another owner reads the map and what is in hand (a bit set there: a double free, refused) and
+// then sets the block's bit in `away`, by one compare-and-exchange that also compares how often the
+// word was collected. The owner collects a word whenever it claims it, by an exchange that raises
+// that count. So if the exchange of a free succeeds, the word was not claimed since the free read
+// that the block is live: it is live still, unless its owner has freed it meanwhile. In that case
+// the bit is in the map and in `away` when the word is collected, before the block can be handed
+// out again; that is a double free, reported then, and the block is free once.
+//
+// An arena in which nobody else has ever freed needs no exchange (an instruction that locks the bus
+// or the cache line). The first who does marks it, ARENA_EVER, and then waits until every processor
+// has passed a barrier: whoever claims a word afterwards sees the mark, and who was in the middle
+// of a claim has finished what the free goes on to read. Further arenas of that size are marked
+// when they are opened.
+//
+// Invariants:
+//   S1  A record's desc, base, blocks, seal and `ever` change under the heap's lock only, its map,
+//       carved and `full` by its owner only (an idle owner: by who holds the lock).
+//   S2  No block is in two of these: the map; the word in hand; live.
+//   S3  A bit of `away` is set only for a block that was live since its word was last collected.
+//   S4  A marked arena's words are collected when they are claimed, and after its record is
+//       blanked.
+//   S5  An arena is in its front's free_list exactly if it is not ARENA_FULL; in `waiting`, if it
+//       is and was marked, or in its owner's news until the owner has looked there.
+//   S6  Bits of blocks that do not exist are 1 in the map and 0 everywhere else.
+//
+// What is not kept: arena.cnt and desc->arenas' free blocks; who wants them counts.
+//
+// Shortcoming: blocks that others freed come home when their owner wants more of their size, or
+// when the pool is out of frames; an owner that allocates nothing more leaves them where they are.
+#include "tools/libgranary/owners.h"
+
+// The double frees that a collection found, kept until no lock is held.
+struct doubles {
+    uintptr_t base;
+    uint32_t block_size;
+    uint32_t word[ARENA_WORDS];
+};
+
+static struct front *front_for(struct owner *me, size_t size) {
+    return (struct front *)((uintptr_t)me + me->front_at[(size - 1) / BLOCK_ALIGN]);
+}
+
+static struct share *share_of(const struct heap *heap, const struct arena *arena) {
+    return &heap->owners->share[arena - heap->arena];
+}
+
+static inline uint32_t words_of(const struct arena *arena) { return (arena->blocks + 31) / 32; }
+
+// The blocks of a word that exist: all, but in the last one.
+static inline uint32_t existing(const struct arena *arena, uint32_t word) {
+    return word == words_of(arena) - 1 ? UINT32_MAX >> (-arena->blocks & 31) : UINT32_MAX;
+}
+
+// Blocks of a word that are not handed out, by the map and by what is in hand. The map is read
+// first: a claim writes what it has in hand before it clears the map.
+static inline uint32_t word_home(const struct arena *arena, uint32_t word) {
+    const struct front *front = front_of(arena->desc);
+    const uint32_t *at = &arena->map[word];
+    for (;;) {
+        uint32_t map = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+        const uint32_t *hand = __atomic_load_n(&front->word, __ATOMIC_ACQUIRE);
+        if (hand != at) return map;
+        uint32_t bits = __atomic_load_n(&front->bits, __ATOMIC_ACQUIRE);
+        if (LOOK(front->word) == at) return map | bits; // else the bits may be another word's
+    }
+}
+
+// ---- collecting and claiming --------------------------------------------------------------------
+
+// Puts what others have freed of a word into the map. They are in the map before they leave `away`,
+// so that who frees one again finds it in either; from then on a free that read the word before
+// fails.
+static void word_collect(struct heap *heap, struct arena *arena, uint32_t word,
+                         struct doubles *doubles) {
+    uint64_t *away = &share_of(heap, arena)->away[word];
+    uint64_t seen = __atomic_load_n(away, __ATOMIC_RELAXED), next;
+    uint32_t map = arena->map[word];
+    do {
+        STORE(arena->map[word], map | (uint32_t)seen);
+        next = ((seen >> 32) + 1) << 32;
+    } while (
+        !__atomic_compare_exchange_n(away, &seen, next, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    doubles->word[word] |= (uint32_t)seen & map;
+}
+
+static bool any_away(const struct share *share, uint32_t word) {
+    return (uint32_t)__atomic_load_n(&share->away[word], __ATOMIC_RELAXED) != 0;
+}
+
+static bool doubles_any(const struct doubles *doubles) {
+    uint32_t any = 0;
+    for (uint32_t word = 0; word < ARENA_WORDS; word++) any |= doubles->word[word];
+    return any != 0;
+}
+
+static void doubles_begin(struct doubles *doubles, const struct arena *arena) {
+    *doubles = (struct doubles){arena->base, arena->desc->block_size, {0}};
+}
+
+// Two owners freed the block at about the same time: neither could know. No lock may be held.
+static void doubles_report(const struct heap *heap, const struct doubles *doubles) {
+    if (LIKELY(!doubles_any(doubles))) return;
+    for (uint32_t block = 0; block < ARENA_BLOCKS_MAX; block++) {
+        if (!(doubles->word[block / 32] >> block % 32 & 1)) continue;
+        port_report(heap, HEAP_DOUBLE_FREE, doubles->base + block * doubles->block_size, 0);
+    }
+}
+
+// The word in hand is about to be left: `carved` takes in what was handed out of it. Lowest first,
+// so what was not is above.
+static void hand_note(struct front *front) {
+    if (!front->word) return;
+    struct arena *arena = front->arena;
+    uint32_t word = (uint32_t)(front->word - arena->map);
+    if (arena->carved >= word * 32 + 32) return;
+    uint32_t out = existing(arena, word) & ~front->bits;
+    uint32_t end = out ? word * 32 + 32 - (uint32_t)__builtin_clz(out) : 0;
+    if (arena->carved < end) STORE(arena->carved, (uint16_t)end);
+}
+
+// Takes a word into hand. In this order for who reads without a lock: see word_home().
+static inline void hand_take(struct front *front, struct arena *arena, uint32_t word) {
+    uint32_t *map = &arena->map[word], exist = existing(arena, word);
+    __atomic_store_n(&front->word, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&front->bits, *map & exist, __ATOMIC_RELEASE);
+    front->base = arena->base + (uintptr_t)word * 32 * front->block_size;
+    front->arena = arena;
+    __atomic_store_n(&front->word, map, __ATOMIC_RELEASE);
+    __atomic_store_n(map, ~exist, __ATOMIC_RELEASE);
+}
+
+// A word in which others may have freed; their blocks come home first.
+static SLOW_PATH bool word_claim_ever(struct front *front, struct arena *arena) {
+    struct heap *heap = front->desc.heap;
+    struct doubles doubles;
+    uint32_t word = 0, words = words_of(arena);
+    while (word < words && !(arena->map[word] & existing(arena, word)) &&
+           !any_away(share_of(heap, arena), word)) {
+        word++;
+    }
+    if (word == words) return false;
+    doubles_begin(&doubles, arena);
+    word_collect(heap, arena, word, &doubles);
+    hand_take(front, arena, word);
+    doubles_report(heap, &doubles);
+    return true;
+}
+
+// Takes the next word that has blocks at home into hand: by the time that it is this one's turn
+// again, more have come home. False if the arena has none.
+static inline bool word_claim(struct front *front, struct arena *arena) {
+    if (UNLIKELY(LOOK(arena->ever))) return word_claim_ever(front, arena);
+    uint32_t words = words_of(arena), word = 0;
+    if (front->arena == arena) word = (uint32_t)(front->word - arena->map);
+    for (uint32_t i = 0; i < words; i++) {
+        word = word + 1 < words ? word + 1 : 0;
+        if (!(arena->map[word] & existing(arena, word))) continue;
+        hand_take(front, arena, word);
+        return true;
+    }
+    return false;
+}
+
+// ---- opening and closing, under the heap's lock -------------------------------------------------
+
+// False: no frames.
+static bool shared_open(struct owner *me, struct front *front) {
+    struct memory_block_desc *desc = &front->desc;
+    struct heap *heap = me->heap;
+    uint32_t frames = desc->frames_per_arena;
+    struct frame *first = run_take(&heap->pool, frames);
+    if (!first) return false;
+    uint32_t frame = (uint32_t)(first - heap->pool.frame);
+    struct arena *arena = &heap->arena[frame];
+    STORE(arena->base, frame_base(heap, frame));
+    STORE(arena->blocks, desc->blocks_per_arena);
+    STORE(arena->carving, 0);
+    STORE(arena->head, front->foreign ? ARENA_EVER : 0);
+    for (uint32_t word = 0; word < ARENA_WORDS; word++) STORE(arena->map[word], UINT32_MAX);
+    STORE(arena->desc, desc);
+    STORE(arena->seal, 0);
+    __atomic_store_n(&arena->seal, me->seal + arena->head - shared_sum(arena), __ATOMIC_RELEASE);
+    for (uint32_t i = 1; i < frames; i++) STORE(arena[i].back, (uint16_t)(i * sizeof *arena));
+    // A record that is not written to takes no memory.
+    if (share_of(heap, arena)->known != front->foreign)
+        share_of(heap, arena)->known = front->foreign;
+    list_push(&desc->free_list, &arena->elem);
+    desc->arenas++;
+    heap->small_frames += frames;
+    return true;
+}
+
+// All blocks that exist are in the map.
+static bool arena_home(const struct arena *arena) {
+    for (uint32_t word = 0; word < words_of(arena); word++) {
+        if (arena->map[word] != UINT32_MAX) return false;
+    }
+    return true;
+}
+
+// An arena that is all at home, is not in hand, and is in no list any more.
+static void shared_close(struct front *front, struct arena *arena, struct doubles *doubles) {
+    struct memory_block_desc *desc = &front->desc;
+    struct heap *heap = desc->heap;
+    uint32_t frames = desc->frames_per_arena, words = words_of(arena);
+    bool ever = arena->ever;
+    STORE(arena->seal, 0);
+    STORE(arena->desc, NULL);
+    STORE(arena->head, 0);
+    STORE(arena->carving, 0);
+    STORE(arena->blocks, 0);
+    STORE(arena->base, 0);
+    for (uint32_t word = 0; ever && word < words; word++) { // the record is blank by now: S4
+        word_collect(heap, arena, word, doubles);
+    }
+    for (uint32_t word = 0; word < ARENA_WORDS; word++) STORE(arena->map[word], 0);
+    for (uint32_t i = 1; i < frames; i++) STORE(arena[i].back, 0);
+    desc->arenas--;
+    heap->small_frames -= frames;
+    run_give(&heap->pool, arena_frame(heap, arena), frames);
+}
+
+// The owner's news: arenas in which others have freed for the first time. True if one is full and
+// of this front.
+static bool news_take(struct owner *me, const struct front *wanted) {
+    bool found = false;
+    struct share *next;
+    for (struct share *share = me->news; share; share = next) {
+        struct arena *arena = &me->heap->arena[share - me->heap->owners->share];
+        struct front *front = front_of(arena->desc);
+        next = share->next;
+        front->foreign = share->known = true;
+        if (!arena->full) continue; // in its free list
+        list_append(&front->waiting, &arena->elem);
+        found = found || front == wanted;
+    }
+    me->news = NULL;
+    return found;
+}
+
+// A full arena has blocks at home again.
+static void unfull(struct front *front, struct arena *arena) {
+    if (share_of(front->desc.heap, arena)->known) list_remove(&arena->elem);
+    STORE(arena->full, 0);
+    list_append(&front->desc.free_list, &arena->elem);
+}
+
+// Closes an arena of this owner if it is all at home, its last words included. Returns the frames
+// given back.
+static uint32_t close_if_home(struct owner *me, struct arena *arena) {
+    struct front *front = front_of(arena->desc);
+    if (front->arena == arena || !arena_home(arena)) return 0;
+    struct doubles doubles;
+    doubles_begin(&doubles, arena);
+    port_state state = port_lock(me->heap);
+    news_take(me, NULL); // it must not be among them
+    list_remove(&arena->elem);
+    shared_close(front, arena, &doubles);
+    port_unlock(me->heap, state);
+    doubles_report(me->heap, &doubles);
+    return front->desc.frames_per_arena;
+}
+
+// Puts into the map what others have freed in an arena; true if it was anything.
+static bool arena_collect(struct heap *heap, struct arena *arena) {
+    struct doubles doubles;
+    bool any = false;
+    doubles_begin(&doubles, arena);
+    for (uint32_t word = 0; word < words_of(arena); word++) {
+        if (!any_away(share_of(heap, arena), word)) continue;
+        word_collect(heap, arena, word, &doubles);
+        any = true;
+    }
+    doubles_report(heap, &doubles);
+    return any;
+}
+
+#define WAITING_LOOKS 8u // arenas looked at before another is opened
+
+// Looks through full arenas for blocks that others have freed; true if some came home.
+static bool waiting_look(struct owner *me, struct front *front) {
+    for (uint32_t looks = WAITING_LOOKS; looks > 0; looks--) {
+        struct list_elem *first = list_first(&front->waiting);
+        if (!first) return false;
+        struct arena *arena = list_entry(first, struct arena, elem);
+        if (arena_collect(me->heap, arena)) {
+            unfull(front, arena);
+            return true;
+        }
+        list_remove(first);
+        list_append(&front->waiting, first);
+    }
+    return false;
+}
+
+// Everything of a list that others have freed comes home, and arenas that are all at home are
+// closed. These return the frames given back.
+static uint32_t gather_list(struct owner *me, struct front *front, struct list *list) {
+    struct list_elem *next;
+    uint32_t frames = 0;
+    for (struct list_elem *e = list_first(list); e; e = next) {
+        struct arena *arena = list_entry(e, struct arena, elem);
+        next = list_next(list, e);
+        bool any = arena_collect(me->heap, arena);
+        if (any && arena->full) unfull(front, arena);
+        if (!arena->full) frames += close_if_home(me, arena);
+    }
+    return frames;
+}
+
+static uint32_t gather(struct owner *me) {
+    uint32_t frames = 0;
+    port_state state = port_lock(me->heap);
+    news_take(me, NULL);
+    port_unlock(me->heap, state);
+    for (uint32_t i = 0; i < me->heap->desc_count; i++) {
+        struct front *front = &me->front[i];
+        frames += gather_list(me, front, &front->desc.free_list);
+        frames += gather_list(me, front, &front->waiting);
+    }
+    return frames;
+}
+
+// ---- owners -------------------------------------------------------------------------------------
+
+static void owner_init(struct owner *me, struct heap *heap, uint32_t number) {
+    me->seal = SHARED_SEAL + number * SHARED_STEP;
+    me->heap = heap;
+    me->front_at = heap->owners->front_at;
+    me->block_max = heap->block_max;
+    for (uint32_t i = 0; i < heap->desc_count; i++) {
+        struct front *front = &me->front[i];
+        front->desc = heap->block_descs[i];
+        front->block_size = front->desc.block_size;
+        list_init(&front->desc.free_list);
+        list_init(&front->waiting);
+    }
+}
+
+// Locked by its caller.
+static struct owner *owner_pop(struct owners *all) {
+    struct owner *owner = all->idle;
+    if (owner) all->idle = owner->next_idle;
+    return owner;
+}
+
+struct owner *owner_take(struct heap *heap) {
+    struct owners *all = heap->owners;
+    port_state state = port_lock(heap);
+    struct owner *owner = owner_pop(all);
+    if (!owner && all->count < OWNERS_MAX && port_owner_open(&all->owner[all->count])) {
+        owner = &all->owner[all->count];
+        owner_init(owner, heap, all->count);
+        __atomic_store_n(&all->count, all->count + 1, __ATOMIC_RELEASE);
+    }
+    port_unlock(heap, state);
+    return owner;
+}
+
+static void owner_push(struct owner *owner) {
+    struct owners *all = owner->heap->owners;
+    port_state state = port_lock(owner->heap);
+    owner->next_idle = all->idle;
+    all->idle = owner;
+    port_unlock(owner->heap, state);
+}
+
+// What is in hand goes back into the map.
+static uint32_t hand_back(struct owner *me, struct front *front) {
+    struct arena *arena = front->arena;
+    uint32_t *word = front->word;
+    if (!word) return 0;
+    hand_note(front);
+    STORE(*word, *word | front->bits);
+    STORE(front->word, NULL);
+    STORE(front->bits, 0);
+    front->arena = NULL;
+    if (arena->full) unfull(front, arena);
+    return close_if_home(me, arena);
+}
+
+// Nothing that is free is kept.
+static uint32_t tidy(struct owner *me) {
+    uint32_t frames = gather(me);
+    for (uint32_t i = 0; i < me->heap->desc_count; i++) frames += hand_back(me, &me->front[i]);
+    return frames;
+}
+
+// The same for owners that nobody is: one is ours while it is out of the list.
+static uint32_t tidy_idle(struct heap *heap) {
+    struct owner *done = NULL, *owner;
+    uint32_t frames = 0;
+    for (;;) {
+        port_state state = port_lock(heap);
+        owner = owner_pop(heap->owners);
+        port_unlock(heap, state);
+        if (!owner) break;
+        frames += tidy(owner);
+        owner->next_idle = done;
+        done = owner;
+    }
+    while ((owner = done)) {
+        done = owner->next_idle;
+        owner_push(owner);
+    }
+    return frames;
+}
+
+uint32_t shared_trim(struct owner *me) {
+    uint32_t frames = tidy(me);
+    return frames + tidy_idle(me->heap);
+}
+
+void owner_leave(struct owner *me) {
+    tidy(me);
+    owner_push(me);
+}
+
+// Takes a word into hand for the front: from an arena with blocks at home, from one in which others
+// have freed, or from a new one. Before the pool grows, all that was freed comes home. False: no
+// memory.
+static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
+    struct heap *heap = me->heap;
+    bool gathered = false;
+    for (;;) {
+        struct list_elem *first;
+        while ((first = list_first(&front->desc.free_list))) {
+            struct arena *arena = list_entry(first, struct arena, elem);
+            struct arena *left = front->arena;
+            if (word_claim(front, arena)) {
+                if (left && left != arena && !left->full) close_if_home(me, left);
+                return true;
+            }
+            list_remove(first);
+            if (share_of(heap, arena)->known) list_append(&front->waiting, first);
+            STORE(arena->full, 1);
+        }
+        if (waiting_look(me, front)) continue;
+        port_state state = port_lock(heap);
+        bool news = news_take(me, front);
+        bool grows = !gathered && !run_find(&heap->pool, front->desc.frames_per_arena);
+        bool opened = !news && !grows && shared_open(me, front);
+        port_unlock(heap, state);
+        if (!news && !grows && !opened) return false;
+        if (!grows) continue;
+        gathered = true;
+        gather(me);
+        tidy_idle(heap);
+    }
+}
+
+// ---- sys_malloc and sys_free --------------------------------------------------------------------
+
+void *shared_malloc(struct owner *me, size_t size) {
+    if (UNLIKELY(size - 1 >= me->block_max))
+        return size != 0 ? large_take_slow(me->heap, size) : NULL;
+    struct front *front = front_for(me, size);
+    while (front->bits == 0) { // a word whose blocks were all freed twice leaves none
+        hand_note(front);
+        // An empty list's head is no arena; the one in hand is in the list, and mostly at its
+        // front.
+        struct arena *arena = list_entry(list_front(&front->desc.free_list), struct arena, elem);
+        if (LIKELY(arena == front->arena) && LIKELY(word_claim(front, arena))) break;
+        if (!front_renew(me, front)) return NULL;
+    }
+    uint32_t bits = front->bits;
+    STORE(front->bits, bits & (bits - 1));
+    return (void *)(front->base + (uintptr_t)__builtin_ctz(bits) * front->block_size);
+}
+
+// A block at home was handed out before unless it is above `carved`, and its word is not in hand
+// or still has it.
+static enum heap_fault home_fault(const struct arena *arena, uint32_t block) {
+    const struct front *front = front_of(arena->desc);
+    uint32_t word = block / 32, bit = 1u << block % 32;
+    if (block < LOOK(arena->carved)) return HEAP_DOUBLE_FREE;
+    bool freed = LOOK(front->word) == &arena->map[word] && (LOOK(arena->map[word]) & bit);
+    return freed ? HEAP_DOUBLE_FREE : HEAP_NOT_ALLOCATED;
+}
+
+// What a free of a block would be: HEAP_OK, HEAP_DOUBLE_FREE, HEAP_NOT_ALLOCATED.
+enum heap_fault owners_block(const struct heap *heap, const struct arena *arena, uint32_t block) {
+    uint32_t word = block / 32, bit = 1u << block % 32;
+    if (word_home(arena, word) & bit) return home_fault(arena, block);
+    uint64_t away = __atomic_load_n(&share_of(heap, arena)->away[word], __ATOMIC_RELAXED);
+    return (uint32_t)away & bit ? HEAP_DOUBLE_FREE : HEAP_OK;
+}
+
+// Frees a block of an arena of this owner.
+static enum heap_fault put_home(struct owner *me, struct arena *arena, uintptr_t p) {
+    struct front *front = front_of(arena->desc);
+    uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
+    if (block >= arena->blocks) return HEAP_INTERIOR_POINTER;
+    enum heap_fault fault = owners_block(me->heap, arena, block);
+    if (fault != HEAP_OK) return fault;
+    uint32_t word = block / 32;
+    STORE(arena->map[word], arena->map[word] | 1u << block % 32);
+    if (arena->full) unfull(front, arena);
+    if (arena->map[word] == UINT32_MAX) close_if_home(me, arena);
+    return HEAP_OK;
+}
+
+// The owner of the sound shared arena that a record is of, or NULL.
+static struct owner *owner_of(const struct heap *heap, const struct arena *arena) {
+    uint32_t head = LOOK(arena->head), flags = ARENA_EVER | ARENA_FULL;
+    const struct memory_block_desc *desc = LOOK(arena->desc);
+    uint32_t step = shared_sum(arena) - head - SHARED_SEAL;
+    if (step % SHARED_STEP != 0 ||
+        step / SHARED_STEP >= __atomic_load_n(&heap->owners->count, __ATOMIC_ACQUIRE) ||
+        (head & ~flags))
+        return NULL;
+    struct owner *owner = &heap->owners->owner[step / SHARED_STEP];
+    uintptr_t into = (uintptr_t)front_of(desc) - (uintptr_t)owner->front;
+    bool front = into / sizeof *owner->front < DESC_MAX && into % sizeof *owner->front == 0;
+    return front ? owner : NULL;
+}
+
+// The first free by another owner: from here on the arena's owner collects words before it claims
+// them.
+static void mark_ever(struct owner *owner, struct arena *arena) {
+    struct heap *heap = owner->heap;
+    port_state state = port_lock(heap);
+    if (owner_of(heap, arena) == owner && !arena->ever) { // else the record is another by now
+        struct share *share = share_of(heap, arena);
+        STORE(arena->ever, 1);
+        share->next = owner->news;
+        owner->news = share;
+    }
+    port_unlock(heap, state);
+    port_barrier();
+}
+
+// Frees a block of another owner's arena. HEAP_CORRUPT_ARENA: the record changed meanwhile, look
+// again.
+static enum heap_fault put_away(struct owner *owner, struct arena *arena, uintptr_t p) {
+    struct heap *heap = owner->heap;
+    const struct memory_block_desc *desc = LOOK(arena->desc);
+    if (!desc) return HEAP_CORRUPT_ARENA;
+    uint32_t block = block_index(desc, (uint32_t)(p - LOOK(arena->base)));
+    if (block >= LOOK(arena->blocks))
+        return owner_of(heap, arena) == owner ? HEAP_INTERIOR_POINTER : HEAP_CORRUPT_ARENA;
+    uint32_t word = block / 32, bit = 1u << block % 32;
+    uint64_t *away = &share_of(heap, arena)->away[word];
+    uint64_t seen = __atomic_load_n(away, __ATOMIC_ACQUIRE);
+    // What was collected before `seen` was read is in the record now.
+    if (owner_of(heap, arena) != owner || LOOK(arena->desc) != desc) return HEAP_CORRUPT_ARENA;
+    if (!LOOK(arena->ever)) {
+        mark_ever(owner, arena);
+        return HEAP_CORRUPT_ARENA;
+    }
+    bool free = ((uint32_t)seen & bit) || (word_home(arena, word) & bit);
+    uint64_t next = seen | bit;
+    if (free) next = seen; // no change: but is that what it was?
+    enum heap_fault fault = !free                  ? HEAP_OK
+                            : (uint32_t)seen & bit ? HEAP_DOUBLE_FREE
+                                                   : home_fault(arena, block);
+    if (!__atomic_compare_exchange_n(away, &seen, next, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        return HEAP_CORRUPT_ARENA;
+    return fault;
+}
+
+enum heap_fault owners_classify(const struct heap *heap, uintptr_t p, struct arena **arena,
+                                uint32_t *block) {
+    uintptr_t frame = (p - heap->base) >> PG_SHIFT;
+    *arena = NULL;
+    *block = 0;
+    if (frame >= heap->frames) return HEAP_OUTSIDE;
+    struct arena *at = &heap->arena[frame];
+    uint32_t back = at->back / (uint32_t)sizeof *at;
+    if (at->back % sizeof *at != 0 || back > frame) return HEAP_CORRUPT_ARENA;
+    at -= back;
+    if (arena_blank(at)) return classify_frame(heap, (uint32_t)frame);
+    *arena = at;
+    if (at->large && arena_sealed(at)) return p == at->base ? HEAP_OK : HEAP_INTERIOR_POINTER;
+    if (!owner_of(heap, at)) return HEAP_CORRUPT_ARENA;
+    *block = block_index(at->desc, (uint32_t)(p - at->base));
+    if (*block >= at->blocks) return HEAP_INTERIOR_POINTER;
+    return owners_block(heap, at, *block);
+}
+
+// No shared arena: a large area, or a wrong pointer. False if it is one by now.
+static bool put_locked(struct heap *heap, uintptr_t p, enum heap_fault *fault) {
+    struct arena *arena;
+    uint32_t block;
+    port_state state = port_lock(heap);
+    *fault = owners_classify(heap, p, &arena, &block);
+    bool shared = arena && !arena->large && *fault != HEAP_CORRUPT_ARENA;
+    if (*fault == HEAP_OK && !shared) large_give(heap, arena, p);
+    port_unlock(heap, state);
+    return !shared;
+}
+
+// Frees whatever p is; false after a report.
+bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t caller) {
+    enum heap_fault fault = HEAP_OUTSIDE;
+    uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
+    while (frame < PORT_FRAMES(heap)) {
+        struct arena *arena = &heap->arena[frame];
+        uint32_t back = LOOK(arena->back) / (uint32_t)sizeof *arena;
+        arena -= back <= frame ? back : 0;
+        if (((shared_sum(arena) - me->seal) & ~(ARENA_EVER | ARENA_FULL)) == 0) {
+            fault = put_home(me, arena, p);
+            break;
+        }
+        struct owner *owner = owner_of(heap, arena);
+        if (owner) {
+            fault = put_away(owner, arena, p);
+            if (fault != HEAP_CORRUPT_ARENA) break;
+        } else if (put_locked(heap, p, &fault)) {
+            break;
+        }
+    }
+    if (fault == HEAP_OK) return true;
+    port_report(heap, fault, p, caller);
+    return false;
+}
+
+// ---- for what looks at a heap -------------------------------------------------------------------
+
+bool owners_sound(const struct heap *heap, const struct arena *arena) {
+    return owner_of(heap, arena) != NULL;
+}
+
+uint32_t shared_home(const struct heap *heap, const struct arena *arena, uint32_t word) {
+    uint64_t away = __atomic_load_n(&share_of(heap, arena)->away[word], __ATOMIC_RELAXED);
+    return (word_home(arena, word) | (uint32_t)away) & existing(arena, word);
+}
+
+// ---- the start, and fork() ----------------------------------------------------------------------
+
+void owners_init(struct heap *heap, struct owners *owners) {
+    heap->owners = owners;
+    for (uint32_t slot = 0; slot < heap->block_max / BLOCK_ALIGN; slot++) {
+        size_t index = (size_t)(heap->desc_of[slot] - heap->block_descs);
+        owners->front_at[slot] =
+            (uint16_t)(offsetof(struct owner, front) + index * sizeof(struct front));
+    }
+}
+
+// Puts the lists of an owner together again, from the records of its arenas.
+static void owner_recover(struct owner *owner) {
+    for (uint32_t i = 0; i < owner->heap->desc_count; i++) {
+        struct front *front = &owner->front[i];
+        list_init(&front->desc.free_list);
+        list_init(&front->waiting);
+        front->desc.arenas = 0;
+        if (front->word) *front->word &= ~front->bits; // cut off between the two
+        else front->bits = 0;                          // they are in the map still
+    }
+    owner->news = NULL;
+}
+
+static void arena_recover(struct owner *owner, struct arena *arena) {
+    struct front *front = front_of(arena->desc);
+    struct share *share = share_of(owner->heap, arena);
+    front->desc.arenas++;
+    share->known = arena->ever;
+    arena->full = 0;
+    list_append(&front->desc.free_list, &arena->elem);
+}
+
+void owners_recover(struct heap *heap, struct owner *me, struct owner *kept) {
+    struct owners *all = heap->owners;
+    all->idle = NULL;
+    for (uint32_t i = 0; i < all->count; i++) {
+        if (&all->owner[i] == me) continue;
+        owner_recover(&all->owner[i]);
+        if (&all->owner[i] == kept) continue;
+        all->owner[i].next_idle = all->idle;
+        all->idle = &all->owner[i];
+    }
+    for (uint32_t frame = 0; frame < heap->frames; frame++) {
+        struct owner *owner = owner_of(heap, &heap->arena[frame]);
+        if (owner && owner != me) arena_recover(owner, &heap->arena[frame]);
+    }
+}

@@ -1,0 +1,116 @@
+// owners_check.c - see heapcheck.h: the arenas of a heap of several owners, checked and counted.
+//
+// The heap's lock keeps arenas from being opened and closed; their owners go on allocating in them.
+// So what is checked of every arena is what its owner does not change; lists only where the owner
+// is idle or the caller.
+#include "kernel/inspect/heapcheck.h"
+#include "kernel/port.h"
+#include "tools/libgranary/owners.h"
+
+#define REQUIRE HEAP_REQUIRE
+
+static uint32_t popcount(uint32_t bits) {
+    uint32_t count = 0;
+    for (; bits != 0; bits &= bits - 1) count++;
+    return count;
+}
+
+// A1, A2 and A6 of an arena or large area. Returns the frames it holds.
+static uint32_t check_record(const struct heap *heap, const struct arena *arena, uint32_t frame) {
+    uint32_t run = heap->pool.frame[frame].run, frames = FRAME_RUN(run);
+    if (!arena_sound(heap, arena)) {
+        heap_complain("A2", "the seal is wrong, frame", frame);
+        return 1;
+    }
+    REQUIRE((run & FRAME_USED) && frames <= heap->frames - frame, "A1", "the frames' run, frame",
+            frame);
+    REQUIRE(arena->base == heap->base + ((uintptr_t)frame << PG_SHIFT), "A1", "base, frame", frame);
+    if (!(run & FRAME_USED) || frames > heap->frames - frame) return 1;
+    for (uint32_t i = 1; i < frames; i++) {
+        const struct arena *further = arena + i;
+        uint32_t back = arena->large ? 0 : i * (uint32_t)sizeof *arena;
+        REQUIRE(further->back == back, "A6", "back, frame", frame + i);
+        REQUIRE(arena_blank(further), "A6", "a record that should be blank, frame", frame + i);
+    }
+    return frames;
+}
+
+// S6: blocks that do not exist.
+static void check_map(const struct arena *arena, uint32_t frame) {
+    for (uint32_t block = arena->blocks; block < ARENA_BLOCKS_MAX; block++) {
+        uint32_t bits = __atomic_load_n(&arena->map[block / 32], __ATOMIC_RELAXED);
+        REQUIRE(bits >> block % 32 & 1, "S6", "no bit above the last block, frame", frame);
+    }
+}
+
+// S5 for one list of a front: `full` is what its arenas are.
+static uint32_t check_list(const struct heap *heap, const struct front *front,
+                           const struct list *list, bool full) {
+    uint32_t count = 0;
+    const struct list_elem *before = &list->head;
+    for (const struct list_elem *e = before->next; e != &list->head; before = e, e = e->next) {
+        const struct arena *arena = list_entry(e, const struct arena, elem);
+        bool record = arena >= heap->arena && arena < heap->arena + heap->frames;
+        if (!record || e->prev != before || ++count > heap->frames) {
+            heap_complain("S5", "a list is not sound, block size", front->block_size);
+            return count;
+        }
+        bool right = arena->desc == &front->desc && arena->full == full;
+        REQUIRE(right, "S5", "a stranger in a list, block size", front->block_size);
+    }
+    return count;
+}
+
+// S2 and S5 for an owner that does nothing meanwhile.
+static void check_owner(const struct heap *heap, const struct owner *owner) {
+    for (uint32_t i = 0; i < heap->desc_count; i++) {
+        const struct front *front = &owner->front[i];
+        uint32_t listed = check_list(heap, front, &front->desc.free_list, false) +
+                          check_list(heap, front, &front->waiting, true);
+        REQUIRE(listed <= front->desc.arenas, "S5", "more arenas than are open, block size",
+                front->block_size);
+        bool apart = !front->word || !(front->bits & *front->word);
+        REQUIRE(apart, "S2", "a block in the map and in hand, block size", front->block_size);
+    }
+}
+
+void owners_check(const struct heap *heap) {
+    uint32_t small = 0, large = 0;
+    for (uint32_t frame = 0; frame < heap->frames;) {
+        const struct arena *arena = &heap->arena[frame];
+        if (arena_blank(arena)) {
+            REQUIRE(arena->back == 0 && arena->base == 0, "A6",
+                    "a record that should be blank, frame", frame);
+            frame++;
+            continue;
+        }
+        uint32_t frames = check_record(heap, arena, frame);
+        if (!arena->large) check_map(arena, frame);
+        *(arena->large ? &large : &small) += frames;
+        frame += frames;
+    }
+    REQUIRE(small == heap->small_frames, "A1", "frames in small arenas", small);
+    REQUIRE(large == heap->large_frames, "A1", "frames in large areas", large);
+    for (const struct owner *owner = heap->owners->idle; owner; owner = owner->next_idle) {
+        check_owner(heap, owner);
+    }
+    const struct owner *me = granary_me;
+    if (me && me->heap == heap) check_owner(heap, me);
+}
+
+void owners_desc_state(const struct heap *heap, uint32_t index, struct desc_state *out) {
+    *out = (struct desc_state){.block_size = heap->block_descs[index].block_size,
+                               .blocks_per_arena = heap->block_descs[index].blocks_per_arena};
+    for (uint32_t frame = 0; frame < heap->frames; frame++) {
+        const struct arena *arena = &heap->arena[frame];
+        if (!arena->desc || !arena_sound(heap, arena)) continue;
+        if (arena->desc->block_size != out->block_size) continue;
+        uint32_t home = 0;
+        for (uint32_t word = 0; word * 32 < arena->blocks; word++) {
+            home += popcount(shared_home(heap, arena, word));
+        }
+        out->arenas++;
+        out->free_blocks += home;
+        out->live_blocks += arena->blocks - home;
+    }
+}

@@ -1,0 +1,100 @@
+// thread.c - see port.h: which owner a thread is.
+//
+// Theory. A thread takes an owner (tools/libgranary/owners.h) at its first allocation and leaves it
+// when it ends; the next thread that starts goes on with its arenas. A thread that has none - it
+// has only freed so far, or it is about to end - frees as any other owner does to blocks that are
+// not its own. If it allocates at such a time, or there are as many threads as there may be owners,
+// it is the common owner for the length of that call.
+//
+// Invariants:
+//   T1  An owner is at most one thread's, or the common one's holder's, or idle.
+#include <linux/membarrier.h>
+#include <pthread.h>
+
+#include "kernel/memory.h"
+#include "tools/libgranary/owners.h"
+#include "tools/libgranary/port.h"
+#include "tools/libgranary/settings.h"
+#include "tools/libgranary/system.h"
+
+#ifndef HEAP_CHECKED
+
+// No record adds up to its seal, and no size is small enough for it.
+static struct owner nobody = {.seal = 1};
+__thread struct owner *granary_me = &nobody;
+static __thread bool ending; // this thread has left its owner
+
+static pthread_key_t key; // its destructor is told of a thread's end
+static struct owner *common;
+static uint32_t common_held; // 1 while a thread is the common owner
+
+static void common_lock(void) {
+    while (__atomic_exchange_n(&common_held, 1, __ATOMIC_ACQUIRE)) system_sleep(&common_held, 1);
+}
+
+static void common_unlock(void) {
+    __atomic_store_n(&common_held, 0, __ATOMIC_RELEASE);
+    system_wake(&common_held, 1);
+}
+
+static void leave(void *owner) {
+    granary_me = &nobody;
+    ending = true;
+    owner_leave(owner);
+}
+
+// This thread's owner, or NULL.
+static struct owner *join(void) {
+    if (granary_me != &nobody) return granary_me;
+    if (ending) return NULL;
+    struct owner *owner = owner_take(&k_heap);
+    if (!owner) return NULL;
+    granary_me = owner; // before what may allocate
+    pthread_setspecific(key, owner);
+    return owner;
+}
+
+void *owners_malloc(struct heap *heap, size_t size) {
+    (void)heap;
+    struct owner *me = join();
+    if (me) return shared_malloc(me, size);
+    common_lock();
+    void *p = shared_malloc(common, size);
+    common_unlock();
+    return p;
+}
+
+bool owners_free(struct heap *heap, uintptr_t p, uintptr_t caller) {
+    return shared_free(heap, granary_me, p, caller);
+}
+
+uint32_t owners_trim(struct heap *heap) {
+    (void)heap;
+    common_lock();
+    uint32_t frames = shared_trim(common);
+    common_unlock();
+    return frames + (granary_me != &nobody ? shared_trim(granary_me) : 0);
+}
+
+// ---- the barrier --------------------------------------------------------------------------------
+
+void port_barrier(void) { SYSTEM(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0); }
+
+void granary_owners_start(void) {
+    SYSTEM(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+    owners_init(&k_heap, &granary_owners);
+    common = owner_take(&k_heap);
+    if (!common || pthread_key_create(&key, leave) != 0) granary_refuse("no memory for an owner");
+}
+
+// ---- fork ---------------------------------------------------------------------------------------
+
+void granary_owners_fork_prepare(void) { common_lock(); }
+void granary_owners_fork_parent(void) { common_unlock(); }
+
+void granary_owners_fork_child(void) {
+    common_held = 0;
+    owners_recover(&k_heap, granary_me, common);
+}
+
+#endif
