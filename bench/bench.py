@@ -117,6 +117,7 @@ def measure(options, work):
     figures["frames_held"] = bench.frames_held(traces, work)
     figures["worst"] = bench.once(traces, "worst", plan.passes)
     figures["micro_ns"] = bench.micro_times()
+    figures["threads"] = bench.threads()
     figures["micro_insn"] = bench.micro_counts(work)
     figures["probes"] = bench.probes()
     figures["programs"], errors = programs.measure(found, plan, os.path.join(tools, "launch"), work, show_progress)

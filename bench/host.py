@@ -26,6 +26,9 @@ PEERS = (("mimalloc", "libmimalloc.so.[0-9]*", "libmimalloc%", "'.'.join(str(C.m
          ("tcmalloc", "libtcmalloc_minimal.so.[0-9]*", "libtcmalloc-minimal%",
           "C.tc_version(None, None, None).decode().split()[-1]"))
 OURS = ("granary-seed", "granary-fine")
+# What bench/threads.c is asked for.
+THREADS = (("asleep", 2), ("pairs", 1), ("pairs", 2), ("pairs", 4), ("pairs", 8), ("remote", 2), ("remote", 8),
+           ("larson", 2), ("larson", 4))
 FRAME = 4096  # bytes
 TIMEOUT = 120  # seconds for one process: ten times what the slowest of them takes
 
@@ -210,6 +213,18 @@ class Host:
                 for line in run(self.program("micro", "time", self.plan.live), allocator).splitlines():
                     found = stats.pairs(line)
                     table.setdefault(found["pattern"], {}).setdefault(allocator.name, []).append(found["ns"])
+        return table
+
+    def threads(self):
+        """{"mode threads": {allocator: [ns of processor time a pair]}}"""
+        table = {}
+        for turn in range(self.plan.rounds):
+            for mode, count in THREADS:
+                self.progress(f"threads, round {turn + 1} of {self.plan.rounds}: {mode} {count}")
+                for allocator in self.shuffled():
+                    found = stats.pairs(run(self.program("threads", mode, count), allocator))
+                    row = table.setdefault(f"{mode} {count}", {})
+                    row.setdefault(allocator.name, []).append(found["ns"])
         return table
 
     def micro_counts(self, folder):

@@ -131,6 +131,21 @@ def micro(figures):
                      aligned(counts)))
 
 
+def threads(figures):
+    names = figures["allocators"]
+    rows = [["mode, threads", *names]]
+    for mode, row in figures["threads"].items():
+        rows.append([mode, *(cell(stats.median(row[n]) if n in row else None, 1) for n in names)])
+    return titled("Threads, ns of processor time for a pair of malloc and free (the loop's own in it)", aligned(rows))
+
+
+def thread_ratio(figures, name, peer, modes):
+    """The worst of an allocator's times over a peer's, over the modes; None without either."""
+    table = figures["threads"]
+    return max((stats.median(table[mode][name]) / stats.median(table[mode][peer]) for mode in modes
+                if name in table.get(mode, {}) and peer in table[mode]), default=None)
+
+
 def clears_text(lines):
     """Whether malloc clears: seen only where freed memory came back."""
     seen = [line for line in lines if line["again"] == "yes"]
@@ -246,7 +261,7 @@ def report(figures):
     lines = [f"{figures['when']}  {machine['cpu']}, {machine['cpus']} CPUs, Linux {machine['kernel']}, "
              f"{machine['compiler']}" + (", QUICK" if figures["quick"] else ""),
              ", ".join(f"{name} {version}" for name, version in figures["versions"].items()), ""]
-    for part in (speed, footprint, worst, micro, probes, programs, kernel_replay, kernel_micro):
+    for part in (speed, footprint, worst, micro, threads, probes, programs, kernel_replay, kernel_micro):
         lines += part(figures)
     if figures["errors"]:
         lines += titled("What failed", ["  " + line for line in figures["errors"]])

@@ -9,7 +9,7 @@ import stats
 from host import OURS, base
 from inkernel import TABLES
 from tables import (aligned, footprint_ratios, kernel_insn, kernel_names, kernel_sizes, mean_speed, program_mean,
-                    replay_fold, titled, trace_ratios)
+                    replay_fold, thread_ratio, titled, trace_ratios)
 
 
 class Rows:
@@ -107,6 +107,18 @@ def host_speed(rows, figures):
                  ours(lambda name, p=peer: over(p, figures, name)), 2)
 
 
+def host_threads(rows, figures):
+    first = base(figures)
+    for what, bound, peer, modes in (
+            ("one thread beside one that sleeps", 1.10, first, ("asleep 2",)),
+            ("2 to 8 threads of their own", 1.60, first, ("pairs 2", "pairs 4", "pairs 8")),
+            ("every free by another thread", 1.10, first, ("remote 2", "remote 8")),
+            ("larson's mix", 1.30, first, ("larson 2", "larson 4")),
+            ("larson's mix", 1.00, "glibc", ("larson 2", "larson 4"))):
+        rows.add(f"host: {what}, time over {peer}'s", bound,
+                 ours(lambda name, p=peer, m=modes: thread_ratio(figures, name, p, m)), 2)
+
+
 def host_memory(rows, figures):
     peers = [stats.geomean(footprint_ratios(figures, name).values())
              for name in figures["allocators"] if name not in OURS]
@@ -126,7 +138,7 @@ def host_memory(rows, figures):
 def verdict(figures):
     """The last table and the line with its sums."""
     rows = Rows()
-    for part in (kernel_patterns, kernel_replays, kernel_growth, host_speed, host_memory):
+    for part in (kernel_patterns, kernel_replays, kernel_growth, host_speed, host_threads, host_memory):
         part(rows, figures)
     rows.add("real programs: wall time over glibc's", 1.0, ours(lambda n: program_mean(figures, n, "wall_ns")), 2)
     rows.add("real programs: largest resident size over glibc's", 1.05,
