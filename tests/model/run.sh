@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh - the models through Spin: as they are (no error), and with the locks taken away (it must find one).
+# run.sh - the models through Spin: as they are (no error), and each time with something left out (it must find one).
 #
 #   sh tests/model/run.sh FOLDER
 #
@@ -13,11 +13,11 @@ mkdir -p "$1"
 cd "$1"
 passed=0 failed=0
 
-# judge NAME WANTED-ERRORS OPTION...: an exhaustive search, to its end.
+# judge MODEL NAME WANTED-ERRORS OPTION...: an exhaustive search, to its end.
 judge() {
-    name=$1 wanted=$2
-    shift 2
-    spin "$@" -search -O2 -DSAFETY -DMEMLIM=2000 -m1000000 "$here/arena.pml" >"$name.log" 2>&1 || true
+    model=$1 name=$2 wanted=$3
+    shift 3
+    spin "$@" -search -O2 -DSAFETY -DCOLLAPSE -DMEMLIM=2000 -m1000000 "$here/$model.pml" >"$name.log" 2>&1 || true
     errors=$(sed -n 's/.*errors: \([0-9]*\).*/\1/p' "$name.log")
     states=$(sed -n 's/^ *\([0-9]*\) states, stored.*/\1/p' "$name.log")
     if [ "$errors" = "$wanted" ] && ! grep -q 'search not completed\|max search depth' "$name.log"; then
@@ -29,7 +29,12 @@ judge() {
     fi
 }
 
-judge arena 0
-judge arena-without-locks 1 -DLOCKED=0
+judge arena arena 0
+judge arena arena-without-locks 1 -DLOCKED=0
+judge owners owners 0 -DOTHERS=1
+judge owners owners-without-barrier 1 -DOTHERS=1 -DBARRIER=0
+judge owners owners-without-exchange 1 -DOTHERS=1 -DEXCHANGE=0
+judge owners owners-without-map 1 -DMAPPED=0 -DSTEPS=3
+judge owners owners-without-generation 1 -DGENERATION=0 -DSTEPS=3
 echo "model: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -1,0 +1,345 @@
+/* owners.pml - a block that its owner and another thread may free at the same time, with x86's store buffers.
+ *
+ *   spin -run tests/model/owners.pml       (make model)
+ *
+ * What only it can find: an order of loads, stores and exchanges that loses a block or hands it out twice, but takes
+ * a delay of one processor that no test can bring about.
+ *
+ * What is modelled: one arena of two blocks in one word, as in tools/libgranary/owners.c; its owner, who takes, frees,
+ * claims the word, closes the arena and opens it again for this size or another (of which no block is wanted); and two others, who free. Every free
+ * may be right (of a block that this thread holds) or wrong (of any block). The owner's stores go through a buffer,
+ * first in, first out, which another process empties at any time; its own reads see them at once. An exchange, and
+ * giving a lock back, wait until the buffer is empty. The others store by exchanges only, so they need no buffer.
+ *
+ * What is proved, for every interleaving:
+ *   - a block is handed out only when it is free, and nobody has freed it twice unreported;
+ *   - a free of a live block by who holds it is never refused;
+ *   - a double free that was refused by nobody is reported before the block is handed out again, once.
+ *
+ * Left out of the code on purpose, Spin must find an assertion violated (run.sh runs each):
+ *   BARRIER 0     who frees first in an arena does not wait for the owner's barrier
+ *   GENERATION 0  a free compares the bits of the word, but not how often it was collected
+ *   EXCHANGE 0    the owner claims a marked word without collecting it
+ *   MAPPED 0      what is collected leaves the others' bitmap before it is in the map
+ */
+#ifndef BARRIER
+#define BARRIER 1
+#endif
+#ifndef GENERATION
+#define GENERATION 1
+#endif
+#ifndef EXCHANGE
+#define EXCHANGE 1
+#endif
+#ifndef MAPPED
+#define MAPPED 1
+#endif
+#ifndef OTHERS
+#define OTHERS 2
+#endif
+#ifndef STEPS
+#define STEPS 4   /* of the owner */
+#endif
+#ifndef WRONG
+#define WRONG 1   /* wrong frees, by all together */
+#endif
+
+#define ALL 3     /* both blocks */
+#define OWNER 1
+#define NONE 0
+
+/* What the others see of the record; the owner's view of it. */
+byte map = ALL, hand, word, desc = 1;
+byte my_map = ALL, my_hand, my_word, my_desc = 1;
+bool ever;                      /* changes under the lock only */
+bool foreign;                   /* somebody else has freed a block of this size */
+byte away, generation;          /* one word, changed by exchanges */
+bool locked;
+byte ended;                     /* of the others */
+
+/* Who may free a block: what the program knows, which others learn by a store after the hand's. */
+byte holder[2], my_holder[2];
+/* The truth. */
+bool live[2];
+byte twice[2];                  /* frees that took effect while it was free, not reported yet */
+bool robbed[2];                 /* a wrong free took effect on it while it was live: who holds it may be refused */
+byte wrong = WRONG;
+
+mtype = { MAP, HAND, WORD, DESC, HOLD0, HOLD1 };
+chan buffer = [8] of { mtype, byte };
+
+inline apply() {
+    if
+    :: buffer?MAP,value -> map = value
+    :: buffer?HAND,value -> hand = value
+    :: buffer?WORD,value -> word = value
+    :: buffer?DESC,value -> desc = value
+    :: buffer?HOLD0,value -> holder[0] = value
+    :: buffer?HOLD1,value -> holder[1] = value
+    fi
+}
+
+active proctype memory() {
+    byte value;
+end:
+    do
+    :: atomic { nempty(buffer) -> apply() }
+    od
+}
+
+inline lock() { atomic { !locked -> locked = true } }
+inline unlock() { atomic { empty(buffer) -> locked = false } }
+
+/* A free has taken effect. */
+inline freed(block) {
+    if
+    :: live[block] -> live[block] = false; robbed[block] = robbed[block] || !right
+    :: else -> twice[block]++
+    fi
+}
+
+/* The owner: bits that others have freed and that are in the map as well were freed twice. */
+inline report(bits) {
+    b = 0;
+    do
+    :: b < 2 ->
+        if
+        :: ((bits) >> b) & 1 -> assert(twice[b] == 1); twice[b] = 0
+        :: else
+        fi;
+        b++
+    :: else -> break
+    od
+}
+
+inline collect() {
+    do
+    :: got = away;
+        if
+        :: MAPPED -> buffer!MAP,(my_map | got)
+        :: else
+        fi;
+        atomic {
+            empty(buffer);
+            if
+            :: away == got -> away = 0; generation++; report(got & my_map); break
+            :: else
+            fi
+        }
+    od;
+    my_map = my_map | got;
+    buffer!MAP,my_map
+}
+
+inline claim() {
+    seen_ever = ever;
+    if
+    :: seen_ever && EXCHANGE -> collect()
+    :: else
+    fi;
+    if
+    :: my_map == 0 -> skip
+    :: else ->
+        my_word = 0; buffer!WORD,0;
+        my_hand = my_map; buffer!HAND,my_hand;
+        my_word = 1; buffer!WORD,1;
+        my_map = 0; buffer!MAP,0
+    fi
+}
+
+inline take() {
+    if
+    :: my_hand == 0 -> claim()
+    :: else
+    fi;
+    if
+    :: my_hand == 0 -> skip
+    :: else ->
+        d_step {
+            b = (my_hand & 1 -> 0 : 1);
+            my_hand = my_hand & ~(1 << b)
+        };
+        atomic {
+            buffer!HAND,my_hand;
+            assert(!live[b] && twice[b] == 0);
+            live[b] = true
+        };
+        if /* who is to have it */
+        :: who = OWNER
+        :: who = OWNER + 1
+        :: OTHERS == 2 -> who = OWNER + 2
+        fi;
+        my_holder[b] = (who == OWNER -> OWNER : NONE);
+        if
+        :: b == 0 -> buffer!HOLD0,who
+        :: else -> buffer!HOLD1,who
+        fi;
+        b = 0
+    fi
+}
+
+inline put() {
+    if
+    :: block = 0
+    :: block = 1
+    fi;
+    atomic {
+        right = (my_holder[block] == OWNER);
+        idle = false;
+        if
+        :: right -> my_holder[block] = NONE
+        :: !right && wrong > 0 -> wrong--
+        :: !right && wrong == 0 -> idle = true
+        fi
+    };
+    mask = 1 << block;
+    seen_ever = ever;
+    if
+    :: idle -> skip
+    :: !idle && ((my_map | my_hand) & mask) -> assert(!right || robbed[block])
+    :: else ->
+        refused = false;
+        if
+        :: seen_ever -> refused = (away & mask) != 0
+        :: else
+        fi;
+        if
+        :: refused -> assert(!right || robbed[block])
+        :: else ->
+            my_map = my_map | mask;
+            atomic { buffer!MAP,my_map; freed(block) }
+        fi
+    fi
+}
+
+/* All at home, and not in hand. */
+inline close() {
+    lock();
+    my_desc = 0; buffer!DESC,0;
+    if
+    :: ever ->
+        atomic {
+            empty(buffer);
+            got = away; away = 0; generation++;
+            report(got)
+        }
+    :: else
+    fi;
+    unlock();
+    my_word = 0; buffer!WORD,0;
+    lock();
+    ever = foreign;
+    my_map = ALL; buffer!MAP,ALL;
+    if
+    :: my_desc = 1
+    :: my_desc = 2
+    fi;
+    buffer!DESC,my_desc;
+    unlock()
+}
+
+active proctype owner() {
+    byte n, b, block, mask, got, who;
+    bool right, idle, seen_ever, refused;
+    do
+    :: n < STEPS ->
+        n++;
+        if
+        :: my_desc == 1 -> take()
+        :: put()
+        :: my_map == ALL && my_hand == 0 -> close()
+        fi
+    :: break
+    od;
+    /* Everything comes home, and with it the last reports. */
+    atomic {
+        ended == OTHERS && empty(buffer);
+        report(away & (my_map | my_hand));
+        assert(twice[0] == 0 && twice[1] == 0)
+    }
+}
+
+proctype other(byte me) {
+    byte n, block, mask, seen_desc, seen_away, seen_generation, seen_map, seen_hand, value;
+    bool right, done, in_hand;
+    do
+    :: n < 2 ->
+        n++;
+        if
+        :: block = 0
+        :: block = 1
+        fi;
+        atomic {
+            right = (holder[block] == me);
+            done = false;
+            if
+            :: right -> holder[block] = NONE
+            :: !right && wrong > 0 -> wrong--
+            :: !right && wrong == 0 -> done = true
+            fi
+        };
+        mask = 1 << block;
+        do
+        :: done -> break
+        :: else ->
+            seen_desc = desc;
+            atomic { seen_away = away; seen_generation = generation };
+            if
+            :: desc == 0 || seen_desc != 1 || desc != 1 -> assert(!right || robbed[block]); done = true /* no such block */
+            :: else ->
+                if
+                :: !ever -> /* mark_ever() */
+                    lock();
+                    if
+                    :: desc == 1 -> ever = true; foreign = true
+                    :: else
+                    fi;
+                    locked = false;
+                    if
+                    :: BARRIER -> atomic { do :: nempty(buffer) -> apply() :: empty(buffer) -> break od }
+                    :: else
+                    fi
+                :: else ->
+                    seen_map = map;
+                    in_hand = false;
+                    do
+                    :: word == 0 -> break
+                    :: else ->
+                        seen_hand = hand;
+                        if
+                        :: word == 1 -> in_hand = true; break
+                        :: else
+                        fi
+                    od;
+                    if
+                    :: in_hand -> seen_map = seen_map | seen_hand
+                    :: else
+                    fi;
+                    atomic {
+                        if
+                        :: away != seen_away || (GENERATION && generation != seen_generation) -> skip /* again */
+                        :: else ->
+                            done = true;
+                            if
+                            :: (seen_map | seen_away) & mask -> assert(!right || robbed[block])
+                            :: else -> away = away | mask; freed(block)
+                            fi
+                        fi
+                    }
+                fi
+            fi
+        od
+    :: break
+    od;
+    ended++
+}
+
+init {
+    atomic {
+        run other(OWNER + 1);
+        if
+        :: OTHERS == 2 -> run other(OWNER + 2)
+        :: else
+        fi
+    }
+}
