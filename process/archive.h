@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ARCHIVE_NAME_MAX 32 // bytes, with the NUL; longer names are passed over
+#define ARCHIVE_NAME_MAX 64 // bytes, with the NUL; longer names are passed over
 
 struct archive_file {
     char name[ARCHIVE_NAME_MAX];

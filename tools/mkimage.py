@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """mkimage.py - lays out Granary's disk image, rewrites its command line, shows what is in it.
 
-    mkimage.py --mbr FILE --loader FILE --kernel FILE [--cmdline-file FILE] [--files FILE...] --out IMAGE
+    mkimage.py --mbr FILE --loader FILE --kernel FILE [--cmdline-file FILE] [--files FILE...] [--tree FOLDER]
+               --out IMAGE
     mkimage.py --set-cmdline TEXT IMAGE --out COPY
     mkimage.py --show IMAGE
 
@@ -32,7 +33,7 @@ import cli  # noqa: E402 (the line above makes it findable)
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HEADS, TRACK_SECTORS = 16, 63
 CYLINDER_SECTORS = HEADS * TRACK_SECTORS  # Bochs takes whole cylinders only
-FILE_NAME_MAX = 31  # ARCHIVE_NAME_MAX of process/archive.h, without the NUL
+FILE_NAME_MAX = 63  # ARCHIVE_NAME_MAX of process/archive.h, without the NUL
 MBR_CODE_BYTES = 440  # a disk signature of six bytes follows, which Windows writes
 PARTITION_TABLE = 446
 PARTITION_ACTIVE, PARTITION_TYPE = 0x80, 0xda  # the type of data without a file system
@@ -144,14 +145,28 @@ def make_header(loader, kernel):
         kernel_bytes=len(kernel), kernel_crc=zlib.crc32(kernel))
 
 
-def make_archive(paths):
-    """Files as a ustar archive, under their own names, sorted; the same bytes for the same files. b"" for none."""
-    if not paths:
+def names_of(paths, tree=None):
+    """The files of an archive: (name, path), sorted. Those of the tree are named from there, and its folders come last:
+    the kernel looks from the beginning, and most of what it is asked for is a program."""
+    named = [(os.path.basename(path), path) for path in paths]
+    for folder, _, files in os.walk(tree or ""):
+        named += [(os.path.relpath(os.path.join(folder, name), tree), os.path.join(folder, name)) for name in files]
+    named.sort(key=lambda pair: ("/" in pair[0], pair))
+    for (first, path), (second, _) in zip(named, named[1:]):
+        if first == second:
+            raise ImageError(f"{path}: there are two files of the name {first}")
+    return named
+
+
+def make_archive(paths, tree=None):
+    """Files as a ustar archive, sorted; the same bytes for the same files. b"" for none."""
+    named = names_of(paths, tree)
+    if not named:
         return b""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for path in sorted(paths, key=os.path.basename):
-            data, entry = read(path), tarfile.TarInfo(os.path.basename(path))
+        for name, path in named:
+            data, entry = read(path), tarfile.TarInfo(name)
             if len(entry.name) > FILE_NAME_MAX:
                 raise ImageError(f"{path}: a name of {len(entry.name)} characters; there is room for {FILE_NAME_MAX}")
             entry.size, entry.mode = len(data), 0o444
@@ -235,6 +250,7 @@ def parse(argv):
     parser.add_argument("--kernel", metavar="FILE", help="the kernel, an ELF file")
     parser.add_argument("--cmdline-file", metavar="FILE", help="the kernel command line; empty without this")
     parser.add_argument("--files", metavar="FILE", nargs="+", default=[], help="programs, and files for them")
+    parser.add_argument("--tree", metavar="FOLDER", help="files in folders, under their names from here")
     parser.add_argument("--set-cmdline", metavar="TEXT", help="copy IMAGE with another command line")
     parser.add_argument("--show", action="store_true", help="print what IMAGE holds; status 1 if a checksum is wrong")
     parser.add_argument("--out", metavar="IMAGE", help="the image to write")
@@ -257,7 +273,7 @@ def main(argv):
     else:
         cmdline = read(opt.cmdline_file) if opt.cmdline_file else b""
         write(opt.out, make_image(read(opt.mbr), read(opt.loader), read(opt.kernel), cmdline,
-                                  make_archive(opt.files)))
+                                  make_archive(opt.files, opt.tree)))
     return 0
 
 

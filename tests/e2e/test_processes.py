@@ -159,10 +159,22 @@ def test_the_image_lists_its_files(root, image):
 
 
 def test_a_name_that_is_too_long(tmp_path):
-    path = tmp_path / ("n" * 32)
+    path = tmp_path / ("n" * 64)
     path.write_bytes(b"x")
-    with pytest.raises(mkimage.ImageError, match="a name of 32 characters; there is room for 31"):
+    with pytest.raises(mkimage.ImageError, match="a name of 64 characters; there is room for 63"):
         mkimage.make_archive([str(path)])
+
+
+def test_files_of_a_folder(tmp_path):
+    """Under their names from there, after the others; two files of one name are refused."""
+    (tmp_path / "tree" / "include" / "sys").mkdir(parents=True)
+    for name in ("tree/include/sys/a.h", "tree/zoo", "other"):
+        (tmp_path / name).write_bytes(b"x")
+    names = mkimage.archive_names(mkimage.make_archive([str(tmp_path / "other")], str(tmp_path / "tree")))
+    assert names == ["other", "zoo", "include/sys/a.h"]
+    (tmp_path / "zoo").write_bytes(b"y")
+    with pytest.raises(mkimage.ImageError, match="there are two files of the name zoo"):
+        mkimage.make_archive([str(tmp_path / "zoo")], str(tmp_path / "tree"))
 
 
 def test_the_archive_is_the_same_for_the_same_files(tmp_path):
