@@ -174,6 +174,14 @@ static bool read_run(struct options *out, const char *value) {
     return true;
 }
 
+static bool read_frames(struct options *out, const char *value) {
+    uint32_t frames;
+    if (!read_number(&value, PROGRAM_FRAMES_MAX, &frames) || *value) return false;
+    if (frames < PROGRAM_FRAMES_MIN) return false;
+    out->frames = frames;
+    return true;
+}
+
 // Whether there is such a scene is kernel/museum/tour_scenes.c's business.
 static bool read_scene(struct options *out, const char *value) {
     if (!*value) return false;
@@ -233,6 +241,9 @@ const struct option cmdline_options[] = {
     {"test", read_test, false, "test[=NAME,NAME*]", "the kernel's own tests, then power off"},
     {"bugs", read_bugs, true, "bugs=N|all[,fixed]", "a bug of the museum, or its sound twin"},
     {"run", read_run, true, "run=NAME[,ARGUMENT...]", "a program of the image"},
+    {"frames", read_frames, true,
+     "frames=" NUMBER(PROGRAM_FRAMES_MIN) ".." NUMBER(PROGRAM_FRAMES_MAX),
+     "how many a program may have; 1024 by default"},
     {"scene", read_scene, true, "scene=NAME", "the scene of a guided tour"},
     {"log", read_log, false, "log[=print]", "write the heap's calls down, and print them"},
     {"events", read_events, true, "events=com2", "a record of each heap call, on the second line"},

@@ -46,6 +46,7 @@ struct options {
     uint32_t bugs;   // a bug of the museum to commit, BUGS_ALL: each that can be survived; 0: none
     bool bugs_fixed; // its twin without the fault
     const char *run; // a program and its arguments, commas between them; NULL: none
+    uint32_t frames; // a program may have; 0: the default
     const char *scene; // a scene of kernel/museum/tour_scenes.c, for the guided tours; NULL: none
     bool guard;        // checked build: frames of its own for each block, nothing mapped after it
     bool log;          // write the heap's calls down from the start (kernel/measure/heaplog.h)

@@ -12,3 +12,8 @@
 #define CPUS_MAX 16 // processors: PROCESSORS_MAX of kernel/processor.h
 
 #define SOAK_THREADS_MAX 64 // streams of a soak run: kernel/measure/soak.c has room for so many
+
+// Frames of a program, of which it has 1024 unless frames=N says another number. Its heap's records
+// are made for so many: 40 bytes each.
+#define PROGRAM_FRAMES_MIN 16
+#define PROGRAM_FRAMES_MAX 262144

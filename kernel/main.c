@@ -200,7 +200,7 @@ static void start_up(void) {
     events_begin();
     if (options.replay) replay_first(); // a measurement wants the heap to itself
     thread_init();                      // needs sys_malloc; this code becomes thread "main"
-    process_init();
+    process_init(options.frames);
     timer_init(options.hz ? options.hz : TIMER_HZ_DEFAULT, thread_tick);
     console_input_init();
     if (options.log) heaplog_start(options.log_print);

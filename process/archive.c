@@ -12,6 +12,7 @@
 #include "device/ata.h"
 #include "kernel/layout.h"
 #include "lib/string.h"
+#include "thread/sync.h"
 
 #define BOOT_DRIVE 0u
 #define MAGIC_OFFSET 257 // "ustar"
@@ -94,6 +95,53 @@ const char *archive_for_each(bool (*visit)(const struct archive_file *file, void
     return why;
 }
 
+// ---- where each name is -------------------------------------------------------------------------
+//
+// A compiler looks for hundreds of files, most of them in folders where they are not; each time
+// from header to header would be a disk read for every file there is. So the first look for a name
+// walks the archive once and notes a hash of each name. A name that is not there costs no read
+// then, one that is costs one. The disk is never written, so the notes stay true.
+
+#define NOTES_MAX 512u // 4 KiB; in an archive of more files each look walks
+
+struct note {
+    uint32_t hash, sector; // of the header
+};
+// Written by the first caller under `notes_lock`; read-only once `noted` is true.
+static struct note notes[NOTES_MAX];
+static uint32_t note_count;
+static volatile bool noted;
+static struct lock notes_lock;
+
+void archive_init(void) { lock_init(&notes_lock); }
+
+// FNV-1a.
+static uint32_t name_hash(const char *name) {
+    uint32_t hash = 2166136261u;
+    for (; *name; name++) hash = (hash ^ (uint8_t)*name) * 16777619u;
+    return hash;
+}
+
+static bool visit_note(const struct archive_file *file, void *argument) {
+    if (note_count < NOTES_MAX) {
+        notes[note_count++] = (struct note){name_hash(file->name), file->sector - 1};
+        return true;
+    }
+    *(bool *)argument = true;
+    return false;
+}
+
+// Damage is no reason to forget it: the next look finds it again.
+static void notes_make(void) {
+    bool more = false;
+    lock_acquire(&notes_lock);
+    if (!noted) {
+        note_count = 0;
+        noted = archive_for_each(visit_note, &more) == NULL && !more;
+    }
+    lock_release(&notes_lock);
+}
+
 struct wanted {
     const char *name;
     struct archive_file *out;
@@ -108,10 +156,27 @@ static bool visit_wanted(const struct archive_file *file, void *argument) {
     return false;
 }
 
-const char *archive_find(const char *name, struct archive_file *out) {
+static const char *walk_find(const char *name, struct archive_file *out) {
     struct wanted wanted = {name, out, false};
     const char *why = archive_for_each(visit_wanted, &wanted);
-    return why ? why : wanted.found ? NULL : "no such file";
+    return wanted.found ? NULL : why ? why : "no such file";
+}
+
+const char *archive_find(const char *name, struct archive_file *out) {
+    if (!noted) notes_make();
+    if (!noted) return walk_find(name, out); // damaged, or large
+    uint32_t hash = name_hash(name);
+    for (uint32_t i = 0; i < note_count; i++) {
+        uint8_t header[ATA_SECTOR_BYTES];
+        if (notes[i].hash != hash) continue;
+        enum ata_status status = ata_read(BOOT_DRIVE, notes[i].sector, 1, header);
+        if (status != ATA_OK) return ata_status_text(status);
+        if (!header_sound(header) || !octal(header + SIZE_OFFSET, SIZE_DIGITS, &out->bytes)) {
+            return "a damaged archive";
+        }
+        if (file_of(out, header, notes[i].sector) && strcmp(out->name, name) == 0) return NULL;
+    }
+    return "no such file";
 }
 
 // A sector of which only a part is wanted.

@@ -1,6 +1,7 @@
 // archive.h - the files on the disk image: read-only, in a ustar archive after the kernel.
 //
-// Threads only, all of it: the disk is read when it is asked for, and nothing is kept in memory.
+// Threads only, all of it: the disk is read when it is asked for. Of the files only a hash of each
+// name is kept.
 #pragma once
 
 #include <stdbool.h>
@@ -14,6 +15,8 @@ struct archive_file {
     uint32_t sector; // of its first byte, on the boot disk
     uint32_t bytes;
 };
+
+void archive_init(void); // boot
 
 // Calls `visit` for each file, in the archive's order, until it returns false. Returns NULL, or why
 // there is no archive to be read.

@@ -13,7 +13,8 @@
 //   0x7ffbf000 +---------------------------+ USER_STACK_LIMIT: the guard page lies below
 //              | stack, grows downwards    | pages come when they are touched
 //   0x7ffff000 +---------------------------+ USER_STACK_TOP
-//              | nothing, one page         | a pointer that runs over the top
+//              | nothing, one page         | a pointer that runs over the top; within a call a
+//              |                           |   file's frame, for the kernel alone (USER_SHOW)
 //   0x80000000 +---------------------------+ KERNEL_BASE: the kernel's half, not for ring 3
 #pragma once
 
@@ -25,6 +26,7 @@
 #define USER_HEAP_END 0x70000000u
 #define USER_STACK_TOP 0x7ffff000u
 #define USER_STACK_BYTES 0x40000u // 256 KiB at the most
+#define USER_SHOW USER_STACK_TOP
 #define USER_STACK_LIMIT (USER_STACK_TOP - USER_STACK_BYTES)
 
 _Static_assert(USER_STACK_TOP + PG_SIZE == KERNEL_BASE, "the page above the stack is the last");

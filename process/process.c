@@ -45,6 +45,7 @@
 static struct list processes; // in order of creation
 static uint32_t next_pid = 1;
 PER_PROCESSOR struct process *process_running;
+static uint32_t default_pages = PROCESS_PAGES_DEFAULT; // written at boot
 
 // ---- the switch ---------------------------------------------------------------------------------
 
@@ -81,6 +82,29 @@ struct program_source program_in_memory(const void *file, uint32_t bytes) {
 struct program_source program_in_archive(const struct archive_file *file) {
     return (struct program_source){
         .read = archive_source_read, .bytes = file->bytes, .file = *file};
+}
+
+// By the thread of the program that is being made.
+static bool ram_source_read(const struct program_source *source, uint32_t offset, uint32_t bytes,
+                            void *to) {
+    return ram_file_read(source->ram, &process_running->space, offset, bytes, to) == bytes;
+}
+
+const char *program_find(struct program_source *out, const char *name) {
+    struct archive_file file = {0};
+    const char *why = archive_find(name, &file);
+    *out = program_in_archive(&file);
+    if (!why) return NULL;
+    out->ram = ram_file_open(name);
+    if (!out->ram) return why;
+    out->read = ram_source_read;
+    out->bytes = ram_file_bytes(out->ram);
+    return NULL;
+}
+
+void program_release(struct program_source *source) {
+    ram_file_release(source->ram);
+    source->ram = NULL;
 }
 
 const char process_no_memory[] = "not enough memory";
@@ -202,7 +226,7 @@ static struct process *process_new(const struct process_plan *plan, const char *
     sema_init(&process->event, 0);
     fpu_fresh(&process->fpu);
     const char *fault = args_take(process, plan->line);
-    uint32_t pages = plan->pages ? plan->pages : PROCESS_PAGES_DEFAULT;
+    uint32_t pages = plan->pages ? plan->pages : default_pages;
     if (fault) *why = fault;
     if (fault || !space_make(&process->space, pages)) {
         sys_free(process);
@@ -264,6 +288,8 @@ noreturn void process_end(int status) {
     ASSERT(interrupt_depth == 0);
     irq_enable();
     children_end(process);
+    for (uint32_t i = 0; i < PROCESS_FILES; i++) file_close(&process->file[i]);
+    process->peak = process->space.peak;
     thread_set_owner(NULL); // the kernel's directory, before this one goes
     space_end(&process->space);
     struct user_heap *heap = process->heap;
@@ -284,6 +310,8 @@ bool process_has_ended(const struct process *process) { return process->state ==
 int process_wait(struct process *process) {
     sema_down(&process->ended);
     int status = process->status;
+    struct process *parent = process->parent;
+    if (parent && parent->children_peak < process->peak) parent->children_peak = process->peak;
     thread_join(process->thread);
     delist(process);
     process_free(process);
@@ -353,10 +381,13 @@ static enum report_place report_place(char *to, size_t room, const struct heap *
     return PLACE_WRITTEN;
 }
 
-void process_init(void) {
+void process_init(uint32_t pages) {
+    if (pages) default_pages = pages;
     list_init(&processes);
     fpu_init();
     processor_on_start(fpu_init);
+    archive_init();
+    ram_files_init();
     thread_set_switch_hook(on_switch);
     interrupt_set_user_hook(on_way_out);
     fault_set_user(user_fault);

@@ -20,6 +20,7 @@
 #include "kernel/interrupt_frame.h"
 #include "lib/list.h"
 #include "process/archive.h"
+#include "process/file.h"
 #include "process/fpu.h"
 #include "process/heap.h"
 #include "process/space.h"
@@ -27,7 +28,7 @@
 
 #define PROCESS_NAME_MAX 16
 #define PROCESS_ARGS_MAX 256u       // bytes of a program's words, each with its NUL
-#define PROCESS_FILES 8u            // open at a time, beside 0, 1 and 2
+#define PROCESS_FILES 16u           // open at a time, beside 0, 1 and 2
 #define PROCESS_PAGES_DEFAULT 1024u // 4 MiB, stack and image included
 #define PROCESS_STATUS_FAULT 128    // + the exception's vector
 #define PROCESS_STATUS_KILLED 137
@@ -39,17 +40,22 @@ struct program_source {
     uint32_t bytes; // the file's length
     const void *memory;
     struct archive_file file;
+    struct ram_file *ram; // held; program_release() gives it back
 };
 // A file in the kernel's memory, which must stay until process_create() returns.
 struct program_source program_in_memory(const void *file, uint32_t bytes);
 struct program_source program_in_archive(const struct archive_file *file);
+// A file of the archive, or one in memory, by its name. NULL, or why there is none; if NULL, the
+// caller must program_release() it after process_create().
+const char *program_find(struct program_source *out, const char *name);
+void program_release(struct program_source *source);
 
 // What a program is to be.
 struct process_plan {
     const char *line;                    // its name and arguments, words between blanks
     const struct program_source *source; // its file
     struct process *parent;              // NULL: the kernel
-    uint32_t pages;                      // limit, frames of the user pool; 0: the default
+    uint32_t pages;                      // limit, frames of the user pool; 0: process_init()'s
     bool keyboard;                       // what is typed is its own (process/terminal.h)
     bool step;                           // for tests: a debug exception after each instruction
 };
@@ -58,12 +64,6 @@ struct process_plan {
 extern const char process_no_memory[], process_no_file[];
 
 enum process_state { PROCESS_RUNNING, PROCESS_ENDED };
-
-struct process_file {
-    bool open;
-    struct archive_file file;
-    uint32_t at; // offset of the next read
-};
 
 // Protected by kernel_lock: the list, state, killed, and that `heap` stays while one looks at it.
 // The rest is the process's thread's, once it
@@ -82,7 +82,9 @@ struct process {
     uintptr_t kernel_stack; // top of the thread's stack: where ring 3 enters
     struct space space;
     struct user_heap *heap; // NULL before its first call
-    struct process_file file[PROCESS_FILES];
+    struct open_file file[PROCESS_FILES];
+    uint32_t peak;                   // once it has ended: the most frames it had
+    uint32_t children_peak;          // the most that one of its children had, of those collected
     struct semaphore started;        // up when the program is loaded, or is not going to be
     struct semaphore ended;          // up once, at the end
     struct semaphore event;          // up when a child ends, and when this one is killed
@@ -98,7 +100,9 @@ struct process {
 // NULL: none, and a debug exception is a program's fault again.
 void process_set_step_hook(void (*hook)(void));
 
-void process_init(void); // hooks, gate, floating point. Boot, after thread_init()
+// Hooks, gate, floating point. `pages`: the limit of a program whose plan has none; 0: the default.
+// Boot, after thread_init().
+void process_init(uint32_t pages);
 
 // Loads a program and lets it run. NULL: *why says in a few words why it cannot be, and nothing is
 // taken. The caller (the plan's parent) must process_wait() for it once. Threads only.

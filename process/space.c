@@ -7,7 +7,8 @@
 //
 // Invariants:
 //   M1  An entry of the user half that is present names a frame of the user pool that this space
-//       took, and no other entry names it; `pages` counts them.
+//       took, and no other entry names it; `pages` counts them. One page, USER_SHOW, is none of
+//       them: space_show() fills its entry and space_hide() empties it, within one call.
 //   M2  A frame is cleared before ring 3 can read it: space_add() does it before it returns, and
 //       the space's one thread is inside.
 //   M3  Only entries of the user half are written. The upper half is the kernel's, as
@@ -110,7 +111,7 @@ bool space_add(struct space *space, uintptr_t va) {
     uint32_t pa = frame_take(POOL_USER);
     if (!pa) return false;
     *entry = pa | PAGE_PRESENT | PAGE_WRITE | PAGE_USER;
-    space->pages++;
+    if (++space->pages > space->peak) space->peak = space->pages;
     memset((void *)va, 0, PG_SIZE);
     return true;
 }
@@ -140,6 +141,22 @@ void space_make_read_only(struct space *space, uintptr_t start, size_t bytes) {
         *entry &= ~PAGE_WRITE;
         paging_flush(va);
     }
+}
+
+// ---- a frame for the kernel alone ---------------------------------------------------------------
+
+bool space_show_prepare(struct space *space) { return space_entry_make(space, USER_SHOW) != NULL; }
+
+void *space_show(struct space *space, uint32_t pa) {
+    uint32_t *entry = space_entry(space, USER_SHOW);
+    ASSERT(*entry == 0);
+    *entry = pa | PAGE_PRESENT | PAGE_WRITE;
+    return (void *)(uintptr_t)USER_SHOW;
+}
+
+void space_hide(struct space *space) {
+    *space_entry(space, USER_SHOW) = 0;
+    paging_flush(USER_SHOW);
 }
 
 // ---- a program's pointers -----------------------------------------------------------------------

@@ -16,6 +16,7 @@ struct space {
     uint32_t *view;     // the directory as the kernel sees it
     uint32_t pages;     // frames of the user pool in the user half
     uint32_t limit;     // the most `pages` may be
+    uint32_t peak;      // the most `pages` has been
     uint32_t tables;    // frames of the kernel pool: the directory and page tables
 };
 
@@ -33,6 +34,14 @@ bool space_add_range(struct space *space, uintptr_t start, size_t bytes);
 // Takes the page at va away, if there is one, and gives its frame back.
 void space_drop(struct space *space, uintptr_t va);
 void space_make_read_only(struct space *space, uintptr_t start, size_t bytes); // those there are
+
+// For a copy to or from a frame of the user pool that is no page of the program's (a file's): shows
+// it to the kernel alone, at the address that comes back, until space_hide(). The space's thread
+// must have prepared once; false: no memory for the page's table. One frame at a time, and the
+// thread must not end or go back to ring 3 in between.
+bool space_show_prepare(struct space *space);
+void *space_show(struct space *space, uint32_t pa);
+void space_hide(struct space *space);
 
 // A frame of the kernel pool as the kernel sees it: page tables are such frames.
 static inline uint32_t *space_view(uint32_t pa) {

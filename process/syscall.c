@@ -36,6 +36,7 @@ uint32_t quick_pid(void);
 typedef uint32_t syscall(struct process *process, uint32_t a, uint32_t b, uint32_t c);
 
 static uint32_t error_code(enum syscall_error error) { return (uint32_t)error; }
+static void *pointer_to(uint32_t address) { return (void *)(uintptr_t)address; }
 
 // ---- the program itself -------------------------------------------------------------------------
 
@@ -45,6 +46,10 @@ static uint32_t call_exit(struct process *process, uint32_t status, uint32_t b, 
 
 static uint32_t call_pid(struct process *process, uint32_t a, uint32_t b, uint32_t c) {
     return process->pid;
+}
+
+static uint32_t call_peak(struct process *process, uint32_t whose, uint32_t b, uint32_t c) {
+    return whose ? process->children_peak : process->space.peak;
 }
 
 static uint32_t call_yield(struct process *process, uint32_t a, uint32_t b, uint32_t c) {
@@ -71,7 +76,7 @@ static uint32_t call_time(struct process *process, uint32_t a, uint32_t b, uint3
 // ---- files --------------------------------------------------------------------------------------
 
 // An open file by its number, NULL if it is none.
-static struct process_file *file_at(struct process *process, uint32_t file) {
+static struct open_file *file_at(struct process *process, uint32_t file) {
     uint32_t slot = file - FIRST_FILE;
     return slot < PROCESS_FILES && process->file[slot].open ? &process->file[slot] : NULL;
 }
@@ -86,8 +91,10 @@ static void text_show(char *text, uint32_t bytes) {
 
 static uint32_t call_write(struct process *process, uint32_t file, uint32_t from, uint32_t count) {
     char text[CHUNK];
-    if (file != 1 && file != 2) return error_code(ERROR_ARGUMENT);
+    struct open_file *at = file_at(process, file);
+    if (file != 1 && file != 2 && !at) return error_code(ERROR_ARGUMENT);
     if (!space_readable(&process->space, from, count)) return error_code(ERROR_POINTER);
+    if (at) return file_write(at, &process->space, count, pointer_to(from));
     for (uint32_t done = 0; done < count;) {
         uint32_t now = count - done < CHUNK ? count - done : CHUNK;
         memcpy(text, (const void *)(uintptr_t)(from + done), now);
@@ -95,16 +102,6 @@ static uint32_t call_write(struct process *process, uint32_t file, uint32_t from
         done += now;
         process_check_killed();
     }
-    return count;
-}
-
-static uint32_t file_read(struct process_file *file, uint32_t to, uint32_t count) {
-    uint32_t left = file->file.bytes - file->at;
-    if (count > left) count = left;
-    if (!archive_read(&file->file, file->at, count, (void *)(uintptr_t)to)) {
-        return error_code(ERROR_DISK);
-    }
-    file->at += count;
     return count;
 }
 
@@ -116,31 +113,46 @@ static uint32_t keyboard_read(struct process *process, uint32_t to, uint32_t cou
 }
 
 static uint32_t call_read(struct process *process, uint32_t file, uint32_t to, uint32_t count) {
-    struct process_file *at = file_at(process, file);
+    struct open_file *at = file_at(process, file);
     if (file != 0 && !at) return error_code(ERROR_ARGUMENT);
     if (!space_writable(&process->space, to, count)) return error_code(ERROR_POINTER);
-    return at ? file_read(at, to, count) : keyboard_read(process, to, count);
+    return at ? file_read(at, &process->space, count, pointer_to(to))
+              : keyboard_read(process, to, count);
 }
 
-// Of archive_find()'s reasons only "no such file" and "no files" are not the disk's.
+// A place in the table of open files as the program's number for it; an error stays one.
+static uint32_t file_number(uint32_t slot) {
+    return slot < PROCESS_FILES ? slot + FIRST_FILE : slot;
+}
+
 static uint32_t call_open(struct process *process, uint32_t name, uint32_t b, uint32_t c) {
     char text[ARCHIVE_NAME_MAX];
-    struct archive_file file;
     if (!space_string(&process->space, name, text, sizeof text)) return error_code(ERROR_POINTER);
-    for (uint32_t slot = 0; slot < PROCESS_FILES; slot++) {
-        if (process->file[slot].open) continue;
-        if (archive_find(text, &file) != NULL) return error_code(ERROR_NO_FILE);
-        process->file[slot] = (struct process_file){true, file, 0};
-        return slot + FIRST_FILE;
-    }
-    return error_code(ERROR_TOO_MANY);
+    return file_number(file_open(process->file, PROCESS_FILES, text));
+}
+
+static uint32_t call_create(struct process *process, uint32_t name, uint32_t keep, uint32_t c) {
+    char text[ARCHIVE_NAME_MAX];
+    if (!space_string(&process->space, name, text, sizeof text)) return error_code(ERROR_POINTER);
+    return file_number(file_create(process->file, PROCESS_FILES, text, keep != 0));
+}
+
+static uint32_t call_remove(struct process *process, uint32_t name, uint32_t b, uint32_t c) {
+    char text[ARCHIVE_NAME_MAX];
+    if (!space_string(&process->space, name, text, sizeof text)) return error_code(ERROR_POINTER);
+    return file_remove(text);
 }
 
 static uint32_t call_close(struct process *process, uint32_t file, uint32_t b, uint32_t c) {
-    struct process_file *at = file_at(process, file);
+    struct open_file *at = file_at(process, file);
     if (!at) return error_code(ERROR_ARGUMENT);
-    at->open = false;
+    file_close(at);
     return 0;
+}
+
+static uint32_t call_seek(struct process *process, uint32_t file, uint32_t offset, uint32_t from) {
+    struct open_file *at = file_at(process, file);
+    return at ? file_seek(at, offset, from) : error_code(ERROR_ARGUMENT);
 }
 
 // ---- the heap -----------------------------------------------------------------------------------
@@ -194,18 +206,18 @@ static uint32_t call_usable_size(struct process *process, uint32_t p, uint32_t b
 // The line is the kernel's copy; its first word is the file's name.
 static uint32_t call_spawn(struct process *process, uint32_t line, uint32_t b, uint32_t c) {
     char text[LINE_MAX], name[ARCHIVE_NAME_MAX];
-    struct archive_file file;
+    struct program_source source;
     if (!space_string(&process->space, line, text, sizeof text)) return error_code(ERROR_POINTER);
     const char *blank = strchr(text, ' ');
     size_t length = blank ? (size_t)(blank - text) : strlen(text);
     if (length >= sizeof name) return error_code(ERROR_NO_FILE);
     strlcpy(name, text, length + 1);
-    if (archive_find(name, &file) != NULL) return error_code(ERROR_NO_FILE);
-    struct program_source source = program_in_archive(&file);
+    if (program_find(&source, name) != NULL) return error_code(ERROR_NO_FILE);
     struct process_plan plan = {
         .line = text, .source = &source, .parent = process, .pages = process->space.limit};
     const char *why;
     struct process *child = process_create(&plan, &why);
+    program_release(&source);
     if (child) return child->pid;
     if (why == process_no_memory) return error_code(ERROR_NO_MEMORY);
     return error_code(why == process_no_file ? ERROR_DISK : ERROR_NO_PROGRAM);

@@ -8,6 +8,9 @@
 #include "user/lib/user.h"
 
 #define BLOCKS 64
+#define PROGRAM_FILES 19u // numbers of files are below it
+
+static const char file_name[] = "hostile.tmp";
 
 static uint32_t state;
 
@@ -70,20 +73,26 @@ static uint32_t odd_call(uint32_t number, uint32_t a, uint32_t b, uint32_t c) {
 // Calls that would end it, or wait, are not among them; nor is writing to the console what it is
 // there for.
 static void call(void) {
-    static const uint32_t calls[] = {SYS_write,  SYS_read,      SYS_open,          SYS_close,
-                                     SYS_malloc, SYS_free,      SYS_calloc,        SYS_realloc,
-                                     SYS_malloc, SYS_free,      SYS_aligned_alloc, SYS_usable_size,
-                                     SYS_wait,   SYS_kill,      SYS_pid,           SYS_time,
-                                     SYS_spawn,  SYSCALL_COUNT, 0x80000000u,       0xffffffffu};
+    static const uint32_t calls[] = {
+        SYS_write,   SYS_read,    SYS_open,   SYS_close, SYS_malloc,        SYS_free,
+        SYS_calloc,  SYS_realloc, SYS_malloc, SYS_free,  SYS_aligned_alloc, SYS_usable_size,
+        SYS_wait,    SYS_kill,    SYS_pid,    SYS_time,  SYS_spawn,         SYSCALL_COUNT,
+        0x80000000u, 0xffffffffu, SYS_create, SYS_seek,  SYS_remove,        SYS_peak};
     uint32_t number = calls[random32() % (sizeof calls / sizeof calls[0])];
     uint32_t a = any_number(), b = any_number(), c = any_number();
-    if (number == SYS_write) a = a % 2 ? 1 : a, b = edge(), c = c % 2 ? 0 : c | 0x80000000u;
-    if (number == SYS_read || number == SYS_open || number == SYS_spawn) {
+    if (number == SYS_write && random32() % 4 == 0) a = 3 + a % 16; // a file, with any pointer
+    else if (number == SYS_write) a = a % 2 ? 1 : a, b = edge(), c = c % 2 ? 0 : c | 0x80000000u;
+    if (number == SYS_read || number == SYS_open || number == SYS_spawn || number == SYS_create ||
+        number == SYS_remove) {
         if (random32() % 256) return; // the disk is slow
     }
     if (number == SYS_spawn) a = edge();
+    if (number == SYS_create) a = random32() % 2 ? address_of(file_name) : edge();
     if (number == SYS_read && a == 0) return;
     uint32_t result = random32() % 2 ? syscall(number, a, b, c) : odd_call(number, a, b, c);
+    if (number == SYS_create && result < PROGRAM_FILES && a != address_of(file_name)) {
+        remove(pointer_to(a)); // what lies there was a name
+    }
     if (number == SYS_malloc || number == SYS_calloc || number == SYS_aligned_alloc) {
         block[random32() % BLOCKS] = (void *)(uintptr_t)result;
     }
@@ -93,6 +102,7 @@ int main(int argc, char **argv) {
     uint32_t calls = argc > 1 ? number_of(argv[1]) : 20000;
     state = argc > 2 ? number_of(argv[2]) : 1;
     for (uint32_t i = 0; i < calls; i++) call();
+    remove(file_name);
     printf("hostile: %u calls, and the kernel is still there\n", (unsigned)calls);
     return 0;
 }

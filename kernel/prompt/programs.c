@@ -32,6 +32,11 @@ static bool file_line(const struct archive_file *file, void *argument) {
 
 bool programs_list(void) {
     const char *why = archive_for_each(file_line, NULL);
+    char name[ARCHIVE_NAME_MAX];
+    uint32_t bytes;
+    for (uint32_t i = 0; ram_file_at(i, name, &bytes) && pager_line(); i++) {
+        kprintf("%8u  %s (in memory)\n", bytes, name);
+    }
     if (why) kprintf("ls: %s\n", why);
     return why == NULL;
 }
@@ -56,23 +61,23 @@ const char *programs_file(size_t index) {
 // ---- running ------------------------------------------------------------------------------------
 
 // The file that a line's first word names.
-static const char *file_of_line(const char *line, struct archive_file *file) {
+static const char *file_of_line(const char *line, struct program_source *source) {
     char name[ARCHIVE_NAME_MAX];
     const char *blank = strchr(line, ' ');
     size_t length = blank ? (size_t)(blank - line) : strlen(line);
     if (length >= sizeof name) return "no such file";
     strlcpy(name, line, length + 1);
-    return archive_find(name, file);
+    return program_find(source, name);
 }
 
 static struct process *create(const char *line, bool keyboard) {
-    struct archive_file file = {0};
-    const char *why = file_of_line(line, &file);
+    struct program_source source = {0};
+    const char *why = file_of_line(line, &source);
     struct process *process = NULL;
     if (!why) {
-        struct program_source source = program_in_archive(&file);
         struct process_plan plan = {.line = line, .source = &source, .keyboard = keyboard};
         process = process_create(&plan, &why);
+        program_release(&source);
     }
     if (!process) kprintf("run: %s: %s (ls shows the files)\n", line, why);
     return process;

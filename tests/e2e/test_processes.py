@@ -17,7 +17,7 @@ from test_machines import with_args
 from test_prompt import ANSI, PROMPT, prompt_of
 from test_image import qemu
 
-PROGRAMS = "bench cat crowd family float heapdemo hello hostile little museum nothing spin zeros".split()
+PROGRAMS = "bench cat cmp crowd family float heapdemo hello hostile little museum nothing rm scribe spin zeros".split()
 PASSED = "granary: halt passed"
 
 
@@ -34,7 +34,7 @@ def test_the_page_has_every_call_and_every_error():
     text = r'\s*"([^"]*)"'
     calls = re.findall(rf"CALL\((\d+), (\w+),{text},{text},{text}\)", table)
     errors = re.findall(rf"ERROR\((-\d+), (\w+),{text}\)", table)
-    assert len(calls) == int(re.search(r"SYSCALL_COUNT (\d+)u", table)[1]) and len(errors) == 9
+    assert len(calls) == int(re.search(r"SYSCALL_COUNT (\d+)u", table)[1]) and len(errors) == 11
     assert rows_of_page(5) == [(number, f"`{name}`", *more) for number, name, *more in calls]
     assert rows_of_page(3) == [(number, f"`{name}`", meaning) for number, name, meaning in errors]
 
@@ -139,6 +139,79 @@ def test_an_image_without_files(root, image, tmp_path):
     shown = subprocess.run([PYTHON, "tools/mkimage.py", "--show", str(path)], cwd=root, capture_output=True, text=True,
                            check=True).stdout
     assert shown.splitlines()[-1] == "files:   none"
+
+
+def booted(root, path, args):
+    done = subprocess.run([PYTHON, "tools/run.py", "--image", str(path), f"--args=batch demo=no {args}"], cwd=root,
+                          capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout.splitlines()
+
+
+def archive_of(data, image):
+    """Where the archive's files begin in an image: {name: offset of the header}."""
+    header, at, found = mkimage.image_header(bytes(data), image), 0, {}
+    at = header.kernel_lba * 512 + -(-header.kernel_bytes // 512) * 512
+    while data[at + 257:at + 262] == b"ustar":
+        found[data[at:at + 100].rstrip(b"\0").decode()] = at
+        at += 512 + -(-int(data[at + 124:at + 135], 8) // 512) * 512
+    return found
+
+
+def test_an_archive_that_is_cut_or_damaged(root, image, tmp_path):
+    """What lies before the damage can be run; after it there is nothing, or a line that says why."""
+    whole, path = bytearray(mkimage.read(image)), tmp_path / "damaged.img"
+    place = archive_of(whole, image)
+
+    def with_header(name, change):
+        data = bytearray(whole)
+        head = bytearray(data[place[name]:place[name] + 512])
+        change(head)
+        data[place[name]:place[name] + 512] = head
+        path.write_bytes(data)
+
+    def summed(head):
+        head[148:156] = b" " * 8
+        head[148:155] = b"%06o\0" % sum(head)
+
+    def longer(head):
+        head[124:135] = b"07777777777"
+        summed(head)
+
+    def no_number(head):
+        head[124:135] = b"9" * 11
+        summed(head)
+
+    def no_header(head):
+        head[0] ^= 1
+
+    for change, why in ((longer, "a file beyond the disk's end"), (no_number, "a damaged archive"),
+                        (no_header, "no such file")):
+        with_header("little", change)
+        status, lines = booted(root, path, "run=hello")
+        assert status == 0 and "hello from ring 3, pid 1" in "\n".join(lines)
+        status, lines = booted(root, path, "run=zeros")
+        assert status != 0 and f"run: zeros: {why} (ls shows the files)" in lines
+
+
+def test_a_disk_that_ends_in_the_archive(root, image, tmp_path):
+    """The disk is shorter than the image was: a file that it cuts is refused, by every way to it."""
+    whole, path = mkimage.read(image), tmp_path / "cut.img"
+    path.write_bytes(whole[:archive_of(bytearray(whole), image)["museum"] + 512])
+    status, lines = booted(root, path, "run=museum")
+    assert status != 0 and "run: museum: a file beyond the disk's end (ls shows the files)" in lines
+
+
+def test_files_in_memory(boot):
+    run = boot("batch demo=no run=scribe")
+    assert run.code == 0 and "scribe: as it should be" in run.lines
+
+
+def test_a_limit_of_frames(boot):
+    """frames=N: the most a program may have. `zeros` wants 514 of them."""
+    assert boot("batch demo=no frames=600 run=zeros").code == 0
+    assert boot("batch demo=no frames=400 run=zeros").code != 0
+    run = boot("batch demo=no frames=15 run=hello")
+    assert "cmdline: bad value '15' for 'frames' (frames=16..262144)" in run.lines
 
 
 def test_a_report_leads_to_the_line(root, boot):
@@ -289,6 +362,16 @@ def test_the_keyboard_is_the_programs(console):
     console.send("typed\r.\r")
     console.expect_exact("typed")
     console.expect_exact(PROMPT)
+
+
+def test_remove_and_compare(console):
+    assert ask(console, "run rm motd no-such")[:2] == [
+        "rm: motd: a file of the image, or open to be read only",
+        "rm: no-such: no file of that name, or no archive on the image"]
+    size = len(read("user/files/motd"))
+    assert ask(console, "run cmp motd motd") == [f"cmp: motd and motd are the same, {size} bytes"]
+    assert re.match(r"cmp: hello and cat differ at byte \d+$", ask(console, "run cmp hello cat")[0])
+    assert ask(console, "run cmp motd no-such")[0].startswith("cmp: no-such: no file of that name")
 
 
 def test_tab_completes_programs(console):

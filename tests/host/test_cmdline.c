@@ -125,6 +125,18 @@ TEST(soak_has_up_to_three_numbers) {
     expect_soak("soak=100,0,4294967295", 100, 0, 4294967295u);
 }
 
+TEST(frames_has_a_range) {
+    parse("frames=16");
+    assert_int_equal(options.frames, 16);
+    parse("frames=262144");
+    assert_int_equal(options.frames, 262144);
+    expect_problem("frames=15", "bad value '15' for 'frames' (frames=16..262144)");
+    expect_problem("frames=262145", "bad value '262145' for 'frames' (frames=16..262144)");
+    expect_problem("frames=4294967312", "bad value '4294967312' for 'frames' (frames=16..262144)");
+    expect_problem("frames=100k", "bad value '100k' for 'frames' (frames=16..262144)");
+    assert_int_equal(options.frames, 0);
+}
+
 TEST(soak_refuses_other_numbers) {
     static const char *const values[] = {"",
                                          "0",
@@ -215,8 +227,8 @@ TEST(the_list_of_the_known_fits) {
 
 TEST(an_unknown_option_is_named_with_the_known) {
     static const char known[] =
-        "(known: batch, demo, sizes, heap, hz, cpus, guard, test, bugs, run, scene, log, events, "
-        "replay, progress, bench, soak, magic_break, selftest, classes)";
+        "(known: batch, demo, sizes, heap, hz, cpus, guard, test, bugs, run, frames, scene, log, "
+        "events, replay, progress, bench, soak, magic_break, selftest, classes)";
     char expected[CMDLINE_PROBLEM_BYTES];
     snprintf(expected, sizeof expected, "unknown option 'memory' %s", known);
     expect_problem("memory=64 batch", expected);
@@ -403,6 +415,7 @@ int main(void) {
         cmocka_unit_test(the_last_of_two_wins),
         cmocka_unit_test(quotes_keep_blanks),
         cmocka_unit_test(an_open_quote_is_named),
+        cmocka_unit_test(frames_has_a_range),
         cmocka_unit_test(soak_has_up_to_three_numbers),
         cmocka_unit_test(soak_refuses_other_numbers),
         cmocka_unit_test(bugs_are_a_number_or_all),

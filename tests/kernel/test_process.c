@@ -73,6 +73,45 @@ KTEST(process_family) {
     KCHECK(ktest_contains(ktest_printed(), "family: as it should be\n"));
 }
 
+// ---- files in memory ----------------------------------------------------------------------------
+
+KTEST(process_files) {
+    KCHECK_EQ(run("scribe"), 0);
+    KCHECK(ktest_contains(ktest_printed(), "scribe: as it should be\n"));
+}
+
+// All files together have a limit, whatever the pool has.
+KTEST(process_files_full) {
+    KNEED(frames_free(POOL_USER) > RAM_FRAMES_MAX + 100);
+    KCHECK_EQ(run("scribe fill"), 0);
+    KCHECK(ktest_contains(ktest_printed(), "scribe: 2048 pages, then: over 4 MiB for a file"));
+}
+
+// A file belongs to no program: it is there when the one that wrote it was killed with the file
+// open, and its frames are what is missing.
+KTEST(process_file_outlives) {
+    struct held held;
+    char name[ARCHIVE_NAME_MAX];
+    uint32_t bytes = 0;
+    KNEED(hold(&held, "scribe"));
+    sys_trim();
+    uint32_t user = frames_free(POOL_USER);
+    struct process *process = start(&held, "scribe hold");
+    if (KCHECK(process != NULL)) {
+        thread_sleep(3);
+        process_kill(process);
+        KCHECK_EQ(process_wait(process), PROCESS_STATUS_KILLED);
+    }
+    KCHECK(ram_file_at(0, name, &bytes));
+    KCHECK_EQ(strcmp(name, "scribe.tmp"), 0);
+    KCHECK_EQ(bytes, PG_SIZE);
+    KCHECK_EQ(frames_free(POOL_USER), user - 1);
+    KCHECK(ram_file_remove("scribe.tmp"));
+    KCHECK(!ram_file_at(0, name, &bytes));
+    KCHECK_EQ(frames_free(POOL_USER), user);
+    let_go(&held);
+}
+
 // ---- a program's faults are its own -------------------------------------------------------------
 
 static void check_fault(const char *line, int vector, const char *words) {
@@ -182,7 +221,8 @@ KTEST(process_page_limit) {
 }
 
 // The pools end at the k-th frame: all but k are taken while a program is made and runs.
-static void with_frames_left(enum pool_id pool, uint32_t left, const struct held *held) {
+static void with_frames_left(enum pool_id pool, uint32_t left, const struct held *held,
+                             const char *line) {
     struct taken { // a list through frames would need them mapped
         uint32_t first, count;
     } taken[64];
@@ -196,7 +236,7 @@ static void with_frames_left(enum pool_id pool, uint32_t left, const struct held
         taken[runs++].count = count;
     }
     KCHECK_EQ(frames_free(pool), left);
-    struct process *process = start(held, "hello");
+    struct process *process = start(held, line);
     if (process) process_wait(process);
     while (runs > 0) {
         runs--;
@@ -207,8 +247,24 @@ static void with_frames_left(enum pool_id pool, uint32_t left, const struct held
 KTEST(process_out_of_frames) {
     struct held held;
     KNEED(hold(&held, "hello"));
-    for (uint32_t left = 0; left < 8; left++) with_frames_left(POOL_USER, left, &held);
-    for (uint32_t left = 0; left < 40; left++) with_frames_left(POOL_KERNEL, left, &held);
+    for (uint32_t left = 0; left < 8; left++) with_frames_left(POOL_USER, left, &held, "hello");
+    for (uint32_t left = 0; left < 40; left++) with_frames_left(POOL_KERNEL, left, &held, "hello");
+    let_go(&held);
+}
+
+// The same while a file is written: the write that finds no frame, or no block for the file's list,
+// is an error.
+KTEST(process_files_out_of_frames) {
+    struct held held;
+    KNEED(hold(&held, "scribe"));
+    for (uint32_t left = 8; left < 48; left += 3) {
+        ktest_printed_clear();
+        with_frames_left(POOL_USER, left, &held, "scribe fill");
+        KCHECK(ktest_contains(ktest_printed(), " pages, then: no frame, record or stack"));
+    }
+    for (uint32_t left = 0; left < 40; left++) {
+        with_frames_left(POOL_KERNEL, left, &held, "scribe step");
+    }
     let_go(&held);
 }
 
@@ -302,18 +358,19 @@ static uint32_t stepped(const struct held *held, const char *line, uint32_t at, 
     return steps;
 }
 
-static void check_killed_at_every_instruction(const char *line) {
+static void killed_everywhere(const char *name, const char *line) {
     struct held held;
     int status;
-    KNEED(hold(&held, "little"));
+    KNEED(hold(&held, name));
     process_set_step_hook(after_step);
     uint32_t all = stepped(&held, line, 0, &status), wrong = 0;
     KCHECK_EQ(status, 0);
-    KCHECK(all > 50);
+    KCHECK(all > 20);
     sys_trim();
     uint32_t kernel = frames_free(POOL_KERNEL), user = frames_free(POOL_USER);
     for (uint32_t at = 1; at <= all; at++) {
         stepped(&held, line, at, &status);
+        ram_file_remove("scribe.tmp");
         sys_trim();
         wrong += status != PROCESS_STATUS_KILLED || frames_free(POOL_KERNEL) != kernel ||
                  frames_free(POOL_USER) != user;
@@ -325,9 +382,11 @@ static void check_killed_at_every_instruction(const char *line) {
 
 // By sysenter, where the processor has it, and by int 0x80.
 KTEST(process_killed_at_every_instruction) {
-    check_killed_at_every_instruction("little");
-    check_killed_at_every_instruction("little int");
+    killed_everywhere("little", "little");
+    killed_everywhere("little", "little int");
 }
+
+KTEST(process_killed_with_a_file) { killed_everywhere("scribe", "scribe step"); }
 
 // ---- floating point is each program's own -------------------------------------------------------
 

@@ -56,6 +56,17 @@ static inline int read(int file, void *bytes, size_t count) {
 }
 
 static inline int open(const char *name) { return (int)syscall_1(SYS_open, address_of(name)); }
+// A file in memory, to be written and read; made where it is missing, and emptied unless `keep`.
+static inline int create(const char *name, int keep) {
+    return (int)syscall(SYS_create, address_of(name), (uint32_t)keep, 0);
+}
+
+// from: 0 the start, 1 where it is, 2 the end.
+static inline int seek(int file, int offset, int from) {
+    return (int)syscall(SYS_seek, (uint32_t)file, (uint32_t)offset, (uint32_t)from);
+}
+
+static inline int remove(const char *name) { return (int)syscall_1(SYS_remove, address_of(name)); }
 static inline int close(int file) { return (int)syscall_1(SYS_close, (uint32_t)file); }
 static inline void *malloc(size_t size) { return pointer_to(syscall_1(SYS_malloc, size)); }
 static inline void free(void *p) { syscall_1(SYS_free, address_of(p)); }
@@ -86,11 +97,14 @@ static inline int wait(int child, int *status) {
 
 static inline uint32_t time_ms(void) { return syscall_1(SYS_time, 0); }
 static inline int kill(int child) { return (int)syscall_1(SYS_kill, (uint32_t)child); }
+static inline uint32_t peak_frames(int of_children) {
+    return syscall_1(SYS_peak, (uint32_t)of_children);
+}
 static inline int pid(void) { return (int)syscall_1(SYS_pid, 0); }
 
 // As the kernel's own (lib/format.h), to the console; cut at 512 characters. Returns the length.
 int printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
-// The text of an error, -1 .. -9.
+// The text of an error, -1 .. -11.
 const char *error_text(int error);
 // A decimal number, 0 where there is none.
 uint32_t number_of(const char *text);
