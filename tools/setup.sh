@@ -4,7 +4,8 @@
 #   sh tools/setup.sh run              installs what a boot needs, builds, boots (make run)
 #   sh tools/setup.sh test             installs what the tests need, runs them all (make test)
 #   sh tools/setup.sh                  installs both, runs nothing
-#   sh tools/setup.sh --only LIST...   installs what these jobs need: run bochs debug test lint bench proof web gui all
+#   sh tools/setup.sh --only LIST...   installs what these jobs need: run bochs debug test lint bench proof web gui
+#                                      libc all
 #   sh tools/setup.sh --check NAME...  installs nothing: one line and status 1 if something of a list, or a command or
 #                                      package of the table, is missing (make uses it)
 #
@@ -17,7 +18,7 @@ set -eu
 #
 #   presence   a command, a function below (it has a _ in its name), py:MODULE of Python, or `-`: the packages
 #   packages   one of the alternatives a|b, several with a,b. `%` is a release's number: the newest that all the names
-#              with it have. A `?` at the end: a system without it gets a line and goes on.
+#              with it have. A `?` at the end: a system without it gets a line and goes on. src:NAME: a source package.
 needs='
 run             make                  make                            the build
 run             python_3              python3                         image maker, runner, the tools
@@ -27,9 +28,9 @@ run             qemu-system-i386      qemu-system-x86                 the emulat
 bochs           bochs                 bochs,bochsbios,vgabios,bochs-x  make bochs and bochs-debug, tours, its window
 debug,web       gdb                   gdb                             make debug, make rewind, tours, make web
 debug           qemu-img              qemu-utils                      make rewind: the disk of a recorded run
-test            gcc                   gcc                             unit tests, libgranary, the recorder
+test,libc       gcc                   gcc                             unit tests, libgranary, the recorder
 test            g++                   g++                             a program in C++ on libgranary
-test            -                     libc6-dev                       headers for these
+test,libc       -                     libc6-dev                       headers for these
 test            i686-linux-gnu-gcc    gcc-i686-linux-gnu              libraries for programs of 32 bits
 test            -                     libc6-dev-i386-cross            its C library
 test            git                   git                             a program that runs on libgranary
@@ -38,10 +39,10 @@ test            clang                 clang                           the fuzzer
 test            -                     libclang-rt-dev                 their sanitizers
 test            py:pytest             python3-pytest                  tests from outside
 test            py:xdist              python3-pytest-xdist            two of them at a time
-test            py:pexpect            python3-pexpect                 sessions at a prompt
+test,libc       py:pexpect            python3-pexpect                 sessions at a prompt
 test            sqlite3               sqlite3                         a program that runs on libgranary
 test            perl                  perl                            another one
-test            xz                    xz-utils                        recorded traces
+test,libc       xz                    xz-utils                        recorded traces
 test            Xvfb                  xvfb                            the window of Bochs without a display
 test,bench      py:matplotlib         python3-matplotlib              pictures: make pictures, make bench
 test,bench      valgrind              valgrind                        instructions counted on the host
@@ -55,6 +56,11 @@ web             -                     fonts-noto-cjk?                 Chinese in
 web             -                     ca-certificates                 as npm does, by https
 web             -                     seabios                         the firmware that v86 gets
 gui             -                     qemu-system-gui                 make run GUI=1: a window with the screen
+libc            -                     newlib-source                   make programs: a C library for ring 3
+libc            lua_source            src:lua5.4                      make programs: an interpreter
+libc            tcc_source            src:tcc                         make programs: a compiler, which compiles itself
+libc            bzip2                 bzip2                           the archive of tcc
+libc            lua5.4                lua5.4                          what its scripts print is compared with
 lint            clang-format          clang-format                    layout of C
 lint            clang-tidy            clang-tidy                      analysis of C
 lint            cppcheck              cppcheck                        a second analysis
@@ -72,7 +78,7 @@ proof           -                     libpython%-testsuite            make cpyth
 '
 
 usage='usage: sh tools/setup.sh [run | test | --only LIST... | --check NAME...]'
-lists='run bochs debug test lint bench proof web gui all'
+lists='run bochs debug test lint bench proof web gui libc all'
 
 die() {
     echo "setup: $*" >&2
@@ -103,6 +109,15 @@ clang_with_mcdc() {
     return 1
 }
 
+sources=${GRANARY_SOURCES:-/usr/src/granary} # where src:NAME goes: a package's source, upstream's archive as it is
+
+there() { # there FILE...: a pattern that matched
+    [ -e "$1" ]
+}
+
+lua_source() { there "$sources"/lua5.4_*.orig.tar.*; }
+tcc_source() { there "$sources"/tcc_*.orig.tar.*; }
+
 installed='' # names between newlines; so is `known`: installed or offered
 known=''
 newline='
@@ -124,6 +139,7 @@ all_in() {
     set_of_names=$1
     shift
     for name in "$@"; do
+        case "$name" in src:*) continue ;; esac # known when it is asked for
         case "$set_of_names" in *"$newline$name$newline"*) ;; *) return 1 ;; esac
     done
 }
@@ -218,7 +234,50 @@ apt() { # --no-remove: a gcc-multilib of the user's is not taken away without a 
     $as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q --no-install-recommends --no-remove "$@"
 }
 
+# Where this system's packages come from, as apt's lines for their sources.
+source_lines() {
+    for key in /usr/share/keyrings/debian-archive-keyring.gpg /usr/share/keyrings/debian-archive-keyring.pgp; do
+        [ ! -e "$key" ] || break
+    done
+    # What is in the dollars is apt's.
+    # shellcheck disable=SC2016
+    apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(RELEASE)' 'Created-By: Packages' 'Component: main' |
+        sed -n "s|^Debian \\([^ ]*\\) \\([^ ]*\\)\$|deb-src [signed-by=$key] \\1 \\2 main|p" | sort -u
+}
+
+# fetch_sources NAME...: with lists of their own, in a folder that goes again: the system's stay as they are.
+fetch_sources() {
+    work=$(mktemp -d)
+    trap '$as_root rm -rf "$work"' EXIT # root's files are in it
+    chmod 755 "$work"
+    mkdir -p "$work/lists/partial"
+    source_lines >"$work/sources.list"
+    [ -s "$work/sources.list" ] || die "apt-get names no archive of Debian's to get the source of $* from"
+    $as_root mkdir -p "$sources"
+    (cd "$sources" && apt_sources update && apt_sources --download-only --tar-only source "$@") ||
+        die "apt-get could not get the source of $*; what stopped it is above${offline:+ ($offline)}"
+}
+
+apt_sources() {
+    apt -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$work/lists" \
+        -o APT::Sandbox::User=root "$@"
+}
+
 install_missing() {
+    names='' from_source=''
+    for name in $missing; do
+        case "$name" in
+            src:*) from_source="$from_source ${name#src:}" ;;
+            *) names="$names $name" ;;
+        esac
+    done
+    [ -z "$names" ] || install_packages "$names"
+    # shellcheck disable=SC2086
+    [ -z "$from_source" ] || fetch_sources $from_source
+}
+
+install_packages() {
+    missing=$1
     # shellcheck disable=SC2086
     sizes=$(apt --print-uris install $missing 2>/dev/null | sed -n \
         -e 's/^Need to get \([^/]*\).* of archives.*/\1 to download/p' \

@@ -133,6 +133,59 @@ def test_peers_by_whatever_name_the_release_has(system, root, offers, names):
     assert " ".join(debian.asked_for()[0]).endswith(f" valgrind {names}")
 
 
+TOOLS = "mkdir mktemp rm chmod".split()
+INDEX = """Debian http://deb.debian.org/debian/ trixie
+Debian http://deb.debian.org/debian/ trixie-updates
+Other https://example.org/apt stable"""
+
+
+def with_sources(debian, folder, works=True):
+    """Its apt has a list of archives, and gets an upstream archive into the folder that it is called in."""
+    for name in TOOLS:
+        (debian.folder / name).symlink_to(shutil.which(name))
+    fetch = ("seen=; for name; do [ -z \"$seen\" ] || echo source > \"${name}_1.orig.tar.gz\"; "
+             "[ \"$name\" != source ] || seen=1; done") if works else "exit 100"
+    debian.program("apt-get", (debian.folder / "apt-get").read_text() + f"""
+        case "$*" in
+            indextargets*) echo '{INDEX}' ;;
+            *sourcelist=*update*) all="$*" list=${{all#*sourcelist=}} && cat "${{list%% *}}" > '{folder}/lines' ;;
+            *--tar-only\\ source*) {fetch} ;;
+        esac""")
+    return lambda *arguments: subprocess.run(
+        ["/bin/sh", os.path.join(debian.root, "tools/setup.sh"), *arguments], capture_output=True, text=True,
+        check=False, env={"PATH": str(debian.folder), "GRANARY_SOURCES": str(folder)}, stdin=subprocess.DEVNULL)
+
+
+def test_sources_come_from_the_archives_that_packages_come_from(system, root, tmp_path):
+    """With lists of their own, which go again; only Debian's archives are asked."""
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    debian = system(offers=every_name(root))
+    setup = with_sources(debian, folder)
+    done = setup("--only", "libc")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in folder.glob("*.gz")) == ["lua5.4_1.orig.tar.gz", "tcc_1.orig.tar.gz"]
+    assert not any("src:" in name for name in debian.asked_for()[0]) and "newlib-source" in debian.asked_for()[0]
+    lines = (folder / "lines").read_text().splitlines()
+    assert [re.sub(r" \[.*?\]", "", line) for line in lines] == [
+        f"deb-src http://deb.debian.org/debian/ {suite} main" for suite in ("trixie", "trixie-updates")]
+    work = re.search(r"sourcelist=(\S+)/sources.list", debian.log.read_text())[1]
+    assert not os.path.exists(work)
+    again = setup("--check", "lua_source", "tcc_source")
+    assert (again.returncode, again.stderr) == (0, "")
+
+
+def test_sources_that_cannot_be_had(system, root, tmp_path):
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    setup = with_sources(system(offers=every_name(root)), folder, works=False)
+    done = setup("--only", "libc")
+    assert done.returncode == 1
+    assert done.stderr == "setup: apt-get could not get the source of lua5.4 tcc; what stopped it is above\n"
+    missing = setup("--check", "lua_source", "tcc_source")
+    assert missing.stderr == "setup: missing: src:lua5.4 src:tcc; `sh tools/setup.sh --only libc` installs it\n"
+
+
 @pytest.mark.parametrize("left_out, number", [("", "19"), ("-19", "16")])
 def test_clang_and_its_company_have_one_number(system, root, left_out, number):
     """The one that coverage's list is made for, or the newest that has all three: Debian may have a part of a newer."""
@@ -212,7 +265,8 @@ def test_another_system_gets_the_names(system):
     (["--everything"], 2, USAGE),
     (["--only"], 2, USAGE),
     (["run", "now"], 2, USAGE),
-    (["--only", "games"], 1, "setup: no list 'games'; there are: run bochs debug test lint bench proof web gui all\n"),
+    (["--only", "games"], 1, "setup: no list 'games'; there are: run bochs debug test lint bench proof web gui libc "
+     "all\n"),
 ], ids=lambda value: "-".join(value) if isinstance(value, list) else "")
 def test_wrong_use(system, arguments, status, words):
     done = system().setup(*arguments)
