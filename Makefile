@@ -14,6 +14,7 @@ unexport CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH LIBRARY_PATH COMPILER_PATH GCC_
 include tools/mk/toolchain.mk
 include tools/mk/kernel.mk
 include tools/mk/user.mk
+include tools/mk/ports.mk
 include tools/mk/run.mk
 include tools/mk/web.mk
 include tools/mk/host.mk

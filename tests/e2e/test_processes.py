@@ -17,7 +17,8 @@ from test_machines import with_args
 from test_prompt import ANSI, PROMPT, prompt_of
 from test_image import qemu
 
-PROGRAMS = "bench cat cmp crowd family float heapdemo hello hostile little museum nothing rm scribe spin zeros".split()
+PROGRAMS = ("bench cat cmp cost crowd family float heapdemo hello hostile little museum "
+            "nothing rm scribe spin zeros").split()
 PASSED = "granary: halt passed"
 
 
@@ -204,6 +205,16 @@ def test_a_disk_that_ends_in_the_archive(root, image, tmp_path):
 def test_files_in_memory(boot):
     run = boot("batch demo=no run=scribe")
     assert run.code == 0 and "scribe: as it should be" in run.lines
+
+
+def test_what_a_program_took(boot):
+    """`cost` copies what it runs into memory, and leaves nothing there."""
+    run = boot("batch demo=no run=cost,hello,motd", more=("--icount",))
+    assert run.code == 0 and "argument 1: m.motd" in run.lines
+    figures = re.fullmatch(r"cost: insn=(\d+) frames=(\d+) status=0 m.hello m.motd", run.lines[-2])
+    assert int(figures[1]) < 1000000 and 3 <= int(figures[2]) <= 8
+    run = boot("batch demo=no run=cost,museum,divide")
+    assert run.code != 0 and re.fullmatch(r"cost: insn=\d+ frames=\d+ status=128 m.museum divide", run.lines[-2])
 
 
 def test_a_limit_of_frames(boot):
