@@ -12,8 +12,8 @@
 //       is initial-exec): the first call of malloc() may come from the dynamic loader.
 //
 // Shortcomings:
-//   - Large areas, and arenas that are opened and closed, have one lock for all threads. The checked
-//     library has one for everything.
+//   - Large areas, and arenas that are opened and closed, have one lock for all threads. The
+//     checked library has one for everything.
 //   - mallinfo(), mallopt() and malloc_info() remain glibc's, and speak of a heap nobody uses.
 #include <errno.h>
 #include <malloc.h>
