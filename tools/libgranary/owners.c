@@ -37,13 +37,6 @@
 // when the pool is out of frames; an owner that allocates nothing more leaves them where they are.
 #include "tools/libgranary/owners.h"
 
-// The double frees that a collection found, kept until no lock is held.
-struct doubles {
-    uintptr_t base;
-    uint32_t block_size;
-    uint32_t word[ARENA_WORDS];
-};
-
 static struct front *front_for(struct owner *me, size_t size) {
     return (struct front *)((uintptr_t)me + me->front_at[(size - 1) / BLOCK_ALIGN]);
 }
@@ -77,9 +70,8 @@ static inline uint32_t word_home(const struct arena *arena, uint32_t word) {
 
 // Puts what others have freed of a word into the map. They are in the map before they leave `away`,
 // so that who frees one again finds it in either; from then on a free that read the word before
-// fails.
-static void word_collect(struct heap *heap, struct arena *arena, uint32_t word,
-                         struct doubles *doubles) {
+// fails. Returns the blocks that were in both: freed twice.
+static uint32_t word_collect(struct heap *heap, struct arena *arena, uint32_t word) {
     uint64_t *away = &share_of(heap, arena)->away[word];
     uint64_t seen = __atomic_load_n(away, __ATOMIC_RELAXED), next;
     uint32_t map = arena->map[word];
@@ -88,29 +80,20 @@ static void word_collect(struct heap *heap, struct arena *arena, uint32_t word,
         next = ((seen >> 32) + 1) << 32;
     } while (
         !__atomic_compare_exchange_n(away, &seen, next, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
-    doubles->word[word] |= (uint32_t)seen & map;
+    return (uint32_t)seen & map;
 }
 
 static bool any_away(const struct share *share, uint32_t word) {
     return (uint32_t)__atomic_load_n(&share->away[word], __ATOMIC_RELAXED) != 0;
 }
 
-static bool doubles_any(const struct doubles *doubles) {
-    uint32_t any = 0;
-    for (uint32_t word = 0; word < ARENA_WORDS; word++) any |= doubles->word[word];
-    return any != 0;
-}
-
-static void doubles_begin(struct doubles *doubles, const struct arena *arena) {
-    *doubles = (struct doubles){arena->base, arena->desc->block_size, {0}};
-}
-
-// Two owners freed the block at about the same time: neither could know. No lock may be held.
-static void doubles_report(const struct heap *heap, const struct doubles *doubles) {
-    if (LIKELY(!doubles_any(doubles))) return;
-    for (uint32_t block = 0; block < ARENA_BLOCKS_MAX; block++) {
-        if (!(doubles->word[block / 32] >> block % 32 & 1)) continue;
-        port_report(heap, HEAP_DOUBLE_FREE, doubles->base + block * doubles->block_size, 0);
+// Two owners freed these blocks of the word at `base` at about the same time: neither could know.
+// No lock may be held.
+static SLOW_PATH void twice_report(const struct heap *heap, uintptr_t base, uint32_t block_size,
+                                   uint32_t twice) {
+    for (; twice != 0; twice &= twice - 1) {
+        uintptr_t p = base + (uintptr_t)__builtin_ctz(twice) * block_size;
+        port_report(heap, HEAP_DOUBLE_FREE, p, 0);
     }
 }
 
@@ -137,33 +120,27 @@ static inline void hand_take(struct front *front, struct arena *arena, uint32_t 
     __atomic_store_n(map, ~exist, __ATOMIC_RELEASE);
 }
 
-// A word in which others may have freed; their blocks come home first.
-static SLOW_PATH bool word_claim_ever(struct front *front, struct arena *arena) {
-    struct heap *heap = front->desc.heap;
-    struct doubles doubles;
-    uint32_t word = 0, words = words_of(arena);
-    while (word < words && !(arena->map[word] & existing(arena, word)) &&
-           !any_away(share_of(heap, arena), word)) {
-        word++;
-    }
-    if (word == words) return false;
-    doubles_begin(&doubles, arena);
-    word_collect(heap, arena, word, &doubles);
-    hand_take(front, arena, word);
-    doubles_report(heap, &doubles);
-    return true;
-}
-
 // Takes the next word that has blocks at home into hand: by the time that it is this one's turn
-// again, more have come home. False if the arena has none.
+// again, more have come home. Where others may have freed, theirs come home first. False if the
+// arena has none.
 static inline bool word_claim(struct front *front, struct arena *arena) {
-    if (UNLIKELY(LOOK(arena->ever))) return word_claim_ever(front, arena);
+    const struct share *share = share_of(front->desc.heap, arena);
+    bool ever = LOOK(arena->ever) != 0;
     uint32_t words = words_of(arena), word = 0;
     if (front->arena == arena) word = (uint32_t)(front->word - arena->map);
     for (uint32_t i = 0; i < words; i++) {
         word = word + 1 < words ? word + 1 : 0;
-        if (!(arena->map[word] & existing(arena, word))) continue;
-        hand_take(front, arena, word);
+        bool home = (arena->map[word] & existing(arena, word)) != 0;
+        if (!home && !(ever && any_away(share, word))) continue;
+        if (UNLIKELY(ever)) {
+            uint32_t twice = word_collect(front->desc.heap, arena, word);
+            hand_take(front, arena, word);
+            if (UNLIKELY(twice)) {
+                twice_report(front->desc.heap, front->base, front->block_size, twice);
+            }
+        } else {
+            hand_take(front, arena, word);
+        }
         return true;
     }
     return false;
@@ -207,7 +184,8 @@ static bool arena_home(const struct arena *arena) {
 }
 
 // An arena that is all at home, is not in hand, and is in no list any more.
-static void shared_close(struct front *front, struct arena *arena, struct doubles *doubles) {
+// twice[w]: blocks of word w that were freed twice.
+static void shared_close(struct front *front, struct arena *arena, uint32_t *twice) {
     struct memory_block_desc *desc = &front->desc;
     struct heap *heap = desc->heap;
     uint32_t frames = desc->frames_per_arena, words = words_of(arena);
@@ -219,7 +197,7 @@ static void shared_close(struct front *front, struct arena *arena, struct double
     STORE(arena->blocks, 0);
     STORE(arena->base, 0);
     for (uint32_t word = 0; ever && word < words; word++) { // the record is blank by now: S4
-        word_collect(heap, arena, word, doubles);
+        twice[word] = word_collect(heap, arena, word);
     }
     for (uint32_t word = 0; word < ARENA_WORDS; word++) STORE(arena->map[word], 0);
     for (uint32_t i = 1; i < frames; i++) STORE(arena[i].back, 0);
@@ -258,28 +236,29 @@ static void unfull(struct front *front, struct arena *arena) {
 static uint32_t close_if_home(struct owner *me, struct arena *arena) {
     struct front *front = front_of(arena->desc);
     if (front->arena == arena || !arena_home(arena)) return 0;
-    struct doubles doubles;
-    doubles_begin(&doubles, arena);
+    uint32_t twice[ARENA_WORDS] = {0};
+    uintptr_t base = arena->base, word_bytes = (uintptr_t)32 * front->block_size;
     port_state state = port_lock(me->heap);
     news_take(me, NULL); // it must not be among them
     list_remove(&arena->elem);
-    shared_close(front, arena, &doubles);
+    shared_close(front, arena, twice);
     port_unlock(me->heap, state);
-    doubles_report(me->heap, &doubles);
+    for (uint32_t word = 0; word < ARENA_WORDS; word++) {
+        twice_report(me->heap, base + word * word_bytes, front->block_size, twice[word]);
+    }
     return front->desc.frames_per_arena;
 }
 
 // Puts into the map what others have freed in an arena; true if it was anything.
 static bool arena_collect(struct heap *heap, struct arena *arena) {
-    struct doubles doubles;
+    uint32_t block_size = arena->desc->block_size;
     bool any = false;
-    doubles_begin(&doubles, arena);
     for (uint32_t word = 0; word < words_of(arena); word++) {
         if (!any_away(share_of(heap, arena), word)) continue;
-        word_collect(heap, arena, word, &doubles);
+        uint32_t twice = word_collect(heap, arena, word);
+        twice_report(heap, arena->base + (uintptr_t)word * 32 * block_size, block_size, twice);
         any = true;
     }
-    doubles_report(heap, &doubles);
     return any;
 }
 

@@ -82,6 +82,12 @@ static inline void *shared_take_fast(struct owner *me, size_t size) {
     return (void *)(front->base + (uintptr_t)__builtin_ctz(bits) * front->block_size);
 }
 
+// Whether somebody else has freed a block since its word was last collected.
+static inline bool shared_away(const struct heap *heap, const struct arena *arena, uint32_t block) {
+    const uint64_t *away = &heap->owners->share[arena - heap->arena].away[block / 32];
+    return __atomic_load_n(away, __ATOMIC_RELAXED) >> block % 32 & 1;
+}
+
 // Frees a block of an arena of this owner that nothing is special about. False, with nothing
 // changed, for all else.
 static inline bool shared_give_fast(struct owner *me, const struct heap *heap, uintptr_t p) {
@@ -89,10 +95,12 @@ static inline bool shared_give_fast(struct owner *me, const struct heap *heap, u
     if (__builtin_expect(frame >= PORT_FRAMES(heap), 0)) return false;
     struct arena *arena = &heap->arena[frame];
     arena = (struct arena *)((uintptr_t)arena - LOOK(arena->back));
-    if (__builtin_expect(shared_sum(arena) != me->seal, 0)) return false;
+    uint32_t special = shared_sum(arena) - me->seal;
+    if (__builtin_expect((special & ~ARENA_EVER) != 0, 0)) return false;
     const struct front *front = front_of(arena->desc);
     uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
     if (__builtin_expect(block >= arena->blocks, 0)) return false;
+    if (special && shared_away(heap, arena, block)) return false;
     uint32_t *word = &arena->map[block / 32], bit = 1u << block % 32, map = *word;
     // No predictor knows whether the word is the one in hand: a mask, and not a branch.
     uint32_t hand = front->bits & -(uint32_t)(front->word == word);
