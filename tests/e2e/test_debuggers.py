@@ -165,7 +165,7 @@ def go_to_the_prompt(gdb):
 def test_the_console_is_alive_beside_gdb(sessions):
     """Typing at the kernel in a second terminal, with GDB's left alone; leaving, and coming back to the whole text."""
     gdb = sessions("debug", "ARGS=demo=no")
-    gdb.expect(r"The heap's first call since the boot: thread_create\(\) in thread/thread\.c:\d+ asks for \d+ bytes\.")
+    gdb.expect(r"The heap's first call since the boot: thread_make\(\) in thread/thread\.c:\d+ asks for \d+ bytes\.")
     gdb.expect_exact("`make console` in another terminal\r\n(gdb) ")
     console = sessions("console")
     console.expect_exact("The kernel's console; Ctrl-] leaves it, and the debugger goes on.")

@@ -311,6 +311,7 @@ def test_every_text_is_there(browser, address):
         links = browser.eval("[...document.querySelectorAll('article a')].map((a) => a.getAttribute('href'))")
         assert all(re.match("https?:", link) or link.removeprefix("#read=") in wanted for link in links), links
         assert browser.eval("[...document.querySelectorAll('article img')].every((i) => i.src.startsWith('data:'))")
+        browser.until("[...document.querySelectorAll('article img')].every((i) => i.complete && i.naturalWidth > 0)")
 
 
 def test_each_view_leads_to_its_chapter(browser, address):

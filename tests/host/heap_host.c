@@ -21,6 +21,7 @@ uint32_t host_total_memory;
 bool host_in_interrupt;
 bool (*host_grow)(struct pool *pool, uint32_t count);
 bool host_irqs_off;
+bool host_several;
 uint32_t host_fast_entries, host_slow_entries;
 void (*host_unlocked)(void);
 
@@ -154,7 +155,7 @@ static void heap_start(uint32_t frames, const struct port_run *run, size_t runs)
     locked = false;
     host_in_interrupt = false;
     host_grow = NULL;
-    host_irqs_off = false;
+    host_irqs_off = host_several = false;
     host_unlocked = NULL;
     report.fault = HEAP_OK;
     printed_length = 0;

@@ -10,6 +10,7 @@
 extern uintptr_t host_heap_base; // where the window of stand-in frames begins
 extern uint32_t host_total_memory;
 extern bool host_in_interrupt; // a test sets it to act as an interrupt handler
+extern bool host_several;      // or as if there were several processors: heap_fast_paths() then
 extern bool host_irqs_off; // or to call with interrupts off, which the fast paths leave to others
 
 extern uint32_t host_fast_entries; // calls of port_enter() that let the fast path in
@@ -39,6 +40,19 @@ static inline void port_leave(const struct heap *heap) {
     port_unlock(heap, 0x10c); // what port_lock() gives
 }
 static inline bool port_in_interrupt(void) { return host_in_interrupt; }
+
+// With several processors the heap has its lock before it takes this one, which is then nothing
+// more than interrupts off.
+#define PORT_LOCK_ALONE
+static inline port_state port_lock_alone(const struct heap *heap) {
+    return host_several ? 0 : port_lock(heap);
+}
+static inline void port_unlock_alone(const struct heap *heap, port_state state) {
+    if (!host_several) port_unlock(heap, state);
+}
+static inline bool port_several(void) { return host_several; }
+static inline bool port_special(void) { return host_in_interrupt || host_several; }
+#define PORT_FAST_FRAMES(heap) ((heap)->fast_frames)
 static inline void port_frames_back(const struct heap *heap, uint32_t first, uint32_t count) {
     (void)heap;
     (void)first;

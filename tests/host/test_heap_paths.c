@@ -107,8 +107,7 @@ static void assert_refused(uintptr_t p, enum heap_fault fault) {
 
 // ---- interrupts off -----------------------------------------------------------------------------
 
-TEST(every_call_works_with_interrupts_off) {
-    host_irqs_off = true;
+static void every_call_works(void) {
     unsigned char *block = sys_malloc(100), *next = sys_malloc(100), *area = sys_malloc(3 * PAGE);
     assert_non_null(block);
     assert_non_null(next);
@@ -122,7 +121,30 @@ TEST(every_call_works_with_interrupts_off) {
     assert_null(sys_realloc(next, 0)); // frees
     sys_free(block);
     sys_free(area);
+    assert_null(sys_malloc(0));
+}
+
+TEST(every_call_works_with_interrupts_off) {
+    host_irqs_off = true;
+    every_call_works();
     host_irqs_off = false;
+    assert_all_home();
+}
+
+// The fast paths know nothing of other processors: they take no call.
+TEST(every_call_works_with_several_processors) {
+    host_several = true;
+    heap_fast_paths(&k_heap);
+    host_fast_entries = 0;
+    every_call_works();
+    void *p = sys_malloc(64);
+    sys_free(p);
+    assert_refused((uintptr_t)p, HEAP_DOUBLE_FREE);
+    assert_int_equal(host_fast_entries, 0);
+    host_several = false;
+    heap_fast_paths(&k_heap);
+    sys_free(sys_malloc(64));
+    assert_int_not_equal(host_fast_entries, 0);
     assert_all_home();
 }
 
@@ -719,6 +741,7 @@ TEST(the_quick_way_alone_serves_blocks_of_open_arenas) {
 static int run_with(const char *classes) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_call_works_with_interrupts_off, start, end),
+        cmocka_unit_test_setup_teardown(every_call_works_with_several_processors, start, end),
         cmocka_unit_test_setup_teardown(a_wrong_free_with_interrupts_off_is_refused, start, end),
         cmocka_unit_test_setup_teardown(a_frame_after_a_run_in_use_is_not_in_it, start, end),
         cmocka_unit_test(a_run_that_shrinks_to_32_frames_is_in_its_bin),
