@@ -19,7 +19,7 @@ function element(name, properties = {}, ...children) {
 // The chapter of the book that says more on a view.
 const CHAPTER = { console: "09-watching-it-live", pools: "04-frames-and-pools", arenas: "03-arena-and-block",
     descs: "02-from-size-to-descriptor", events: "07-freeing-and-refusing", threads: "08-threads-and-interrupts",
-    own: "01-a-byte-is-asked-for" };
+    own: "01-a-byte-is-asked-for", programs: "10-programs-and-their-heaps" };
 
 function section(t, name, ...children) {
     const chapter = CHAPTER[name] ? [" ", element("a", { href: `#read=book/${CHAPTER[name]}` }, t("chapter"))] : [];
