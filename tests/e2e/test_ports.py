@@ -26,15 +26,15 @@ SCRIPTS = sorted(glob.glob(os.path.join(ROOT, "user", "lua", "*.lua")))
 SELF = "-static -o {} src/tcc/tcc.c -lm"
 
 
-@pytest.fixture(name="console", scope="module")
-def _console(tmp_path_factory):
+@pytest.fixture(name="console", scope="module", params=["qemu", "bochs"])
+def _console(request, tmp_path_factory):
     """A machine with the programs, at its prompt; with an image of its own, as others call `make`, too."""
     if MISSING.returncode != 0:
         pytest.skip(MISSING.stderr.strip())
     subprocess.run(["make", "--no-print-directory", "-s", "programs"], cwd=ROOT, check=True)
     image = tmp_path_factory.mktemp("programs") / "programs.img"
     image.write_bytes(open(os.path.join(ROOT, "build", "programs.img"), "rb").read())
-    session = sessions.Session(str(image), seconds=240)
+    session = sessions.Session(str(image), request.param, seconds=240)
     yield session
     session.halt()
 

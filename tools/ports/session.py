@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""session.py - types commands at the prompt of build/programs.img, in QEMU, and prints what came.
+"""session.py - types commands at the prompt of build/programs.img, and prints what came.
 
-  session.py [--image IMAGE] [--mem MIB] [--args TEXT] [--seconds N] COMMAND...
+  session.py [--image IMAGE] [--emulator qemu|bochs] [--mem MIB] [--args TEXT] [--seconds N] COMMAND...
 
 A machine is started, each command is typed when the prompt is there, and the machine is halted. What the kernel prints
 before the first prompt is left out. `make selfhost` and the tests use it; docs/processes.md shows what it prints.
@@ -26,12 +26,12 @@ WIDE = (50, 500)  # rows and columns: no line of a command is folded
 class Session:
     """A machine at its prompt."""
 
-    def __init__(self, image, mem=128, args="demo=no frames=16384", seconds=60):
+    def __init__(self, image, emulator="qemu", mem=128, args="demo=no frames=16384", seconds=60):
         import pexpect  # pylint: disable=import-outside-toplevel
         self.pexpect = pexpect
         self.console = pexpect.spawn(
             sys.executable, [os.path.join(ROOT, "tools", "run.py"), "--interactive", "--image", image,
-                             "--mem", str(mem), f"--args={args}"],
+                             "--emulator", emulator, "--mem", str(mem), f"--args={args}"],
             cwd=ROOT, timeout=seconds, encoding="utf-8", codec_errors="replace", dimensions=WIDE)
         self.expect(PROMPT)
 
@@ -66,12 +66,13 @@ class Session:
 def main(argv):
     parser = cli.Parser(prog="session.py", description=__doc__.split("\n\n")[0])
     parser.add_argument("--image", default=os.path.join(ROOT, "build", "programs.img"))
+    parser.add_argument("--emulator", choices=("qemu", "bochs"), default="qemu")
     parser.add_argument("--mem", type=int, default=128, metavar="MIB")
     parser.add_argument("--args", default="demo=no frames=16384", metavar="TEXT", help="kernel command line")
     parser.add_argument("--seconds", type=int, default=300, help="for one command; 300 by default")
     parser.add_argument("commands", nargs="+", metavar="COMMAND")
     opt = parser.parse_args(argv)
-    session = Session(opt.image, opt.mem, opt.args, opt.seconds)
+    session = Session(opt.image, opt.emulator, opt.mem, opt.args, opt.seconds)
     try:
         for command in opt.commands:
             print(PROMPT + command, flush=True)
