@@ -105,3 +105,31 @@ def test_wrong_options_get_one_line(root, modules, image, options, words):
                            "--modules", modules, *options], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert words in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.xdist_group("make")
+def test_programs_that_are_not_ours(root, modules, tmp_path):
+    """Lua prints what it prints on this machine, and tcc compiles."""
+    missing = subprocess.run(["sh", "tools/setup.sh", "--check", "libc"], cwd=root, capture_output=True, text=True,
+                             check=False)
+    if missing.returncode != 0:
+        pytest.skip(missing.stderr.strip())
+    subprocess.run(["make", "--no-print-directory", "-s", "programs"], cwd=root, check=True)
+    scripts = os.path.join(root, "user", "lua")
+    for script in ("queens.lua", "calls.lua"):
+        wanted = subprocess.run(["lua5.4", script], cwd=scripts, capture_output=True, text=True, check=True).stdout
+        assert run_program(root, modules, tmp_path, f"lua,{script}").endswith("to mem_init done\n" + wanted)
+    assert run_program(root, modules, tmp_path, "tcc,-static,-o,hi,hello.c").endswith("to mem_init done\n")
+
+
+def run_program(root, modules, tmp_path, words):
+    """What came before the halt; it passed."""
+    copy = str(tmp_path / "programs.img")
+    subprocess.run([PYTHON, os.path.join(root, "tools", "mkimage.py"), "--set-cmdline",
+                    f"batch demo=no frames=16384 run={words}", os.path.join(root, "build", "programs.img"),
+                    "--out", copy], check=True, capture_output=True)
+    done = subprocess.run(["node", os.path.join(root, "tools", "v86", "run.mjs"), "--image", copy, "--modules",
+                           modules], capture_output=True, text=True, errors="replace", timeout=200, check=False)
+    before, halt, _ = done.stdout.replace("\r", "").rpartition("granary: halt passed")
+    assert halt and done.returncode == 0, done.stdout[-400:]
+    return before
