@@ -12,6 +12,7 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "process/archive.h"
+#include "process/layout.h"
 #include "process/process.h"
 #include "tests/kernel/ktest.h"
 #include "thread/thread.h"
@@ -466,11 +467,29 @@ KTEST(process_mutants) {
 // ---- a hostile program --------------------------------------------------------------------------
 
 // FNV-1a over what no system call has a reason to change: the kernel's text and constants, its
-// tables, another block of its heap.
-static uint32_t hash_of(const void *from, size_t bytes) {
+// tables, another block of its heap, and another program's memory.
+static uint32_t hash_more(uint32_t hash, const void *from, size_t bytes) {
     const uint8_t *at = from;
-    uint32_t hash = 2166136261u;
     for (size_t i = 0; i < bytes; i++) hash = (hash ^ at[i]) * 16777619u;
+    return hash;
+}
+
+static uint32_t hash_of(const void *from, size_t bytes) {
+    return hash_more(2166136261u, from, bytes);
+}
+
+// A program's text, data and heap; its stack changes as it wakes and sleeps.
+static uint32_t hash_of_program(struct process *process) {
+    uint32_t hash = 2166136261u, state = irq_save();
+    paging_load(process->space.directory);
+    for (uintptr_t table = USER_IMAGE_BASE; table < USER_HEAP_END; table += 1024 * PG_SIZE) {
+        if (!process->space.view[table >> 22]) continue;
+        for (uintptr_t va = table; va < table + 1024 * PG_SIZE; va += PG_SIZE) {
+            if (space_has(&process->space, va)) hash = hash_more(hash, (const void *)va, PG_SIZE);
+        }
+    }
+    paging_load(paging_directory());
+    irq_restore(state);
     return hash;
 }
 
@@ -478,23 +497,34 @@ extern char kernel_start[], kernel_rodata_end[]; // kernel.ld
 
 #define VICTIM_BYTES 20000u
 
-KTEST(process_hostile) {
-    struct held held;
+static void check_hostile(const char *line) {
+    struct held held, other;
     void *victim = sys_malloc(VICTIM_BYTES);
-    KNEED(victim && hold(&held, "hostile"));
+    KNEED(victim && hold(&held, "hostile") && hold(&other, "spin"));
     memset(victim, 0x5a, VICTIM_BYTES);
+    struct process *bystander = start(&other, "spin quietly");
+    KNEED(bystander != NULL);
+    thread_sleep(10); // it has its block, and sleeps
     size_t image = (size_t)(kernel_rodata_end - kernel_start);
     const uint32_t before[] = {hash_of(kernel_start, image), hash_of(victim, VICTIM_BYTES),
-                               hash_of(P2V(paging_directory()), PG_SIZE)};
+                               hash_of(P2V(paging_directory()), PG_SIZE),
+                               hash_of_program(bystander)};
     uint32_t reports = heap_report_count;
     ktest_report_expect(); // its lines are kept from the console
-    struct process *process = start(&held, "hostile 50000 7");
+    struct process *process = start(&held, line);
     if (KCHECK(process != NULL)) KCHECK_EQ(process_wait(process), 0);
     ktest_reports_any(heap_report_count - reports);
     KCHECK(heap_report_count - reports > 1000);
     KCHECK_EQ(hash_of(kernel_start, image), before[0]);
     KCHECK_EQ(hash_of(victim, VICTIM_BYTES), before[1]);
     KCHECK_EQ(hash_of(P2V(paging_directory()), PG_SIZE), before[2]);
+    KCHECK_EQ(hash_of_program(bystander), before[3]);
+    process_kill(bystander);
+    process_wait(bystander);
     sys_free(victim);
     let_go(&held);
+    let_go(&other);
 }
+
+KTEST(process_hostile) { check_hostile("hostile 50000 7"); }
+KTEST(long_process_hostile) { check_hostile("hostile 10000000 7"); } // make soak-programs

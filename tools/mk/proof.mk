@@ -43,7 +43,7 @@ soak: $(BUILD)/hd.img
 .PHONY: soak-programs
 soak-programs: $(BUILD)/hd.img
 	@$(PYTHON) tools/run.py --emulator qemu --image $(BUILD)/hd.img --timeout 3600 \
-	    --args "batch demo=no test=long_process_many"
+	    --args "batch demo=no test=long_process_*"
 
 SOAK_HOST_OPS ?= 1000000000
 SOAK_HOST := $(BUILD)/host/soak_heap
