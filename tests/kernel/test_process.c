@@ -406,8 +406,6 @@ KTEST(process_floating_point) {
 
 // ---- files and code of random bytes -------------------------------------------------------------
 
-#define MUTANTS 600u
-
 static uint32_t random_state;
 
 static uint32_t random_below(uint32_t bound) {
@@ -441,7 +439,7 @@ static void wait_or_kill(struct process *process) {
 }
 
 // A damaged file is refused or runs, and what runs does whatever its bytes say.
-KTEST(process_mutants) {
+static void check_mutants(uint32_t mutants) {
     struct held held;
     KNEED(hold(&held, "little"));
     uint32_t bytes = held.source.bytes, refused = 0, reports = heap_report_count;
@@ -450,7 +448,7 @@ KTEST(process_mutants) {
     held.source.memory = mutant;
     random_state = 1;
     ktest_report_expect();
-    for (uint32_t i = 0; i < MUTANTS; i++) {
+    for (uint32_t i = 0; i < mutants; i++) {
         memcpy(mutant, held.bytes, bytes);
         mutate(mutant, bytes);
         struct process *process = start(&held, "mutant");
@@ -458,11 +456,14 @@ KTEST(process_mutants) {
         else refused++;
     }
     ktest_reports_any(heap_report_count - reports);
-    KCHECK(refused > 10 && refused < MUTANTS / 2);
+    KCHECK(refused > 10 && refused < mutants / 2);
     KCHECK(ktest_contains(ktest_printed(), "program mutant (pid "));
     sys_free(mutant);
     let_go(&held);
 }
+
+KTEST(process_mutants) { check_mutants(600); }
+KTEST(long_process_mutants) { check_mutants(5000); } // make soak-programs
 
 // ---- a hostile program --------------------------------------------------------------------------
 
