@@ -24,7 +24,7 @@ def start(root, target):
 
 def test_gdb_stops_and_steps_source_lines(root):
     gdb = start(root, "debug")
-    gdb.expect(r"Temporary breakpoint 1, sys_malloc \(size=[^)]*\) at kernel/memory\.c:(\d+)")
+    gdb.expect(r"Temporary breakpoint 1, sys_malloc \(size=[^)]*\) at kernel/memory\.c:(\d+)\r")
     stopped_at = int(gdb.match[1])
     gdb.expect_exact("(gdb) ")
     lines = set()

@@ -360,7 +360,7 @@ def test_looking_into_one(console):
 
 def test_control_c_ends_it(console):
     console.send("run spin\r")
-    console.expect(r"spin: pid (\d+)")
+    console.expect(r"spin: pid (\d+)\r")
     pid = console.match[1]
     console.send("\x03")
     console.expect_exact(f"spin (pid {pid}): killed")
