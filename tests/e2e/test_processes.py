@@ -18,7 +18,7 @@ from test_prompt import ANSI, PROMPT, prompt_of
 from test_image import qemu
 
 PROGRAMS = ("bench cat cmp cost crowd family float heapdemo hello hostile little museum "
-            "nothing rm scribe spin zeros").split()
+            "nothing parent rm scribe spin zeros").split()
 PASSED = "granary: halt passed"
 
 

@@ -538,20 +538,23 @@ static void program_at_every_point(bool blocks) {
             blocks ? "no frames, no blocks" : "no frames", figures.points, figures.runs);
 }
 
-// `little` makes each call of a heap.
-KTEST(oom_in_a_program) {
+static void check_program(const char *name) {
     struct archive_file file = {0};
-    KNEED(archive_find("little", &file) == NULL);
+    KNEED(archive_find(name, &file) == NULL);
     void *bytes = sys_malloc(file.bytes);
     KNEED(bytes);
     if (KCHECK(archive_read(&file, 0, file.bytes, bytes))) {
         struct program_source source = program_in_memory(bytes, file.bytes);
-        plan = (struct process_plan){.line = "little", .source = &source};
+        plan = (struct process_plan){.line = name, .source = &source};
         program_at_every_point(false);
         program_at_every_point(true);
     }
     sys_free(bytes);
 }
+
+// `little` makes each call of a heap, `parent` a program and a file.
+KTEST(oom_in_a_program) { check_program("little"); }
+KTEST(oom_in_a_parent) { check_program("parent"); }
 
 // ---- the museum's exhibits, which take memory too -----------------------------------------------
 
