@@ -343,7 +343,8 @@ def test_no_interrupt_flag_is_changed_where_the_watch_does_not_look(kernel_elf):
     start, end = symbol["irq_watch_start"], symbol["irq_watch_end"]
     code = subprocess.run(["objdump", "-d", f"--start-address={start}", f"--stop-address={end}", kernel_elf],
                           capture_output=True, text=True, check=True).stdout
-    found = {int(m[1], 16): m[2] for m in re.finditer(r"^([0-9a-f]+):\t(?:[0-9a-f]{2} )+[ \t]*(\w+)", code, re.MULTILINE)}
+    found = {int(m[1], 16): m[2]
+             for m in re.finditer(r"^([0-9a-f]+):\t(?:[0-9a-f]{2} )+[ \t]*(\w+)", code, re.MULTILINE)}
     first, last = symbol["irq_sites_start"], symbol["irq_sites_end"]
     dump = subprocess.run(["objdump", "-s", "-j", ".rodata", f"--start-address={first}", f"--stop-address={last}",
                            kernel_elf], capture_output=True, text=True, check=True).stdout
