@@ -80,3 +80,12 @@ def test_the_search_finds_what_it_looks_for(program, tmp_path):
                    check=True)
     counts = attack(program, library)
     assert counts["overlaps"] > 100 and counts["wild"] > 100, counts
+
+
+@pytest.mark.xdist_group("make")
+def test_the_command_prints_its_table():
+    done = subprocess.run(["make", "-s", "attack", "ACTIONS=20000"], cwd=ROOT, capture_output=True, text=True,
+                          check=False)
+    rows = re.findall(r"^\| (\S+) \| ([\d,]+) \|", done.stdout, re.MULTILINE)
+    assert done.returncode == 0 and done.stdout.endswith("attack: 1 passed, 0 failed\n"), done.stderr
+    assert [name for name, _ in rows][-1] == "granary" and int(rows[-1][1].replace(",", "")) >= 20000

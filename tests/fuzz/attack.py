@@ -26,7 +26,7 @@ BEGIN, END = "<!-- make attack DOCS=1 -->\n", "<!-- end -->\n"
 
 def allocators(build):
     """(name, library) of each; of ours one, as its table of sizes makes no difference here."""
-    found = host.allocators(build)
+    found = host.allocators(build, lambda text: print(f"attack: {text}"))
     return [(each.name, each.library) for each in found if each.name not in host.OURS] + \
         [(OURS, next(each.library for each in found if each.name == host.OURS[0]))]
 

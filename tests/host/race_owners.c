@@ -7,7 +7,10 @@
 // Linked with all of libgranary (tools/libgranary), whose malloc() and free() carry a granary_ in
 // front. Two threads meet at every step; a table of marks, one for every 16 bytes of the window,
 // says which blocks are live.
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -18,11 +21,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "kernel/inspect/heapcheck.h"
+#include "tools/libgranary/owners.h"
 #include "tools/libgranary/settings.h"
 
 void *granary_malloc(size_t size);
@@ -108,7 +114,7 @@ static uint32_t run_all(void (*step)(struct pair *pair, bool first, uint32_t num
         pthread_create(&id[i / 2][i % 2], NULL, run, &threads[i / 2][i % 2]);
     }
     for (uint32_t i = 0; i < pairs * 2; i++) pthread_join(id[i / 2][i % 2], NULL);
-    granary_malloc_trim(0); // what nobody has collected yet comes home, and with it its reports
+    granary_malloc_trim(0); // what is not collected yet comes home, and with it its reports
     dup2(saved, STDERR_FILENO);
     close(saved);
     close(none);
@@ -183,12 +189,32 @@ static void no_right_call_is_refused(void **state) {
     assert_int_equal(run_all(step_right), 0);
 }
 
-// race_owners [RACES [PAIRS]]
+// A system that has no membarrier(), as old ones and some sandboxes: of this process and what it
+// becomes (seccomp(2)).
+static void without_barrier(void) {
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+    assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+static void every_arena_is_marked_where_there_is_no_barrier(void **state) {
+    (void)state;
+    assert_int_equal(k_heap.owners->marks, getenv("WITHOUT_BARRIER") != NULL);
+}
+
+// race_owners [RACES [PAIRS]]: all of it twice, the second time without membarrier().
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_race_is_refused_once),
         cmocka_unit_test(a_late_double_free_is_refused_at_the_call),
         cmocka_unit_test(no_right_call_is_refused),
+        cmocka_unit_test(every_arena_is_marked_where_there_is_no_barrier),
     };
     races = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : RACES_DEFAULT;
     pairs = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 1;
@@ -197,5 +223,11 @@ int main(int argc, char **argv) {
         execv("/proc/self/exe", argv);
     }
     if (pairs == 0 || pairs > PAIRS_MAX) return 2;
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (failed || getenv("WITHOUT_BARRIER")) return failed;
+    fflush(NULL);
+    setenv("WITHOUT_BARRIER", "1", 1);
+    without_barrier();
+    execv("/proc/self/exe", argv);
+    return 2;
 }

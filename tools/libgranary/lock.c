@@ -16,7 +16,7 @@
 //   K1  `notified` is 1 only from an unlock that moved `turn` to the moment at which a waiter has
 //       seen that.
 //   K2  Locks are taken in this order: the C library's list of streams (by fork() only), the
-//       checked build's, the heap's.
+//       checked build's or the common owner's (thread.c), the heap's.
 //
 // Shortcoming: fork() takes the lock of glibc's name service, too, and takes it after ours. A
 // thread that reads /etc/nsswitch.conf at that moment, which glibc does once and after a change,

@@ -14,11 +14,11 @@
 // the bit is in the map and in `away` when the word is collected, before the block can be handed
 // out again; that is a double free, reported then, and the block is free once.
 //
-// An arena in which nobody else has ever freed needs no exchange (an instruction that locks the bus
-// or the cache line). The first who does marks it, ARENA_EVER, and then waits until every processor
-// has passed a barrier: whoever claims a word afterwards sees the mark, and who was in the middle
-// of a claim has finished what the free goes on to read. Further arenas of that size are marked
-// when they are opened.
+// An arena in which no other owner has ever freed needs no exchange (an instruction that locks the
+// bus or the cache line). The first who does marks it, ARENA_EVER, and then waits until every
+// processor has passed a barrier: whoever claims a word afterwards sees the mark, and who was in
+// the middle of a claim has finished what the free goes on to read. Further arenas of that size are
+// marked when they are opened.
 //
 // Invariants:
 //   S1  A record's desc, base, blocks, seal and `ever` change under the heap's lock only, its map,
@@ -36,10 +36,6 @@
 // Shortcoming: blocks that others freed come home when their owner wants more of their size, or
 // when the pool is out of frames; an owner that allocates nothing more leaves them where they are.
 #include "tools/libgranary/owners.h"
-
-static struct front *front_for(struct owner *me, size_t size) {
-    return (struct front *)((uintptr_t)me + me->front_at[(size - 1) / BLOCK_ALIGN]);
-}
 
 static struct share *share_of(const struct heap *heap, const struct arena *arena) {
     return &heap->owners->share[arena - heap->arena];
@@ -319,6 +315,7 @@ static void owner_init(struct owner *me, struct heap *heap, uint32_t number) {
         struct front *front = &me->front[i];
         front->desc = heap->block_descs[i];
         front->block_size = front->desc.block_size;
+        front->foreign = heap->owners->marks;
         list_init(&front->desc.free_list);
         list_init(&front->waiting);
     }
@@ -373,7 +370,7 @@ static uint32_t tidy(struct owner *me) {
     return frames;
 }
 
-// The same for owners that nobody is: one is ours while it is out of the list.
+// The same for idle owners: one is ours while it is out of the list.
 static uint32_t tidy_idle(struct heap *heap) {
     struct owner *done = NULL, *owner;
     uint32_t frames = 0;
@@ -469,8 +466,7 @@ static enum heap_fault home_fault(const struct arena *arena, uint32_t block) {
 enum heap_fault owners_block(const struct heap *heap, const struct arena *arena, uint32_t block) {
     uint32_t word = block / 32, bit = 1u << block % 32;
     if (word_home(arena, word) & bit) return home_fault(arena, block);
-    uint64_t away = __atomic_load_n(&share_of(heap, arena)->away[word], __ATOMIC_RELAXED);
-    return (uint32_t)away & bit ? HEAP_DOUBLE_FREE : HEAP_OK;
+    return shared_away(heap, arena, block) ? HEAP_DOUBLE_FREE : HEAP_OK;
 }
 
 // Frees a block of an arena of this owner.

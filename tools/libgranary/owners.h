@@ -36,7 +36,7 @@ struct owner {
     uint32_t seal; // shared_sum() of its arenas, when there is nothing special about them
     struct heap *heap;
     struct share *news; // arenas in which others freed for the first time, under the heap's lock
-    struct owner *next_idle; // of those that nobody is at the moment
+    struct owner *next_idle; // of the idle ones
     uint16_t *front_at;      // bytes from here to the front of a size: [(size - 1) / BLOCK_ALIGN]
     uint32_t block_max;
     struct front front[DESC_MAX];
@@ -44,6 +44,7 @@ struct owner {
 
 // The owners of a heap.
 struct owners {
+    bool marks;          // there is no port_barrier(): every arena is ARENA_EVER from its opening
     struct owner *owner; // OWNERS_MAX at most
     struct share *share; // one for each frame of the pool
     uint32_t count;
@@ -53,7 +54,7 @@ struct owners {
 
 // In arena.head of a shared arena, beside `large`.
 #define ARENA_FULL 0x001u // no bit of the map is set, or the word in hand has them: in no free list
-#define ARENA_EVER 0x100u // somebody else has freed here, or may: words are exchanged when claimed
+#define ARENA_EVER 0x100u // another owner has freed here, or may: words are exchanged when claimed
 #define SHARED_SEAL 0x7d5ea100u
 #define SHARED_STEP 0x200u // from one owner's seal to the next
 
@@ -72,17 +73,30 @@ static inline struct front *front_of(const struct memory_block_desc *desc) {
     return (struct front *)((uintptr_t)desc - offsetof(struct front, desc));
 }
 
+static inline struct front *front_for(struct owner *me, size_t size) {
+    return (struct front *)((uintptr_t)me + me->front_at[(size - 1) / BLOCK_ALIGN]);
+}
+
+// The record that p's frame leads to, not proved yet: if `back` was overwritten, what it leads to
+// has another sum. NULL outside the window.
+static inline struct arena *shared_arena(const struct heap *heap, uintptr_t p) {
+    uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
+    if (__builtin_expect(frame >= PORT_FRAMES(heap), 0)) return NULL;
+    struct arena *arena = &heap->arena[frame];
+    return (struct arena *)((uintptr_t)arena - LOOK(arena->back));
+}
+
 // A block of the word in hand, the lowest; NULL if there is none, or the size is none of a block.
 static inline void *shared_take_fast(struct owner *me, size_t size) {
     if (__builtin_expect(size - 1 >= me->block_max, 0)) return NULL;
-    struct front *front = (struct front *)((uintptr_t)me + me->front_at[(size - 1) / BLOCK_ALIGN]);
+    struct front *front = front_for(me, size);
     uint32_t bits = front->bits;
     if (__builtin_expect(bits == 0, 0)) return NULL;
     STORE(front->bits, bits & (bits - 1));
     return (void *)(front->base + (uintptr_t)__builtin_ctz(bits) * front->block_size);
 }
 
-// Whether somebody else has freed a block since its word was last collected.
+// Whether another owner has freed a block since its word was last collected.
 static inline bool shared_away(const struct heap *heap, const struct arena *arena, uint32_t block) {
     const uint64_t *away = &heap->owners->share[arena - heap->arena].away[block / 32];
     return __atomic_load_n(away, __ATOMIC_RELAXED) >> block % 32 & 1;
@@ -91,10 +105,8 @@ static inline bool shared_away(const struct heap *heap, const struct arena *aren
 // Frees a block of an arena of this owner that nothing is special about. False, with nothing
 // changed, for all else.
 static inline bool shared_give_fast(struct owner *me, const struct heap *heap, uintptr_t p) {
-    uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
-    if (__builtin_expect(frame >= PORT_FRAMES(heap), 0)) return false;
-    struct arena *arena = &heap->arena[frame];
-    arena = (struct arena *)((uintptr_t)arena - LOOK(arena->back));
+    struct arena *arena = shared_arena(heap, p);
+    if (__builtin_expect(!arena, 0)) return false;
     uint32_t special = shared_sum(arena) - me->seal;
     if (__builtin_expect((special & ~ARENA_EVER) != 0, 0)) return false;
     const struct front *front = front_of(arena->desc);
@@ -115,11 +127,8 @@ static inline bool shared_give_fast(struct owner *me, const struct heap *heap, u
 // Bytes that the live block at p holds, if it is in an arena of this owner that nothing is special
 // about; 0 otherwise.
 static inline size_t shared_room(struct owner *me, const struct heap *heap, uintptr_t p) {
-    uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
-    if (frame >= PORT_FRAMES(heap)) return 0;
-    const struct arena *arena = &heap->arena[frame];
-    arena = (const struct arena *)((uintptr_t)arena - LOOK(arena->back));
-    if (shared_sum(arena) != me->seal) return 0;
+    const struct arena *arena = shared_arena(heap, p);
+    if (!arena || shared_sum(arena) != me->seal) return 0;
     const struct front *front = front_of(arena->desc);
     uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
     if (block >= arena->blocks) return 0;
@@ -129,7 +138,7 @@ static inline size_t shared_room(struct owner *me, const struct heap *heap, uint
 }
 
 // Makes a heap that holds nothing one of several owners: `owners` is its caller's to keep, with
-// arrays that are zeroed and may be mapped as they are needed.
+// `marks` set, and arrays that are zeroed and may be mapped as they are needed.
 void owners_init(struct heap *heap, struct owners *owners);
 // An owner for the caller, until owner_leave(); NULL if there are OWNERS_MAX, or no memory.
 struct owner *owner_take(struct heap *heap);

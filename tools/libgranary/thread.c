@@ -17,11 +17,9 @@
 #include "tools/libgranary/settings.h"
 #include "tools/libgranary/system.h"
 
-#ifndef HEAP_CHECKED
-
 // No record adds up to its seal, and no size is small enough for it.
-static struct owner nobody = {.seal = 1};
-__thread struct owner *granary_me = &nobody;
+static struct owner none = {.seal = 1};
+__thread struct owner *granary_me = &none;
 static __thread bool ending; // this thread has left its owner
 
 static pthread_key_t key; // its destructor is told of a thread's end
@@ -38,14 +36,14 @@ static void common_unlock(void) {
 }
 
 static void leave(void *owner) {
-    granary_me = &nobody;
+    granary_me = &none;
     ending = true;
     owner_leave(owner);
 }
 
 // This thread's owner, or NULL.
 static struct owner *join(void) {
-    if (granary_me != &nobody) return granary_me;
+    if (granary_me != &none) return granary_me;
     if (ending) return NULL;
     struct owner *owner = owner_take(&k_heap);
     if (!owner) return NULL;
@@ -73,7 +71,7 @@ uint32_t owners_trim(struct heap *heap) {
     common_lock();
     uint32_t frames = shared_trim(common);
     common_unlock();
-    return frames + (granary_me != &nobody ? shared_trim(granary_me) : 0);
+    return frames + (granary_me != &none ? shared_trim(granary_me) : 0);
 }
 
 // ---- the barrier --------------------------------------------------------------------------------
@@ -81,7 +79,8 @@ uint32_t owners_trim(struct heap *heap) {
 void port_barrier(void) { SYSTEM(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0); }
 
 void granary_owners_start(void) {
-    SYSTEM(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+    granary_owners.marks =
+        SYSTEM(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0;
     owners_init(&k_heap, &granary_owners);
     common = owner_take(&k_heap);
     if (!common || pthread_key_create(&key, leave) != 0) granary_refuse("no memory for an owner");
@@ -96,5 +95,3 @@ void granary_owners_fork_child(void) {
     common_held = 0;
     owners_recover(&k_heap, granary_me, common);
 }
-
-#endif

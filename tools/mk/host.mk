@@ -94,5 +94,5 @@ $(BUILD)/host/test_oom.d/kernel/memory.o: HOST_FLAGS_test_oom += -Dport_lock=oom
 
 .PHONY: host-test
 host-test: $(HOST_PROGRAMS)
-	@sh tests/host/run.sh $(HOST_PROGRAMS) $(RACE_PROGRAMS)
+	@sh tests/host/run.sh $(HOST_PROGRAMS) $(RACE_TESTS)
 

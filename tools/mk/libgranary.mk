@@ -59,7 +59,8 @@ $(BUILD)/host/race_owners: tests/host/race_owners.c $(RACE_DEPENDS) $(HOST_STAMP
 	@mkdir -p $(@D)
 	@$(HOST_CC) $(filter-out -fsanitize=thread -O1,$(RACE_CFLAGS)) -O2 $< $(GRANARY_SRC) -lcmocka -lpthread -o $@
 
-host-test: $(RACE_PROGRAMS) $(BUILD)/host/race_owners
+RACE_TESTS := $(RACE_PROGRAMS) $(BUILD)/host/race_owners
+host-test: $(RACE_TESTS)
 
 .PHONY: libgranary libgranary32
 libgranary: $(BUILD)/host/libgranary.so $(BUILD)/host/libgranary-checked.so
