@@ -79,7 +79,7 @@ struct arena {
             uint32_t large : 8; // 1: one undivided area of `cnt` frames; 0: small, or none
         };
         struct {
-            uint8_t full, ever; // small, in a heap of several owners: see tools/libgranary/owners.h
+            uint8_t full, ever; // small, where a port has owners (kernel/port.h)
         };
         uint32_t head; // both: == cnt in a small arena, ARENA_LARGE | cnt in a large area
     };
@@ -94,7 +94,7 @@ struct arena {
     uintptr_t base; // address of block 0
     union {
         uint32_t map_words; // bit w set wherever map[w] is not 0; may stay set when it becomes 0
-        uint32_t blocks;    // in a heap of several owners: how many there are
+        uint32_t blocks;    // where a port has owners: how many there are
     };
     uint32_t map[ARENA_WORDS]; // bit b of word w: block 32 * w + b was handed out and is free again
 };
@@ -140,7 +140,7 @@ struct heap {
     uint32_t large_frames;              // frames held by large areas
     struct heap *next;                  // of those that what looks at heaps knows: heap_add()
     const struct heap_backing *backing; // pages that come and go; NULL: all are there
-    struct owners *owners; // NULL: one lock and no owners. See tools/libgranary/owners.h
+    struct owners *owners;              // a port's that has such (kernel/port.h), or NULL
     struct pool pool;
     struct memory_block_desc block_descs[DESC_MAX];
     // Descriptor for a size: desc_of[(size - 1) / BLOCK_ALIGN], for 1 <= size <= block_max.

@@ -803,6 +803,14 @@ static SLOW_PATH bool give_slow(struct heap *heap, uintptr_t p, uintptr_t caller
     return look_end(heap, &look, p, caller);
 }
 
+// Frees the block at p of a small arena that is sound. False, with nothing changed, if it is none,
+// or none that is live.
+static inline bool small_give(struct arena *arena, uintptr_t p) {
+    FORGET_REGISTERS();
+    uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
+    return LIKELY(block < arena->carving) && arena_put(arena, block);
+}
+
 // The fast path: one range check, one seal for everything in the record (a large area's differs),
 // one multiplication for the block, one bit. False, with nothing changed, for all that fails one of
 // them.
@@ -814,9 +822,7 @@ static inline bool give_fast(struct heap *heap, uintptr_t p) {
     arena = (struct arena *)((uintptr_t)arena - arena->back);
     bool done;
     if (LIKELY(arena_sum(arena) == SMALL_SEAL)) {
-        FORGET_REGISTERS();
-        uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
-        done = LIKELY(block < arena->carving) && arena_put(arena, block);
+        done = small_give(arena, p);
     } else {
         done = heap == &k_heap ? k_large_give(arena, p) : large_give(heap, arena, p);
     }
@@ -847,10 +853,7 @@ HEAP_QUICK bool heap_give_block(struct heap *heap, uintptr_t p) {
     if (UNLIKELY(frame >= heap->frames)) return false;
     struct arena *arena = &heap->arena[frame];
     arena = (struct arena *)((uintptr_t)arena - arena->back); // as in give_fast()
-    if (UNLIKELY(arena_sum(arena) != SMALL_SEAL)) return false;
-    FORGET_REGISTERS();
-    uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
-    return LIKELY(block < arena->carving) && arena_put(arena, block);
+    return LIKELY(arena_sum(arena) == SMALL_SEAL) && small_give(arena, p);
 }
 
 void *heap_calloc(struct heap *heap, size_t count, size_t size, uintptr_t caller) {

@@ -1,7 +1,7 @@
 // spinlock.c - see spinlock.h. Source: Intel SDM volume 3, 8.1 (locked operations), 8.10.6.1
 // (`pause` in a loop that waits).
 //
-// Taking a lock is one exchange (`xchg` locks the bus or the cache line by itself, 8.1.2.1); a
+// Taking a lock is one compare-and-exchange (`lock cmpxchg`, 8.1.2.2); a
 // processor that finds it taken reads until it is free and tries again, as a read leaves the line
 // with the holder. Giving back is a store: x86 lets no store pass an earlier load or store (8.2.2).
 //

@@ -6,7 +6,7 @@
 //
 // As interrupts off, a lock can be entered again by the processor that holds it: a function that
 // needs the lock does not have to know whether its caller has it. What is taken once is given back
-// once: by whoever took it, or, across a switch of threads, by the next thread
+// once: by the one that took it, or, across a switch of threads, by the next thread
 // (thread/thread.c).
 //
 // Every lock says who holds it, the processor and the caller, for a debugger and for two reports

@@ -11,8 +11,8 @@
 //       and nowhere else, so there is a next one.
 //   T3  A dead thread is never switched to; its joiner frees its stack after the last switch away
 //       from it, because waking the joiner and that switch happen under one hold of the lock.
-//   T4  Whoever calls schedule() holds kernel_lock, and so does whoever comes back from it: the
-//       lock is handed over with the processor. So another processor finds a ready thread only
+//   T4  kernel_lock is held where schedule() is called and where it returns: the lock is handed
+//       over with the processor. So another processor finds a ready thread only
 //       after the switch away from it is done.
 //
 // Several processors: each has its own queues. A thread that becomes ready goes to where it ran

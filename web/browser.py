@@ -9,6 +9,8 @@ import os
 import subprocess
 import time
 
+import cli  # tools/, which every user of this file has on its path
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PYTHON = "/usr/bin/python3"
 CHROMIUM = "/usr/bin/chromium"
@@ -59,6 +61,21 @@ class Browser:
         self.process.stdin.close()
         self.process.wait(30)
         return errors
+
+
+@contextlib.contextmanager
+def opened(build):
+    """(page, address) of a build's page, for a tool: what goes wrong is a sentence."""
+    if not os.path.exists(CHROMIUM):
+        raise cli.missing("chromium")
+    with served(os.path.join(build, "web")) as address:
+        page = Browser(build)
+        try:
+            yield page, address
+        except BrowserError as error:
+            raise cli.RunError(str(error)) from None
+        finally:
+            page.close()
 
 
 @contextlib.contextmanager

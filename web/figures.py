@@ -107,17 +107,9 @@ def main(argv):
     opt = parser.parse_args(argv)
     if not 1 <= opt.ops <= OPERATIONS:
         parser.error(f"--ops takes a number from 1 to {OPERATIONS}")
-    if not os.path.exists(browser.CHROMIUM):
-        raise cli.missing("chromium")
-    with browser.served(os.path.join(opt.build, "web")) as address, tempfile.TemporaryDirectory() as folder:
-        page = browser.Browser(opt.build)
-        try:
-            for line in measure(page, address, opt, folder):
-                print(line, flush=True)
-        except browser.BrowserError as error:
-            raise cli.RunError(str(error)) from None
-        finally:
-            page.close()
+    with browser.opened(opt.build) as (page, address), tempfile.TemporaryDirectory() as folder:
+        for line in measure(page, address, opt, folder):
+            print(line, flush=True)
     return 0
 
 

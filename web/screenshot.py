@@ -77,19 +77,11 @@ def main(argv):
     opt = parser.parse_args(argv)
     if bool(opt.out) == bool(opt.views):
         parser.error("either --out or --views")
-    if not os.path.exists(browser.CHROMIUM):
-        raise cli.missing("chromium")
-    with browser.served(os.path.join(opt.build, "web")) as address:
-        page = browser.Browser(opt.build)
-        try:
-            if opt.out:
-                whole(page, address, opt.out)
-            else:
-                views(page, address, opt.views)
-        except browser.BrowserError as error:
-            raise cli.RunError(str(error)) from None
-        finally:
-            page.close()
+    with browser.opened(opt.build) as (page, address):
+        if opt.out:
+            whole(page, address, opt.out)
+        else:
+            views(page, address, opt.views)
     return 0
 
 

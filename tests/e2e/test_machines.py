@@ -32,7 +32,7 @@ def disassembly(elf):
 def test_no_instruction_that_a_pentium_lacks(kernel_elf):
     lines = disassembly(kernel_elf).splitlines()
     newer = [line for line in lines if NEWER_THAN_PENTIUM.search(line)]
-    # Behind a look at the processor: process/gate.c. What came by sysenter goes back by sysexit.
+    # Only where a look at the processor found it: process/gate.c. What came by sysenter goes back by sysexit.
     newer = [line for line in newer if not line.endswith("\tsysexit")]
     assert len(lines) > 10000 and newer == []
 

@@ -123,7 +123,7 @@ def test_one_that_does_not_answer(image, tmp_path, root):
 
 
 def mp_tables(ids):
-    """A floating pointer at 0xf0000's place, and its table behind it."""
+    """A floating pointer at 0xf0000's place, and its table after it."""
     entries = b"".join(struct.pack("<BBBBIIII", 0, one, 0x14, 1, 0, 0, 0, 0) for one in ids)
     table = bytearray(b"PCMP" + struct.pack("<HBB", 44 + len(entries), 4, 0) + b"GRANARY TESTS       " +
                       struct.pack("<IHHII", 0, 0, len(ids), 0xfee00000, 0) + entries)

@@ -12,9 +12,9 @@
  * giving a lock back, wait until the buffer is empty. The others store by exchanges only, so they need no buffer.
  *
  * What is proved, for every interleaving:
- *   - a block is handed out only when it is free, and nobody has freed it twice unreported;
+ *   - a block is handed out only when it is free, and no double free of it is unreported;
  *   - a free of a live block by who holds it is never refused;
- *   - a double free that was refused by nobody is reported before the block is handed out again, once.
+ *   - a double free that was not refused is reported before the block is handed out again, once.
  *
  * Left out of the code on purpose, Spin must find an assertion violated (run.sh runs each):
  *   BARRIER 0     who frees first in an arena does not wait for the owner's barrier
@@ -52,7 +52,7 @@
 byte map = ALL, hand, word, desc = 1;
 byte my_map = ALL, my_hand, my_word, my_desc = 1;
 bool ever;                      /* changes under the lock only */
-bool foreign;                   /* somebody else has freed a block of this size */
+bool foreign;                   /* another thread has freed a block of this size */
 byte away, generation;          /* one word, changed by exchanges */
 bool locked;
 byte ended;                     /* of the others */

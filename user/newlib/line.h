@@ -4,5 +4,5 @@
 #include <stddef.h>
 
 // At most `count` characters of the line that was typed; waits for Enter where none is left. 0:
-// Ctrl-D on an empty line, or nobody types.
+// Ctrl-D on an empty line, or no one types.
 int line_read(char *to, size_t count);

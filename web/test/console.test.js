@@ -8,7 +8,7 @@ describe("the console", () => {
         expect(lastReport(text)).toBe("heap: double free: 0x2: b");
         expect(lastReport("the heap: is\r\nmentioned")).toBe("");
     });
-    it("has a replay's tables, behind what was overwritten", () => {
+    it("has a replay's tables, after what was overwritten", () => {
         const line = "replaying: 70 %\r                \rtable: classes=seed frames_peak=1718 footprint=1.36";
         expect(tableOf(line)).toEqual({ table: "seed", frames: 1718, footprint: "1.36" });
         expect(tableOf("table: classes=seed frames_peak=many footprint=1.36")).toBe(null);

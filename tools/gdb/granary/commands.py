@@ -176,7 +176,7 @@ Usage: heap arenas [SIZE]"""
 
 class Who(ExpressionCommand):
     """What an address belongs to, in the words of the kernel's own reports. ADDR is an expression; with `of PID`
-behind it, an address of that program.
+after it, an address of that program.
 Usage: heap who ADDR [of PID]"""
 
     name = "heap who"
