@@ -251,6 +251,12 @@ def test_every_picture_states_what_the_run_says():
     assert len(same) == 1 and (same == {"as the run"} or " by GNU C11 " in min(same)), said
 
 
+def test_every_step_of_the_two_calls_has_its_stage():
+    """A function that the picture does not know is drawn as something else; the documentation's picture has none."""
+    with open(f"{ROOT}/docs/img/calls.svg", encoding="utf-8") as file:
+        assert "something else" not in file.read()
+
+
 def test_a_picture_that_states_something_else_is_noticed(tmp_path):
     """One figure of it is changed, as if the run had changed; then the picture does not say what it states."""
     with open(f"{ROOT}/docs/img/classes.svg", encoding="utf-8") as file:

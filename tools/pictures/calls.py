@@ -13,7 +13,7 @@ STAGES = {
     "interrupts off and on": (ORANGE, {"port_enter", "port_leave", "eflags_read", "irq_disable", "irq_enable",
                                       "irq_enabled"}),
     "is the record sound": (PURPLE, {"arena_sum"}),
-    "which block": (YELLOW, {"block_index", "lowest_bit"}),
+    "which block": (YELLOW, {"small_give", "block_index", "lowest_bit"}),
     "take it, put it back": (GREEN, {"arena_take", "arena_put", "bit_set", "bit_clear", "decrement_is_zero"}),
 }
 OTHER = "something else"
