@@ -4,14 +4,16 @@
     map.py --elf build/kernel.elf --image build/hd.img --out map.json
 
 Addresses and field offsets come from the ELF file's debug information (tools/tour/layout.py), constants from the
-headers that define them, and the checksum that the page holds against the booted kernel's from the image. So no
-number of the kernel is typed a second time in JavaScript.
+headers that define them, the names of functions from the rule by which the kernel's own table is made
+(tools/symtab.py), and the checksum that the page holds against the booted kernel's from the image. So no number of the
+kernel is typed a second time in JavaScript, and a place in its code has the same name in both.
 """
 
 import json
 import os
 import re
 import struct
+import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -19,6 +21,7 @@ sys.path[:0] = [os.path.join(ROOT, "tools"), os.path.join(ROOT, "tools", "tour")
 
 import cli  # noqa: E402 (the line above makes it findable)
 import layout  # noqa: E402
+import symtab  # noqa: E402
 import tourfile  # noqa: E402
 
 HEADERS = ("kernel/heap.h", "kernel/layout.h", "lib/page.h", "kernel/measure/events.h", "thread/thread.h",
@@ -63,6 +66,13 @@ def image_crc(path, numbers):
     return struct.unpack_from("<I", header, numbers["HEADER_KERNEL_CRC"])[0]
 
 
+def names(elf):
+    """[address, name] of each function in the kernel's own table, and where its code ends."""
+    lines = subprocess.run(["nm", "-nS", elf], capture_output=True, text=True, check=True).stdout.splitlines()
+    end = next(int(line.split()[0], 16) for line in lines if line.endswith(" kernel_text_end"))
+    return [entry for entry in sorted(symtab.names(lines)) if entry[0] < end], end
+
+
 def tours():
     """The walks of docs/tours, as the debuggers have them; their texts the page has from web/reading.mjs."""
     found = {name: tourfile.read(name) for name in tourfile.names()}
@@ -74,10 +84,13 @@ def make(elf, image):
     numbers, walks = constants(), tours()
     places = {stop["place"] for walk in walks.values() for stop in walk["stops"]} - {"return"}
     found = layout.load(elf, sorted(places))
-    unknown = sorted(places - found["functions"].keys())
+    functions = found.pop("functions")
+    unknown = sorted(places - functions.keys())
     if unknown:
         raise cli.RunError(f"a tour stops at {unknown[0]}, which this kernel has no function of")
-    return {**found, "tours": walks, "constants": numbers, "kernel_crc": image_crc(image, numbers),
+    table, end = names(elf)
+    return {**found, "entries": {place: functions[place] for place in sorted(places)}, "names": table,
+            "text_end": end, "tours": walks, "constants": numbers, "kernel_crc": image_crc(image, numbers),
             "thread_states": enumerators("thread/thread.h", "thread_state"),
             "event_kinds": enumerators("kernel/measure/events.h", "event_kind")}
 

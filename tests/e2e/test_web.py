@@ -19,6 +19,7 @@ from conftest import ROOT
 sys.path += [os.path.join(ROOT, "web"), os.path.join(ROOT, "tools", "tour")]
 
 import browser as browser_of_web  # noqa: E402 (the line above makes it findable)
+import symtab  # noqa: E402
 import tourfile  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("make")
@@ -94,6 +95,17 @@ def test_units(built):
     """The decoding, the history and the records' reader under any bytes: web/test."""
     said = re.sub(r"\x1b\[[0-9;]*m", "", make("web-test"))  # in colour, where CI is set
     assert re.search(r"Tests +\d+ passed", said), said
+
+
+@pytest.mark.parametrize("build, name", [("build", "map.json"), ("build/check", "checked.json")])
+def test_a_place_has_the_kernels_name(built, build, name):
+    """The map's names are those of the table that is linked into that kernel, twins of another file among them."""
+    with open(os.path.join(WEB, "assets", name), encoding="utf-8") as file:
+        known = json.load(file)
+    with open(os.path.join(ROOT, build, "gen", "symtab.c"), encoding="utf-8") as file:
+        table = [[int(address, 16), text] for address, text in symtab.ENTRY.findall(file.read())]
+    assert known["names"] == [entry for entry in table if entry[0] < known["text_end"]]
+    assert len(known["names"]) > 1000
 
 
 def test_the_first_picture_is_soon_there(browser, address):

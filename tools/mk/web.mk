@@ -6,7 +6,7 @@ WEB_SOURCES := $(wildcard web/*.html web/*.mjs web/src/*)
 ONE ?=
 
 $(WEB_ASSETS)/map.json: $(BUILD)/kernel.elf $(BUILD)/hd.img web/map.py tools/tour/layout.py \
-    tools/tour/tourfile.py $(wildcard docs/tours/*.md) $(NPM_STAMP) | have-seabios+gdb
+    tools/tour/tourfile.py tools/symtab.py $(wildcard docs/tours/*.md) $(NPM_STAMP) | have-seabios+gdb
 	@mkdir -p $(@D)
 	@$(PYTHON) web/map.py --elf $(BUILD)/kernel.elf --image $(BUILD)/hd.img --out $@
 	@cp $(BUILD)/hd.img $(NPM_DIR)/node_modules/v86/build/v86.wasm $(@D)/

@@ -31,7 +31,8 @@ export class Layout {
         const lacks = (what) => {
             throw new Error(`the map has no ${what}`);
         };
-        if (!map || typeof map !== "object" || !map.structs || !map.symbols || !map.constants) lacks("structures");
+        if (!map?.structs || !map.symbols || !map.constants) lacks("structures");
+        for (const table of ["entries", "names", "text_end"]) map[table] ?? lacks(table);
         for (const [struct, names] of Object.entries(FIELDS)) {
             if (!map.structs[struct]) lacks(`struct ${struct}`);
             for (const name of names) map.structs[struct].fields[name] ?? lacks(`${struct}.${name}`);
@@ -50,8 +51,9 @@ export class Layout {
         this.eventKinds = map.event_kinds;
         this.structs = map.structs;
         this.tours = map.tours;
-        this.entries = new Map(Object.entries(map.functions));
-        this.functions = Object.entries(map.functions).sort((a, b) => a[1] - b[1]);
+        this.entries = new Map(Object.entries(map.entries)); // of the functions at which tours stop
+        this.names = map.names;      // [[address, name]], in rising order: the kernel's own table
+        this.textEnd = map.text_end;
     }
 
     size(struct) {
@@ -64,14 +66,15 @@ export class Layout {
 
     // "demo_run+0x12", or the bare address outside every function: as the kernel's symbol_text().
     place(address) {
-        let low = 0, high = this.functions.length;
+        let low = 0, high = this.names.length;
         while (low < high) {
             const middle = (low + high) >> 1;
-            if (this.functions[middle][1] <= address) low = middle + 1;
+            if (this.names[middle][0] <= address) low = middle + 1;
             else high = middle;
         }
-        if (low === 0 || address - this.functions[low - 1][1] > 0xffff) return hex(address);
-        return `${this.functions[low - 1][0]}+${hex(address - this.functions[low - 1][1])}`;
+        if (low === 0 || address >= this.textEnd) return pointer(address);
+        const [start, name] = this.names[low - 1];
+        return `${name}+${hex(address - start)}`;
     }
 }
 

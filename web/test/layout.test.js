@@ -7,17 +7,21 @@ import { layout } from "./sample.js";
 
 describe("the map", () => {
     it("is refused if it lacks something", () => {
-        const whole = { structs: layout.structs, symbols: layout.symbols, constants: layout.constants, functions: {} };
+        const { structs, symbols, constants } = layout;
+        const whole = { structs, symbols, constants, entries: {}, names: [], text_end: 0 };
         const without = (part, name) => ({ ...whole, [part]: { ...whole[part], [name]: undefined } });
         expect(() => new Layout(without("structs", "arena"))).toThrow("the map has no struct arena");
         expect(() => new Layout(without("symbols", "k_heap"))).toThrow("the map has no address of k_heap");
         expect(() => new Layout(without("constants", "PG_SIZE"))).toThrow("the map has no constant PG_SIZE");
+        expect(() => new Layout({ ...whole, names: undefined })).toThrow("the map has no names");
         for (const wrong of [null, 7, {}, []]) expect(() => new Layout(wrong)).toThrow("the map has no structures");
     });
     it("names a place", () => {
-        const at = layout.functions.find(([name]) => name === "sys_malloc")[1];
+        const [at] = layout.names.find(([, name]) => name === "sys_malloc");
         expect(layout.place(at + 18)).toBe("sys_malloc+0x12");
-        expect(layout.place(16)).toBe("0x10");
+        expect(layout.place(layout.textEnd - 1)).toMatch(/^\w+(\.\w+)*\+0x/);
+        expect([16, layout.textEnd].map((address) => layout.place(address))).toEqual(
+            ["0x00000010", `0x${layout.textEnd.toString(16)}`]);
     });
 });
 
