@@ -282,6 +282,28 @@ def test_pointing_at_an_event(browser, address):
         f"{result:#x}: block 0 of the 32-byte arena")
 
 
+def test_the_sentence_is_that_of_the_slider(browser, address):
+    """What stands at the page's foot changes with the slider: of an event, and of a block that is pointed at."""
+    browser.boot(address)
+    browser.ask("malloc 24")
+    browser.ask("malloc 24")
+    place, last = browser.eval("[granary.newestResult(), granary.history.length]")
+    browser.ask(f"free {place:#x}")
+    foot = "document.getElementById('who').textContent"
+    said = "0x88004020: block 1 of the 32-byte arena 0x88004000, kernel_pool frame 4, "
+    states = ((last, "live"), (last + 1, "free"), (last - 1, "never handed out"), (last, "live"))
+    browser.eval(f"granary.pointEvent({last - 1})")
+    for at, state in states:
+        assert browser.eval(f"granary.seek({at}), {foot}") == said + state
+    browser.eval("document.getElementById('arenas').focus()")
+    for _ in range(2):
+        browser.do(press="ArrowRight")
+    for at, state in states:
+        shown = browser.eval(f"granary.seek({at}), {foot}")
+        assert shown == said + state + ("; size 24, thread 1" if state == "live" else ""), shown
+    browser.eval("granary.live()")
+
+
 def test_both_languages(browser, address):
     browser.boot(address)
     browser.do(click="#language")

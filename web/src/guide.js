@@ -24,7 +24,7 @@ export class Guide {
     // Leads to a stop of a tour, as a link wants it. False if there is no such tour.
     lead(name, step) {
         if (!this.names.includes(name)) {
-            this.page.e.who.textContent = this.page.t("noTour", name, this.names.join(", "));
+            this.page.tell(this.page.t("noTour", name, this.names.join(", ")));
             return false;
         }
         if (this.tour?.name === name && !this.lost) this.reach(step);
@@ -38,7 +38,7 @@ export class Guide {
         try {
             await page.use("fast"); // a block is another thing in the checked build
         } catch (error) {
-            page.e.who.textContent = page.t("noAssets", error.message);
+            page.tell(page.t("noAssets", error.message));
             return;
         }
         const tour = new Tour(page.assets.layout.tours[name], page.assets.layout, {

@@ -101,7 +101,7 @@ class Page {
             await this.use(build);
         } catch (error) {
             this.e.checked.checked = this.build === "checked";
-            this.e.who.textContent = this.t("noAssets", error.message);
+            this.tell(this.t("noAssets", error.message));
             return;
         }
         const address = new URL(location.href);
@@ -142,11 +142,11 @@ class Page {
     async openTrace(file) {
         const { fault, operations, disk } = readTrace(await file.arrayBuffer());
         if (!this.assets || fault) {
-            this.e.who.textContent = `${file.name}: ${this.t(...fault ?? ["loading"])}`;
+            this.tell(`${file.name}: ${this.t(...fault ?? ["loading"])}`);
             return;
         }
         this.boot(`demo=no replay=${traceName(file.name)}`, disk);
-        this.e.who.textContent = this.t("replaying", file.name, operations);
+        this.tell(this.t("replaying", file.name, operations));
     }
 
     // #event=9000&size=512&by=thread, #tour=first-malloc&step=3: where a link leads. An event that is yet to come is
@@ -190,7 +190,7 @@ class Page {
         this.e = build(root, (...words) => this.t(...words), this);
         if (terminal) this.e.terminal.append(terminal);
         else this.openTerminal();
-        const on = { point: (cell) => this.point(cell), choose: (cell) => this.choose(cell) };
+        const on = { point: (view) => this.point(view), choose: (cell) => this.choose(cell) };
         this.pools = new PoolsView(this.e.pools, on);
         this.arenas = new ArenasView(this.e.arenas, on);
         fillReading(this);
@@ -333,25 +333,43 @@ class Page {
         return this.heap ? this.heap.who(Number(address)) : "";
     }
 
-    point(cell) {
-        this.pointed = cell;
-        if (!cell) {
-            this.say("point");
-            return;
-        }
+    // What stands in the line at the bottom: a text, or a function of the picture on show.
+    tell(said) {
+        this.said = typeof said === "function" ? said : () => said;
+        this.fillSaid();
+    }
+
+    say(key) {
+        this.tell(this.t(key));
+    }
+
+    fillSaid() {
+        const text = this.said();
+        if (this.e.who.textContent !== text) this.e.who.textContent = text; // it is read aloud when it is written
+    }
+
+    sentence(address) {
+        return `${hex(address)}: ${this.who(address)}`;
+    }
+
+    // At the cell that a view has the pointer on.
+    point(view) {
+        this.tell(() => view.pointed && this.heap ? this.cellText(view.pointed) : this.t("point"));
+    }
+
+    cellText(cell) {
         const base = this.heap.heapField("base"), address = cell.address ?? base + cell.frame * 4096;
-        let text = cell.pool === 1 ? this.heap.whoUser(cell.frame)
-            : KINDS[cell.kind] === "hole" ? `kernel_pool frame ${cell.frame}, no memory: a hole of the memory map`
-                : `${hex(address)}: ${this.heap.who(address)}`;
+        if (cell.pool === 1) return this.heap.whoUser(cell.frame);
+        if (KINDS[cell.kind] === "hole") return `kernel_pool frame ${cell.frame}, no memory: a hole of the memory map`;
         const owner = cell.state === "live" && this.ownersOfBlocks().get(address);
-        if (owner) text += `; ${this.t("size")} ${owner.size}, ${this.t("threadIs", owner.tid)}`;
-        this.e.who.textContent = text;
+        return this.sentence(address) +
+            (owner ? `; ${this.t("size")} ${owner.size}, ${this.t("threadIs", owner.tid)}` : "");
     }
 
     // The block that a call was about, as it is in the picture on show.
     pointEvent(n) {
         const entry = this.history.entry(n), address = entry && (entry.result || entry.pointer);
-        if (address) this.e.who.textContent = `${hex(address)}: ${this.who(address)}`;
+        if (address) this.tell(() => this.sentence(address));
     }
 
     choose(cell) {
@@ -365,14 +383,10 @@ class Page {
         this.invalidate();
     }
 
-    // Why it stopped, and what the call's pointer is.
+    // Why it stopped, as long as it stands there, and what the call's pointer is.
     sayStopped(event) {
-        const address = event.result || event.pointer;
-        this.e.who.textContent = `${this.t("stopped")} ${hex(address)}: ${this.who(address)}`;
-    }
-
-    say(key) {
-        this.e.who.textContent = this.t(key);
+        const address = event.result || event.pointer, { position } = this.history;
+        this.tell(() => (this.history.position === position ? `${this.t("stopped")} ` : "") + this.sentence(address));
     }
 
     // ---- reading ----------------------------------------------------------------------------------
@@ -396,16 +410,16 @@ class Page {
     async runScript(text) {
         const { fault, calls } = parse(text);
         if (fault || !this.history || !this.atPrompt()) {
-            this.e.who.textContent = this.t(...fault ?? ["notAtPrompt"]);
+            this.tell(this.t(...fault ?? ["notAtPrompt"]));
             return;
         }
         const machine = this.machine;
         this.live();
         try {
             await run(calls, (line) => this.ask(line));
-            this.e.who.textContent = this.t("scriptDone", calls.length);
+            this.tell(this.t("scriptDone", calls.length));
         } catch { // another machine was started, or this one has ended
-            if (machine === this.machine) this.e.who.textContent = this.t("notAtPrompt");
+            if (machine === this.machine) this.tell(this.t("notAtPrompt"));
         }
     }
 
@@ -480,6 +494,7 @@ class Page {
         this.pools.show(this.heap, changes.pools);
         this.arenas.show(this.heap, size, this.by, this.ownersOfBlocks(), position, lit, this.t("more"));
         fill(this, { rows, size, changes, last, position, count: EVENTS_SHOWN });
+        this.fillSaid();
         if (!this.drawn) {
             this.drawn = true;
             this.say("point");

@@ -23,7 +23,7 @@ function theme(canvas) {
 
 // A canvas that one can point at, and walk with the arrow keys.
 export class CellView {
-    // on: {point(cell or null), choose(cell)}
+    // on: {point(view), choose(cell)}
     constructor(canvas, on) {
         this.canvas = canvas;
         this.on = on;
@@ -36,6 +36,11 @@ export class CellView {
         });
         canvas.addEventListener("pointerleave", () => this.point(-1));
         canvas.addEventListener("keydown", (event) => this.key(event));
+    }
+
+    // The cell that is pointed at, or null: as it is now drawn.
+    get pointed() {
+        return this.cells[this.at] ?? null;
     }
 
     find(x, y) {
@@ -54,7 +59,7 @@ export class CellView {
     point(at) {
         if (at === this.at) return;
         this.at = at;
-        this.on.point(at < 0 ? null : this.cells[at]);
+        this.on.point(this);
         this.paint();
     }
 
