@@ -89,9 +89,9 @@ static uint32_t record_sum(const struct checked_record *record, uintptr_t at) {
     const uintptr_t field[] = {
         at,           record->p, record->size, record->allocated, record->freed, record->allocator,
         record->freer};
-    uint32_t sum = 0x811c9dc5;
+    uint32_t sum = CHECKED_SUM_START;
     for (size_t i = 0; i < sizeof field / sizeof field[0]; i++) {
-        sum = (sum ^ (uint32_t)field[i] ^ (uint32_t)((uint64_t)field[i] >> 32)) * 0x01000193;
+        sum = (sum ^ (uint32_t)field[i] ^ (uint32_t)((uint64_t)field[i] >> 32)) * CHECKED_SUM_PRIME;
     }
     return sum;
 }

@@ -18,6 +18,10 @@
 #define CHECKED_POISON 0xdf // what a freed block is filled with
 #define CHECKED_FRESH 0xf5  // what a new one is filled with, unless it is to be cleared
 
+// FNV's start and prime, of a record's sum: see record_sum().
+#define CHECKED_SUM_START 0x811c9dc5u
+#define CHECKED_SUM_PRIME 0x01000193u
+
 // Bytes that the heap is asked for beside those that the caller wants: the record, up to the next
 // multiple of BLOCK_ALIGN, and the shortest canary. Larger alignments and `guard` take more.
 #define CHECKED_MARGIN ((CHECKED_RECORD_BYTES + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN + 1)
