@@ -42,8 +42,8 @@ web: $(WEB_ASSETS)/map.json $(WEB_ASSETS)/checked.json $(WEB_ASSETS)/reading.jso
 web-serve: web
 	@$(PYTHON) web/serve.py $(WEB_DIR)
 
-web-test: $(WEB_ASSETS)/map.json $(NPM_DIR)/index.html | have-node
-	@cd $(NPM_DIR) && GRANARY_MAP=$(abspath $(WEB_ASSETS))/map.json npm test --silent
+web-test: $(WEB_ASSETS)/map.json $(WEB_ASSETS)/checked.json $(NPM_DIR)/index.html | have-node
+	@cd $(NPM_DIR) && GRANARY_MAPS=$(abspath $(WEB_ASSETS)) npm test --silent
 
 web-screenshot: web | have-chromium
 	@$(PYTHON) web/screenshot.py --build $(BUILD) --out docs/img/web.png

@@ -17,7 +17,8 @@ SYMBOLS = ("k_heap", "mem_pool", "current", "heap_last_report", "heap_report_cou
 MARK = "LAYOUT: "
 SECONDS = 60
 PROGRAM_STRUCTS, PROGRAM_SYMBOLS = ("process", "user_heap"), ("processes",)  # of programs, for the page
-CHECKED_STRUCTS, CHECKED_SYMBOLS = ("checked_freed",), ("checked_quarantine",)  # of the checked build alone
+CHECKED_STRUCTS = ("checked_freed", "checked_record")  # of the checked build alone
+CHECKED_SYMBOLS = ("checked_quarantine", "guard")
 
 
 def ask_gdb(elf, question, *words):

@@ -5,19 +5,21 @@
 // kernel/inspect (who.c, heapmap.c, heapwalk.c, heapcheck.c) and of pool_run_at() in kernel/memory.c; the end-to-end
 // tests compare the two word for word.
 //
-// In the checked build a block that waits in quarantine is live to the heap and freed to all others; the ring of those
-// is read, too. What else that build knows of a block stands in the block itself, and is left out.
+// In the checked build a block that waits in quarantine is live to the heap and freed to all others, and the sentence
+// ends with the block's history: checked.js reads that build's records.
 //
 // A program's heap is read likewise (programs.js); `who` and `map` are for the kernel's own, k_heap.
+import { CheckedRecords } from "./checked.js";
 import { pointer } from "./layout.js";
 
 export const NONE = 0xffffffff;
 export const KINDS = ["hole", "free", "small", "large", "other", "corrupt"];
 const [HOLE, FREE, SMALL, LARGE, OTHER, CORRUPT] = KINDS.keys();
+export const PRESENT = 1, TABLE_COVERS = 4 << 20; // of a page table: the flag of an entry; bytes that it maps
 export const POOLS = ["kernel_pool", "user_pool"];
 
 export class Heap {
-    // regions: anything with u32(address) and bytes.length; `at`: the heap, if it is not the kernel's own.
+    // regions: anything with u32(address) and wholeBytes; `at`: the heap, if it is not the kernel's own.
     constructor(layout, regions, userPool, at = layout.symbols.k_heap) {
         this.layout = layout;
         this.regions = regions;
@@ -34,7 +36,9 @@ export class Heap {
         this.arenaBytes = layout.size("arena");
         this.frameBytes = layout.size("frame");
         this.descBytes = layout.size("memory_block_desc");
-        this.framesMost = Math.floor(regions.bytes.length / this.frameBytes); // no more records than there are
+        this.framesMost = Math.floor(regions.wholeBytes / this.frameBytes); // no more records than there are
+        this.blocksMost = 32 * this.c.ARENA_WORDS; // of an arena
+        this.checked = layout.checked ? new CheckedRecords(this) : null;
     }
 
     u32(address) {
@@ -132,21 +136,43 @@ export class Heap {
         return Math.min(this.heapField("desc_count"), this.c.DESC_MAX);
     }
 
-    // "live", "free", "never handed out" or, of the checked build, "in quarantine".
-    blockState(arena, block, waiting = this.quarantine()) {
+    // "live", "free", "never handed out" or, of the checked build, "in quarantine". record: recordOf() of the block.
+    blockState(arena, block, record) {
         if (block >= arena.carved) return "never handed out";
-        if ((this.u32(arena.map + (block >> 5) * 4) >>> (block & 31)) & 1) return "free";
-        const size = this.descField(this.descIndex(arena.desc), "block_size");
-        return waits(waiting, arena.base + block * size, size) ? "in quarantine" : "live";
+        return (this.u32(arena.map + (block >> 5) * 4) >>> (block & 31)) & 1 ? "free" : liveText(record);
     }
 
-    // Pointers to the freed blocks that wait. The fast build has none.
-    quarantine() {
-        if (!this.layout.checked) return [];
-        const bytes = this.layout.size("checked_freed"), at = this.layout.symbols.checked_quarantine;
-        const p = this.layout.offset("checked_freed", "p");
-        return Array.from({ length: this.c.CHECKED_QUARANTINE }, (_, i) => this.u32(at + i * bytes + p))
-            .filter((each) => each !== 0);
+    // The record of the arena or large area that holds a frame, or null. As arena_at() of heapwalk.c.
+    arenaAt(pool, frame) {
+        const back = Math.floor(this.arena(frame).back / this.arenaBytes);
+        if (back > frame) return null;
+        const arena = this.arena(frame - back);
+        if (arena.sealed) return arena;
+        const first = this.runAt(pool, frame), area = first === NONE ? null : this.arena(first);
+        return area?.large && area.sealed ? area : null;
+    }
+
+    // Where a block or large area is that an address of the arena lies in, {block, start, bytes}; null if it lies in
+    // none. As heap_block_in().
+    blockIn(arena, address) {
+        if (!arena?.sealed) return null;
+        if (arena.large) return { block: 0, start: arena.base, bytes: arena.cnt * this.c.PG_SIZE };
+        const desc = this.descIndex(arena.desc), bytes = desc < 0 ? 0 : this.descField(desc, "block_size");
+        const block = bytes ? Math.floor(((address - arena.base) >>> 0) / bytes) : NONE;
+        if (desc < 0 || block >= this.descField(desc, "blocks_per_arena")) return null;
+        return { block, start: (arena.base + block * bytes) >>> 0, bytes };
+    }
+
+    // What the checked build knows of a block, {start, bytes}: its record, or null.
+    recordOf(block, waiting) {
+        return this.checked ? this.checked.of(block, waiting) : null;
+    }
+
+    // By the page tables that are there: a hole of the memory map is not, nor what the checked build has taken away.
+    mapped(address) {
+        const table = this.regions.list.find(({ covers }) => address >= covers && address - covers < TABLE_COVERS);
+        const page = table ? Math.floor((address - table.covers) / this.c.PG_SIZE) : 0;
+        return !table || (this.u32(table.start + page * 4) & PRESENT) !== 0;
     }
 
     // Where the block of an address begins, by the arena's record: in the checked build not what a call returned.
@@ -212,7 +238,7 @@ export class Heap {
             if (!arena.large && desc < 0) continue;
             arena.index = desc;
             arena.size = arena.large ? 0 : this.descField(desc, "block_size");
-            arena.blocks = arena.large ? 1 : Math.min(this.descField(desc, "blocks_per_arena"), 256);
+            arena.blocks = arena.large ? 1 : Math.min(this.descField(desc, "blocks_per_arena"), this.blocksMost);
             if (size === 0 || arena.size === size) found.push(arena);
         }
         return found;
@@ -271,37 +297,52 @@ export class Heap {
         return lines;
     }
 
-    // As heap_who(): what an address of the heap's window belongs to.
-    who(address) {
+    // The prompt's `who` of an address in the heap's window. threads: those of that moment, [{tid, name}].
+    who(address, threads = []) {
         const base = this.heapField("base"), pool = this.pool(0);
-        const frame = (address - base) / this.c.PG_SIZE;
-        if (!(frame >= 0 && frame < pool.frames)) return "no frame of kernel_pool";
-        return this.whoFrame(pool, Math.floor(frame), address);
+        const place = (address - base) / this.c.PG_SIZE, frame = Math.floor(place);
+        if (!(place >= 0 && place < pool.frames)) return "no frame of kernel_pool";
+        if (this.mapped(address)) return this.whoIn(pool, frame, address, threads);
+        const hole = !this.blockIn(this.arenaAt(pool, frame), address);
+        return `${hole ? `${pool.name} frame ${frame}, no memory: a hole of the memory map`
+            : this.whoIn(pool, frame, address, threads)}, not mapped`;
     }
 
-    whoFrame(pool, frame, address) {
+    // As heap_who_in().
+    whoIn(pool, frame, address, threads) {
         const first = this.runAt(pool, frame), held = first !== NONE;
         let arena = this.arena(frame);
         const back = Math.floor(arena.back / this.arenaBytes);
         if (back <= frame && back > 0) arena = this.arena(frame - back);
         if (arena.blank && held) arena = this.arena(first);
-        if (arena.sealed && arena.large) {
-            const state = waits(this.quarantine(), arena.base, arena.cnt * this.c.PG_SIZE) ? "in quarantine" : "live";
-            return `byte ${(address - arena.base) >>> 0} of the large area ${pointer(arena.base)} of ${arena.cnt} ` +
-                `frames, ${pool.name} frame ${frame}, ${state}`;
+        const at = this.blockIn(arena, address);
+        if (!at) return this.whoFrame(pool, frame, arena, held);
+        const known = this.blockIn(this.arenaAt(pool, frame), address), record = known && this.recordOf(known);
+        const once = arena.large || at.block < arena.carved;
+        return this.whoBlock(pool, frame, arena, at, (address - at.start) >>> 0, record) +
+            (once && record ? this.checked.text(record, threads) : "");
+    }
+
+    // Byte `into` of a block, or of a large area.
+    whoBlock(pool, frame, arena, { block, bytes }, into, record) {
+        if (arena.large) {
+            return `byte ${into} of the large area ${pointer(arena.base)} of ${arena.cnt} frames, ` +
+                `${pool.name} frame ${frame}, ${liveText(record)}`;
         }
-        if (arena.sealed) {
-            const desc = this.descIndex(arena.desc), size = desc < 0 ? 0 : this.descField(desc, "block_size");
-            if (desc < 0) return `an arena whose record was overwritten, ${pool.name} frame ${frame}`;
-            const into = (address - arena.base) >>> 0, block = size ? Math.floor(into / size) : NONE;
-            if (block < this.descField(desc, "blocks_per_arena")) {
-                const byte = into % size;
-                return `${byte ? `byte ${byte} of ` : ""}block ${block} of the ${size}-byte arena ` +
-                    `${pointer(arena.base)}, ${pool.name} frame ${arena.frame}, ${this.blockState(arena, block)}`;
-            }
-            return `after the last block of the ${size}-byte arena, ${pool.name} frame ${arena.frame}`;
+        return `${into ? `byte ${into} of ` : ""}block ${block} of the ${bytes}-byte arena ${pointer(arena.base)}, ` +
+            `${pool.name} frame ${arena.frame}, ${this.blockState(arena, block, record)}`;
+    }
+
+    // A frame in which no sound record has a block.
+    whoFrame(pool, frame, arena, held) {
+        const desc = this.descIndex(arena.desc);
+        if (!arena.blank && (!arena.sealed || desc < 0)) {
+            return `an arena whose record was overwritten, ${pool.name} frame ${frame}`;
         }
-        if (!arena.blank) return `an arena whose record was overwritten, ${pool.name} frame ${frame}`;
+        if (!arena.blank) {
+            return `after the last block of the ${this.descField(desc, "block_size")}-byte arena, ` +
+                `${pool.name} frame ${arena.frame}`;
+        }
         return `${pool.name} frame ${frame}, ${held ? "held outside the heap" : "not handed out"}`;
     }
 
@@ -325,7 +366,8 @@ export class Heap {
     }
 }
 
-const waits = (waiting, start, bytes) => waiting.some((p) => p >= start && p - start < bytes);
+// Of a block that is live to the heap: its record says whether its owner has freed it.
+const liveText = (record) => record?.freed ? "in quarantine" : "live";
 
 function newTally() {
     return { frames: new Array(KINDS.length).fill(0), live: 0, blocks: 0, empty: 0, count: 0 };

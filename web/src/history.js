@@ -73,24 +73,24 @@ export class History {
         return this.ends.length;
     }
 
-    // The first picture.
+    // The first picture: copy(words) writes it. Twice, since most words may be 0 and need no memory until written.
     begin(copy) {
         copy(this.latest);
-        this.words.set(this.latest);
+        copy(this.words);
         this.position = 0;
     }
 
-    // One part of the newest picture, `now`, which belongs at `word`. Eight words at a time: nearly all of them are
-    // as they were, and this is what a picture costs.
-    compare(word, now) {
-        const latest = this.latest, eights = now.length & ~7;
+    // One part of the newest picture: now[from] to now[to - 1], the first of which belongs at `word`. Eight words at a
+    // time: nearly all of them are as they were, and this is what a picture costs.
+    compare(word, now, from = 0, to = now.length) {
+        const latest = this.latest, eights = to - (to - from) % 8;
         let at = word;
-        for (let i = 0; i < eights; i += 8, at += 8) {
+        for (let i = from; i < eights; i += 8, at += 8) {
             if ((latest[at] ^ now[i]) | (latest[at + 1] ^ now[i + 1]) | (latest[at + 2] ^ now[i + 2]) |
                 (latest[at + 3] ^ now[i + 3]) | (latest[at + 4] ^ now[i + 4]) | (latest[at + 5] ^ now[i + 5]) |
                 (latest[at + 6] ^ now[i + 6]) | (latest[at + 7] ^ now[i + 7])) this.note(at, now, i, i + 8);
         }
-        this.note(at, now, eights, now.length);
+        this.note(at, now, eights, to);
     }
 
     note(at, now, from, to) {

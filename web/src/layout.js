@@ -18,13 +18,17 @@ const FIELDS = {
     event: ["mark", "kind", "number", "tid", "size", "pointer", "result", "caller"],
     event_head: ["magic", "bytes", "heap_base", "heap_bytes"],
 };
-const QUARANTINE = ["p"]; // struct checked_freed: the checked build alone has it
+const CHECKED_FIELDS = { // the checked build alone has these
+    checked_freed: ["p", "record"],
+    checked_record: ["p", "size", "allocated", "freed", "allocator", "freer", "sum"],
+};
 const SYMBOLS = ["k_heap", "mem_pool", "current", "all_threads", "directory_pa", "processes",
     "heap_last_report", "heap_report_count", "scene_mine", "scene_others", "classic_descs"];
 const CONSTANTS = ["FRAME_FREE", "FRAME_USED", "ANCHOR_STEP", "PG_SIZE", "PG_SHIFT", "KERNEL_BASE", "SMALL_SEAL",
-    "LARGE_SEAL", "ARENA_LARGE", "DESC_MAX", "CHECKED_QUARANTINE", "EVENT_MARK", "EVENT_REFUSED", "EVENT_BYTES",
-    "THREAD_MAGIC", "BOOT_INFO", "BOOT_INFO_MAGIC", "SECTOR_BYTES", "HEADER_LBA", "HEADER_MAGIC", "HEADER_MAGIC_OFF",
-    "HEADER_CMDLINE_LBA", "CMDLINE_BYTES", "IRQ_BASE", "SPARE_IRQ"];
+    "LARGE_SEAL", "ARENA_LARGE", "ARENA_WORDS", "DESC_MAX", "CHECKED_QUARANTINE", "CHECKED_SUM_START",
+    "CHECKED_SUM_PRIME", "EVENT_MARK", "EVENT_REFUSED", "EVENT_BYTES", "THREAD_MAGIC", "BOOT_INFO", "BOOT_INFO_MAGIC",
+    "SECTOR_BYTES", "HEADER_LBA", "HEADER_MAGIC", "HEADER_MAGIC_OFF", "HEADER_CMDLINE_LBA", "CMDLINE_BYTES", "IRQ_BASE",
+    "SPARE_IRQ"];
 
 export class Layout {
     constructor(map) {
@@ -33,16 +37,15 @@ export class Layout {
         };
         if (!map?.structs || !map.symbols || !map.constants) lacks("structures");
         for (const table of ["entries", "names", "text_end"]) map[table] ?? lacks(table);
-        for (const [struct, names] of Object.entries(FIELDS)) {
+        this.checked = "checked_quarantine" in map.symbols;
+        for (const [struct, names] of Object.entries({ ...FIELDS, ...this.checked ? CHECKED_FIELDS : {} })) {
             if (!map.structs[struct]) lacks(`struct ${struct}`);
             for (const name of names) map.structs[struct].fields[name] ?? lacks(`${struct}.${name}`);
         }
-        for (const name of SYMBOLS) map.symbols[name] ?? lacks(`address of ${name}`);
-        for (const name of CONSTANTS) map.constants[name] ?? lacks(`constant ${name}`);
-        this.checked = "checked_quarantine" in map.symbols;
-        for (const name of this.checked ? QUARANTINE : []) {
-            map.structs.checked_freed?.fields[name] ?? lacks(`checked_freed.${name}`);
+        for (const name of [...SYMBOLS, ...this.checked ? ["guard"] : []]) {
+            map.symbols[name] ?? lacks(`address of ${name}`);
         }
+        for (const name of CONSTANTS) map.constants[name] ?? lacks(`constant ${name}`);
         this.symbols = map.symbols;
         this.constants = map.constants;
         this.crc = map.kernel_crc;

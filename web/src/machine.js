@@ -10,7 +10,7 @@
 import { V86 } from "v86";
 import { lastReport, tableOf } from "./console.js";
 import { EventReader } from "./events.js";
-import { Heap } from "./heap.js";
+import { Heap, PRESENT, TABLE_COVERS } from "./heap.js";
 import { History } from "./history.js";
 import { Processor } from "./processor.js";
 import { programHeaps } from "./programs.js";
@@ -141,9 +141,26 @@ export class Machine {
     }
 
     // Words of a region, as they are now: a view of the guest's memory.
-    view(start, bytes) {
-        const now = this.emulator.read_memory(start - this.layout.constants.KERNEL_BASE, bytes);
+    view({ physical, bytes }) {
+        const now = this.emulator.read_memory(physical, bytes);
         return new Uint32Array(now.buffer, now.byteOffset, bytes / 4);
+    }
+
+    // Calls visit(word, now, from, to) for each part of a picture, as History.compare() takes it. Which blocks have a
+    // record is known once the arenas have been visited.
+    eachPart(visit) {
+        for (const region of this.regions.list) {
+            if (!region.part) visit(region.word, this.view(region));
+        }
+        const blocks = this.regions.list.find(({ part }) => part);
+        if (!blocks) return;
+        const now = this.view(blocks), words = this.newest.checked.bytes / 4;
+        this.newest.checked.each((address) => {
+            const from = (address - blocks.start) / 4; // of a base that is not sound, anywhere
+            if (from >= 0 && from + words <= now.length && Number.isInteger(from)) {
+                visit(blocks.word + from, now, from, from + words);
+            }
+        });
     }
 
     begin(head) {
@@ -154,22 +171,21 @@ export class Machine {
             this.trouble("wrongMap");
             return;
         }
-        const list = this.findRegions(head);
-        if (!list) {
+        this.regions = this.findRegions(head);
+        if (!this.regions) {
             this.trouble("noHeap");
             return;
         }
-        this.regions = new Regions(list);
         this.history = new History(this.regions.words);
         this.heap = new Heap(this.layout, this.regions, this.userPool);
-        this.history.begin((words) => {
-            for (const region of list) words.set(this.view(region.start, region.bytes), region.word);
-        });
+        this.newest = new Heap(this.layout, new Regions(this.regions.list, this.history.latest), this.userPool);
+        this.history.begin((words) =>
+            this.eachPart((word, now, from = 0, to = now.length) => words.set(now.subarray(from, to), word)));
         this.on.begun();
         this.on.picture(null);
     }
 
-    // The arrays of records; null if one does not lie where a record can.
+    // The arrays of records, and of the checked build the blocks; null if one does not lie where it can.
     findRegions(head) {
         const { symbols, constants: c } = this.layout, size = (name) => this.layout.size(name);
         const field = (struct, name) => this.layout.offset(struct, name);
@@ -178,10 +194,14 @@ export class Machine {
         const frames = this.word(heap + field("heap", "frames"));
         const list = [{ name: "heap", start: heap, bytes: size("heap") },
             { name: "user pool", start: this.userPool, bytes: size("pool") },
-            { name: "arenas", start: this.word(heap + field("heap", "arena")), bytes: frames * size("arena") }];
+            { name: "arenas", start: this.word(heap + field("heap", "arena")), bytes: frames * size("arena") },
+            ...this.pageTables(head)];
         if (this.layout.checked) {
             list.push({ name: "quarantine", start: symbols.checked_quarantine,
-                bytes: c.CHECKED_QUARANTINE * size("checked_freed") });
+                bytes: c.CHECKED_QUARANTINE * size("checked_freed") },
+            { name: "guard", start: symbols.guard - symbols.guard % 4, bytes: 4 },
+            { name: "blocks", start: head.heapBase, bytes: head.heapBytes, part: true,
+                physical: this.word(heap + field("heap", "pool") + field("pool", "phys")) });
         }
         for (const [name, pool] of [["kernel", heap + field("heap", "pool")], ["user", this.userPool]]) {
             const count = this.word(pool + field("pool", "frames"));
@@ -191,20 +211,28 @@ export class Machine {
                 { name: `${name} anchors`, start: words("anchor"), bytes: bits * 4 },
                 { name: `${name} anchor words`, start: words("anchor_words"), bytes: (Math.floor(bits / 32) + 1) * 4 });
         }
-        const end = c.KERNEL_BASE + (MEMORY_MIB << 20);
-        const good = (region) => region.start >= c.KERNEL_BASE && region.start % 4 === 0 && region.bytes > 0 &&
-            region.start + region.bytes <= end;
+        for (const region of list) region.physical ??= region.start - c.KERNEL_BASE;
+        const good = ({ physical, bytes }) => physical >= 0 && physical % 4 === 0 && bytes > 0 &&
+            physical + bytes <= MEMORY_MIB << 20;
         const wanted = this.word(heap + field("heap", "base")) === head.heapBase &&
             frames * c.PG_SIZE === head.heapBytes;
-        // start a record's array at its word, so that a whole page of it may be read at once
-        return wanted && list.every(good) ? new Regions(list).list : null;
+        return wanted && list.every(good) ? new Regions(list) : null;
+    }
+
+    // Those of the heap's window. They lack its holes, and what the checked build takes out of them.
+    pageTables({ heapBase, heapBytes }) {
+        const { symbols, constants: c } = this.layout, tables = [];
+        for (let at = heapBase; at < heapBase + heapBytes; at += TABLE_COVERS) {
+            const entry = this.word(c.KERNEL_BASE + this.word(symbols.directory_pa) + at / TABLE_COVERS * 4);
+            const physical = entry & PRESENT ? entry - entry % c.PG_SIZE : -1;
+            tables.push({ name: "page table", start: c.KERNEL_BASE + physical, bytes: c.PG_SIZE, covers: at });
+        }
+        return tables;
     }
 
     // An entry of the history: this event's, or, with null, that of a change without one.
     picture(event) {
-        for (const region of this.regions.list) {
-            this.history.compare(region.word, this.view(region.start, region.bytes));
-        }
+        this.eachPart((word, now, from, to) => this.history.compare(word, now, from, to));
         const { threads, programs } = this.history, heaps = programHeaps(this.layout, this.memory);
         if (!event && this.history.pending === 0 && JSON.stringify(heaps) === (programs.newest?.text ?? "[]")) {
             threads.set(this.history.length, this.threads());

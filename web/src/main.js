@@ -9,7 +9,6 @@ import "@xterm/xterm/css/xterm.css";
 import "./style.css";
 import { BUILDS, json, kernel } from "./assets.js";
 import { Guide } from "./guide.js";
-import { KINDS } from "./heap.js";
 import { Owners } from "./history.js";
 import { hex } from "./layout.js";
 import { Machine } from "./machine.js";
@@ -329,8 +328,9 @@ class Page {
 
     // ---- pointing ---------------------------------------------------------------------------------
 
+    // The sentence of `who`, as of the event on show.
     who(address) {
-        return this.heap ? this.heap.who(Number(address)) : "";
+        return this.heap ? this.heap.who(Number(address), this.history.threads.at(this.history.position)) : "";
     }
 
     // What stands in the line at the bottom: a text, or a function of the picture on show.
@@ -360,8 +360,8 @@ class Page {
     cellText(cell) {
         const base = this.heap.heapField("base"), address = cell.address ?? base + cell.frame * 4096;
         if (cell.pool === 1) return this.heap.whoUser(cell.frame);
-        if (KINDS[cell.kind] === "hole") return `kernel_pool frame ${cell.frame}, no memory: a hole of the memory map`;
-        const owner = cell.state === "live" && this.ownersOfBlocks().get(address);
+        const owner = cell.state === "live" && !this.layout.checked && // else the sentence has it
+            this.owners.at(this.history.position).get(address);
         return this.sentence(address) +
             (owner ? `; ${this.t("size")} ${owner.size}, ${this.t("threadIs", owner.tid)}` : "");
     }
@@ -475,6 +475,7 @@ class Page {
             const region = list.findLast((each) => each.word <= word), into = (word - region.word) * 4;
             if (region.name === "arenas") pools[0].add(Math.floor(into / this.layout.size("arena")));
             if (region.name === "kernel frames") pools[0].add(Math.floor(into / this.layout.size("frame")));
+            if (region.name === "blocks") pools[0].add(Math.floor(into / this.layout.constants.PG_SIZE));
             if (region.name === "user frames") pools[1].add(Math.floor(into / this.layout.size("frame")));
             if (region.name === "heap" && into >= descs0) {
                 descs.add(Math.floor((into - descs0) / this.layout.size("memory_block_desc")));

@@ -14,7 +14,7 @@ const PROGRAMS_MAX = 64, FRAMES_MAX = 4096; // more are left out: a damaged list
 export function programHeaps(layout, { word, text }) {
     const offset = (struct, field) => layout.offset(struct, field), found = [];
     const head = layout.symbols.processes + offset("list", "head"), next = offset("list_elem", "next");
-    const memory = { u32: word, bytes: { length: FRAMES_MAX * layout.size("frame") } };
+    const memory = { u32: word, wholeBytes: FRAMES_MAX * layout.size("frame") };
     let at = word(head + next);
     for (let count = 0; at && at !== head && count < PROGRAMS_MAX; count++) {
         const process = at - offset("process", "elem"), user = word(process + offset("process", "heap"));

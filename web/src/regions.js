@@ -3,17 +3,23 @@
 // The records lie in a few arrays; each is a region, and all regions are one array of words, so that "what changed" is
 // a comparison and history is a list of words. Reading an address outside every region gives 0 and marks the copy as
 // incomplete: what is decoded from it must not pass for the truth.
+//
+// One region may be copied in part: the heap's blocks, of which only the checked build's records are kept. Its other
+// words are 0, and are not asked for.
 
 export class Regions {
-    // list: [{name, start, bytes}], start a kernel address, both multiples of 4.
-    constructor(list) {
-        let words = 0;
-        this.list = list.map(({ name, start, bytes }) => {
-            const region = { name, start, bytes, word: words };
-            words += bytes / 4;
+    // list: [{name, start, bytes, physical, part, covers}]: start a kernel address, both multiples of 4; physical: its
+    // place in the guest's memory; part: it is copied in part; covers: of a page table, the first address that it maps.
+    // words: a copy that there is already.
+    constructor(list, words = null) {
+        let next = 0;
+        this.list = list.map((each) => {
+            const region = { ...each, word: next };
+            next += each.bytes / 4;
             return region;
         });
-        this.words = new Uint32Array(words);
+        this.wholeBytes = list.reduce((sum, { bytes, part }) => sum + (part ? 0 : bytes), 0);
+        this.words = words ?? new Uint32Array(next);
         this.bytes = new Uint8Array(this.words.buffer);
         this.missed = 0;
         this.last = null;

@@ -146,7 +146,7 @@ export class ArenasView extends CellView {
         const blocks = arenas.length ? arenas[0].blocks : 1;
         const letters = scale(), side = Math.max(6, Math.min(28 * letters, Math.floor(width / Math.min(blocks, 64))));
         this.columns = Math.max(1, Math.min(blocks, Math.floor(width / side)));
-        const waiting = heap.quarantine();
+        const waiting = heap.checked?.quarantine();
         this.cells = [];
         this.titles = [];
         let y = 0;
@@ -154,7 +154,9 @@ export class ArenasView extends CellView {
             this.titles.push({ y, text: `frame ${arena.frame}: ${arena.blocks - arena.cnt} live` });
             y += 16 * letters;
             for (let block = 0; block < arena.blocks; block++) {
-                const address = arena.base + block * arena.size, state = heap.blockState(arena, block, waiting);
+                const address = arena.base + block * arena.size;
+                const record = heap.recordOf({ start: address, bytes: arena.size }, waiting);
+                const state = heap.blockState(arena, block, record);
                 this.cells.push({ address, state, pool: 0, frame: arena.frame, size: arena.size,
                     ...state === "live" ? paintOf(by, owners.get(address), arena.size, now) : {},
                     x: (block % this.columns) * side, y: y + Math.floor(block / this.columns) * side, w: side - GAP,
