@@ -732,7 +732,7 @@ def test_a_record_that_was_written_over_says_nothing(browser, address):
     browser.do(goto=f"{address}?build=checked")
     browser.until("granary.console?.().endsWith('granary> ')")
     browser.ask("malloc 24")
-    place, whole = last_result(browser), None
+    place = last_result(browser)
     flip = """(() => {{
         const {{ machine }} = granary, at = {place} - 32 + {word} * 4;
         machine.processor.setWord(at, machine.processor.word(at) ^ 16);
@@ -743,13 +743,22 @@ def test_a_record_that_was_written_over_says_nothing(browser, address):
         assert pages_who(browser, [place]) == said and said[place].endswith(", live"), word
         assert browser.eval("granary.seek(granary.history.length), granary.history.entry(granary.history.length - 1)"
                             ".kind") is None
-        assert browser.eval(f"granary.pools.cells.filter((cell) => cell.lit && cell.pool === 0).map((cell) => "
-                            f"cell.frame)") == [(place - 0x88000000) >> 12]
+        assert browser.eval("granary.pools.cells.filter((cell) => cell.lit && cell.pool === 0).map((cell) => "
+                            "cell.frame)") == [(place - 0x88000000) >> 12]
         browser.eval(flip.format(place=place, word=word))
         whole = kernels_who(browser, [place])
         assert pages_who(browser, [place]) == whole and ", live, 24 bytes from " in whole[place], word
-    browser.do(goto=f"{address}")
-    browser.until("granary.console?.().endsWith('granary> ')")
+    browser.eval(f"""(() => {{  // another record, with the sum that the page expects: the kernel believes it
+        const {{ machine }} = granary, {{ checked }} = machine.newest, at = {place} - 32;
+        const other = {{ p: {place}, size: 9,
+            allocated: granary.layout.names[7][0] + 3, freed: granary.layout.textEnd, allocator: 2, freer: 77 }};
+        other.sum = checked.sum([at, ...Object.values(other)]);
+        for (const [name, value] of Object.entries(other)) machine.processor.setWord(at + checked.o[name], value);
+    }})()""")
+    other = kernels_who(browser, [place])
+    assert re.search(r", in quarantine, 9 bytes from 0x\w+ for thread idle at \w+\+0x3, freed by thread 77 at 0x\w+$",
+                     other[place])
+    assert pages_who(browser, [place]) == other
 
 
 @pytest.mark.parametrize("data, words", [
