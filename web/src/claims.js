@@ -4,7 +4,6 @@
 // Python as claims use, with Python's order of operators; World gives the names their values, from the guest's memory
 // and registers. A claim holds if its value is True: a number is not. One that cannot be evaluated does not hold, and
 // its value says why; nothing here throws on any text or any memory.
-const PAGE = 4096;
 const TOKEN = /\s*(?:(0x[0-9a-f]+|\d+)|([a-z_]\w*)|"([^"]*)"|(==|!=|<=|>=|<<|>>|\/\/|[-+*%&|~<>().,[\]]))/iy;
 // Loosest first. A comparison is looser than & and |, unlike C's.
 const LEVELS = [["or"], ["and"], ["not"], ["==", "!=", "<=", ">=", "<", ">"], ["|"], ["&"], ["<<", ">>"], ["+", "-"],
@@ -152,6 +151,10 @@ export class World {
         return new Record(this, kind, address);
     }
 
+    get page() {
+        return this.layout.constants.PG_SIZE;
+    }
+
     symbol(kind, name, index = 0) {
         return this.record(kind, this.layout.symbols[name] + index * this.layout.size(kind));
     }
@@ -186,7 +189,7 @@ export class World {
     arena(p) {
         const program = p < this.layout.constants.KERNEL_BASE && "process_running" in this.layout.symbols;
         const heap = program ? this.record("heap", this.program.field("heap")) : this.heap, at = heap.field("arena") +
-            Math.floor((p - heap.field("base")) / PAGE) * this.layout.size("arena");
+            Math.floor((p - heap.field("base")) / this.page) * this.layout.size("arena");
         return this.record("arena", at - this.record("arena", at).field("back"));
     }
 
@@ -215,9 +218,10 @@ export class World {
             pool: () => (pool) => this.pool(pool), bit: () => (p) => this.bit(p), live: () => (p) => this.live(p),
             word: () => (p) => this.number(p), at: () => (record) => record.address,
             classic_desc: () => (size) => this.symbol("classic_block_desc", "classic_descs", 27 - Math.clz32(size)),
-            classic_arena: () => (p) => this.record("classic_arena", Math.floor(p / PAGE) * PAGE),
+            classic_arena: () => (p) => this.record("classic_arena", Math.floor(p / this.page) * this.page),
             program: () => this.program, ...Object.fromEntries(["eax", "ebx", "ecx", "edx", "esp"].map((register) =>
-                [register, () => processor.get(register)])), PAGE: () => PAGE, HEAP_BASE: () => this.heap.field("base"),
+                [register, () => processor.get(register)])), PAGE: () => this.page,
+            HEAP_BASE: () => this.heap.field("base"),
             thread: () => this.record("thread", this.number(layout.symbols.current)),
             report: () => layout.faults[report().field("fault")], reported: () => report().field("pointer"),
             reports: () => this.number(layout.symbols.heap_report_count),

@@ -33,6 +33,10 @@ export class Heap {
             this.o[struct] = {};
             for (const field of Object.keys(fields)) this.o[struct][field] = o(struct, field);
         }
+        this.cnt = layout.part("arena", "cnt", "head");
+        this.large = layout.part("arena", "large", "head");
+        this.carved = layout.part("arena", "carved", "carving");
+        this.back = layout.part("arena", "back", "carving");
         this.arenaBytes = layout.size("arena");
         this.frameBytes = layout.size("frame");
         this.descBytes = layout.size("memory_block_desc");
@@ -67,8 +71,9 @@ export class Heap {
         return this.u32(pool.frame + frame * this.frameBytes + this.o.frame.bin);
     }
 
-    static length(run) {
-        return run & 0x3fffffff;
+    // Frames of a run, by what its first frame says. As FRAME_RUN().
+    length(run) {
+        return (run & ~(this.c.FRAME_FREE | this.c.FRAME_USED)) >>> 0;
     }
 
     // As anchor_below() of memory.c.
@@ -99,7 +104,7 @@ export class Heap {
             at -= this.bin(pool, at);
         }
         const run = this.run(pool, at);
-        return (run & this.c.FRAME_USED) && frame - at < Heap.length(run) ? at : NONE;
+        return (run & this.c.FRAME_USED) && frame - at < this.length(run) ? at : NONE;
     }
 
     // ---- arenas -----------------------------------------------------------------------------------
@@ -107,8 +112,8 @@ export class Heap {
     arena(frame) {
         const at = this.heapField("arena") + frame * this.arenaBytes, o = this.o.arena;
         const head = this.u32(at + o.head), carving = this.u32(at + o.carving);
-        const arena = { frame, at, desc: this.u32(at + o.desc), head, cnt: head & 0xffffff, large: head >>> 24,
-            carving, carved: carving & 0xffff, back: carving >>> 16, seal: this.u32(at + o.seal),
+        const arena = { frame, at, desc: this.u32(at + o.desc), head, cnt: this.cnt(head), large: this.large(head),
+            carving, carved: this.carved(carving), back: this.back(carving), seal: this.u32(at + o.seal),
             base: this.u32(at + o.base), map: at + o.map };
         const sum = (arena.desc + arena.base + head + carving + arena.seal) >>> 0;
         arena.sealed = sum === (arena.large ? this.c.LARGE_SEAL : this.c.SMALL_SEAL) &&
@@ -186,7 +191,7 @@ export class Heap {
 
     // What a run that starts at `frame` is used for: {kind, frames, live, blocks}. As use_of() of heapmap.c.
     use(pool, frame) {
-        const run = this.run(pool, frame), length = Heap.length(run), most = pool.frames - frame;
+        const run = this.run(pool, frame), length = this.length(run), most = pool.frames - frame;
         if (run === 0) return { kind: HOLE, frames: 1, live: 0, blocks: 0 };
         if (length === 0 || length > most) return { kind: CORRUPT, frames: 1, live: 0, blocks: 0 };
         if (run & this.c.FRAME_FREE) return { kind: FREE, frames: length, live: 0, blocks: 0 };
@@ -350,7 +355,7 @@ export class Heap {
     whoUser(frame) {
         const pool = this.pool(1), first = frame < pool.frames ? this.runAt(pool, frame) : NONE;
         if (first === NONE) return `${pool.name} frame ${frame}, not handed out`;
-        return `${pool.name} frame ${frame}, of the run of ${Heap.length(this.run(pool, first))} from frame ${first}`;
+        return `${pool.name} frame ${frame}, of the run of ${this.length(this.run(pool, first))} from frame ${first}`;
     }
 
     // As drawn, in figures.
@@ -359,7 +364,7 @@ export class Heap {
         let live = rows.reduce((sum, row) => sum + row.live, 0);
         for (let frame = 0; frame < kernel.frames; frame++) {
             const head = this.u32(this.heapField("arena") + frame * this.arenaBytes + this.o.arena.head);
-            if (head >>> 24 && this.arena(frame).sealed) live++;
+            if (this.large(head) && this.arena(frame).sealed) live++;
         }
         return { frames: kernel.usable - kernel.free, small_frames: this.heapField("small_frames"),
             large_frames: this.heapField("large_frames"), live };

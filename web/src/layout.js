@@ -67,6 +67,13 @@ export class Layout {
         return this.structs[struct].fields[field][0];
     }
 
+    // A function that takes a field out of the word that a union has beside it.
+    part(struct, field, word) {
+        const [at, bit, width] = this.structs[struct].fields[field], shift = (at - this.offset(struct, word)) * 8 + bit;
+        const mask = 2 ** width - 1;
+        return (value) => value >>> shift & mask;
+    }
+
     // "demo_run+0x12", or the bare address outside every function: as the kernel's symbol_text().
     place(address) {
         let low = 0, high = this.names.length;

@@ -358,7 +358,8 @@ class Page {
     }
 
     cellText(cell) {
-        const base = this.heap.heapField("base"), address = cell.address ?? base + cell.frame * 4096;
+        const { PG_SIZE } = this.layout.constants;
+        const address = cell.address ?? this.heap.heapField("base") + cell.frame * PG_SIZE;
         if (cell.pool === 1) return this.heap.whoUser(cell.frame);
         const owner = cell.state === "live" && !this.layout.checked && // else the sentence has it
             this.owners.at(this.history.position).get(address);
