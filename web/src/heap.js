@@ -63,6 +63,12 @@ export class Heap {
             phys: this.u32(at + o.phys) };
     }
 
+    // The number of the frame that an address of the heap's window is in, or NONE.
+    frameOf(pool, address) {
+        const frame = Math.floor((address - this.heapField("base")) / this.c.PG_SIZE);
+        return frame >= 0 && frame < pool.frames ? frame : NONE;
+    }
+
     run(pool, frame) {
         return this.u32(pool.frame + frame * this.frameBytes + this.o.frame.run);
     }
@@ -180,13 +186,11 @@ export class Heap {
         return !table || (this.u32(table.start + page * 4) & PRESENT) !== 0;
     }
 
-    // Where the block of an address begins, by the arena's record: in the checked build not what a call returned.
+    // Where the block of an address begins; the address itself if it is in none. In the checked build that is not what
+    // a call returned.
     blockStart(address) {
-        const base = this.heapField("base"), frame = Math.floor((address - base) / this.c.PG_SIZE);
-        if (!(frame >= 0 && frame < this.pool(0).frames)) return address;
-        const arena = this.arena(frame), desc = this.descIndex(arena.desc);
-        const size = arena.sealed && desc >= 0 ? this.descField(desc, "block_size") : 0;
-        return size ? address - (address - arena.base) % size : arena.base || address;
+        const pool = this.pool(0), frame = this.frameOf(pool, address);
+        return frame === NONE ? address : this.blockIn(this.arenaAt(pool, frame), address)?.start ?? address;
     }
 
     // What a run that starts at `frame` is used for: {kind, frames, live, blocks}. As use_of() of heapmap.c.
@@ -304,9 +308,8 @@ export class Heap {
 
     // The prompt's `who` of an address in the heap's window. threads: those of that moment, [{tid, name}].
     who(address, threads = []) {
-        const base = this.heapField("base"), pool = this.pool(0);
-        const place = (address - base) / this.c.PG_SIZE, frame = Math.floor(place);
-        if (!(place >= 0 && place < pool.frames)) return "no frame of kernel_pool";
+        const pool = this.pool(0), frame = this.frameOf(pool, address);
+        if (frame === NONE) return "no frame of kernel_pool";
         if (this.mapped(address)) return this.whoIn(pool, frame, address, threads);
         const hole = !this.blockIn(this.arenaAt(pool, frame), address);
         return `${hole ? `${pool.name} frame ${frame}, no memory: a hole of the memory map`

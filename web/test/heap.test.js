@@ -24,6 +24,18 @@ describe("a sound heap", () => {
         expect(heap.whoUser(3)).toBe("user_pool frame 3, not handed out");
         expect(sample.regions.missed).toBe(0);
     });
+    it("knows where a block begins, in an arena's further frames too", () => {
+        const wide = new Sample(), bytes = layout.size("arena");
+        wide.sizes([16, 3072]);
+        wide.field(wide.heap.descAddress(1), "memory_block_desc", "blocks_per_arena", 4); // three frames
+        wide.arena(4, 1, 2, []);
+        const back = layout.offset("arena", "carving");
+        for (let n = 1; n < 3; n++) wide.set(ARENAS + (4 + n) * bytes + back, (n * bytes << 16) >>> 0);
+        expect([0x4000, 0x4bff, 0x4c00, 0x5020, 0x57ff].map((at) => wide.heap.blockStart(BASE + at) - BASE)).toEqual(
+            [0x4000, 0x4000, 0x4c00, 0x4c00, 0x4c00]);
+        expect([BASE - 8, BASE + 0x9005].map((at) => wide.heap.blockStart(at))).toEqual([BASE - 8, BASE + 0x9005]);
+        expect(heap.blockStart(BASE + 0x3010)).toBe(BASE + 0x2000);
+    });
     it("counts a descriptor's blocks", () => {
         expect(heap.descs()[1]).toMatchObject(
             { size: 32, perArena: 128, arenas: 2, free: 126, live: 130, whole: true });
