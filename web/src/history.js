@@ -53,7 +53,7 @@ class Moments {
 
 const COLUMNS = ["kind", "tid", "size", "pointer", "result", "caller"];
 export const OTHER = 255; // the kind of an entry that no heap call made: memory had changed at a line of the console
-const REFUSED = 128;
+const REFUSED = 128; // is added to the kind of a call that was refused
 
 export class History {
     constructor(words) {
@@ -154,8 +154,11 @@ export class History {
 
 // Who asked for what lives at an address, at a position of a history: for colours by thread, size and age.
 export class Owners {
-    constructor(history) {
+    // kinds: the names of the kinds of calls, in their order.
+    constructor(history, kinds) {
         this.history = history;
+        this.free = kinds.indexOf("free");
+        this.realloc = kinds.indexOf("realloc");
         this.reset();
     }
 
@@ -170,9 +173,8 @@ export class Owners {
         for (let n = this.position; n < position; n++) {
             const what = kind.array[n];
             if (what & REFUSED) continue; // refused, or no call
-            if (pointer.array[n] && (what === 1 || (what === 2 && (result.array[n] || !size.array[n])))) {
-                this.live.delete(pointer.array[n]);
-            }
+            const moved = what === this.realloc && (result.array[n] || !size.array[n]);
+            if (what === this.free || moved) this.live.delete(pointer.array[n]);
             if (result.array[n]) this.live.set(result.array[n], { tid: tid.array[n], size: size.array[n], born: n });
         }
         this.position = position;

@@ -234,7 +234,7 @@ class Page {
     // ---- what happens -----------------------------------------------------------------------------
 
     picture(event) {
-        if (!this.owners) this.owners = new Owners(this.machine.history);
+        if (!this.owners) this.owners = new Owners(this.machine.history, this.layout.eventKinds);
         this.reachGoal();
         if (this.follow && event && this.wanted(event)) {
             this.follow = false;

@@ -3,9 +3,9 @@ import { hex } from "./layout.js";
 
 export function eventLine(entry, layout, t) {
     if (entry.kind === null) return t("noCall");
-    const given = [`${entry.size}`, hex(entry.pointer), `${hex(entry.pointer)}, ${entry.size}`, `${entry.size}`,
-        `${entry.pointer}, ${entry.size}`][entry.kind];
-    const gave = entry.kind === 1 ? "" : ` = ${hex(entry.result)}`;
-    return `${layout.eventKinds[entry.kind]}(${given})${gave}${entry.refused ? ` ${t("refused")}` : ""}, ` +
+    const what = layout.eventKinds[entry.kind], { size, pointer } = entry;
+    const given = { free: hex(pointer), realloc: `${hex(pointer)}, ${size}`, aligned_alloc: `${pointer}, ${size}` };
+    const gave = what === "free" ? "" : ` = ${hex(entry.result)}`;
+    return `${what}(${given[what] ?? size})${gave}${entry.refused ? ` ${t("refused")}` : ""}, ` +
         `${t("threadIs", entry.tid)}, ${layout.place(entry.caller)}`;
 }

@@ -69,7 +69,8 @@ describe("owners", () => {
         call(2, 9999, 200, 0);       // no memory: stays
         call(1, 0, 200, 0, true);    // refused: stays
         call(1, 0, 200, 0);
-        const owners = new Owners(history), sizes = (n) => [...owners.at(n)].map(([at, { size }]) => [at, size]);
+        const owners = new Owners(history, ["malloc", "free", "realloc"]);
+        const sizes = (n) => [...owners.at(n)].map(([at, { size }]) => [at, size]);
         expect([1, 2, 3, 4, 5, 1].map(sizes)).toEqual([
             [[100, 24]], [[200, 50]], [[200, 50]], [[200, 50]], [], [[100, 24]]]);
     });
