@@ -12,11 +12,11 @@
 import { CheckedRecords } from "./checked.js";
 import { pointer } from "./layout.js";
 
-export const NONE = 0xffffffff;
+const NONE = 0xffffffff;
 export const KINDS = ["hole", "free", "small", "large", "other", "corrupt"];
 const [HOLE, FREE, SMALL, LARGE, OTHER, CORRUPT] = KINDS.keys();
 export const PRESENT = 1, TABLE_COVERS = 4 << 20; // of a page table: the flag of an entry; bytes that it maps
-export const POOLS = ["kernel_pool", "user_pool"];
+const POOLS = ["kernel_pool", "user_pool"];
 
 export class Heap {
     // regions: anything with u32(address) and wholeBytes; `at`: the heap, if it is not the kernel's own.

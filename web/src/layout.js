@@ -4,14 +4,14 @@
 // wrong map cannot become a wrong picture.
 
 const FIELDS = {
-    heap: ["base", "arena", "frames", "block_max", "desc_count", "small_frames", "large_frames", "pool", "block_descs"],
+    heap: ["base", "arena", "frames", "desc_count", "small_frames", "large_frames", "pool", "block_descs"],
     pool: ["name", "heap", "frame", "phys", "frames", "usable", "free", "anchor", "anchor_words"],
     frame: ["run", "bin"],
     arena: ["elem", "desc", "head", "cnt", "large", "carved", "back", "carving", "seal", "base", "map"],
-    memory_block_desc: ["block_size", "blocks_per_arena", "frames_per_arena", "arenas", "reserve", "free_list"],
+    memory_block_desc: ["block_size", "blocks_per_arena", "arenas", "free_list"],
     list: ["head"],
-    list_elem: ["prev", "next"],
-    thread: ["name", "tid", "state", "priority", "slot", "ticks", "all", "magic"],
+    list_elem: ["next"],
+    thread: ["name", "tid", "state", "priority", "ticks", "all", "magic"],
     process: ["elem", "pid", "name", "heap"],
     user_heap: ["heap"],
     boot_info: ["magic", "kernel_crc"],
@@ -24,7 +24,7 @@ const CHECKED_FIELDS = { // the checked build alone has these
 };
 const SYMBOLS = ["k_heap", "mem_pool", "current", "all_threads", "directory_pa", "processes",
     "heap_last_report", "heap_report_count", "scene_mine", "scene_others", "classic_descs"];
-const CONSTANTS = ["FRAME_FREE", "FRAME_USED", "ANCHOR_STEP", "PG_SIZE", "PG_SHIFT", "KERNEL_BASE", "SMALL_SEAL",
+const CONSTANTS = ["FRAME_FREE", "FRAME_USED", "ANCHOR_STEP", "PG_SIZE", "KERNEL_BASE", "SMALL_SEAL",
     "LARGE_SEAL", "ARENA_LARGE", "ARENA_WORDS", "DESC_MAX", "CHECKED_QUARANTINE", "CHECKED_SUM_START",
     "CHECKED_SUM_PRIME", "EVENT_MARK", "EVENT_REFUSED", "EVENT_BYTES", "THREAD_MAGIC", "BOOT_INFO", "BOOT_INFO_MAGIC",
     "SECTOR_BYTES", "HEADER_LBA", "HEADER_MAGIC", "HEADER_MAGIC_OFF", "HEADER_CMDLINE_LBA", "CMDLINE_BYTES", "IRQ_BASE",

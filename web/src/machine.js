@@ -3,8 +3,8 @@
 // A picture is taken inside the listener of a byte on a serial line, which v86 calls in the middle of the guest's
 // instruction: nothing can change meanwhile. The last byte of an event's record is written with interrupts off right
 // after the call (kernel/measure/events.c), so the picture is what that call left. A line of the console is the other
-// moment: no heap call is under way while the kernel prints. What had changed by then (frame_alloc() gives no event)
-// becomes an entry without a call.
+// moment: the kernel does not print while a record is being changed. What had changed by then (frame_alloc() gives no
+// event, nor does a write to a record) becomes an entry without a call.
 //
 // Shortcoming: the guest runs on while the page shows an earlier event; what is shown is history, not the guest.
 import { V86 } from "v86";
@@ -16,9 +16,10 @@ import { Processor } from "./processor.js";
 import { programHeaps } from "./programs.js";
 import { Regions } from "./regions.js";
 
-export const MEMORY_MIB = 32;
+const MEMORY_MIB = 32;
 const HANG_MS = 4000;
 const THREADS_MAX = 512, REPORT_MOST = 1000; // characters, of the newest lines
+const READ_MOST = 256; // bytes that are read at an address: a thread's record, a name
 
 // The image with another kernel command line.
 export function withCommandLine(image, layout, text) {
@@ -253,7 +254,7 @@ export class Machine {
         const base = this.word(this.layout.symbols.k_heap + this.layout.offset("heap", "base"));
         const phys = address >= base ? address - base + this.word(pool + this.layout.offset("pool", "phys"))
             : address - c.KERNEL_BASE;
-        return phys >= 0 && phys + 256 <= MEMORY_MIB << 20 ? phys : -1;
+        return phys >= 0 && phys + READ_MOST <= MEMORY_MIB << 20 ? phys : -1;
     }
 
     wordAt(address) {

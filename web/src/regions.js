@@ -40,10 +40,6 @@ export class Regions {
         return -1;
     }
 
-    has(address, bytes = 4) {
-        return this.place(address) >= 0 && this.place(address + bytes - 1) >= 0;
-    }
-
     u32(address) {
         const at = this.place(address);
         if (at < 0 || at % 4) {

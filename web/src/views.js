@@ -7,7 +7,7 @@ import { KINDS } from "./heap.js";
 
 const GAP = 1;
 const ARENAS_MAX = 48, AGE_STEP = 100; // events; a block as old as that is half way to the oldest colour
-export const COLOURS = { small: "#009e73", large: "#e69f00", other: "#56b4e9", corrupt: "#d55e00", lit: "#cc79a7" };
+const COLOURS = { small: "#009e73", large: "#e69f00", other: "#56b4e9", corrupt: "#d55e00", lit: "#cc79a7" };
 const SCALE = ["#0072b2", "#56b4e9", "#009e73", "#f0e442", "#e69f00", "#d55e00", "#cc79a7", "#999999"];
 
 export const threadColour = (tid) => SCALE[tid % 7];
@@ -22,7 +22,7 @@ function theme(canvas) {
 }
 
 // A canvas that one can point at, and walk with the arrow keys.
-export class CellView {
+class CellView {
     // on: {point(view), choose(cell)}
     constructor(canvas, on) {
         this.canvas = canvas;
