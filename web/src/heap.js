@@ -26,13 +26,7 @@ export class Heap {
         this.c = layout.constants;
         this.at = at;
         this.userPool = userPool;
-        // Offsets, once: the walks below read many records.
-        const o = (struct, field) => layout.offset(struct, field);
-        this.o = {};
-        for (const [struct, { fields }] of Object.entries(layout.structs)) {
-            this.o[struct] = {};
-            for (const field of Object.keys(fields)) this.o[struct][field] = o(struct, field);
-        }
+        this.o = layout.offsets;
         this.cnt = layout.part("arena", "cnt", "head");
         this.large = layout.part("arena", "large", "head");
         this.carved = layout.part("arena", "carved", "carving");

@@ -53,6 +53,10 @@ export class Layout {
         this.threadStates = map.thread_states;
         this.eventKinds = map.event_kinds;
         this.structs = map.structs;
+        this.offsets = {}; // {struct: {field: offset}}, for walks that read many records
+        for (const [struct, { fields }] of Object.entries(map.structs)) {
+            this.offsets[struct] = Object.fromEntries(Object.entries(fields).map(([name, [at]]) => [name, at]));
+        }
         this.tours = map.tours;
         this.entries = new Map(Object.entries(map.entries)); // of the functions at which tours stop
         this.names = map.names;      // [[address, name]], in rising order: the kernel's own table
