@@ -1,9 +1,9 @@
 // checked.js - what the checked build knows of a block: who asked for how many bytes, and who freed it.
 //
 // It stands in that build's own records, which are read like the heap's: the first bytes of each block, and a copy in
-// the ring for a block that waits in quarantine. The events would not do: they lack what was allocated before the first
-// of them, and they cannot tell that a record was written over, of which the kernel then says nothing. The rules are
-// those of kernel/checked/checked.c, the words those of add_history() in kernel/inspect/who.c.
+// the ring for a block that waits in quarantine. The events are not enough: they lack what was allocated before the
+// first of them, and they cannot tell that a record was written over, of which the kernel then says nothing. The rules
+// are those of kernel/checked/checked.c, the words those of add_history() in kernel/inspect/who.c.
 //
 // Pure, as heap.js is. A block is {start, bytes}.
 import { pointer } from "./layout.js";
