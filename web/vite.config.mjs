@@ -30,5 +30,6 @@ export default defineConfig({
     plugins: [assets, ...(one ? [viteSingleFile()] : [])],
     build: { outDir: process.env.GRANARY_OUT, emptyOutDir: true, target: "es2022", chunkSizeWarningLimit: 2000,
         assetsDir: "code", modulePreload: false },
+    test: { testTimeout: 60000 }, // ms: the fuzzed tests take a second each, and many on a busy machine
     logLevel: "error",
 });

@@ -82,7 +82,7 @@ describe("any bytes", () => {
     it("as memory give no exception, and no history out of rubbish", () => {
         let state = 11;
         const any = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0);
-        for (let round = 0; round < 100; round++) {
+        for (let round = 0; round < 40; round++) {
             const { heap, regions } = sample();
             const blocks = regions.list.find(({ part }) => part);
             regions.words.fill(0, blocks.word);
