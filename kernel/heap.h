@@ -1,7 +1,7 @@
 // heap.h - the records of a heap: its pool, frames, descriptors, arenas.
 //
-// For memory.c, its port, what looks at a heap (kernel/inspect), tests and debuggers. All others
-// use the calls of memory.h and leave the records alone. Protected by port_lock().
+// For memory.c, pool.c, their port, what looks at a heap (kernel/inspect), tests and debuggers. All
+// others use the calls of memory.h and leave the records alone. Protected by port_lock().
 #pragma once
 
 #include <stdbool.h>

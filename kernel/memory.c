@@ -1,7 +1,8 @@
-// memory.c - page-frame pools, arenas, sys_malloc and sys_free.
+// memory.c - arenas, sys_malloc and sys_free.
 //
-// Three layers, each standing on the one before; a learner who steps through one sys_malloc stays
-// in this file from the first line to the last.
+// Three layers, each standing on the one before. The first has files of its own, pool.h and pool.c;
+// a learner who steps through one sys_malloc of a block stays in this file from the first line to
+// the last.
 //
 //   I    Frame pools   hand out runs of 4 KiB frames, and join them again when they come back.
 //   II   Arenas        a storehouse of blocks of one size: a run of frames cut into equal blocks,
@@ -28,15 +29,8 @@
 // Montgomery, "Division by Invariant Integers using Multiplication", 1994, section 9). One
 // multiplication thus finds the block's number and proves that the pointer is at a block's start.
 //
-// Invariants (kernel/inspect/heapcheck.c walks them by these numbers):
-//   F1  The first and last record of a free run hold FRAME_FREE | length, the first record of a run
-//       handed out holds FRAME_USED | length, all other records hold 0 in `run`.
-//   F2  No two free runs touch.
-//   F3  A free run is, by its last record, in the one bin of its length; nonempty's bit is set
-//       exactly where a bin holds a run, and nonempty_words' exactly where nonempty is not 0.
-//   F4  pool.free is the sum of the free runs' lengths.
-//   F5  The bits of pool.anchor are those of the anchors of runs handed out, and `bin` there leads
-//       to the run's first frame; anchor_words has bit w exactly where anchor[w] is not 0.
+// Invariants (kernel/inspect/heapcheck.c walks them by these numbers; F1 to F5 are the pools', at
+// the head of pool.h):
 //   A1  An arena's or large area's frames are one run handed out, whose first frame's record it is.
 //   A2  arena_sum(arena) is SMALL_SEAL, or LARGE_SEAL for a large area.
 //   A3  cnt is the number of set bits in map and of blocks not carved; no bit at or above carved is
@@ -55,345 +49,23 @@
 // Shortcomings:
 //   - A large area needs frames in a row: with every second frame taken, nothing above 4096 bytes
 //     can be had.
-//   - A request longer than 31 frames looks at 8 runs of its own bin at most before it goes to
-//     larger bins, so it can fail while the ninth would have served.
 //   - Lowest block first means that a freed block is soon used again: a use after free is more
 //     likely to do harm (the checked build is the answer to that, not the order).
 #include "kernel/memory.h"
 
+#include "kernel/hints.h"
+#include "kernel/pool.h"
 #include "kernel/port.h"
 #include "kernel/size_tables.h"
 #include "lib/print.h"
 #include "lib/string.h"
 
-// What the compiler is told, and what that saves of the 74 instructions of a pair of 32-byte blocks
-// (`bench` at the prompt; gcc 12).
-#define LIKELY(x) __builtin_expect(!!(x), 1) // 6: the usual way through a call has no jumps
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
-// 9: memory is read again from here on. A second read costs less than a register that must be saved
-// on the stack for its sake.
-#define FORGET_REGISTERS() __asm__ volatile("" : : : "memory")
-// 3: nothing is known of the value from here on, so that no register holds an address derived from
-// it.
-#define KEEP(value) __asm__ volatile("" : "+r"(value))
-// 5: likewise for an argument, which is on the stack already, in the caller's frame.
-#ifdef __i386__
-#define FORGET_REGISTER_OF(argument) __asm__ volatile("" : "+m"(argument))
-#else
-#define FORGET_REGISTER_OF(argument) ((void)(argument))
-#endif
-// Saves nothing: it keeps what is rare out of sys_malloc() and sys_free(), for those who step
-// through their code.
-#define SLOW_PATH __attribute__((noinline))
-// Without it a pair of 5000-byte areas takes 219 instructions, with it 190; it buys blocks nothing.
-#define INLINE_ALWAYS inline __attribute__((always_inline))
-#define CALLER ((uintptr_t)__builtin_return_address(0))
-
 struct heap k_heap;
-static struct pool user_pool;
-struct pool *const mem_pool[POOL_COUNT] = {&k_heap.pool, &user_pool};
 
 // The seed's seven sizes.
 static const uint32_t seed_sizes[DESC_CNT] = {SIZES_SEED};
 
-// Four operations on a bit or number in memory, each one instruction of the i386 that compilers do
-// not find: a pair of 32-byte blocks takes 110 instructions without them. (64-bit processors do
-// them faster in several steps.) Arrays of bits are BIT_WORDS words long.
-#define BIT_WORDS 8
-_Static_assert(BIT_WORDS == ARENA_WORDS && 32 * BIT_WORDS == POOL_BINS, "arrays of bits");
-
-// Sets bit `bit` of an array of words; returns what it was.
-static inline bool bit_set(uint32_t *words, uint32_t bit) {
-#ifdef __i386__
-    bool was;
-    __asm__("btsl %2, %1" : "=@ccc"(was), "+m"(*(uint32_t(*)[BIT_WORDS])words) : "r"(bit));
-    return was;
-#else
-    uint32_t mask = 1u << bit % 32, bits = words[bit / 32];
-    words[bit / 32] = bits | mask;
-    return (bits & mask) != 0;
-#endif
-}
-
-static inline void bit_clear(uint32_t *words, uint32_t bit) {
-#ifdef __i386__
-    __asm__("btrl %1, %0" : "+m"(*(uint32_t(*)[BIT_WORDS])words) : "r"(bit) : "cc");
-#else
-    words[bit / 32] &= ~(1u << bit % 32);
-#endif
-}
-
-// The number of the lowest bit set; false if none is.
-static inline bool lowest_bit(const uint32_t *bits, uint32_t *number) {
-#ifdef __i386__
-    bool any;
-    __asm__("bsfl %2, %1" : "=@ccnz"(any), "=r"(*number) : "m"(*bits));
-    return any;
-#else
-    if (*bits != 0) *number = (uint32_t)__builtin_ctz(*bits);
-    return *bits != 0;
-#endif
-}
-
-static inline bool decrement_is_zero(uint32_t *value) {
-#ifdef __i386__
-    bool zero;
-    __asm__("decl %1" : "=@ccz"(zero), "+m"(*value));
-    return zero;
-#else
-    return --*value == 0;
-#endif
-}
-
-// ================================================================================================
-// I  Frame pools
-// ================================================================================================
-//
-// A pool is a window of frames. Free ones are kept as runs, each as long as it can be, in bins by
-// length: a request takes from the shortest bin that surely serves, a returned run joins its
-// neighbours first. All steps are bounded, whatever the pool's size: this is the two-level
-// segregated fit of M. Masmano and others (TLSF, 2004) on frames.
-
-// A free run is known by its last frame. Frames are taken from a run's low end, so what is left of
-// it stays where it is in its bin, and so does a run that grows at its low end when those frames
-// come back: a large area taken and given back moves nothing from bin to bin.
-
-#define BIN_EXACT 31u // bins 0 .. 30 hold runs of exactly 1 .. 31 frames
-#define BIN_LOOK 8u   // runs looked at in a bin whose runs differ in length
-
-static uint32_t bin_floor[POOL_BINS]; // shortest run of each bin, frames
-
-_Static_assert(ARENA_FRAMES_MAX < ANCHOR_STEP, "only frame_alloc() and large areas have anchors");
-
-static uint32_t floor_log2(uint32_t n) { return 31 - (uint32_t)__builtin_clz(n); }
-
-// The bin for runs of `count` frames: exact up to 31, then eight bins for each power of two.
-static uint32_t bin_of(uint32_t count) {
-    if (count <= BIN_EXACT) return count - 1;
-    uint32_t log = floor_log2(count);
-    return BIN_EXACT + (log - 5) * 8 + ((count >> (log - 3)) & 7);
-}
-
-uint32_t pool_bin_of(uint32_t count) { return bin_of(count); }
-
-static void bin_floors_init(void) {
-    for (uint32_t bin = 0; bin < POOL_BINS; bin++) {
-        uint32_t step = bin < BIN_EXACT ? 0 : bin - BIN_EXACT;
-        bin_floor[bin] = bin < BIN_EXACT ? bin + 1 : (8 + step % 8) << (step / 8 + 2);
-    }
-}
-
-// Puts the free run that ends at `tail` into its bin.
-static inline void run_link(struct pool *pool, struct frame *tail) {
-    uint32_t bin = bin_of(FRAME_RUN(tail->run));
-    struct frame *next = pool->bin[bin];
-    tail->bin = bin;
-    tail->next = next;
-    tail->link = &pool->bin[bin];
-    pool->bin[bin] = tail;
-    if (next) {
-        next->link = &tail->next;
-    } else {
-        bit_set(pool->nonempty, bin);
-        pool->nonempty_words |= 1u << bin / 32;
-    }
-}
-
-// The last run of a bin was taken out.
-static inline void bin_emptied(struct pool *pool, uint32_t bin) {
-    bit_clear(pool->nonempty, bin);
-    if (pool->nonempty[bin / 32] == 0) pool->nonempty_words &= ~(1u << bin / 32);
-}
-
-static inline void run_unlink(struct pool *pool, struct frame *tail) {
-    struct frame *next = tail->next;
-    *tail->link = next;
-    if (next) next->link = tail->link;
-    else if (!pool->bin[tail->bin]) bin_emptied(pool, tail->bin);
-}
-
-// The last frame of a free run of at least `count` frames, or NULL.
-static inline struct frame *run_find(const struct pool *pool, uint32_t count) {
-    uint32_t bin = count - 1;
-    if (UNLIKELY(count > BIN_EXACT)) {
-        bin = bin_of(count);
-        struct frame *tail = pool->bin[bin];
-        for (uint32_t looked = 0; tail && looked < BIN_LOOK; looked++, tail = tail->next) {
-            if (FRAME_RUN(tail->run) >= count) return tail;
-        }
-        bin++; // there is one: no pool is so long that its runs reach the last bin
-    }
-    uint32_t word = bin / 32, bits = pool->nonempty[word] & UINT32_MAX << bin % 32;
-    if (bits == 0) {
-        uint32_t words = pool->nonempty_words & (~1u << word);
-        if (UNLIKELY(words == 0)) return NULL;
-        word = (uint32_t)__builtin_ctz(words);
-        bits = pool->nonempty[word];
-    }
-    return pool->bin[word * 32 + (uint32_t)__builtin_ctz(bits)];
-}
-
-// The free run that ends at `tail` has another length now: moves it to its bin.
-static void run_rebin(struct pool *pool, struct frame *tail) {
-    run_unlink(pool, tail);
-    run_link(pool, tail);
-}
-
-// Cuts `count` frames off the low end of the free run that ends at `tail`. Sets no tag in them but
-// the last one's where that is the run's: to 0.
-static inline void run_cut(struct pool *pool, struct frame *tail, uint32_t count) {
-    uint32_t rest = FRAME_RUN(tail->run) - count;
-    pool->free -= count;
-    if (rest == 0) {
-        run_unlink(pool, tail);
-        tail->run = 0;
-    } else {
-        tail[1 - (int32_t)rest].run = tail->run = FRAME_FREE | rest;
-        if (UNLIKELY(rest < bin_floor[tail->bin])) run_rebin(pool, tail);
-    }
-}
-
-// Takes `count` frames in a row; returns the first one's record, or NULL.
-static INLINE_ALWAYS struct frame *run_take(struct pool *pool, uint32_t count) {
-    struct frame *tail = run_find(pool, count);
-    if (!tail && port_more_frames(pool, count)) tail = run_find(pool, count);
-    if (!tail) return NULL;
-    struct frame *first = tail + 1 - FRAME_RUN(tail->run);
-    run_cut(pool, tail, count);
-    first->run = FRAME_USED | count;
-    return first;
-}
-
-// Gives back `count` frames, joined with the free runs on both sides. No tag but the first one's is
-// left in them.
-static INLINE_ALWAYS void run_give(struct pool *pool, struct frame *first, uint32_t count) {
-    struct frame *after = first + count, *tail = after - 1;
-    if (PORT_TELLS_BACK(pool)) port_frames_back(pool->heap, (uint32_t)(first - pool->frame), count);
-    pool->free += count;
-    bool linked = after < pool->end && (after->run & FRAME_FREE);
-    if (linked) {
-        uint32_t more = FRAME_RUN(after->run);
-        count += more;
-        tail += more;
-        after->run = 0;
-    }
-    if (first > pool->frame && (first[-1].run & FRAME_FREE)) {
-        struct frame *before = first - 1;
-        run_unlink(pool, before);
-        first->run = 0;
-        count += FRAME_RUN(before->run);
-        first -= FRAME_RUN(before->run);
-        before->run = 0;
-    }
-    first->run = tail->run = FRAME_FREE | count;
-    if (!linked) run_link(pool, tail);
-    else if (count >= bin_floor[tail->bin + 1]) run_rebin(pool, tail);
-}
-
-// Which run holds a frame? Only a run's first record says so (F1), and it is found by walking down:
-// 31 steps at most, since a longer run has an anchor, and a bitmap of two levels finds the next
-// anchor below.
-
-static void anchor_set(struct pool *pool, const struct frame *first) {
-    uint32_t frame = (uint32_t)(first - pool->frame), bit = anchor_of(frame);
-    pool->frame[bit * ANCHOR_STEP].bin = bit * ANCHOR_STEP - frame;
-    pool->anchor[bit / 32] |= 1u << bit % 32;
-    pool->anchor_words[bit / 32 / 32] |= 1u << bit / 32 % 32;
-}
-
-static void anchor_clear(struct pool *pool, const struct frame *first) {
-    uint32_t bit = anchor_of((uint32_t)(first - pool->frame)), word = bit / 32;
-    pool->anchor[word] &= ~(1u << bit % 32);
-    if (pool->anchor[word] == 0) pool->anchor_words[word / 32] &= ~(1u << word % 32);
-}
-
-// The highest anchor at or below a frame; FRAME_NONE if there is none.
-static uint32_t anchor_below(const struct pool *pool, uint32_t frame) {
-    uint32_t bit = frame / ANCHOR_STEP, word = bit / 32;
-    uint32_t bits = pool->anchor[word] & UINT32_MAX >> (31 - bit % 32);
-    if (bits == 0) {
-        uint32_t at = word / 32, words = pool->anchor_words[at] & ((1u << word % 32) - 1);
-        while (words == 0 && at > 0) words = pool->anchor_words[--at]; // 31 times in 4 GiB
-        if (words == 0) return FRAME_NONE;
-        word = at * 32 + floor_log2(words);
-        bits = pool->anchor[word];
-    }
-    return (word * 32 + floor_log2(bits)) * ANCHOR_STEP;
-}
-
-uint32_t pool_run_at(const struct pool *pool, uint32_t frame) {
-    const struct frame *record = &pool->frame[frame];
-    const struct frame *stop = frame < ANCHOR_STEP ? pool->frame : record - (ANCHOR_STEP - 1);
-    // Two at a time: this walk is the longest part of a refusal.
-    while (record >= stop + 2 && (record[0].run | record[-1].run) == 0) record -= 2;
-    while (record->run == 0 && record > stop) record--;
-    uint32_t at = (uint32_t)(record - pool->frame);
-    if (record->run == 0) {
-        at = anchor_below(pool, frame);
-        if (at == FRAME_NONE || pool->frame[at].bin > at) return FRAME_NONE;
-        at -= pool->frame[at].bin;
-    }
-    uint32_t run = pool->frame[at].run;
-    return (run & FRAME_USED) && frame - at < FRAME_RUN(run) ? at : FRAME_NONE;
-}
-
-// Makes a run handed out shorter or longer at its end; false if the frames behind are not free.
-static bool run_resize(struct pool *pool, struct frame *first, uint32_t from, uint32_t to) {
-    if (to > from) {
-        struct frame *after = first + from;
-        if (after >= pool->end || !(after->run & FRAME_FREE)) return false;
-        uint32_t length = FRAME_RUN(after->run);
-        if (length < to - from) return false;
-        run_cut(pool, after + length - 1, to - from);
-        after->run = 0;
-    }
-    first->run = FRAME_USED | to;
-    if (from < ANCHOR_STEP && to >= ANCHOR_STEP) anchor_set(pool, first);
-    if (from >= ANCHOR_STEP && to < ANCHOR_STEP) anchor_clear(pool, first);
-    if (to < from) run_give(pool, first + to, from - to);
-    return true;
-}
-
-// Where a frame of a heap's pool lies.
-static uintptr_t frame_base(const struct heap *heap, uint32_t frame) {
-    return heap->base + ((uintptr_t)frame << PG_SHIFT);
-}
-
-uint32_t frame_alloc(enum pool_id id, uint32_t count) {
-    struct pool *pool = mem_pool[id];
-    if (count == 0 || count > pool->frames) return FRAME_NONE;
-    port_state state = port_lock(&k_heap);
-    struct frame *first = run_take(pool, count);
-    if (first && count >= ANCHOR_STEP) anchor_set(pool, first);
-    port_unlock(&k_heap, state);
-    return first ? (uint32_t)(first - pool->frame) : FRAME_NONE;
-}
-
-void frame_free(enum pool_id id, uint32_t first, uint32_t count) {
-    struct pool *pool = mem_pool[id];
-    enum heap_fault fault = HEAP_OK;
-    port_state state = port_lock(&k_heap);
-    if (first >= pool->frames) {
-        fault = HEAP_OUTSIDE;
-    } else if (count == 0 || pool->frame[first].run != (FRAME_USED | count) ||
-               (pool->heap && !arena_blank(&pool->heap->arena[first]))) { // the heap's own
-        fault = HEAP_NOT_ALLOCATED;
-    } else {
-        if (count >= ANCHOR_STEP) anchor_clear(pool, &pool->frame[first]);
-        run_give(pool, &pool->frame[first], count);
-    }
-    port_unlock(&k_heap, state);
-    // The kernel pool's frames have an address in the window; the user pool's only a physical one.
-    uintptr_t at = pool->heap ? frame_base(pool->heap, first) : (uintptr_t)frame_address(id, first);
-    if (fault != HEAP_OK) port_report(&k_heap, fault, at, CALLER);
-}
-
-uint64_t frame_address(enum pool_id id, uint32_t frame) {
-    return mem_pool[id]->phys + ((uint64_t)frame << PG_SHIFT);
-}
-
-uint32_t frames_total(enum pool_id id) { return mem_pool[id]->usable; }
-uint32_t frames_free(enum pool_id id) { return mem_pool[id]->free; }
+_Static_assert(BIT_WORDS == ARENA_WORDS, "arena.map is an array of bits");
 
 // ================================================================================================
 // II  Arenas and block descriptors
@@ -599,6 +271,17 @@ void block_desc_init(struct heap *heap) { block_desc_set(heap, seed_sizes, DESC_
 // ================================================================================================
 // III  sys_malloc, sys_free and their kin
 // ================================================================================================
+//
+// Which function calls which, down to the arenas and the pool:
+//
+//   sys_malloc > take_fast > arena_take                 a block of the arena that serves
+//                          > k_large_take > large_take  a large area: run_take(), large_open()
+//              > take_slow > small_take > arena_open    no arena has room: run_take(), arena_take()
+//                          > large_take_slow            a large area, with interrupts off
+//   sys_free   > give_fast > small_give > arena_put     a block; arena_close() after the last one
+//                          > k_large_give > large_give  a large area: run_give()
+//              > give_slow > look_begin > classify      interrupts are off, or the pointer is wrong
+//                          > look_end > port_report     the latter: nothing has been changed
 
 // Whole frames for `size` bytes, size > 0. Not by rounding up a sum, which wraps near the largest
 // size.
@@ -1005,21 +688,6 @@ uint32_t sys_trim(void) { return heap_trim(&k_heap); }
 // Initialisation
 // ================================================================================================
 
-static void pool_init(struct pool *pool, const char *name, const struct port_pool *from) {
-    memset(pool, 0, sizeof *pool);
-    pool->anchor = from->anchor;
-    pool->anchor_words = from->anchor + from->frames / ANCHOR_STEP / 32 + 1;
-    pool->name = name;
-    pool->frame = from->frame;
-    pool->phys = from->phys;
-    pool->frames = from->frames;
-    pool->end = from->frame + from->frames;
-    for (size_t i = 0; i < from->runs; i++) {
-        run_give(pool, &pool->frame[from->run[i].first], from->run[i].count);
-        pool->usable += from->run[i].count;
-    }
-}
-
 void heap_init(struct heap *heap, const char *name, const struct port_pool *from) {
     bin_floors_init();
     memset(heap, 0, sizeof *heap);
@@ -1043,9 +711,9 @@ void mem_pool_init(uint32_t mem_bytes_total) {
     heap_init(&k_heap, "kernel_pool", &from);
     pool_print(&k_heap.pool);
     port_pool(POOL_USER, &from);
-    pool_init(&user_pool, "user_pool", &from);
-    pool_print(&user_pool);
-    uint64_t frames = (uint64_t)k_heap.pool.usable + user_pool.usable;
+    pool_init(mem_pool[POOL_USER], "user_pool", &from);
+    pool_print(mem_pool[POOL_USER]);
+    uint64_t frames = (uint64_t)k_heap.pool.usable + mem_pool[POOL_USER]->usable;
     kprintf("    total %u bytes, of them %u KiB in the pools\n", mem_bytes_total,
             (uint32_t)(frames * (PG_SIZE / 1024)));
     put_str("  mem_pool_init done\n");

@@ -1,7 +1,8 @@
-// memory.h - page-frame pools, arenas, sys_malloc and sys_free: the public face.
+// memory.h - arenas, sys_malloc and sys_free: the public face.
 //
-// How it works, its invariants and its shortcomings stand at the head of memory.c; its records are
-// in heap.h. The calls at the end are for what looks at a heap, tests and debuggers.
+// How it works, its invariants and its shortcomings stand at the heads of memory.c and, for the
+// pools, of pool.h; its records are in heap.h, the calls for whole frames in frames.h. The calls at
+// the end are for what looks at a heap, tests and debuggers.
 //
 // Context of every sys_ call: threads, interrupts on or off (left as they were); never sleeps. From
 // an interrupt handler a call is refused with a `heap: from interrupt` report.
@@ -11,24 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/frames.h"
 #include "kernel/heap.h"
-
-// ---- I  Page-frame pools -------------------------------------------------------------------
-
-#define FRAME_NONE UINT32_MAX // frame_alloc(): not that many frames in a row
-
-// Takes `count` frames in a row from a pool; returns the first one's number in the pool, or
-// FRAME_NONE with nothing taken (count 0, or no such run). Frames are not cleared. O(1). Any
-// context, interrupts on or off.
-uint32_t frame_alloc(enum pool_id pool, uint32_t count);
-// Gives a run back, whole. Refused with a report if it is not a run that frame_alloc() handed out
-// and nobody has freed.
-void frame_free(enum pool_id pool, uint32_t first, uint32_t count);
-uint64_t frame_address(enum pool_id pool, uint32_t frame); // physical address, bytes
-uint32_t frames_total(enum pool_id pool);                  // usable frames of the pool
-uint32_t frames_free(enum pool_id pool);                   // of them, not handed out
-
-// ---- II, III  The heap -----------------------------------------------------------------------
 
 void memory_init(void); // the seed's: reads 0xb00, mem_pool_init(), block_desc_init()
 
@@ -106,10 +91,6 @@ enum heap_fault heap_classify(const struct heap *heap, uintptr_t p, struct arena
 // True if a record (or a copy of it) that starts an arena or large area is as it was written.
 bool arena_sound(const struct heap *heap, const struct arena *arena);
 const char *heap_fault_text(enum heap_fault fault);
-uint32_t pool_bin_of(uint32_t count); // the bin for runs of `count` frames, count > 0
-// First frame of the run handed out that holds `frame`, FRAME_NONE if none does. Locked by its
-// caller.
-uint32_t pool_run_at(const struct pool *pool, uint32_t frame);
 
 void mem_pool_init(uint32_t mem_bytes_total);
 void block_desc_init(struct heap *heap); // the seed's DESC_CNT sizes

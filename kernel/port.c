@@ -5,7 +5,7 @@
 //
 // The plan has the memory in physical addresses, as ranges; the pools count in frames of their own
 // window, so that frame i of the kernel pool is page i of the heap window. The translation is here,
-// so that memory.c need not know the plan.
+// so that the heap need not know the plan.
 //
 // Order at boot: paging_init() before port_pool(), since the records may lie beyond 4 MiB, where
 // the loader has mapped nothing; port_plan_set() before memory_init().
@@ -17,7 +17,7 @@
 #include "lib/string.h"
 
 static const struct memory_plan *pools_plan; // kernel/main.c's, kept for port_pool()
-// For one pool at a time: memory.c has read them when it asks for the next pool.
+// For one pool at a time: the heap has read them when it asks for the next pool.
 static struct port_run runs[MEMMAP_MAX];
 // The pools' anchors, for 4 GiB each.
 static uint32_t anchors[POOL_COUNT][POOL_ANCHOR_WORDS(1u << (32 - PG_SHIFT))];

@@ -1,8 +1,9 @@
-// port.h - all that memory.c needs of its surroundings, in one place.
+// port.h - all that memory.c and pool.c need of their surroundings, in one place.
 //
-// To lift the heap into another kernel, take memory.c, memory.h, heap.h, size_tables.h,
-// lib/list.[ch], lib/string.[ch], lib/print.h and this header with other bodies: compile with
-// -DGRANARY_PORT='"myport.h"'. The host's tests do just that (tests/host/host_port.h).
+// To lift the heap into another kernel, take memory.[ch], pool.[ch], heap.h, frames.h, hints.h,
+// size_tables.h, lib/page.h, lib/list.[ch], lib/string.[ch], lib/print.h, lib/format.h and this
+// header with other bodies: compile with -DGRANARY_PORT='"myport.h"'. The host's tests do just that
+// (tests/host/host_port.h).
 #pragma once
 
 #include <stdbool.h>

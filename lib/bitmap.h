@@ -9,7 +9,7 @@
 // with the set that follows it (thread/stack.c: slot_take()).
 //
 // Shortcoming: bits are looked at one by one, so a scan costs as many steps as there are bits. The
-// heap's own maps do not use this file: they search a word at a time (kernel/memory.c).
+// heap's own maps do not use this file: they search a word at a time (kernel/hints.h).
 #pragma once
 
 #include <stdbool.h>

@@ -27,7 +27,8 @@ import cli  # noqa: E402 (the line above makes it findable)
 import sourcekey  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SOURCES = ("kernel/memory.c", "kernel/memmap.c", "lib/bitmap.c", "lib/list.c", "lib/list.h")
+SOURCES = ("kernel/memory.c", "kernel/pool.c", "kernel/pool.h", "kernel/memmap.c", "lib/bitmap.c", "lib/list.c",
+           "lib/list.h")
 EXPLAINED = os.path.join(ROOT, "tests", "host", "unreachable.txt")
 # memory.c's calls have other names there, some of which are never called (kernel/checked/checked_names.h).
 RENAMED = "test_checked_random"
@@ -89,16 +90,21 @@ def explained():
 
 
 def gaps(entry):
-    """{line number: what is missing there} of one file."""
-    found = {}
+    """{line number: what is missing there} of one file. A header has a record of each place for each file that it is
+    compiled into; what was seen in one of them was seen."""
+    found, branches, conditions = {}, {}, {}
     for line, column, _, _, true, false, *_ in entry["branches"]:
         for count, side in ((true, "true"), (false, "false")):
-            if count == 0:
-                found.setdefault(line, set()).add(f"branch at column {column} never {side}")
-    for record in entry.get("mcdc_records", []):
-        for index, good in enumerate(record[-1], 1):
-            if not good:
-                found.setdefault(record[0], set()).add(f"condition {index} never alone decides")
+            branches[line, column, side] = branches.get((line, column, side), 0) + count
+    for (line, column, side), count in branches.items():
+        if count == 0:
+            found.setdefault(line, set()).add(f"branch at column {column} never {side}")
+    for line, column, *_, goods in entry.get("mcdc_records", []):
+        for index, good in enumerate(goods, 1):
+            conditions[line, column, index] = conditions.get((line, column, index), False) or good
+    for (line, _, index), good in conditions.items():
+        if not good:
+            found.setdefault(line, set()).add(f"condition {index} never alone decides")
     for line, _, count, has_count, is_entry, is_gap in entry["segments"]:
         if has_count and is_entry and not is_gap and count == 0:
             found.setdefault(line, set()).add("never run")

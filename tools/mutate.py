@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""mutate.py - do the tests notice a small fault in memory.c? Plants one after the other and looks.
+"""mutate.py - do the tests notice a small fault in the heap? Plants one after the other and looks.
 
 What only it can find: a line of the heap that could be wrong without any test's notice; coverage only tells that
 it ran.
 
   mutate.py --build build/mutation [--sample N] [--seed S] [--jobs 2] [--only TEXT]
 
-Each mutant differs from kernel/memory.c in one place: another comparison, operator, constant or condition, or a
+Each mutant differs from the heap (SOURCES) in one place: another comparison, operator, constant or condition, or a
 statement less. It is compiled for the host and run through the heap's host tests, quickest first; what lives is run
 once more under the sanitizers, as `make host-test` does it. A test that fails, crashes or runs out of time has noticed
 it: killed. A mutant whose object code is that of the original is no
@@ -32,7 +32,8 @@ import cli  # noqa: E402 (the line above makes it findable)
 import sourcekey  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SOURCE = "kernel/memory.c"
+UNITS = ("kernel/memory.c", "kernel/pool.c")
+SOURCES = (*UNITS, "kernel/pool.h")  # a header of the two units
 EXPLAINED = os.path.join(ROOT, "tests", "host", "mutants.txt")
 TESTS = ("test_heap_paths", "test_heapcheck", "test_exhaust", "test_size_tables", "test_heap", "test_heap_random")
 REACH = 95.0  # per cent
@@ -55,10 +56,11 @@ CONDITION = re.compile(r"\b(if|while) \((.*)\)( \{| return|;|$| [a-z])")
 
 class Mutant:
     def __init__(self, line, before, after, what):
-        self.line, self.before, self.after, self.what = line, before, after, what
+        self.source, self.line, self.before, self.after, self.what = None, line, before, after, what
 
     def __str__(self):
-        return f"{SOURCE}:{self.line + 1}: {self.before.strip()}\n    {self.what}: {self.after.strip() or '(nothing)'}"
+        place = f"{self.source}:{self.line + 1}"
+        return f"{place}: {self.before.strip()}\n    {self.what}: {self.after.strip() or '(nothing)'}"
 
     def key(self):
         return sourcekey.key(self.before), sourcekey.key(self.after)
@@ -106,7 +108,15 @@ def line_mutants(number, line):
             yield Mutant(number, line, line[:match.start(2)] + value + line[match.end(2):], "condition")
 
 
-def mutants(text):
+def sources():
+    texts = {}
+    for source in SOURCES:
+        with open(os.path.join(ROOT, source), encoding="utf-8") as file:
+            texts[source] = file.read()
+    return texts
+
+
+def mutants(source, text):
     """All of them, in the order of the source; declarations and the preprocessor's lines are left alone."""
     found = []
     for number, line in enumerate(text.splitlines()):
@@ -114,6 +124,8 @@ def mutants(text):
             continue
         found += token_mutants(number, line)
         found += line_mutants(number, line)
+    for mutant in found:
+        mutant.source = source
     return found
 
 
@@ -140,35 +152,39 @@ class Bench:
         self.flags = ["-std=gnu11", "-g0", "-O1", "-w", "-I.", f"-I{build}/plain/gen",
                       '-DGRANARY_PORT="tests/host/host_port.h"']
 
-    def compiled(self, source, output, more=()):
-        command = ["gcc", *self.flags, *more, "-c", source, "-o", output]
-        if subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode != 0:
-            return None
-        with open(output, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
+    def compiled(self, folder, more=()):
+        """Compiles the units of the sources in the folder; what they are, or None if they are no C."""
+        digest = hashlib.sha256()
+        for unit, output in zip(UNITS, outputs(folder)):
+            command = ["gcc", f"-I{folder}", *self.flags, *more, "-c", os.path.join(folder, unit), "-o", output]
+            if subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode != 0:
+                return None
+            with open(output, "rb") as file:
+                digest.update(file.read())
+        return digest.hexdigest()
 
-    def judge(self, folder, text, original):
+    def judge(self, folder, texts, original):
         """("killed", by) | ("same", "") | ("invalid", "") | ("alive", "")"""
         os.makedirs(os.path.join(folder, "kernel"), exist_ok=True)
-        source, output = os.path.join(folder, SOURCE), os.path.join(folder, "memory.o")
-        with open(source, "w", encoding="utf-8") as file:
-            file.write(text)
-        digest = self.compiled(source, output)
+        for source, text in texts.items():
+            with open(os.path.join(folder, source), "w", encoding="utf-8") as file:
+                file.write(text)
+        digest = self.compiled(folder)
         if digest is None or digest == original:
             return ("invalid" if digest is None else "same"), ""
-        killer = self.killer(folder, output, self.plain, ())
+        killer = self.killer(folder, self.plain, ())
         if not killer:
-            self.compiled(source, output, SANITIZE)
-            killer = self.killer(folder, output, self.sanitized, SANITIZE)
+            self.compiled(folder, SANITIZE)
+            killer = self.killer(folder, self.sanitized, SANITIZE)
         return ("killed", killer) if killer else ("alive", "")
 
     @staticmethod
-    def killer(folder, output, objects, flags):
+    def killer(folder, objects, flags):
         """The first test that notices, or None."""
         for test in TESTS:
             program = os.path.join(folder, test)
-            subprocess.run(["gcc", *flags, *objects[test], output, "-lcmocka", "-lpthread", "-o", program], cwd=ROOT,
-                           check=True, capture_output=True)
+            link = ["gcc", *flags, *objects[test], *outputs(folder), "-lcmocka", "-lpthread", "-o", program]
+            subprocess.run(link, cwd=ROOT, check=True, capture_output=True)
             try:
                 done = subprocess.run([program], cwd=ROOT, env=ENVIRONMENT, capture_output=True, timeout=TIMEOUT,
                                       check=False)
@@ -179,43 +195,46 @@ class Bench:
         return None
 
 
+def outputs(folder):
+    return [os.path.join(folder, os.path.basename(unit)[:-2] + ".o") for unit in UNITS]
+
+
 def build_objects(build, sanitize):
-    """The objects of each test but memory.o, from the host tests' own makefile."""
+    """The objects of each test but the units' own, from the host tests' own makefile."""
     programs = [os.path.join(build, "host", test) for test in TESTS]
     make = ["make", "-s", f"BUILD={build}", f"SANITIZE={sanitize}", *programs]
     done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         print(f"mutate: the tests do not build: {done.stderr.strip()[-500:]}", file=sys.stderr)
         sys.exit(2)
-    objects = {}
+    objects, own = {}, tuple(f"/{unit[:-2]}.o" for unit in UNITS)
     for test in TESTS:
         folder = os.path.join(build, "host", f"{test}.d")
         objects[test] = sorted(os.path.join(path, name) for path, _, names in os.walk(folder) for name in names
-                               if name.endswith(".o") and not os.path.join(path, name).endswith(SOURCE[:-2] + ".o"))
+                               if name.endswith(".o") and not os.path.join(path, name).endswith(own))
     return objects
 
 
 def run(opt):
-    with open(os.path.join(ROOT, SOURCE), encoding="utf-8") as file:
-        text = file.read()
+    texts = sources()
     build = os.path.abspath(opt.build)
     bench = Bench(build)
-    lines = text.splitlines()
-    chosen = [mutant for mutant in mutants(text) if opt.only in mutant.before]
+    chosen = [mutant for source in SOURCES for mutant in mutants(source, texts[source]) if opt.only in mutant.before]
     if opt.sample:
         chosen = random.Random(opt.seed).sample(chosen, min(opt.sample, len(chosen)))
-    original = bench.judge(os.path.join(build, "m-original"), text, None)
+    original = bench.judge(os.path.join(build, "m-original"), texts, None)
     if original[0] != "alive":
         print(f"mutate: the tests fail without a mutant: {original}", file=sys.stderr)
         sys.exit(2)
-    digest = bench.compiled(os.path.join(build, "m-original", SOURCE), os.path.join(build, "m-original", "memory.o"))
+    digest = bench.compiled(os.path.join(build, "m-original"))
     folders = [os.path.join(build, f"m-{number}") for number in range(opt.jobs)]
 
     def judge_one(mutant):
         folder = folders.pop()
         try:
-            changed = lines[:mutant.line] + [mutant.after] + lines[mutant.line + 1:]
-            return bench.judge(folder, "\n".join(changed) + "\n", digest)
+            lines = texts[mutant.source].splitlines()
+            lines[mutant.line] = mutant.after
+            return bench.judge(folder, {**texts, mutant.source: "\n".join(lines) + "\n"}, digest)
         finally:
             folders.append(folder)
 

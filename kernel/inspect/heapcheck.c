@@ -1,4 +1,5 @@
-// heapcheck.c - see heapcheck.h. One function for each group of invariants, in memory.c's order.
+// heapcheck.c - see heapcheck.h. One function for each group of invariants, in the order of
+// pool.h and memory.c.
 #include "kernel/inspect/heapcheck.h"
 
 #include "kernel/inspect/history.h"

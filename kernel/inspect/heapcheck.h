@@ -1,4 +1,4 @@
-// heapcheck.h - every invariant of memory.c walked, and in the checked build checked.c's.
+// heapcheck.h - every invariant of the heap walked, and in the checked build checked.c's.
 //
 // Reads the heap's structures and nothing else: works when they are broken (each walk is bounded),
 // and on the host as in the kernel. Context: any; interrupts are off for the whole walk, so not for
@@ -11,9 +11,9 @@
 
 #include "kernel/memory.h"
 
-// Walks every invariant numbered at the head of memory.c, of all heaps that are known
-// (heapwalk.h) and the user pool; prints a line "heap check: A3 broken:
-// ..." for each of the first few that do not hold. Returns how many do not: 0 is a sound heap.
+// Walks every invariant numbered at the heads of pool.h and memory.c, of all heaps that are known
+// (heapwalk.h) and the user pool; prints a line "heap check: A3 broken: ..." for each of the first
+// few that do not hold. Returns how many do not: 0 is a sound heap.
 uint32_t heap_check(void);
 
 // For the parts of it that have a file of their own: counts and says one that does not hold.

@@ -93,7 +93,7 @@ static const struct arena *arena_at(const struct heap *heap, uint32_t frame) {
     if (back > frame) return NULL;
     arena -= back;
     if (arena_sound(heap, arena)) return arena;
-    // A further frame of a large area: its run's first frame has the record (memory.c, F1 and A1).
+    // A further frame of a large area: its run's first frame has the record (F1 and A1).
     uint32_t first = pool_run_at(&heap->pool, frame);
     if (first == FRAME_NONE) return NULL;
     arena = &heap->arena[first];

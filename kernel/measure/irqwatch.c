@@ -3,7 +3,7 @@
 //
 // Theory. A counter in irq_disable() and irq_enable() would be what it measures: a part of every
 // call of the heap. Instead each cli and sti leaves its address in the section .irq_sites
-// (lib/x86.h), and the watch puts a breakpoint over those in the watched code, memory.c's
+// (lib/x86.h), and the watch puts a breakpoint over those in the watched code, memory.c's, pool.c's
 // and inspect/who.c's, which looks at the records for a report:
 //
 //     cli   becomes   int3      the handler clears IF in the frame it returns to, and looks at the
@@ -20,8 +20,8 @@
 //       off.
 //
 // Shortcomings: only sites that lib/x86.h made are seen, so a cli written by hand or a popf in
-// memory.c escapes (the tests look at the code for such); a cli where interrupts are off already
-// adds its breakpoint to the stretch (memory.c has none that a thread with interrupts on can
+// them escapes (the tests look at the code for such); a cli where interrupts are off already
+// adds its breakpoint to the stretch (the heap has none that a thread with interrupts on can
 // reach); the emulated sti has no shadow of one instruction, which only matters where an interrupt
 // comes.
 #include "kernel/measure/irqwatch.h"

@@ -8,9 +8,9 @@
 
 #define IRQWATCH_BYTES_MAX 32768u // of code that can be watched: half of it is, and a bit each kept
 
-// From here to irqwatch_stop() every cli and sti in the code of memory.c and who.c is counted, at a
-// hundredfold of its cost. False, and nothing changed, if the code is not as the build should have
-// made it. One processor, threads only, interrupts on.
+// From here to irqwatch_stop() every cli and sti in the code of memory.c, pool.c and who.c is
+// counted, at a hundredfold of its cost. False, and nothing changed, if the code is not as the
+// build should have made it. One processor, threads only, interrupts on.
 bool irqwatch_start(void);
 // The code as it was. Returns the longest stretch of instructions (by rdtsc) after a cli of
 // theirs up to and with the sti that ended it; 0 if there was none.

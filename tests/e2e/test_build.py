@@ -1,6 +1,7 @@
 """make: a folder for each choice of compiler, what is made anew when flags change, and a missing tool in one line."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -90,3 +91,21 @@ def test_a_missing_tool_is_one_line_with_the_command_that_brings_it(root, tmp_pa
         done = make(root, "-s", f"BUILD={tmp_path}", *words, env={"PATH": str(programs)})
         lines = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
         assert (done.returncode, done.stdout, lines) == (2, "", [f"setup: missing: {missing}"])
+
+
+def test_what_is_lifted_out_compiles_without_the_rest(root, tmp_path):
+    """The files that the head of kernel/port.h names, and the body that the host's tests give it."""
+    with open(os.path.join(root, "kernel", "port.h"), encoding="utf-8") as text:
+        head = text.read().partition("#pragma once")[0]
+    words = re.search(r"take (.*?) and this\b", head.replace("\n//", ""), re.DOTALL)[1]
+    names = [f"{name}.{letter}" for name, letters in re.findall(r"([\w/]+)\.\[?([ch]+)", words) for letter in letters]
+    assert {"memory.c", "pool.c", "heap.h", "lib/list.c"} <= set(names), names
+    files = [name if "/" in name else f"kernel/{name}" for name in names]
+    for path in [*files, "kernel/port.h", "tests/host/host_port.h"]:
+        os.makedirs(os.path.dirname(tmp_path / path), exist_ok=True)
+        shutil.copy(os.path.join(root, path), tmp_path / path)
+    for path in files:
+        if path.endswith(".c"):
+            subprocess.run(["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-I.", "-c",
+                            '-DGRANARY_PORT="tests/host/host_port.h"', path, "-o", os.devnull], cwd=tmp_path,
+                           check=True)

@@ -1,4 +1,5 @@
-// heap_math.c - the arithmetic of kernel/memory.c, for Eva: all block sizes, all lengths of run.
+// heap_math.c - the arithmetic of kernel/memory.c and kernel/pool.h, for Eva: all block sizes, all
+// lengths of run.
 //
 // What only it can find: one number among all 2^32 for which the arithmetic is wrong: tests try
 // some of them.
@@ -9,10 +10,11 @@
 // each of the 256 bins asked about all its lengths at once, and the question has an answer since
 // bin_of() shifts a whole bin to one number.
 //
-// The source is included, so that its static functions can be called; what it wants of its
+// The sources are included, so that their static functions can be called; what they want of their
 // surroundings is declared here and never called.
 #define GRANARY_PORT "tests/formal/formal_port.h"
 #include "kernel/memory.c"
+#include "kernel/pool.c"
 
 #include "__fc_builtin.h"
 

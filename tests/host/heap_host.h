@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// As memory.c itself is compiled (tools/mk/host.mk).
+// As the heap itself is compiled (tools/mk/host.mk).
 #ifndef GRANARY_PORT
 #define GRANARY_PORT "tests/host/host_port.h"
 #endif

@@ -296,7 +296,7 @@ static void holes_stay_holes(void **state) {
     assert_frame_refused(12, 1, HEAP_NOT_ALLOCATED); // in a hole
 }
 
-// Runs of 32 to 35 frames share a bin, and eight of them are looked at: memory.c, shortcomings.
+// Runs of 32 to 35 frames share a bin, and eight of them are looked at: pool.h, shortcomings.
 // `shorter` runs of 33 come before the one of 35 that would serve.
 static uint32_t find_after(uint32_t shorter) {
     struct port_run runs[HOST_RUNS_MAX] = {{0, 35}};
@@ -309,6 +309,7 @@ static void long_runs_are_looked_for_eight_deep(void **state) {
     (void)state;
     assert_int_equal(find_after(7), 0);
     assert_int_equal(find_after(8), FRAME_NONE);
+    assert_null(sys_malloc(35 * PAGE));
     assert_int_equal(frame_alloc(POOL_KERNEL, 33), 40 * 8); // and with one out of the way
     assert_int_equal(frame_alloc(POOL_KERNEL, 35), 0);
 }

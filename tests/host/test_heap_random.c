@@ -97,7 +97,7 @@ static const struct memory_block_desc *desc_for(size_t size) {
 }
 
 // A null return for `size` bytes is right only if no free run would have served. Runs of more than
-// 32 frames may be overlooked (memory.c, shortcomings): no promise to check.
+// 32 frames may be overlooked (pool.h, shortcomings): no promise to check.
 static void assert_no_memory_for(size_t size) {
     const struct memory_block_desc *desc = desc_for(size);
     size_t frames = desc ? desc->frames_per_arena : (size + PG_SIZE - 1) / PG_SIZE;

@@ -1,7 +1,7 @@
 // test_heapcheck.c - kernel/inspect/heapcheck.c: a heap broken on purpose, and whether the check
 // says so.
 //
-// Each test breaks one invariant of memory.c by hand, in the middle of a heap at work, and wants
+// Each test breaks one invariant of the heap by hand, in the middle of a heap at work, and wants
 // its number in what is printed. A check that has never been seen to fail shows nothing. All of it
 // runs with the seed's table of block sizes and with the fine one, whose arenas of several frames
 // have records that the seed's never have.

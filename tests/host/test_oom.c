@@ -7,11 +7,11 @@
 // does, one by one, and after a refused one every record and every byte of every frame is compared
 // with what it was. The sanitizers watch.
 //
-// For this program memory.c is compiled with its lock renamed (tools/mk/host.mk), and the lock it
-// then calls comes in here: before the k-th locked stretch of a call it takes all there is, frames
-// or blocks and frames, by the heap's own calls. A shortage that stays is compared byte by byte;
-// one of a single stretch, or of two, gives everything back in the middle of the call, and is held
-// against the counts.
+// For this program memory.c and pool.c are compiled with their lock renamed (tools/mk/host.mk), and
+// the lock they then call comes in here: before the k-th locked stretch of a call it takes all that
+// is left, frames or blocks and frames, by the heap's own calls. A shortage that stays is compared
+// byte by byte; one of a single stretch, or of two, gives everything back in the middle of the
+// call, and is held against the counts.
 //
 // Shortcoming: one thread, so nothing else can take or give between two stretches.
 #include "kernel/memory.h"
@@ -88,7 +88,8 @@ static void all_give(void) {
     }
 }
 
-// Every lock that memory.c takes. What is called from here locks by itself, and is not counted.
+// Every lock that memory.c and pool.c take. What is called from here locks by itself, and is not
+// counted.
 port_state oom_port_lock(const struct heap *heap) {
     if (shortage.armed) {
         shortage.armed = false;

@@ -3,7 +3,7 @@
 // What only it can find: a caller in the kernel that goes on, leaks or keeps a lock when the heap
 // has nothing left, at any of its places.
 //
-// Theory. A call of the heap that needs memory needs it in a locked stretch of memory.c, which a
+// Theory. A call of the heap that needs memory needs it in a locked stretch of the heap, which a
 // `cli` begins. kernel/measure/irqwatch.c puts a breakpoint over each of these (and over each
 // `sti`); here another handler takes its place. It counts the stretches, and before the k-th one it
 // takes all there is: every frame of both pools, and for the other half of the tests every free
@@ -139,7 +139,7 @@ static bool within(uint32_t stretch) {
     return stretch >= shortage.first && stretch - shortage.first < shortage.stretches;
 }
 
-// In place of a cli or sti of memory.c: between two stretches, so the heap is whole and may be
+// In place of a cli or sti of the heap: between two stretches, so the heap is whole and may be
 // called. An exception's handler counts as the thread. In the checked build interrupts may be off
 // around several stretches; then no sti ends one, and the next cli does.
 static void on_breakpoint(struct interrupt_frame *frame) {

@@ -1,4 +1,5 @@
-// malloc.c - the face that C's allocation functions show, over the kernel's own kernel/memory.c.
+// malloc.c - the face that C's allocation functions show, over the kernel's own kernel/memory.c and
+// kernel/pool.c.
 //
 // Theory. The heap is not linked but included: malloc() and sys_malloc() become one function, with
 // no call between. Everything here is the difference between what the kernel promises and what ISO
@@ -32,6 +33,7 @@ static __attribute__((noinline)) void arena_at_edge(struct arena *arena);
 #include "kernel/checked/checked_names.h" // what memory.c's calls are called there
 #endif
 #include "kernel/memory.c"
+#include "kernel/pool.c"
 #ifdef HEAP_CHECKED
 // From here on the public names are checked.c's.
 #undef sys_malloc
@@ -61,7 +63,7 @@ static __attribute__((noinline)) void arena_at_edge(struct arena *arena);
 // address.
 #define ENTRANCE PUBLIC __attribute__((flatten))
 
-// Here, because the pools' runs are memory.c's own.
+// Here, where the pools' runs are (kernel/pool.h).
 bool granary_more_frames(struct pool *pool, uint32_t count) {
     uint32_t first = (uint32_t)(pool->end - pool->frame), behind = 0;
     if (first > 0 && (pool->end[-1].run & FRAME_FREE)) behind = FRAME_RUN(pool->end[-1].run);

@@ -17,7 +17,7 @@ PICTURES ?=
 PICTURES_OUT ?= $(if $(EVENTS),$(BUILD)/pictures,docs/img)
 PICTURES_TRACE ?= python
 PICTURES_SAMPLE := $(BUILD)/host/pictures/sample
-PICTURES_SAMPLE_C := tools/pictures/sample.c kernel/memory.c kernel/measure/trace_format.c kernel/size_tables.c lib/list.c
+PICTURES_SAMPLE_C := tools/pictures/sample.c kernel/memory.c kernel/pool.c kernel/measure/trace_format.c kernel/size_tables.c lib/list.c
 
 $(PICTURES_SAMPLE): $(PICTURES_SAMPLE_C) $(wildcard kernel/*.h kernel/*/*.h lib/*.h) tools/pictures/sample_port.h tools/mk/docs.mk $(HOST_STAMP) \
     | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)

@@ -18,7 +18,7 @@ HOST_STAMP := $(BUILD)/gen/host_flags
 $(call stamp,$(HOST_STAMP),$(HOST_CC) $(SANITIZE) : $(FUZZ_CC))
 
 # The heap over stand-in frames (tests/host/heap_host.h).
-HEAP_SRC   := kernel/memory.c kernel/inspect/heapcheck.c kernel/inspect/heapwalk.c kernel/inspect/who.c lib/list.c tests/host/heap_host.c
+HEAP_SRC   := kernel/memory.c kernel/pool.c kernel/inspect/heapcheck.c kernel/inspect/heapwalk.c kernel/inspect/who.c lib/list.c tests/host/heap_host.c
 HEAP_FLAGS := -DGRANARY_PORT='"tests/host/host_port.h"'
 
 HOST_SRC_test_bitmap        := lib/bitmap.c
@@ -89,8 +89,8 @@ $(foreach test,$(HOST_TESTS),$(eval $(call HOST_PROGRAM,$(test))))
 # In the checked build memory.c's calls have other names (kernel/checked/checked.c has theirs).
 $(BUILD)/host/test_checked_random.d/kernel/memory.o: HOST_FLAGS_test_checked_random += -include kernel/checked/checked_names.h
 
-# Its test takes everything before a call of memory.c's gets the lock.
-$(BUILD)/host/test_oom.d/kernel/memory.o: HOST_FLAGS_test_oom += -Dport_lock=oom_port_lock
+# Its test takes everything before a call of memory.c's or pool.c's gets the lock.
+$(addprefix $(BUILD)/host/test_oom.d/kernel/,memory.o pool.o): HOST_FLAGS_test_oom += -Dport_lock=oom_port_lock
 
 .PHONY: host-test
 host-test: $(HOST_PROGRAMS)

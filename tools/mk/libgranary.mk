@@ -1,4 +1,4 @@
-# libgranary.so: kernel/memory.c under real programs (docs/libgranary.md). Every C file of the folder is a
+# libgranary.so: the kernel's heap under real programs (docs/libgranary.md). Every C file of the folder is a
 # translation unit; malloc.c includes the heap itself.
 
 GRANARY_DIR := $(BUILD)/host/libgranary.d

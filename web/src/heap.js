@@ -2,7 +2,7 @@
 //
 // Pure: reads a Regions, changes nothing, throws nothing, and ends on any bytes: every walk is bounded by a number that
 // does not come from memory, and an unsound record is called that. The words and the rules are those of
-// kernel/inspect (who.c, heapmap.c, heapwalk.c, heapcheck.c) and of pool_run_at() in kernel/memory.c; the end-to-end
+// kernel/inspect (who.c, heapmap.c, heapwalk.c, heapcheck.c) and of pool_run_at() in kernel/pool.c; the end-to-end
 // tests compare the two word for word.
 //
 // In the checked build a block that waits in quarantine is live to the heap and freed to all others, and the sentence
@@ -76,7 +76,7 @@ export class Heap {
         return (run & ~(this.c.FRAME_FREE | this.c.FRAME_USED)) >>> 0;
     }
 
-    // As anchor_below() of memory.c.
+    // As anchor_below() of pool.c.
     anchorBelow(pool, frame) {
         const bit = Math.floor(frame / this.c.ANCHOR_STEP);
         let word = bit >> 5;

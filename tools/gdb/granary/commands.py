@@ -24,7 +24,7 @@ USAGE = {
     "heap map FILE.svg": "the kernel pool, a cell for each frame, as a file",
     "heap map of PID": "the frames of a program's heap",
     "heap who ADDR [of PID]": "what an address belongs to: block, arena, stack, code, variable, hole; of a program",
-    "heap check": "every invariant of kernel/memory.c walked",
+    "heap check": "every invariant of the heap walked",
     "heap leaks [PID]": "what is not freed: by call site in the checked build, else by size; of a program",
     "heap trace [N]": "the last N calls, where the kernel keeps a ring of them",
     "heap break-on bad-free|class N|size N[-M]": "stop at the next wrong call, or request of a size",
@@ -189,8 +189,8 @@ Usage: heap who ADDR [of PID]"""
 
 
 class Check(Prompt):
-    """Walks every invariant at the head of kernel/memory.c, F1 to F4 and A1 to A6; in the checked build also C1 and
-C2 of kernel/checked/checked.c, canaries and poison. The kernel's own heap_check(), line for line.
+    """Walks every invariant of the heap, F1 to F5 (kernel/pool.h) and A1 to A6 (kernel/memory.c); in the checked build
+also C1 and C2 of kernel/checked/checked.c, canaries and poison. The kernel's own heap_check(), line for line.
 Usage: heap check"""
 
     name = "heap check"
@@ -198,8 +198,9 @@ Usage: heap check"""
     def run(self, *words):
         lines = list(super().run(*words))
         yield from lines
-        if len(lines) > 1 and target.stopped_in("kernel/memory.c"):
-            yield "heap check: the machine is inside kernel/memory.c, a call may be half done: try `finish`"
+        inside = [path for path in ("kernel/memory.c", "kernel/pool.c", "kernel/pool.h") if target.stopped_in(path)]
+        if len(lines) > 1 and inside:
+            yield f"heap check: the machine is inside {inside[0]}, a call may be half done: try `finish`"
 
 
 class Pools(Prompt):
