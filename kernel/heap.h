@@ -11,6 +11,13 @@
 #include "lib/list.h"
 #include "lib/page.h"
 
+// In registers, where the i386 ABI has arguments on the stack.
+#ifdef __i386__
+#define HEAP_QUICK __attribute__((regparm(2)))
+#else
+#define HEAP_QUICK
+#endif
+
 enum pool_id { POOL_KERNEL, POOL_USER, POOL_COUNT };
 
 // A frame's record in its pool.
@@ -109,6 +116,7 @@ struct memory_block_desc {
                                // blocks_per_arena - 2, see arena_put()
     uint32_t frames_per_arena;
     struct heap *heap;     // whose descriptor it is
+    uint32_t seal;         // what arena_sum() of its arenas is: SMALL_SEAL, but in kernel/local.c
     uint32_t arenas;       // open arenas
     struct arena *reserve; // the arena that was last seen empty, or NULL
     union {
@@ -167,6 +175,12 @@ enum heap_fault {
 #define SMALL_SEAL 0x5ea1a4e1u  // any two odd numbers: a record of zeros must not look sealed,
 #define LARGE_SEAL 0xa41e5ea1u  // and one comparison must tell a sound small arena from all else
 
+// An arena that is processor n's own has the seal SMALL_SEAL + (n + 1) * SEAL_STEP. That of all
+// processors, and of every heap but the kernel's, has SMALL_SEAL. No two of them differ by a power
+// of two, so that no bit that flips leads from one to another.
+#define SEAL_STEP 0x3ad1f96bu
+#define SEALS 17 // PROCESSORS_MAX + 1
+
 // What an arena's record adds up to: SMALL_SEAL or LARGE_SEAL. A change of any single field changes
 // it; where cnt counts, one instruction more keeps it. Carving a block moves one from cnt to carved
 // and leaves the sum as it is.
@@ -177,8 +191,9 @@ static inline uint32_t arena_sum(const struct arena *arena) {
 
 // True if a record that starts an arena or large area is as it was written.
 static inline bool arena_sealed(const struct arena *arena) {
-    return arena_sum(arena) == (arena->large ? LARGE_SEAL : SMALL_SEAL) &&
-           (arena->desc == NULL) == (arena->large != 0);
+    uint32_t sum = arena_sum(arena), seal = arena->large ? LARGE_SEAL : SMALL_SEAL;
+    for (uint32_t n = 1; sum != seal && !arena->large && n < SEALS; n++) seal += SEAL_STEP;
+    return sum == seal && (arena->desc == NULL) == (arena->large != 0);
 }
 
 // True if a record starts nothing: no arena, no large area.

@@ -88,7 +88,7 @@ static bool arena_open(struct memory_block_desc *desc) {
     arena->desc = desc;
     arena->head = desc->blocks_per_arena;
     arena->base = frame_base(heap, frame);
-    arena->seal = SMALL_SEAL - arena_sum(arena); // of a blank record the rest is 0
+    arena->seal = desc->seal - arena_sum(arena); // of a blank record the rest is 0
     for (uint32_t i = 1; i < desc->frames_per_arena; i++) {
         arena[i].back = (uint16_t)(i * sizeof *arena);
     }
@@ -98,8 +98,7 @@ static bool arena_open(struct memory_block_desc *desc) {
     return true;
 }
 
-// Gives the frames of an arena whose blocks are all free back to the pool.
-static void arena_close(struct arena *arena) {
+HEAP_QUICK void arena_close(struct arena *arena) {
     struct memory_block_desc *desc = arena->desc;
     struct heap *heap = desc->heap;
     uint32_t frames = desc->frames_per_arena;
@@ -145,7 +144,7 @@ static void arena_emptied(struct arena *arena) {
     struct memory_block_desc *desc = arena->desc;
     struct arena *reserve = desc->reserve;
     if (reserve && reserve != arena && reserve->cnt == desc->blocks_per_arena) {
-        arena_close(arena);
+        port_close(arena);
         return;
     }
     desc->reserve = arena;
@@ -230,8 +229,9 @@ static bool sizes_valid(const uint32_t *sizes, uint32_t count) {
 }
 
 void heap_fast_paths(struct heap *heap) {
-    heap->fast_max = port_several() ? 0 : heap->block_max;
-    heap->fast_frames = port_several() ? 0 : heap->frames;
+    bool fast = !port_several() || port_local(heap);
+    heap->fast_max = fast ? heap->block_max : 0;
+    heap->fast_frames = fast ? heap->frames : 0;
 }
 
 int block_desc_set(struct heap *heap, const uint32_t *sizes, uint32_t count) {
@@ -242,6 +242,7 @@ int block_desc_set(struct heap *heap, const uint32_t *sizes, uint32_t count) {
         struct memory_block_desc *desc = &desc_array[i];
         memset(desc, 0, sizeof *desc);
         desc->heap = heap;
+        desc->seal = SMALL_SEAL;
         desc->block_size = sizes[i];
         desc->frames_per_arena = frames_for(sizes[i]);
         desc->blocks_per_arena = desc->frames_per_arena * PG_SIZE / sizes[i];
@@ -253,6 +254,7 @@ int block_desc_set(struct heap *heap, const uint32_t *sizes, uint32_t count) {
     }
     heap->desc_count = count;
     heap->block_max = sizes[count - 1];
+    port_sizes(heap);
     heap_fast_paths(heap);
     return 0;
 }
@@ -332,7 +334,8 @@ static SLOW_PATH void *small_take(struct memory_block_desc *desc) {
     struct heap *heap = desc->heap;
     void *p = NULL;
     port_state state = port_lock_alone(heap);
-    if (!arena_take(desc, &p) && arena_open(desc)) arena_take(desc, &p);
+    if (!arena_take(desc, &p) && (port_bring(&desc) || arena_open(desc) || port_gather(&desc)))
+        arena_take(desc, &p);
     port_unlock_alone(heap, state);
     return p;
 }
@@ -345,7 +348,7 @@ static SLOW_PATH void *take_special(struct heap *heap, size_t size, uintptr_t ca
     }
     if (size == 0) return NULL;
     port_state state = port_lock(heap);
-    void *p = size <= heap->block_max ? small_take(heap->desc_of[(size - 1) / BLOCK_ALIGN])
+    void *p = size <= heap->block_max ? small_take(PORT_DESC_OF(heap)[(size - 1) / BLOCK_ALIGN])
                                       : large_take(heap, size);
     port_unlock(heap, state);
     return p;
@@ -355,7 +358,8 @@ static SLOW_PATH void *take_special(struct heap *heap, size_t size, uintptr_t ca
 // a caller that has interrupts off.
 static SLOW_PATH void *take_slow(struct heap *heap, size_t size, uintptr_t caller) {
     if (UNLIKELY(port_special())) return take_special(heap, size, caller);
-    if (size - 1 < heap->block_max) return small_take(heap->desc_of[(size - 1) / BLOCK_ALIGN]);
+    if (size - 1 < heap->block_max)
+        return small_take(PORT_DESC_OF(heap)[(size - 1) / BLOCK_ALIGN]);
     return size != 0 ? large_take_slow(heap, size) : NULL;
 }
 
@@ -367,9 +371,8 @@ static inline bool take_fast(struct heap *heap, size_t size, void **p) {
         *p = heap == &k_heap ? k_large_take(size) : large_take_fast(heap, size);
         return *p != NULL;
     }
-    struct memory_block_desc *desc = heap->desc_of[(size - 1) / BLOCK_ALIGN];
     if (UNLIKELY(!port_enter(heap))) return false;
-    bool taken = arena_take(desc, p);
+    bool taken = arena_take(PORT_DESC_OF(heap)[(size - 1) / BLOCK_ALIGN], p);
     port_leave(heap);
     return taken;
 }
@@ -461,6 +464,7 @@ static inline bool look_begin(struct heap *heap, struct look *look, uintptr_t p)
     if (UNLIKELY(port_special())) {
         if (port_in_interrupt()) return false;
         look->state = port_lock(heap);
+        port_share(heap, p);
     } else {
         look->state = port_lock_alone(heap);
     }
@@ -504,8 +508,10 @@ static inline bool give_fast(struct heap *heap, uintptr_t p) {
     // Not proved yet: if `back` was overwritten, what it leads to has another sum.
     arena = (struct arena *)((uintptr_t)arena - arena->back);
     bool done;
-    if (LIKELY(arena_sum(arena) == SMALL_SEAL)) {
+    if (LIKELY(arena_sum(arena) == PORT_SEAL(heap))) {
         done = small_give(arena, p);
+    } else if (UNLIKELY(port_several())) {
+        done = false;
     } else {
         done = heap == &k_heap ? k_large_give(arena, p) : large_give(heap, arena, p);
     }
@@ -585,7 +591,7 @@ static bool heap_resize(struct heap *heap, uintptr_t p, size_t size, size_t *roo
         *room = arena_room(look.arena);
         done = look.arena->large
                    ? large_resize(heap, look.arena, size)
-                   : size <= *room && heap->desc_of[(size - 1) / BLOCK_ALIGN] == look.arena->desc;
+                   : size <= *room && heap->desc_of[(size - 1) / BLOCK_ALIGN]->block_size == *room;
     }
     look_end(heap, &look, p, caller);
     return done;
@@ -660,8 +666,8 @@ void *heap_aligned_alloc(struct heap *heap, size_t alignment, size_t size, uintp
 }
 
 uint32_t heap_trim(struct heap *heap) {
-    uint32_t frames = 0;
     if (port_owners(heap)) return owners_trim(heap);
+    uint32_t frames = port_trim(heap);
     for (uint32_t i = 0; i < heap->desc_count; i++) {
         struct memory_block_desc *desc = &heap->block_descs[i];
         port_state state = port_lock(heap);

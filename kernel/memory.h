@@ -32,13 +32,6 @@ size_t sys_usable_size(void *p);
 // Gives empty arenas back; returns the frames given back.
 uint32_t sys_trim(void);
 
-// In registers, where the i386 ABI has arguments on the stack.
-#ifdef __i386__
-#define HEAP_QUICK __attribute__((regparm(2)))
-#else
-#define HEAP_QUICK
-#endif
-
 // The same for any heap. A pointer of another heap is a wrong one. `caller` is the return address
 // that a report names: sys_malloc(size) is heap_malloc(&k_heap, size, its own).
 void *heap_malloc(struct heap *heap, size_t size, uintptr_t caller);
@@ -72,9 +65,12 @@ bool heap_extend(struct heap *heap, uintptr_t p, size_t size);
 // heap_backing.more(), and to set up a window that grows.
 void heap_grow(struct heap *heap, uint32_t count);
 
-// Where several processors run, no call takes a fast path, which locks by interrupts off alone. To
-// be called for every heap there is when the second one starts, and where `frames` is written.
+// Where several processors run, the fast paths, which lock by interrupts off alone, are for arenas
+// of the processor's own (kernel/local.h): a heap without such takes none. To be called for every
+// heap there is when the second one starts, and where `frames` is written.
 void heap_fast_paths(struct heap *heap);
+// Gives the frames of an arena whose blocks are all free back to the pool. Locked by its caller.
+HEAP_QUICK void arena_close(struct arena *arena);
 
 // Makes an empty heap over the memory `from`, with the seed's sizes. *heap, its name and what
 // `from` leads to (but `run`) are its caller's to keep as long as it is used. Nothing is printed.

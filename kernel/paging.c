@@ -41,6 +41,7 @@
 //       use on one processor at a time.
 #include "kernel/paging.h"
 
+#include "kernel/hold.h"
 #include "kernel/layout.h"
 #include "kernel/panic.h"
 #include "kernel/memory_plan.h"
@@ -267,7 +268,7 @@ void paging_flush_all(void) {
     }
     for (uint32_t n = 0; n < online; n++) {
         if (n == me) continue;
-        while (processors_many && (int32_t)(flush_done[n] - wanted[n]) < 0) paging_flush_answer();
+        while (processors_many && (int32_t)(flush_done[n] - wanted[n]) < 0) processor_answer();
     }
     irq_restore(flags);
 }

@@ -62,7 +62,7 @@ void paging_processor_begin(void); // on that processor, first of all
 // Every other processor forgets all it knows of the page tables before this returns. Any context:
 // a processor that waits for a lock answers, too.
 void paging_flush_all(void);
-void paging_flush_answer(void); // what the others ask of this processor. Interrupts off
+void paging_flush_answer(void); // for processor_answer(). Interrupts off
 
 // Writes over what lies below PLAN_LOW_END, which is mapped read-only. Boot only.
 void paging_low_write(uint32_t pa, const void *from, size_t bytes);

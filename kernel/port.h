@@ -32,8 +32,10 @@ struct port_pool {
 #include GRANARY_PORT
 #else
 
+#include "kernel/hold.h"
 #include "kernel/interrupt.h"
 #include "kernel/layout.h"
+#include "kernel/local.h"
 #include "kernel/spinlock.h"
 
 // Of k_heap the compiler knows it, which saves an instruction in each sys_free().
@@ -65,6 +67,19 @@ static inline void port_unlock_alone(const struct heap *heap, port_state state) 
 }
 #define PORT_LOCK_ALONE
 
+// For what looks at more than a record: all other processors stand still, too, and none is in the
+// middle of a call. Nothing that is called meanwhile may wait for another processor.
+static inline port_state port_freeze(const struct heap *heap) {
+    port_state state = port_lock(heap);
+    if (processors_many) processors_hold();
+    return state;
+}
+static inline void port_thaw(const struct heap *heap, port_state state) {
+    if (processors_many) processors_release();
+    port_unlock(heap, state);
+}
+#define PORT_FREEZE
+
 // The same for the fast paths, without a state to keep: true if interrupts were on and are off now,
 // until port_leave(). Interrupts on also proves that no handler is running, since handlers run
 // with interrupts off; false leaves all that to the slow path.
@@ -85,6 +100,40 @@ static inline bool port_in_interrupt(void) { return interrupt_depth != 0; }
 static inline bool port_special(void) { return interrupt_special != 0; }
 static inline bool port_several(void) { return processors_many; }
 #define PORT_FAST_FRAMES(heap) ((heap)->fast_frames)
+
+// With several processors each has arenas of its own in k_heap: kernel/local.h. With one these are
+// the heap's, and the next three do nothing.
+#define PORT_DESC_OF(heap) ((heap) == &k_heap ? local_desc_of : (heap)->desc_of)
+#define PORT_SEAL(heap) ((heap) == &k_heap ? local_seal : SMALL_SEAL)
+static inline bool port_local(const struct heap *heap) { return heap == &k_heap && local_begun; }
+static inline void port_sizes(struct heap *heap) {
+    if (heap == &k_heap) local_sizes();
+}
+// *desc has no arena with room: true if another descriptor of that size has, which *desc is then.
+// Locked.
+static inline bool port_bring(struct memory_block_desc **desc) {
+    return port_several() && local_bring(desc);
+}
+// The same where the pool has no frames either.
+static inline bool port_gather(struct memory_block_desc **desc) {
+    return port_several() && local_gather(desc);
+}
+// p is about to be looked at under the lock: no other processor works on its arena from here on.
+static inline void port_share(struct heap *heap, uintptr_t p) {
+    if (port_several() && heap == &k_heap) local_share(p);
+}
+// arena_close() for a caller that has no lock.
+#define port_close(arena) (port_several() ? local_close(arena) : arena_close(arena))
+static inline uint32_t port_trim(struct heap *heap) {
+    return port_several() && heap == &k_heap ? local_trim() : 0;
+}
+// The descriptors of a heap: table 0 is heap->block_descs, table n + 1 processor n's. NULL: no such
+// table.
+static inline const struct memory_block_desc *port_descs(const struct heap *heap, uint32_t table) {
+    if (table == 0) return heap->block_descs;
+    return heap == &k_heap ? local_descs(table - 1) : NULL;
+}
+#define PORT_TABLES SEALS
 
 // `count` frames of a heap's pool from number `first` on are about to become free: a port whose
 // frames are pages of something else gives them back there. Called locked. k_heap's frames are its
@@ -125,9 +174,27 @@ static inline bool port_grow(struct heap *heap, uint32_t count) {
 #define port_special port_in_interrupt
 #define port_several() false
 #endif
+#ifndef PORT_FREEZE
+#define port_freeze port_lock
+#define port_thaw port_unlock
+#endif
 // What a fast path compares with.
 #ifndef PORT_FAST_FRAMES
 #define PORT_FAST_FRAMES PORT_FRAMES
+#endif
+// Arenas of a processor's own: a port that has none says so.
+#ifndef PORT_DESC_OF
+#define PORT_DESC_OF(heap) ((heap)->desc_of)
+#define PORT_SEAL(heap) SMALL_SEAL
+#define port_local(heap) false
+#define port_sizes(heap) ((void)0)
+#define port_bring(desc) false
+#define port_gather(desc) false
+#define port_share(heap, p) ((void)0)
+#define port_close arena_close
+#define port_trim(heap) 0u
+#define port_descs(heap, table) (heap)->block_descs
+#define PORT_TABLES 1u
 #endif
 
 // A port may have a heap of several owners (libgranary: a thread each), who take and free blocks in

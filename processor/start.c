@@ -5,7 +5,7 @@
 // PER_PROCESSOR pages, its page table and directory, and an idle thread with its stack. It begins
 // on that stack, and becomes that thread.
 //
-//   frames of the kernel pool | directory | table for KERNEL_BASE | own pages ... |
+//   frames of the kernel pool | directory | table for KERNEL_BASE | descriptors | own pages ... |
 //
 // A processor that does not answer is reset once more, so that it cannot come late to a stack that
 // has a new owner; what was made for it goes back, and the machine goes on without it.
@@ -16,8 +16,10 @@
 #include "device/timer.h"
 #include "kernel/fault.h"
 #include "kernel/gdt.h"
+#include "kernel/hold.h"
 #include "kernel/interrupt.h"
 #include "kernel/layout.h"
+#include "kernel/local.h"
 #include "kernel/memory.h"
 #include "kernel/paging.h"
 #include "kernel/panic.h"
@@ -89,7 +91,7 @@ static void kick(uint32_t number) {
 // The way out of the interrupt looks at the queue.
 static void on_kick(struct interrupt_frame *frame) {
     apic_end_of_interrupt();
-    paging_flush_answer();
+    processor_answer();
 }
 
 static void on_local_timer(struct interrupt_frame *frame) {
@@ -127,6 +129,7 @@ static noreturn void processor_begin(void) {
     gdt_init(fault_panic);
     interrupt_load();
     interrupt_several();
+    local_begin();
     apic_enable(false);
     processor_started();
     apic_timer_start(timer_count);
@@ -138,8 +141,9 @@ static noreturn void processor_begin(void) {
 // ---- starting one -------------------------------------------------------------------------------
 
 // What one more processor owns: frames of the kernel pool.
+#define ESTATE_FRAMES (3 + PROCESSOR_PAGES)
 struct estate {
-    uint32_t frame[2 + PROCESSOR_PAGES]; // numbers: directory, table, own pages
+    uint32_t frame[ESTATE_FRAMES]; // numbers: directory, table, descriptors, own pages
     uint32_t count;                      // of them, taken
     struct thread *idle;
 };
@@ -153,21 +157,26 @@ static uint32_t estate_pa(const struct estate *estate, uint32_t index) {
     return (uint32_t)frame_address(POOL_KERNEL, estate->frame[index]);
 }
 
+static void *page_of(uint32_t frame) {
+    return (void *)(HEAP_BASE + ((uintptr_t)frame << PG_SHIFT));
+}
+
 static bool estate_take(struct estate *estate, uint32_t number) {
     uint32_t own[PROCESSOR_PAGES];
     *estate = (struct estate){.count = 0};
-    while (estate->count < 2 + PROCESSOR_PAGES) {
+    while (estate->count < ESTATE_FRAMES) {
         uint32_t frame = frame_alloc(POOL_KERNEL, 1);
         if (frame == FRAME_NONE) break;
-        memset((void *)(HEAP_BASE + ((uintptr_t)frame << PG_SHIFT)), 0, PG_SIZE);
+        memset(page_of(frame), 0, PG_SIZE);
         estate->frame[estate->count++] = frame;
     }
-    if (estate->count == 2 + PROCESSOR_PAGES) estate->idle = thread_add_processor(number);
+    if (estate->count == ESTATE_FRAMES) estate->idle = thread_add_processor(number);
     if (!estate->idle) {
         estate_give(estate);
         return false;
     }
-    for (uint32_t i = 0; i < PROCESSOR_PAGES; i++) own[i] = estate_pa(estate, 2 + i);
+    local_make(number, page_of(estate->frame[2]));
+    for (uint32_t i = 0; i < PROCESSOR_PAGES; i++) own[i] = estate_pa(estate, 3 + i);
     paging_processor_fill(estate_pa(estate, 0), estate_pa(estate, 1), own);
     return true;
 }
@@ -219,6 +228,7 @@ static void several_begin(void) {
     uint32_t state = irq_save();
     interrupt_several();
     processors_many = true;
+    local_begin();
     heap_fast_paths(&k_heap);
     irq_restore(state);
 }
@@ -301,6 +311,16 @@ void processors_start(uint32_t most, const char *why_one) {
         return;
     }
     handlers_set();
-    if (first_prepare(list.lapic)) others_start(&list, most);
-    else kprintf("processors: the local timer does not count; one processor\n");
+    if (!first_prepare(list.lapic)) {
+        kprintf("processors: the local timer does not count; one processor\n");
+        return;
+    }
+    uint32_t frame = frame_alloc(POOL_KERNEL, 1);
+    if (frame == FRAME_NONE) {
+        kprintf("processors: no memory for descriptors; one processor\n");
+        return;
+    }
+    local_make(0, page_of(frame));
+    others_start(&list, most);
+    if (!processors_many) frame_free(POOL_KERNEL, frame, 1); // none of them answered
 }

@@ -2,6 +2,7 @@
 // pool.h and memory.c.
 #include "kernel/inspect/heapcheck.h"
 
+#include "kernel/inspect/heapwalk.h"
 #include "kernel/inspect/history.h"
 #include "kernel/inspect/who.h"
 #include "kernel/port.h"
@@ -139,13 +140,6 @@ static bool block_free(const struct arena *arena, uint32_t block) {
     return block < ARENA_BLOCKS_MAX && (arena->map[block / 32] >> block % 32 & 1) != 0;
 }
 
-static bool desc_valid(const struct heap *heap, const struct memory_block_desc *desc) {
-    for (uint32_t i = 0; i < heap->desc_count; i++) {
-        if (desc == &heap->block_descs[i]) return true;
-    }
-    return false;
-}
-
 // A3 for a small arena whose seal is right.
 static void check_map(const struct arena *arena, uint32_t frame) {
     const struct memory_block_desc *desc = arena->desc;
@@ -161,13 +155,16 @@ static void check_map(const struct arena *arena, uint32_t frame) {
     }
 }
 
-// Arenas with room, by descriptor: counted by check_arena(), compared with the lists by
-// check_lists().
-static uint32_t with_room[DESC_MAX];
+// Arenas with room, by table of descriptors and descriptor: counted by check_arena(), compared with
+// the lists by check_list().
+static uint32_t with_room[PORT_TABLES][DESC_MAX];
+// By table: empty arenas that are not their descriptor's reserve. A processor that waits for the
+// lock to close one has one such.
+static uint32_t to_be_closed[PORT_TABLES];
 
 // A4: a descriptor's list holds arenas of its own with room, as many as there are.
-static void check_list(const struct heap *heap, uint32_t index) {
-    const struct memory_block_desc *desc = &heap->block_descs[index];
+static void check_list(const struct heap *heap, uint32_t table, uint32_t index) {
+    const struct memory_block_desc *desc = port_descs(heap, table) + index;
     const struct list_elem *head = &desc->free_list.head, *before = head;
     uint32_t count = 0;
     for (const struct list_elem *e = head->next; e != head; before = e, e = e->next) {
@@ -182,14 +179,14 @@ static void check_list(const struct heap *heap, uint32_t index) {
     }
     bool full = !desc->end.desc && desc->end.head == 0 && desc->end.map_words == 0;
     REQUIRE(full, "A4", "the list's end is written to, block size", desc->block_size);
-    REQUIRE(count == with_room[index], "A4", "arenas in the free list, block size",
+    REQUIRE(count == with_room[table][index], "A4", "arenas in the free list, block size",
             desc->block_size);
 }
 
 // A record that starts an arena or large area. Returns the frames it holds.
 static uint32_t check_arena(const struct heap *heap, const struct arena *arena, uint32_t frame) {
     const struct pool *pool = &heap->pool;
-    bool sound = arena_sealed(arena) && (arena->large || desc_valid(heap, arena->desc));
+    bool sound = arena_sealed(arena) && (arena->large || heap_desc_known(heap, arena->desc));
     if (!sound) {
         heap_complain("A2", "the seal is wrong, frame", frame);
         return 1;
@@ -199,9 +196,11 @@ static uint32_t check_arena(const struct heap *heap, const struct arena *arena, 
     REQUIRE(arena->base == heap->base + ((uintptr_t)frame << PG_SHIFT), "A1", "base, frame", frame);
     if (arena->large) return frames;
     check_map(arena, frame);
-    if (arena->cnt != 0) with_room[arena->desc - heap->block_descs]++;
+    uint32_t table = heap_desc_table(heap, arena->desc);
+    if (arena->cnt != 0) with_room[table][arena->desc - port_descs(heap, table)]++;
     bool empty = arena->cnt == arena->desc->blocks_per_arena;
-    REQUIRE(!empty || arena->desc->reserve == arena, "A5", "an empty arena too many, frame", frame);
+    bool kept = arena->desc->reserve == arena || (table > 0 && to_be_closed[table]++ == 0);
+    REQUIRE(!empty || kept, "A5", "an empty arena too many, frame", frame);
     return frames;
 }
 
@@ -217,6 +216,7 @@ static void check_blank(const struct arena *arena, uint32_t into, bool small, ui
 static void check_arenas(const struct heap *heap) {
     uint32_t small = 0, large = 0;
     memset(with_room, 0, sizeof with_room);
+    memset(to_be_closed, 0, sizeof to_be_closed);
     for (uint32_t frame = 0; frame < heap->frames;) {
         const struct arena *arena = &heap->arena[frame];
         if (!arena->desc && !arena->large) {
@@ -232,7 +232,9 @@ static void check_arenas(const struct heap *heap) {
     }
     REQUIRE(small == heap->small_frames, "A1", "frames in small arenas", small);
     REQUIRE(large == heap->large_frames, "A1", "frames in large areas", large);
-    for (uint32_t i = 0; i < heap->desc_count; i++) check_list(heap, i);
+    for (uint32_t table = 0; table < PORT_TABLES && port_descs(heap, table); table++) {
+        for (uint32_t i = 0; i < heap->desc_count; i++) check_list(heap, table, i);
+    }
 }
 
 // ---- C1, C2: what only the checked build knows --------------------------------------------------
@@ -252,11 +254,11 @@ static void check_blocks(void) {}
 #endif
 
 static void check_heap(const struct heap *heap) {
-    port_state state = port_lock(heap);
+    port_state state = port_freeze(heap);
     check_pool(&heap->pool);
     if (port_owners(heap)) owners_check(heap);
     else check_arenas(heap);
-    port_unlock(heap, state);
+    port_thaw(heap, state);
 }
 
 uint32_t heap_check(void) {
@@ -271,22 +273,27 @@ uint32_t heap_check(void) {
 
 // ---- one descriptor, counted -------------------------------------------------------------------
 
-void heap_desc_state(const struct heap *heap, uint32_t index, struct desc_state *out) {
-    const struct memory_block_desc *desc = &heap->block_descs[index];
-    port_state state = port_lock(heap);
-    if (port_owners(heap)) {
-        owners_desc_state(heap, index, out);
-        port_unlock(heap, state);
-        return;
-    }
-    out->block_size = desc->block_size;
-    out->blocks_per_arena = desc->blocks_per_arena;
-    out->arenas = desc->arenas;
-    out->free_blocks = 0;
+static void desc_add(const struct memory_block_desc *desc, struct desc_state *out) {
+    out->arenas += desc->arenas;
+    out->live_blocks += desc->arenas * desc->blocks_per_arena;
     for (struct list_elem *e = list_first(&desc->free_list); e;
          e = list_next(&desc->free_list, e)) {
         out->free_blocks += list_entry(e, struct arena, elem)->cnt;
+        out->live_blocks -= list_entry(e, struct arena, elem)->cnt;
     }
-    out->live_blocks = desc->arenas * desc->blocks_per_arena - out->free_blocks;
-    port_unlock(heap, state);
+}
+
+void heap_desc_state(const struct heap *heap, uint32_t index, struct desc_state *out) {
+    port_state state = port_freeze(heap);
+    if (port_owners(heap)) {
+        owners_desc_state(heap, index, out);
+        port_thaw(heap, state);
+        return;
+    }
+    *out = (struct desc_state){.block_size = heap->block_descs[index].block_size,
+                               .blocks_per_arena = heap->block_descs[index].blocks_per_arena};
+    for (uint32_t table = 0; table < PORT_TABLES && port_descs(heap, table); table++) {
+        desc_add(port_descs(heap, table) + index, out);
+    }
+    port_thaw(heap, state);
 }

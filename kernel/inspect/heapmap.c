@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "kernel/inspect/heapwalk.h"
 #include "kernel/port.h"
 #include "lib/print.h"
 #include "lib/string.h"
@@ -32,8 +33,8 @@ static struct use arena_use(const struct heap *heap, const struct arena *arena, 
     struct use use = {MAP_OTHER, length, 0, 0};
     if (arena_blank(arena)) return use;
     // Even of a record that is sealed, by chance, a wild descriptor must not be followed.
-    bool known = arena->desc >= heap->block_descs && arena->desc < heap->block_descs + DESC_MAX;
-    if (!arena_sealed(arena) || (!arena->large && !known)) use.kind = MAP_CORRUPT;
+    if (!arena_sealed(arena) || (!arena->large && !heap_desc_known(heap, arena->desc)))
+        use.kind = MAP_CORRUPT;
     else if (arena->large) use.kind = MAP_LARGE;
     else {
         use.kind = MAP_SMALL;
@@ -115,9 +116,9 @@ static uint32_t fill(const struct pool *pool, uint32_t all, uint32_t first, uint
 
 uint32_t heapmap_fill(enum pool_id id, uint32_t first, uint32_t frames, struct map_cell *cells,
                       uint32_t count) {
-    port_state state = port_lock(&k_heap);
+    port_state state = port_freeze(&k_heap);
     uint32_t filled = fill(mem_pool[id], mem_pool[id]->frames, first, frames, cells, count);
-    port_unlock(&k_heap, state);
+    port_thaw(&k_heap, state);
     return filled;
 }
 

@@ -46,6 +46,20 @@ void heap_remove(struct heap *heap) {
     port_unlock(&k_heap, state);
 }
 
+// A wild pointer into a table must not be followed either.
+uint32_t heap_desc_table(const struct heap *heap, const struct memory_block_desc *desc) {
+    uint32_t table = 0;
+    for (; table < PORT_TABLES && port_descs(heap, table); table++) {
+        uintptr_t into = (uintptr_t)desc - (uintptr_t)port_descs(heap, table);
+        if (into < heap->desc_count * sizeof *desc && into % sizeof *desc == 0) return table;
+    }
+    return HEAP_NO_TABLE;
+}
+
+bool heap_desc_known(const struct heap *heap, const struct memory_block_desc *desc) {
+    return heap_desc_table(heap, desc) != HEAP_NO_TABLE;
+}
+
 static bool in_window(const struct heap *heap, uintptr_t address) {
     return address - heap->base < (uintptr_t)PORT_FRAMES(heap) << PG_SHIFT;
 }

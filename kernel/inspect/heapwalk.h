@@ -22,6 +22,11 @@ void heap_remove(struct heap *heap);
 // NULL.
 const struct heap *heap_of(uintptr_t address);
 
+// The table of a heap's descriptors that `desc` is in (port_descs()); HEAP_NO_TABLE: in none.
+#define HEAP_NO_TABLE UINT32_MAX
+uint32_t heap_desc_table(const struct heap *heap, const struct memory_block_desc *desc);
+bool heap_desc_known(const struct heap *heap, const struct memory_block_desc *desc);
+
 // Calls `visit` for each live block and large area, in the order of addresses. Records that are not
 // sound are passed over: heap_check() tells of them. The heap must stand still meanwhile: the
 // caller has locked it, or is alone; `visit` must not call the heap.

@@ -97,8 +97,8 @@ uint32_t heap_leaks_print(bool (*more)(void)) {
 }
 
 uint32_t heap_leaks(bool (*more)(void)) {
-    port_state state = port_lock(&k_heap);
+    port_state state = port_freeze(&k_heap);
     heap_leaks_count(&k_heap);
-    port_unlock(&k_heap, state);
+    port_thaw(&k_heap, state);
     return heap_leaks_print(more);
 }

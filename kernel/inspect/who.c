@@ -170,9 +170,9 @@ char *heap_user_frame_who(char *to, size_t room, uint32_t frame) {
 char *heap_who_in(char *to, size_t room, const struct heap *heap, uintptr_t address) {
     struct sight sight;
     uint32_t outer = history_lock();
-    port_state state = port_lock(heap);
+    port_state state = port_freeze(heap);
     sight_take(&sight, heap, address);
-    port_unlock(heap, state);
+    port_thaw(heap, state);
     history_unlock(outer);
     struct heap_block at;
     bool block = heap_block_in(heap, &sight.arena, address, &at);

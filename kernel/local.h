@@ -1,0 +1,35 @@
+// local.h - arenas of a processor's own: how several processors use the kernel's heap without a
+// lock. With one processor a reader may skip both files.
+//
+// How, and why it is exact, is said at the head of local.c. Only k_heap has such arenas.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/heap.h"
+#include "kernel/processor.h"
+
+// The processor's own: the descriptor for a size, as heap.desc_of, and the seal of its arenas. With
+// one processor those of the heap. Interrupts off, or one processor.
+extern PER_PROCESSOR struct memory_block_desc *local_desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
+extern PER_PROCESSOR uint32_t local_seal;
+extern bool local_begun; // processors have arenas of their own
+
+void local_sizes(void); // k_heap's sizes are set: called by block_desc_set()
+
+// Descriptors for processor n, in a page that is the caller's to keep. Boot only.
+void local_make(uint32_t n, void *page);
+// On processor n, before it allocates. Interrupts off.
+void local_begin(void);
+
+// ---- for kernel/port.h, with heap_lock held but for local_close() --------------------------------
+
+bool local_bring(struct memory_block_desc **desc);  // see port_bring()
+bool local_gather(struct memory_block_desc **desc); // see port_gather()
+void local_share(uintptr_t p);                      // see port_share()
+HEAP_QUICK void local_close(struct arena *arena);   // see port_close(). Interrupts off
+uint32_t local_trim(void); // empty arenas become the heap's; frames given back already
+
+// Processor n's descriptors of k_heap, as many as the heap has; NULL if it has none.
+struct memory_block_desc *local_descs(uint32_t n);
