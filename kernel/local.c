@@ -11,10 +11,12 @@
 //   - A block of another processor's arena is freed. That arena becomes everyone's first: the other
 //     processor is made to stand still for the moment that this takes (kernel/hold.h), so that it is
 //     in no fast path. Then the free is judged and done as with one processor.
-//   - A processor's own arenas have no room. It takes over one of everyone's, if at least half of it
-//     is free; takes a block of one in which less is free, and leaves it to everyone; or opens one.
-//     An arena that many free in thus comes to rest with everyone, and is not passed to and fro.
+//   - A processor's own arenas have no room. It takes over one of everyone's, if at least an eighth
+//     of it is free, or opens one.
 //   - No frames are left: arenas of others that have room become everyone's.
+// If one processor makes blocks that another frees, an arena would go to and fro with every block.
+// So a processor that has lost an arena of a size takes its next blocks of that size from everyone's
+// arenas, BORROW of them, and leaves the arenas where they are.
 //
 // That is exact: each record is at each moment worked on by one processor, its own or the one that
 // has the lock. A pointer is judged, and its block's bit changed, in one stretch that nobody else is
@@ -49,6 +51,11 @@ PER_PROCESSOR uint32_t local_seal;
 bool local_begun;
 
 static struct memory_block_desc *descs[PROCESSORS_MAX]; // by processor; NULL: none
+
+// Blocks that a processor is to take from everyone's arenas, by descriptor, before it takes an arena
+// over. Protected by heap_lock.
+static uint8_t borrow[PROCESSORS_MAX][DESC_MAX];
+#define BORROW 64u
 
 _Static_assert(DESC_MAX * sizeof(struct memory_block_desc) <= PG_SIZE, "a table is a page");
 _Static_assert(SEALS == PROCESSORS_MAX + 1, "a seal for each processor, and one for all");
@@ -132,7 +139,10 @@ static void arena_move(struct arena *arena, struct memory_block_desc *to) {
 // its free is refused.
 static void arena_share(uint32_t owner, struct arena *arena) {
     processor_hold(owner);
-    if (arena_sealed(arena)) arena_move(arena, common_of(arena->desc));
+    if (arena_sealed(arena)) {
+        borrow[owner][arena->desc - descs[owner]] = BORROW;
+        arena_move(arena, common_of(arena->desc));
+    }
     processor_release(owner);
 }
 
@@ -143,23 +153,30 @@ bool local_bring(struct memory_block_desc **desc) {
     struct list_elem *first = own == common ? NULL : list_first(&common->free_list);
     if (!first) return false;
     struct arena *arena = list_entry(first, struct arena, elem);
-    if (arena->cnt >= common->blocks_per_arena / 2) arena_move(arena, own);
-    else *desc = common;
+    uint8_t *left = &borrow[processor_number][common - k_heap.block_descs];
+    if (*left > 0) {
+        --*left;
+        *desc = common;
+        return true;
+    }
+    if (arena->cnt < common->blocks_per_arena / 8) return false;
+    arena_move(arena, own);
     return true;
 }
 
-// Of each other processor one arena that has room.
+// Any of everyone's, however little is free in it, or else of another processor.
 bool local_gather(struct memory_block_desc **desc) {
     struct memory_block_desc *common = common_of(*desc);
     ptrdiff_t index = common - k_heap.block_descs;
-    for (uint32_t n = 0; local_begun && n < processors_online; n++) {
-        if (n == processor_number) continue;
+    for (uint32_t n = 0; list_empty(&common->free_list) && n < processors_online; n++) {
+        if (n == processor_number || !local_begun) continue;
         processor_hold(n);
         struct list_elem *first = list_first(&descs[n][index].free_list);
         if (first) arena_move(list_entry(first, struct arena, elem), common);
         processor_release(n);
     }
-    return local_bring(desc);
+    *desc = common;
+    return !list_empty(&common->free_list);
 }
 
 void local_share(uintptr_t p) {

@@ -42,7 +42,8 @@
 //       which leads from the further frames of a small arena to its first.
 //
 // Who protects what: everything here by port_lock(heap), in the kernel interrupts off, and a
-// spinlock where there are several processors. Every locked stretch is a bounded number of steps,
+// spinlock where there are several processors; but an arena that is one processor's own by that
+// processor's interrupts off alone (kernel/local.c). Every locked stretch is a bounded number of steps,
 // of a call that is refused, too; clearing and copying happen outside. No decision outlives its
 // lock: what acts on a record has judged it under the same lock.
 //

@@ -26,10 +26,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "device/timer.h"
 #include "kernel/inspect/heapcheck.h"
 #include "kernel/inspect/report.h"
 #include "kernel/interrupt.h"
 #include "kernel/measure/step.h"
+#include "kernel/processor.h"
 #include "kernel/symbol.h"
 #include "lib/print.h"
 #include "lib/string.h"
@@ -246,6 +248,67 @@ KTEST(step_ends_where_a_call_gives_way) {
     KCHECK(!whole);
     KCHECK(!(eflags_read() & 0x100));
     KCHECK_EQ(thread_join(other), 7);
+}
+
+// ---- from processor to processor ----------------------------------------------------------------
+
+static struct thread *mover, *pusher;
+static uint32_t moves;
+
+static uint32_t where(const struct thread *thread) {
+    struct thread_info info[8];
+    size_t count = thread_snapshot(info, 8);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(info[i].name, thread_name(thread)) == 0) return info[i].processor;
+    }
+    return PROCESSORS_MAX;
+}
+
+// Stays on the processor, of which it has taken the mover's place, until an idle one has taken the
+// mover; and works on the arenas that the mover's call was about meanwhile.
+static int push(void *unused) {
+    uint32_t from = where(mover), until = timer_ticks() + 4;
+    void *p = sys_malloc(48);
+    while (where(mover) == from && (int32_t)(until - timer_ticks()) > 0) {
+        __asm__ volatile("pause");
+    }
+    moves += where(mover) != from;
+    sys_free(p);
+    return (int)heap_check();
+}
+
+static void on_pushed(struct interrupt_frame *frame) {}
+
+// A new thread begins on the processor that makes it, and its priority gives it the turn.
+static void push_at_place(const struct interrupt_frame *frame, uint32_t place, void *wanted) {
+    if (place != *(uint32_t *)wanted) return;
+    pusher = thread_create("pusher", HIGH, push, NULL);
+    __asm__ volatile("int $0x25" : : : "memory");
+    step_end();
+}
+
+static void pair_on_the_move(void *unused) {
+    void *p = sys_malloc(48);
+    sys_free(p);
+}
+
+// A call that began on one processor ends on another, whichever instruction it had come to.
+KTEST(processors_move_at_every_instruction) {
+    uint32_t place = 0;
+    moves = 0;
+    mover = thread_current();
+    interrupt_register(FORCED_VECTOR, on_pushed);
+    for (;; place++) {
+        struct step_count count;
+        pusher = NULL;
+        step_run(pair_on_the_move, NULL, push_at_place, &place, &count);
+        if (!pusher) break; // no such place
+        KCHECK_EQ(thread_join(pusher), 0);
+        KCHECK_EQ(heap_check(), 0);
+    }
+    interrupt_register(FORCED_VECTOR, NULL);
+    KCHECK(place > 20);
+    KCHECK(processors_online == 1 || moves >= place / 2);
 }
 
 // ---- the calls ----------------------------------------------------------------------------------

@@ -1,0 +1,375 @@
+// test_local.c - arenas of a processor's own (kernel/local.c): no lock where a block stays at home,
+// exact refusals where it does not.
+//
+// What only it can find: an arena that two processors work on, or none; a block that is lost on its
+// way from one to another; a fast path that takes a lock. The tests run with any number of
+// processors (tests/e2e/test_processors.py); with one they prove that they themselves hold.
+#include <stddef.h>
+#include <stdint.h>
+
+#include "device/timer.h"
+#include "kernel/inspect/heapcheck.h"
+#include "kernel/inspect/heapwalk.h"
+#include "kernel/interrupt.h"
+#include "kernel/measure/step.h"
+#include "kernel/processor.h"
+#include "kernel/spinlock.h"
+#include "lib/print.h"
+#include "lib/x86.h"
+#include "tests/kernel/ktest.h"
+#include "thread/sync.h"
+#include "thread/thread.h"
+
+// ---- a thread on each processor -----------------------------------------------------------------
+
+static struct thread *hand[PROCESSORS_MAX];
+static volatile uint32_t standing[PROCESSORS_MAX]; // the processor each hand was last seen on, + 1
+
+static bool all_apart(void) {
+    uint32_t seen = 0;
+    for (uint32_t i = 0; i < processors_online; i++) {
+        if (standing[i] != 0) seen |= 1u << (standing[i] - 1);
+    }
+    return seen == (1u << processors_online) - 1;
+}
+
+// Hand i runs until every processor has one of them; they stay there as long as none of them
+// sleeps. False after two seconds.
+static bool spread_out(uint32_t i) {
+    uint32_t until = timer_ticks() + 2 * timer_hz();
+    while (!all_apart() && (int32_t)(until - timer_ticks()) > 0) {
+        standing[i] = processor_number + 1;
+        __asm__ volatile("pause" : : : "memory");
+    }
+    return all_apart();
+}
+
+// The sum of what the function returns on each processor, called with 0, 1, ...
+static int on_each(thread_function *function) {
+    int sum = 0;
+    for (uint32_t i = 0; i < PROCESSORS_MAX; i++) standing[i] = 0;
+    for (uint32_t i = 0; i < processors_online; i++) {
+        char name[THREAD_NAME_MAX];
+        ksnprintf(name, sizeof name, "hand%u", i);
+        hand[i] = thread_create(name, PRIORITY_DEFAULT, function, (void *)(uintptr_t)i);
+        KCHECK(hand[i] != NULL);
+    }
+    for (uint32_t i = 0; i < processors_online; i++) {
+        if (hand[i]) sum += thread_join(hand[i]);
+    }
+    return sum;
+}
+
+// Hands that wait for each other: step n is over when all have come to it.
+static volatile uint32_t arrived;
+
+static void meet(uint32_t step) {
+    __atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST);
+    for (uint32_t times = 1; arrived < step * processors_online; times++) {
+        if (times % 1000 == 0) thread_yield();
+        __asm__ volatile("pause" : : : "memory");
+    }
+}
+
+// ---- a pair at home -----------------------------------------------------------------------------
+
+#define PAIRS 5000
+#define HELD 16
+
+static int pairs_at_home(void *argument) {
+    void *held[HELD] = {0};
+    int wrong = !spread_out((uint32_t)(uintptr_t)argument);
+    for (uint32_t i = 0; i < PAIRS; i++) {
+        sys_free(held[i % HELD]);
+        held[i % HELD] = sys_malloc(1 + i * 37 % 200);
+        wrong += !held[i % HELD];
+    }
+    for (uint32_t i = 0; i < HELD; i++) sys_free(held[i]);
+    return wrong;
+}
+
+// The rest is what arenas that are opened take, and the threads' own stacks and records.
+#ifndef HEAP_CHECKED
+KTEST(processors_pairs_at_home_take_no_lock) {
+    uint32_t before = heap_lock.taken;
+    KCHECK_EQ(on_each(pairs_at_home), 0);
+    KCHECK(heap_lock.taken - before <= processors_online * (PAIRS / 500 + 10));
+}
+
+// The steps of a pair, the least of some: the first on a processor may open an arena.
+static volatile uint32_t pair_steps[PROCESSORS_MAX];
+static struct lock stepping;
+
+static void one_pair(void *unused) { sys_free(sys_malloc(32)); }
+
+static void at_place(const struct interrupt_frame *frame, uint32_t place, void *unused) {}
+
+static int steps_at_home(void *argument) {
+    uint32_t i = (uint32_t)(uintptr_t)argument;
+    bool spread = spread_out(i);
+    pair_steps[i] = UINT32_MAX;
+    for (int times = 0; times < 5; times++) {
+        struct step_count count;
+        lock_acquire(&stepping); // one call is stepped at a time
+        step_run(one_pair, NULL, at_place, NULL, &count);
+        lock_release(&stepping);
+        if (count.steps < pair_steps[i]) pair_steps[i] = count.steps;
+    }
+    return !spread;
+}
+
+KTEST(processors_a_pair_is_the_same_on_each) {
+    lock_init(&stepping);
+    KCHECK_EQ(on_each(steps_at_home), 0);
+    for (uint32_t i = 1; i < processors_online; i++) KCHECK_EQ(pair_steps[i], pair_steps[0]);
+    kprintf("processors: a pair of 32 bytes at home: %u steps\n", pair_steps[0]);
+}
+#endif
+
+// ---- blocks that are freed elsewhere ------------------------------------------------------------
+
+#define EACH 300
+#define ROUNDS 10
+
+static void *volatile made[PROCESSORS_MAX][EACH];
+static volatile uint32_t foreign; // blocks of another processor's arenas that were freed
+
+static struct arena *arena_of(const void *p) {
+    uint32_t frame = (uint32_t)(((uintptr_t)p - k_heap.base) >> PG_SHIFT);
+    struct arena *arena = &k_heap.arena[frame];
+    return (struct arena *)((uintptr_t)arena - arena->back);
+}
+
+static bool at_home(const void *p) {
+    return heap_desc_table(&k_heap, arena_of(p)->desc) == processor_number + 1;
+}
+
+// Each makes blocks; then all at once free each other's, and some of their own.
+static int make_and_swap(void *argument) {
+    uint32_t me = (uint32_t)(uintptr_t)argument, all = processors_online;
+    int wrong = !spread_out(me);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        for (uint32_t i = 0; i < EACH; i++) {
+            uint32_t *p = sys_malloc(40 + (i + round) % 3 * 100);
+            if (p) *p = me * EACH + i;
+            made[me][i] = p;
+        }
+        meet(2 * round + 1);
+        for (uint32_t i = 0; i < all * EACH; i++) {
+            uint32_t maker = i / EACH, number = i % EACH, *p = made[maker][number];
+            if ((maker + number) % all != me) continue;
+            wrong += !p || *p != i;
+            if (p && !at_home(p)) __atomic_add_fetch(&foreign, 1, __ATOMIC_RELAXED);
+            sys_free(p);
+        }
+        meet(2 * round + 2);
+        if (me == round % all) wrong += (int)heap_check();
+    }
+    return wrong;
+}
+
+KTEST(processors_free_each_others_blocks) {
+    foreign = arrived = 0;
+    KCHECK_EQ(on_each(make_and_swap), 0);
+    KCHECK(processors_online == 1 || foreign > ROUNDS * EACH / 2);
+}
+
+// ---- wrong frees across processors --------------------------------------------------------------
+
+#define WRONG 400
+#define BATCH 40 // blocks between two meetings
+
+static void *volatile passed_on[BATCH];
+
+static void batch_take(size_t size) {
+    for (uint32_t i = 0; i < BATCH; i++) passed_on[i] = sys_malloc(size);
+}
+
+static void batch_give(void) {
+    for (uint32_t i = 0; i < BATCH; i++) sys_free(passed_on[i]);
+}
+
+// Who has made a block frees it before or after another has: the second is refused at the call.
+static int free_twice(void *argument) {
+    uint32_t me = (uint32_t)(uintptr_t)argument, all = processors_online;
+    int wrong = !spread_out(me);
+    for (uint32_t round = 0; round < WRONG / BATCH; round++) {
+        uint32_t maker = round % all, first = round / 2 % all, second = (first + 1) % all;
+        if (me == maker) batch_take(200);
+        meet(3 * round + 1);
+        if (me == first) batch_give();
+        meet(3 * round + 2);
+        if (me == second) batch_give();
+        meet(3 * round + 3);
+    }
+    return wrong;
+}
+
+KTEST(processors_a_second_free_is_refused_at_the_call) {
+    arrived = 0;
+    ktest_report_expect();
+    KCHECK_EQ(on_each(free_twice), 0);
+    ktest_reports_any(WRONG);
+}
+
+// All free the same blocks at the same moment: of each, one is right. Then each takes as many of
+// that size, and no two of those may be the same, as they would be of a block that came home twice.
+static void *volatile taken[PROCESSORS_MAX][BATCH];
+
+static int taken_twice(void) {
+    uint32_t count = processors_online * BATCH;
+    int twice = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t j = 0; j < i; j++)
+            twice += taken[i / BATCH][i % BATCH] == taken[j / BATCH][j % BATCH];
+    }
+    return twice;
+}
+
+static int race_and_take(void *argument) {
+    uint32_t me = (uint32_t)(uintptr_t)argument;
+    int wrong = !spread_out(me);
+    for (uint32_t round = 0; round < WRONG / BATCH; round++) {
+        if (me == round % processors_online) batch_take(64);
+        meet(4 * round + 1);
+        batch_give();
+        meet(4 * round + 2);
+        for (uint32_t i = 0; i < BATCH; i++) taken[me][i] = sys_malloc(64);
+        meet(4 * round + 3);
+        if (me == 0) wrong += taken_twice();
+        meet(4 * round + 4);
+        for (uint32_t i = 0; i < BATCH; i++) sys_free(taken[me][i]);
+    }
+    return wrong;
+}
+
+KTEST(processors_racing_frees_are_refused_but_one) {
+    arrived = 0;
+    ktest_report_expect();
+    KCHECK_EQ(on_each(race_and_take), 0);
+    ktest_reports_any(WRONG * (processors_online - 1));
+}
+
+// ---- memory that another processor has ----------------------------------------------------------
+
+#define BLOCK 512 // of the seed's table and `fine`
+
+static uint32_t frames_in_hand; // a chain, through the frames' first words
+
+static void frames_take_all(void) {
+    uint32_t frame;
+    frames_in_hand = FRAME_NONE;
+    while ((frame = frame_alloc(POOL_KERNEL, 1)) != FRAME_NONE) {
+        *(uint32_t *)(k_heap.base + ((uintptr_t)frame << PG_SHIFT)) = frames_in_hand;
+        frames_in_hand = frame;
+    }
+}
+
+static void frames_give_all(void) {
+    while (frames_in_hand != FRAME_NONE) {
+        uint32_t next = *(uint32_t *)(k_heap.base + ((uintptr_t)frames_in_hand << PG_SHIFT));
+        frame_free(POOL_KERNEL, frames_in_hand, 1);
+        frames_in_hand = next;
+    }
+}
+
+static uint32_t free_blocks(void) {
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
+        struct desc_state state;
+        heap_desc_state(&k_heap, i, &state);
+        if (state.block_size == BLOCK) return state.free_blocks;
+    }
+    return 0;
+}
+
+static void *volatile kept[PROCESSORS_MAX];
+static volatile uint32_t had, could_have; // blocks
+
+// Each has an arena of its own with room. When no frame is left, one of them takes every block
+// there is, whosever arena it is in.
+static int take_what_others_have(void *argument) {
+    uint32_t me = (uint32_t)(uintptr_t)argument;
+    int wrong = !spread_out(me);
+    kept[me] = sys_malloc(BLOCK);
+    meet(1);
+    if (me == 0) {
+        void **chain = NULL;
+        frames_take_all();
+        could_have = free_blocks();
+        for (void **p; (p = sys_malloc(BLOCK)); chain = p, had++) *p = chain;
+        while (chain) {
+            void **next = *chain;
+            sys_free(chain);
+            chain = next;
+        }
+        frames_give_all();
+    }
+    meet(2);
+    sys_free(kept[me]);
+    return wrong;
+}
+
+#ifndef HEAP_CHECKED // a block has more around it there
+KTEST(processors_have_each_others_memory_in_need) {
+    arrived = had = could_have = 0;
+    KCHECK_EQ(on_each(take_what_others_have), 0);
+    KCHECK_EQ(had, could_have);
+    KCHECK(had >= processors_online * (PG_SIZE / BLOCK - 1));
+}
+#endif
+
+// Empty arenas that processors keep go back when asked for.
+static int fill_and_leave(void *argument) {
+    int wrong = !spread_out((uint32_t)(uintptr_t)argument);
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
+        sys_free(sys_malloc(k_heap.block_descs[i].block_size));
+    }
+    return wrong;
+}
+
+KTEST(processors_trim_takes_everyones_reserve) {
+    sys_trim();
+    uint32_t before = frames_free(POOL_KERNEL);
+    KCHECK_EQ(on_each(fill_and_leave), 0);
+    sys_trim();
+    KCHECK_EQ(frames_free(POOL_KERNEL), before);
+}
+
+// ---- records that were written over --------------------------------------------------------------
+
+#define FLIPS 240
+
+static void flip(struct arena *arena, uint32_t number) {
+    uint32_t *const word[] = {(uint32_t *)&arena->desc, &arena->head, &arena->seal,
+                              (uint32_t *)&arena->base};
+    *word[number % 4] ^= 1u << number / 4 % 32;
+}
+
+// One has made blocks; another frees them while a bit of their arena's record is wrong, and again
+// when it is mended. The maker does nothing meanwhile.
+static int free_by_a_wrong_record(void *argument) {
+    uint32_t me = (uint32_t)(uintptr_t)argument, all = processors_online;
+    int wrong = !spread_out(me);
+    for (uint32_t round = 0; round < FLIPS / BATCH; round++) {
+        if (me == round % all) batch_take(32);
+        meet(2 * round + 1);
+        for (uint32_t i = 0; me == (round + 1) % all && i < BATCH; i++) {
+            struct arena *arena = arena_of(passed_on[i]);
+            flip(arena, round * BATCH + i);
+            sys_free(passed_on[i]);
+            flip(arena, round * BATCH + i);
+        }
+        if (me == (round + 1) % all) batch_give();
+        meet(2 * round + 2);
+    }
+    return wrong;
+}
+
+#ifndef HEAP_CHECKED // there the block's own record tells as well
+KTEST(processors_a_wrong_record_is_refused) {
+    arrived = 0;
+    ktest_report_expect();
+    KCHECK_EQ(on_each(free_by_a_wrong_record), 0);
+    ktest_reports_any(FLIPS);
+}
+#endif
