@@ -31,6 +31,9 @@ judge() {
 
 judge arena arena 0
 judge arena arena-without-locks 1 -DLOCKED=0
+judge local local 0
+judge local local-without-standing-still 1 -DHELD=0
+judge local local-without-an-answer 1 -DANSWERED=0
 judge owners owners 0 -DOTHERS=1
 judge owners owners-without-barrier 1 -DOTHERS=1 -DBARRIER=0
 judge owners owners-without-exchange 1 -DOTHERS=1 -DEXCHANGE=0
