@@ -37,25 +37,38 @@ void processor_answer(void) {
 
 static bool other(uint32_t n) { return n < processors_online && n != processor_number; }
 
+static void ask(uint32_t n, bool value) {
+    if (!other(n)) return;
+    set(&asked[n], value);
+    if (value) processor_kick(n);
+}
+
+static void await(uint32_t n, bool value) {
+    while (other(n) && processors_many && is(&still[n]) != value) wait_a_moment();
+}
+
 void processor_hold(uint32_t n) {
-    if (!other(n) || all_depth > 0) return;
-    set(&asked[n], true);
-    processor_kick(n);
-    while (processors_many && !is(&still[n])) wait_a_moment();
+    if (all_depth > 0) return;
+    ask(n, true);
+    await(n, true);
 }
 
 void processor_release(uint32_t n) {
-    if (!other(n) || all_depth > 0) return;
-    set(&asked[n], false);
-    while (processors_many && is(&still[n])) wait_a_moment();
+    if (all_depth > 0) return;
+    ask(n, false);
+    await(n, false);
+}
+
+// All are asked before any is waited for.
+static void all(bool value) {
+    for (uint32_t n = 0; n < processors_online; n++) ask(n, value);
+    for (uint32_t n = 0; n < processors_online; n++) await(n, value);
 }
 
 void processors_hold(void) {
-    for (uint32_t n = 0; n < processors_online; n++) processor_hold(n);
-    all_depth++;
+    if (all_depth++ == 0) all(true);
 }
 
 void processors_release(void) {
-    if (--all_depth > 0) return;
-    for (uint32_t n = 0; n < processors_online; n++) processor_release(n);
+    if (--all_depth == 0) all(false);
 }

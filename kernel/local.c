@@ -179,15 +179,29 @@ bool local_gather(struct memory_block_desc **desc) {
     return !list_empty(&common->free_list);
 }
 
-void local_share(uintptr_t p) {
+// The processor whose own the arena at p is, this one excepted, or NOBODY.
+static uint32_t other_owner(uintptr_t p, struct arena **arena) {
     uint32_t frame = (uint32_t)((p - k_heap.base) >> PG_SHIFT);
-    if (frame >= k_heap.frames) return;
-    struct arena *arena = &k_heap.arena[frame];
-    uint32_t back = arena->back / (uint32_t)sizeof *arena;
-    if (back > frame) return;
-    arena -= back;
-    uint32_t owner = owner_of(arena->desc);
-    if (owner != NOBODY && owner != processor_number) arena_share(owner, arena);
+    if (frame >= k_heap.frames) return NOBODY;
+    *arena = &k_heap.arena[frame];
+    uint32_t back = (*arena)->back / (uint32_t)sizeof **arena;
+    if (back > frame) return NOBODY;
+    *arena -= back;
+    uint32_t owner = owner_of((*arena)->desc);
+    return owner == processor_number ? NOBODY : owner;
+}
+
+void local_share(uintptr_t p) {
+    struct arena *arena;
+    uint32_t owner = other_owner(p, &arena);
+    if (owner != NOBODY) arena_share(owner, arena);
+}
+
+uint32_t local_hold(uintptr_t p) {
+    struct arena *arena;
+    uint32_t owner = other_owner(p, &arena);
+    processor_hold(owner);
+    return owner;
 }
 
 // While this waits for the lock the arena may become everyone's, and more.

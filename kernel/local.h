@@ -28,6 +28,7 @@ void local_begin(void);
 bool local_bring(struct memory_block_desc **desc);  // see port_bring()
 bool local_gather(struct memory_block_desc **desc); // see port_gather()
 void local_share(uintptr_t p);                      // see port_share()
+uint32_t local_hold(uintptr_t p);                   // see port_lock_at(): processor_release() it
 HEAP_QUICK void local_close(struct arena *arena);   // see port_close(). Interrupts off
 uint32_t local_trim(void); // empty arenas become the heap's; frames given back already
 

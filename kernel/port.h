@@ -78,6 +78,20 @@ static inline void port_thaw(const struct heap *heap, port_state state) {
     if (processors_many) processors_release();
     port_unlock(heap, state);
 }
+// The same for what looks at one address: only the processor whose own the arena there is.
+struct port_look {
+    port_state state;
+    uint32_t held;
+};
+static inline struct port_look port_lock_at(const struct heap *heap, uintptr_t address) {
+    struct port_look look = {port_lock(heap), PROCESSORS_MAX};
+    if (processors_many && heap == &k_heap) look.held = local_hold(address);
+    return look;
+}
+static inline void port_unlock_at(const struct heap *heap, struct port_look look) {
+    processor_release(look.held);
+    port_unlock(heap, look.state);
+}
 #define PORT_FREEZE
 
 // The same for the fast paths, without a state to keep: true if interrupts were on and are off now,
@@ -177,6 +191,11 @@ static inline bool port_grow(struct heap *heap, uint32_t count) {
 #ifndef PORT_FREEZE
 #define port_freeze port_lock
 #define port_thaw port_unlock
+struct port_look {
+    port_state state;
+};
+#define port_lock_at(heap, address) ((struct port_look){port_lock(heap)})
+#define port_unlock_at(heap, look) port_unlock((heap), (look).state)
 #endif
 // What a fast path compares with.
 #ifndef PORT_FAST_FRAMES
@@ -193,7 +212,9 @@ static inline bool port_grow(struct heap *heap, uint32_t count) {
 #define port_share(heap, p) ((void)0)
 #define port_close arena_close
 #define port_trim(heap) 0u
-#define port_descs(heap, table) (heap)->block_descs
+static inline const struct memory_block_desc *port_descs(const struct heap *heap, uint32_t table) {
+    return table == 0 ? heap->block_descs : NULL;
+}
 #define PORT_TABLES 1u
 #endif
 

@@ -198,9 +198,10 @@ static uint32_t check_arena(const struct heap *heap, const struct arena *arena, 
     check_map(arena, frame);
     uint32_t table = heap_desc_table(heap, arena->desc);
     if (arena->cnt != 0) with_room[table][arena->desc - port_descs(heap, table)]++;
-    bool empty = arena->cnt == arena->desc->blocks_per_arena;
-    bool kept = arena->desc->reserve == arena || (table > 0 && to_be_closed[table]++ == 0);
-    REQUIRE(!empty || kept, "A5", "an empty arena too many, frame", frame);
+    bool spare = arena->cnt == arena->desc->blocks_per_arena && arena->desc->reserve != arena;
+    if (spare) to_be_closed[table]++;
+    REQUIRE(!spare || (table > 0 && to_be_closed[table] == 1), "A5",
+            "an empty arena too many, frame", frame);
     return frames;
 }
 

@@ -170,9 +170,9 @@ char *heap_user_frame_who(char *to, size_t room, uint32_t frame) {
 char *heap_who_in(char *to, size_t room, const struct heap *heap, uintptr_t address) {
     struct sight sight;
     uint32_t outer = history_lock();
-    port_state state = port_freeze(heap);
+    struct port_look look = port_lock_at(heap, address);
     sight_take(&sight, heap, address);
-    port_thaw(heap, state);
+    port_unlock_at(heap, look);
     history_unlock(outer);
     struct heap_block at;
     bool block = heap_block_in(heap, &sight.arena, address, &at);

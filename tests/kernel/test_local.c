@@ -73,6 +73,8 @@ static void meet(uint32_t step) {
 
 // ---- a pair at home -----------------------------------------------------------------------------
 
+#ifndef HEAP_CHECKED // there every call takes a lock
+
 #define PAIRS 5000
 #define HELD 16
 
@@ -89,7 +91,6 @@ static int pairs_at_home(void *argument) {
 }
 
 // The rest is what arenas that are opened take, and the threads' own stacks and records.
-#ifndef HEAP_CHECKED
 KTEST(processors_pairs_at_home_take_no_lock) {
     uint32_t before = heap_lock.taken;
     KCHECK_EQ(on_each(pairs_at_home), 0);
@@ -122,7 +123,7 @@ KTEST(processors_a_pair_is_the_same_on_each) {
     lock_init(&stepping);
     KCHECK_EQ(on_each(steps_at_home), 0);
     for (uint32_t i = 1; i < processors_online; i++) KCHECK_EQ(pair_steps[i], pair_steps[0]);
-    kprintf("processors: a pair of 32 bytes at home: %u steps\n", pair_steps[0]);
+    kprintf("at home: a pair of 32 bytes takes %u steps\n", pair_steps[0]);
 }
 #endif
 
@@ -252,6 +253,8 @@ KTEST(processors_racing_frees_are_refused_but_one) {
 
 // ---- memory that another processor has ----------------------------------------------------------
 
+#ifndef HEAP_CHECKED // a block has more around it there
+
 #define BLOCK 512 // of the seed's table and `fine`
 
 static uint32_t frames_in_hand; // a chain, through the frames' first words
@@ -309,7 +312,6 @@ static int take_what_others_have(void *argument) {
     return wrong;
 }
 
-#ifndef HEAP_CHECKED // a block has more around it there
 KTEST(processors_have_each_others_memory_in_need) {
     arrived = had = could_have = 0;
     KCHECK_EQ(on_each(take_what_others_have), 0);
@@ -336,6 +338,8 @@ KTEST(processors_trim_takes_everyones_reserve) {
 }
 
 // ---- records that were written over --------------------------------------------------------------
+
+#ifndef HEAP_CHECKED // there the block's own record tells as well
 
 #define FLIPS 240
 
@@ -365,7 +369,6 @@ static int free_by_a_wrong_record(void *argument) {
     return wrong;
 }
 
-#ifndef HEAP_CHECKED // there the block's own record tells as well
 KTEST(processors_a_wrong_record_is_refused) {
     arrived = 0;
     ktest_report_expect();
