@@ -179,6 +179,9 @@ static void check_list(const struct heap *heap, uint32_t table, uint32_t index) 
     }
     bool full = !desc->end.desc && desc->end.head == 0 && desc->end.map_words == 0;
     REQUIRE(full, "A4", "the list's end is written to, block size", desc->block_size);
+    const struct arena *reserve = desc->reserve;
+    REQUIRE(!reserve || reserve->desc == desc, "A5", "the reserve is another's, block size",
+            desc->block_size);
     REQUIRE(count == with_room[table][index], "A4", "arenas in the free list, block size",
             desc->block_size);
 }

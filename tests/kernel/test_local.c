@@ -175,6 +175,51 @@ KTEST(processors_free_each_others_blocks) {
     KCHECK(processors_online == 1 || foreign > ROUNDS * EACH / 2);
 }
 
+// All but the first make and free blocks, whole arenas of them; the first takes their arenas away
+// from them all the while, by frees that are refused and change nothing else.
+#define TAKEN_AWAY 1500
+#define BUSY 40 // of 512 bytes: some arenas, which come and go
+
+static volatile bool taken_away;
+
+static int work_on(uint32_t me) {
+    int wrong = 0;
+    while (!taken_away) {
+        for (uint32_t i = 0; i < BUSY; i++) {
+            uint32_t *p = sys_malloc(i % 2 ? 512 : 60);
+            if (p) *p = me * EACH + i;
+            made[me][i] = p;
+        }
+        for (uint32_t i = 0; i < BUSY; i++) {
+            uint32_t *p = made[me][i];
+            wrong += !p || *p != me * EACH + i;
+            sys_free(p);
+        }
+    }
+    return wrong;
+}
+
+static int take_away_or_work(void *argument) {
+    uint32_t me = (uint32_t)(uintptr_t)argument, all = processors_online;
+    int wrong = !spread_out(me);
+    meet(1);
+    if (me > 0) return wrong + work_on(me);
+    for (uint32_t i = 0; i < TAKEN_AWAY; i++) {
+        uint8_t *p = all > 1 ? made[1 + i % (all - 1)][i / 7 % BUSY] : NULL;
+        sys_free(p ? p + 4 : (uint8_t *)4);
+    }
+    taken_away = true;
+    return wrong;
+}
+
+KTEST(processors_take_arenas_away) {
+    arrived = 0;
+    taken_away = false;
+    ktest_report_expect();
+    KCHECK_EQ(on_each(take_away_or_work), 0);
+    ktest_reports_any(TAKEN_AWAY);
+}
+
 // ---- wrong frees across processors --------------------------------------------------------------
 
 #define WRONG 400

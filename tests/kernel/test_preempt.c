@@ -28,9 +28,11 @@
 
 #include "device/timer.h"
 #include "kernel/inspect/heapcheck.h"
+#include "kernel/inspect/heapwalk.h"
 #include "kernel/inspect/report.h"
 #include "kernel/interrupt.h"
 #include "kernel/measure/step.h"
+#include "kernel/port.h"
 #include "kernel/processor.h"
 #include "kernel/symbol.h"
 #include "lib/print.h"
@@ -279,36 +281,62 @@ static int push(void *unused) {
 
 static void on_pushed(struct interrupt_frame *frame) {}
 
+static void *moved_block;
+
+// Free blocks in the arena that this processor's next block of the size comes from.
+static uint32_t free_at_home(void) {
+    const struct memory_block_desc *desc = PORT_DESC_OF(&k_heap)[(48 - 1) / BLOCK_ALIGN];
+    return list_entry(desc->free_list.head.next, const struct arena, elem)->cnt;
+}
+
+static struct {
+    uint32_t place;    // where to move
+    uint32_t free;     // at home, before the call
+    bool before_taken; // the call has not taken its block yet
+} move;
+
 // A new thread begins on the processor that makes it, and its priority gives it the turn.
-static void push_at_place(const struct interrupt_frame *frame, uint32_t place, void *wanted) {
-    if (place != *(uint32_t *)wanted) return;
+static void push_at_place(const struct interrupt_frame *frame, uint32_t place, void *unused) {
+    if (place != move.place) return;
+    move.before_taken = free_at_home() == move.free;
     pusher = thread_create("pusher", HIGH, push, NULL);
     __asm__ volatile("int $0x25" : : : "memory");
     step_end();
 }
 
-static void pair_on_the_move(void *unused) {
-    void *p = sys_malloc(48);
-    sys_free(p);
+static void take_on_the_move(void *unused) { moved_block = sys_malloc(48); }
+
+static uint32_t table_of(const void *p) {
+    const struct arena *arena = &k_heap.arena[((uintptr_t)p - k_heap.base) >> PG_SHIFT];
+    return heap_desc_table(&k_heap, arena->desc);
 }
 
-// A call that began on one processor ends on another, whichever instruction it had come to.
+// A call that began on one processor ends on another, whichever instruction it had come to: its
+// block is of an arena of the processor that it was on when it took it, or of everyone's.
 KTEST(processors_move_at_every_instruction) {
-    uint32_t place = 0;
     moves = 0;
     mover = thread_current();
     interrupt_register(FORCED_VECTOR, on_pushed);
-    for (;; place++) {
+    for (move.place = 0;; move.place++) {
         struct step_count count;
+        uint32_t from = processor_number;
         pusher = NULL;
-        step_run(pair_on_the_move, NULL, push_at_place, &place, &count);
+        sys_free(sys_malloc(48)); // there is an arena with room here
+        uint32_t state = irq_save();
+        move.free = free_at_home();
+        irq_restore(state);
+        step_run(take_on_the_move, NULL, push_at_place, NULL, &count);
         if (!pusher) break; // no such place
+        uint32_t table = table_of(moved_block), to = processor_number;
+        KCHECK(table == 0 || from == to || table != (move.before_taken ? from : to) + 1);
+        sys_free(moved_block);
         KCHECK_EQ(thread_join(pusher), 0);
         KCHECK_EQ(heap_check(), 0);
     }
+    sys_free(moved_block);
     interrupt_register(FORCED_VECTOR, NULL);
-    KCHECK(place > 20);
-    KCHECK(processors_online == 1 || moves >= place / 2);
+    KCHECK(move.place > 10);
+    KCHECK(processors_online == 1 || moves >= move.place / 2);
 }
 
 // ---- the calls ----------------------------------------------------------------------------------
