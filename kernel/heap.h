@@ -201,6 +201,10 @@ static inline bool arena_blank(const struct arena *arena) {
     return !arena->desc && arena->head == 0 && arena->seal == 0;
 }
 
+// memory.c's: gives the frames of an arena whose blocks are all free back to the pool. Locked by
+// its caller.
+HEAP_QUICK void arena_close(struct arena *arena);
+
 // Number of the block that starts `off` bytes into an arena; blocks_per_arena or more if none does.
 static inline uint32_t block_index(const struct memory_block_desc *desc, uint32_t off) {
     uint32_t product = off * desc->inverse;

@@ -3,26 +3,26 @@
 // Theory. An arena of k_heap is one processor's own, or everyone's. Whose it is, its descriptor and
 // its seal say: each processor has a table of descriptors beside the heap's, and each table a seal.
 // So sys_malloc() finds the processor's own arenas where it always looks, in the list of the
-// descriptor for a size, and sys_free() sees by the same comparison that proves a record sound
-// that the arena is its own. Their fast paths are what they are with one processor, to the
-// instruction: interrupts off, and no lock.
+// descriptor for a size, and sys_free() sees by the same comparison that proves a record sound that
+// the arena is its own. Their fast paths are what they are with one processor, to the instruction:
+// interrupts off, and no lock.
 //
 // Everything else takes heap_lock:
 //   - A block of another processor's arena is freed. That arena becomes everyone's first: the other
-//     processor is made to stand still for the moment that this takes (kernel/hold.h), so that it is
-//     in no fast path. Then the free is judged and done as with one processor.
+//     processor is made to stand still for the moment that this takes (kernel/ask.h), so that it
+//     is in no fast path. Then the free is judged and done as with one processor.
 //   - A processor's own arenas have no room. It takes over one of everyone's, if at least an eighth
 //     of it is free, or opens one.
 //   - No frames are left: arenas of others that have room become everyone's.
 // If one processor makes blocks that another frees, an arena would go to and fro with every block.
-// So a processor that has lost an arena of a size takes its next blocks of that size from everyone's
-// arenas, BORROW of them, and leaves the arenas where they are.
+// So a processor that has lost an arena of a size takes its next blocks of that size from
+// everyone's arenas, BORROW of them, and leaves the arenas where they are.
 //
 // That is exact: each record is at each moment worked on by one processor, its own or the one that
-// has the lock. A pointer is judged, and its block's bit changed, in one stretch that nobody else is
-// in. So of two frees of a block on two processors at the same time one comes first, and the other is
-// a double free, refused at the call, as with one processor. And nothing is kept in a cache or a
-// queue on the way home: a block is live or free.
+// has the lock. A pointer is judged, and its block's bit changed, in one stretch that nobody else
+// is in. So of two frees of a block on two processors at the same time one comes first, and the
+// other is a double free, refused at the call, as with one processor. And nothing is kept in a
+// cache or a queue on the way home: a block is live or free.
 //
 // Invariants:
 //   L1  An arena whose descriptor is processor n's is changed by n, with interrupts off, or by a
@@ -41,9 +41,8 @@
 
 #include <stddef.h>
 
-#include "kernel/hold.h"
-#include "kernel/memory.h"
-#include "kernel/port.h"
+#include "kernel/ask.h"
+#include "kernel/spinlock.h"
 #include "lib/string.h"
 
 PER_PROCESSOR struct memory_block_desc *local_desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
@@ -52,8 +51,8 @@ bool local_begun;
 
 static struct memory_block_desc *descs[PROCESSORS_MAX]; // by processor; NULL: none
 
-// Blocks that a processor is to take from everyone's arenas, by descriptor, before it takes an arena
-// over. Protected by heap_lock.
+// Blocks that a processor is to take from everyone's arenas, by descriptor, before it takes an
+// arena over. Protected by heap_lock.
 static uint8_t borrow[PROCESSORS_MAX][DESC_MAX];
 #define BORROW 64u
 
@@ -207,14 +206,15 @@ uint32_t local_hold(uintptr_t p) {
 // While this waits for the lock the arena may become everyone's, and more.
 HEAP_QUICK void local_close(struct arena *arena) {
     struct memory_block_desc *desc = arena->desc;
-    port_state state = port_lock(&k_heap);
+    uint32_t state = spin_save(&heap_lock);
     if (arena->desc == desc && desc->reserve != arena && arena->cnt == desc->blocks_per_arena)
         arena_close(arena);
-    port_unlock(&k_heap, state);
+    spin_restore(&heap_lock, state);
 }
 
 uint32_t local_trim(void) {
-    port_state state = port_freeze(&k_heap);
+    uint32_t state = spin_save(&heap_lock);
+    processors_hold();
     uint32_t before = k_heap.pool.free;
     for (uint32_t n = 0; local_begun && n < processors_online; n++) {
         for (uint32_t i = 0; i < k_heap.desc_count; i++) {
@@ -224,6 +224,7 @@ uint32_t local_trim(void) {
         }
     }
     uint32_t frames = k_heap.pool.free - before;
-    port_thaw(&k_heap, state);
+    processors_release();
+    spin_restore(&heap_lock, state);
     return frames;
 }

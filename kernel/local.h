@@ -23,7 +23,7 @@ void local_make(uint32_t n, void *page);
 // On processor n, before it allocates. Interrupts off.
 void local_begin(void);
 
-// ---- for kernel/port.h, with heap_lock held but for local_close() --------------------------------
+// ---- for kernel/port.h, with heap_lock held but for local_close() -------------------------------
 
 bool local_bring(struct memory_block_desc **desc);  // see port_bring()
 bool local_gather(struct memory_block_desc **desc); // see port_gather()

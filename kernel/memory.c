@@ -43,9 +43,9 @@
 //
 // Who protects what: everything here by port_lock(heap), in the kernel interrupts off, and a
 // spinlock where there are several processors; but an arena that is one processor's own by that
-// processor's interrupts off alone (kernel/local.c). Every locked stretch is a bounded number of steps,
-// of a call that is refused, too; clearing and copying happen outside. No decision outlives its
-// lock: what acts on a record has judged it under the same lock.
+// processor's interrupts off alone (kernel/local.c). Every locked stretch is a bounded number of
+// steps, of a call that is refused, too; clearing and copying happen outside. No decision outlives
+// its lock: what acts on a record has judged it under the same lock.
 //
 // Shortcomings:
 //   - A large area needs frames in a row: with every second frame taken, nothing above 4096 bytes

@@ -69,8 +69,6 @@ void heap_grow(struct heap *heap, uint32_t count);
 // of the processor's own (kernel/local.h): a heap without such takes none. To be called for every
 // heap there is when the second one starts, and where `frames` is written.
 void heap_fast_paths(struct heap *heap);
-// Gives the frames of an arena whose blocks are all free back to the pool. Locked by its caller.
-HEAP_QUICK void arena_close(struct arena *arena);
 
 // Makes an empty heap over the memory `from`, with the seed's sizes. *heap, its name and what
 // `from` leads to (but `run`) are its caller's to keep as long as it is used. Nothing is printed.

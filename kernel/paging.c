@@ -19,7 +19,7 @@
 //   - present to absent:        invlpg, or the old frame can still be read and written there
 //   - other frame, fewer rights: the same; here a page goes through absent, which covers both
 //   - everything:               a load of CR3, since no page is marked global (CR4.PGE is clear)
-// Each processor has a TLB of its own: paging_flush_all() tells the others. A program's pages are
+// Each processor has a TLB of its own: processors_flush() tells the others. A program's pages are
 // its one thread's, and a processor that leaves a program loads CR3: nothing of it stays there.
 //
 // Why 4 KiB pages everywhere, when one entry could map 4 MiB (CR4.PSE): guard pages, holes of the
@@ -41,7 +41,7 @@
 //       use on one processor at a time.
 #include "kernel/paging.h"
 
-#include "kernel/hold.h"
+#include "kernel/ask.h"
 #include "kernel/layout.h"
 #include "kernel/panic.h"
 #include "kernel/memory_plan.h"
@@ -66,14 +66,6 @@ static PER_PROCESSOR uint32_t own_entry;     // its entry for KERNEL_BASE (P5)
 static uint32_t pool_start;                  // physical address of the heap window's first page
 static uint32_t next_table;                  // boot only: next unused page of the plan's tables
 static uint32_t tables_end;                  // boot only: physical, the end of the last
-
-static void cr3_load(uint32_t pa) { __asm__ volatile("movl %0, %%cr3" : : "r"(pa) : "memory"); }
-
-static uint32_t cr3_read(void) {
-    uint32_t pa;
-    __asm__ volatile("movl %%cr3, %0" : "=r"(pa));
-    return pa & ENTRY_FRAME;
-}
 
 // Forgets the translation of the page at va. The operand is the page itself, not the variable that
 // holds its address: "invlpg" of that one leaves the stale translation in place.
@@ -246,33 +238,6 @@ void paging_processor_begin(void) {
     cr3_load(own_directory);
 }
 
-// A flush is asked for by a number that rises, and answered by the same number, read before the
-// flush: what is asked for later has a higher one. Who waits answers, too, or two that ask each
-// other would wait for ever.
-static volatile uint32_t flush_asked[PROCESSORS_MAX], flush_done[PROCESSORS_MAX];
-
-void paging_flush_answer(void) {
-    uint32_t me = processor_number, asked = flush_asked[me];
-    if (flush_done[me] == asked) return;
-    cr3_load(cr3_read());
-    flush_done[me] = asked;
-}
-
-void paging_flush_all(void) {
-    uint32_t flags = irq_save(), wanted[PROCESSORS_MAX] = {0};
-    uint32_t me = processor_number, online = processors_online;
-    for (uint32_t n = 0; n < online; n++) {
-        if (n == me) continue;
-        wanted[n] = __atomic_add_fetch(&flush_asked[n], 1, __ATOMIC_SEQ_CST);
-        processor_kick(n);
-    }
-    for (uint32_t n = 0; n < online; n++) {
-        if (n == me) continue;
-        while (processors_many && (int32_t)(flush_done[n] - wanted[n]) < 0) processor_answer();
-    }
-    irq_restore(flags);
-}
-
 void paging_flush(uintptr_t va) { translation_flush(va); }
 
 // The low map never changes (P4 says so of the directory, and nothing writes its tables), and the
@@ -314,7 +279,7 @@ void paging_heap_protect(uintptr_t va, uint32_t pages, bool absent) {
         *entry = absent ? *entry & ~PAGE_PRESENT : *entry | PAGE_PRESENT;
         if (absent) translation_flush(va);
     }
-    if (absent && processors_many) paging_flush_all();
+    if (absent && processors_many) processors_flush();
 }
 
 // CR0.WP is off for the copy alone, with interrupts off, so that no other code runs without it. The

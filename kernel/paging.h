@@ -30,7 +30,7 @@ uint32_t paging_directory(void); // physical address of the page directory, as i
 // Maps one page of the stack window to the frame at physical `pa` / removes it and returns that
 // address. Panic on a page outside the window, already mapped, or not mapped. Neither fails, and
 // neither takes or gives a frame: that is the caller's. After paging_unmap() this processor's TLB
-// has forgotten the page; with several, paging_flush_all() comes before the frame is used again.
+// has forgotten the page; with several, processors_flush() comes before the frame is used again.
 // Each call changes one entry: the owner of the page's slot needs no lock (thread/stack.c). Any
 // context.
 void paging_map(uintptr_t va, uint32_t pa, uint32_t flags);
@@ -58,11 +58,6 @@ void paging_heap_protect(uintptr_t va, uint32_t pages, bool absent);
 // physical addresses of frames of the kernel pool, which are its as long as it runs. Boot only.
 void paging_processor_fill(uint32_t directory, uint32_t table, const uint32_t *own);
 void paging_processor_begin(void); // on that processor, first of all
-
-// Every other processor forgets all it knows of the page tables before this returns. Any context:
-// a processor that waits for a lock answers, too.
-void paging_flush_all(void);
-void paging_flush_answer(void); // for processor_answer(). Interrupts off
 
 // Writes over what lies below PLAN_LOW_END, which is mapped read-only. Boot only.
 void paging_low_write(uint32_t pa, const void *from, size_t bytes);

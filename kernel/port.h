@@ -32,7 +32,7 @@ struct port_pool {
 #include GRANARY_PORT
 #else
 
-#include "kernel/hold.h"
+#include "kernel/ask.h"
 #include "kernel/interrupt.h"
 #include "kernel/layout.h"
 #include "kernel/local.h"

@@ -5,15 +5,15 @@
 // processor that finds it taken reads until it is free and tries again, as a read leaves the line
 // with the holder. Giving back is a store: x86 lets no store pass an earlier load or store (8.2.2).
 //
-// Who waits has interrupts off, so what other processors ask of it comes by processor_answer(): else
-// two processors could wait for each other, one for a lock and one for a flush.
+// Who waits has interrupts off, so what other processors ask of it comes by processor_answer():
+// else two processors could wait for each other, one for a lock and one for a flush.
 //
 // Shortcoming: not fair. A processor may find the lock taken again and again.
 #include "kernel/spinlock.h"
 
 #include <stddef.h>
 
-#include "kernel/hold.h"
+#include "kernel/ask.h"
 #include "kernel/panic.h"
 #include "kernel/symbol.h"
 

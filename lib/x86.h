@@ -108,6 +108,17 @@ static inline uint32_t dr6_read(void) {
 
 static inline void dr6_write(uint32_t value) { __asm__ volatile("movl %0, %%dr6" : : "r"(value)); }
 
+static inline void cr3_load(uint32_t pa) {
+    __asm__ volatile("movl %0, %%cr3" : : "r"(pa) : "memory");
+}
+
+// The page directory's physical address, without CR3's flags.
+static inline uint32_t cr3_read(void) {
+    uint32_t value;
+    __asm__ volatile("movl %%cr3, %0" : "=r"(value));
+    return value & 0xfffff000u;
+}
+
 // Waits for the next interrupt with interrupts on; `sti` shields the `hlt` that follows it.
 static inline void cpu_idle(void) { __asm__ volatile("sti\n\thlt" : : : "memory"); }
 

@@ -16,7 +16,7 @@
 #include "device/timer.h"
 #include "kernel/fault.h"
 #include "kernel/gdt.h"
-#include "kernel/hold.h"
+#include "kernel/ask.h"
 #include "kernel/interrupt.h"
 #include "kernel/layout.h"
 #include "kernel/local.h"

@@ -28,6 +28,7 @@
 
 #include "kernel/layout.h"
 #include "kernel/memory.h"
+#include "kernel/ask.h"
 #include "kernel/paging.h"
 #include "lib/bitmap.h"
 #include "kernel/spinlock.h"
@@ -77,7 +78,7 @@ static uint32_t frame_number(uint32_t pa) {
 static void pages_give(int slot, uint32_t pages) {
     uint32_t pa[STACK_PAGES];
     for (uint32_t i = 0; i < pages; i++) pa[i] = paging_unmap(stack_bottom(slot) + i * PG_SIZE);
-    if (processors_many) paging_flush_all();
+    if (processors_many) processors_flush();
     for (uint32_t i = 0; i < pages; i++) frame_free(POOL_KERNEL, frame_number(pa[i]), 1);
 }
 

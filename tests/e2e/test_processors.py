@@ -55,7 +55,8 @@ def test_turn_by_turn(boot):
 
 def test_a_pair_has_the_same_instructions_with_any_number(boot):
     """With one processor, and on each of several: a pair at home takes no lock and no other way."""
-    assert len({steps(boot("batch demo=no test=processors_a_pair*", more=("--cpus", str(cpus)))) for cpus in (1, 2, 4)}) == 1
+    pair = "batch demo=no test=processors_a_pair*"
+    assert len({steps(boot(pair, more=("--cpus", str(cpus)))) for cpus in (1, 2, 4)}) == 1
 
 
 def soak_hash(boot, cpus):

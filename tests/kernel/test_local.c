@@ -90,8 +90,8 @@ static int pairs_at_home(void *argument) {
     return wrong;
 }
 
-// The rest is what arenas that are opened take, the threads' own stacks and records, and a thread that
-// is moved with its blocks.
+// The rest is what arenas that are opened take, the threads' own stacks and records, and a thread
+// that is moved with its blocks.
 KTEST(processors_pairs_at_home_take_no_lock) {
     uint32_t before = heap_lock.taken;
     KCHECK_EQ(on_each(pairs_at_home), 0);
@@ -421,7 +421,7 @@ KTEST(processors_trim_takes_everyones_reserve) {
     KCHECK_EQ(frames_free(POOL_KERNEL), before);
 }
 
-// ---- records that were written over --------------------------------------------------------------
+// ---- records that were written over -------------------------------------------------------------
 
 #ifndef HEAP_CHECKED // there the block's own record tells as well
 

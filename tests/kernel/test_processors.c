@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "device/timer.h"
+#include "kernel/ask.h"
 #include "kernel/inspect/heapcheck.h"
 #include "kernel/inspect/report.h"
 #include "kernel/layout.h"
@@ -312,7 +313,7 @@ KTEST(processors_forget_a_page_that_goes) {
         page_round = round;
         while (page_seen < round * readers) wait_a_little(&times);
         paging_unmap(PAGE);
-        paging_flush_all();
+        processors_flush();
     }
     crew_join(readers);
     KCHECK_EQ(page_wrong, 0);

@@ -10,7 +10,7 @@
  * arena over, STEPS times in any order.
  *   - The owner's fast path looks at the owner, reads the map and writes it in steps of their own, without the lock.
  *   - Everything else is done with the lock. Before a free is judged there, the owner is made to stand still and the
- *     arena becomes everyone's (kernel/hold.c: two flags, and the holder waits for the second to be cleared).
+ *     arena becomes everyone's (kernel/ask.c: two flags, and the holder waits for the second to be cleared).
  *   - A processor stands still between two calls, and where it waits for the lock; nowhere else.
  * Not modelled: the store buffers of x86. Everything is passed on by a store that comes after what it is about, and read
  * by loads in their order, and x86 keeps both orders (Intel SDM volume 3, 8.2.2).
