@@ -126,8 +126,11 @@ static void arena_line(const struct arena *arena, uint32_t frame) {
     char used[24] = "reserve";
     bool reserve = live == 0 && desc->reserve == &k_heap.arena[frame];
     if (!reserve) ksnprintf(used, sizeof used, "%u live", live);
-    kprintf("%5u  %p  %4u-byte blocks: %s, %u free, %u never handed out\n", frame,
-            (void *)arena->base, desc->block_size, used, arena->cnt - fresh, fresh);
+    char owner[24] = "";
+    uint32_t table = heap_desc_table(&k_heap, desc);
+    if (table > 0) ksnprintf(owner, sizeof owner, ", processor %u's", table - 1);
+    kprintf("%5u  %p  %4u-byte blocks: %s, %u free, %u never handed out%s\n", frame,
+            (void *)arena->base, desc->block_size, used, arena->cnt - fresh, fresh, owner);
 }
 
 // Of one block size, or all. Records that are not sound are `check`'s business.

@@ -177,6 +177,24 @@ def test_gdb_shows_the_processor_of_a_thread(tmp_path):
     assert re.search(r" idle1 +running .*\n +at ", second), second
 
 
+def test_gdb_looks_at_the_heap_of_all(tmp_path):
+    """The heap commands run the kernel's functions on a copy, where no other processor answers."""
+    session = Session(str(tmp_path), E2E, "demo=no test=processors_free_each*", cpus=2)
+    try:
+        session.stop_at("heap_check")
+        check, descs, leaks = (session.do(f"heap {command}") for command in ("check", "descs", "leaks"))
+        arenas = session.do("heap arenas")
+        base = next(line for line in arenas if "64-byte" in line).split()[1]
+        who = session.do(f"heap who {base}")
+    finally:
+        session.close()
+    assert check and not any("broken" in line for line in check), check
+    assert any(line.split()[:1] == ["64"] for line in descs), descs
+    assert any(line.startswith("leaks: ") and "in blocks of" in line for line in leaks), leaks
+    assert any(re.search(r", processor [01]'s$", line) for line in arenas), arenas
+    assert f"block 0 of the 64-byte arena {base}" in " ".join(who), who
+
+
 @pytest.mark.parametrize("build", ["fast", "checked"])
 def test_reports_name_threads_with_the_heap_locked(boot, image, checked_image, build):
     """The museum's bugs make every kind of report; none takes locks in the wrong order."""

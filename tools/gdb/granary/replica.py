@@ -27,16 +27,25 @@ def program():
     raise Trouble("build/replica is not there: `make` builds it")
 
 
+def alone(address, data):
+    """What was read there, with processors_many false: in the copy nobody answers, and no other processor works."""
+    at = target.address_of("processors_many")
+    if at is not None and address <= at < address + len(data):
+        data = data[:at - address] + b"\0" + data[at - address + 1:]
+    return data
+
+
 def chunk_at(address):
     """The answer to PAGES: which pages there are, and their bytes."""
     try:
-        return struct.pack("<I", (1 << CHUNK_PAGES) - 1) + target.read_bytes(address, CHUNK_PAGES * PAGE)
+        data = target.read_bytes(address, CHUNK_PAGES * PAGE)
+        return struct.pack("<I", (1 << CHUNK_PAGES) - 1) + alone(address, data)
     except target.Unreadable:
         pass
     present, pages = 0, b""
     for number in range(CHUNK_PAGES):
         try:
-            pages += target.read_bytes(address + number * PAGE, PAGE)
+            pages += alone(address + number * PAGE, target.read_bytes(address + number * PAGE, PAGE))
             present |= 1 << number
         except target.Unreadable:
             pass
