@@ -22,6 +22,8 @@ bool host_in_interrupt;
 bool (*host_grow)(struct pool *pool, uint32_t count);
 bool host_irqs_off;
 bool host_several;
+bool host_local;
+struct memory_block_desc *host_bring, *host_gather;
 uint32_t host_fast_entries, host_slow_entries;
 void (*host_unlocked)(void);
 
@@ -155,7 +157,8 @@ static void heap_start(uint32_t frames, const struct port_run *run, size_t runs)
     locked = false;
     host_in_interrupt = false;
     host_grow = NULL;
-    host_irqs_off = host_several = false;
+    host_irqs_off = host_several = host_local = false;
+    host_bring = host_gather = NULL;
     host_unlocked = NULL;
     report.fault = HEAP_OK;
     printed_length = 0;

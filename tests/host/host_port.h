@@ -59,6 +59,29 @@ static inline void port_frames_back(const struct heap *heap, uint32_t first, uin
     (void)count;
 }
 
+// Where processors have arenas of their own: the fast paths are theirs, and other descriptors of the
+// size may have room. A test says which, and the heap takes it whatever its size is.
+struct memory_block_desc;
+extern bool host_local;
+extern struct memory_block_desc *host_bring, *host_gather; // NULL: none
+static inline bool host_other(struct memory_block_desc **desc, struct memory_block_desc *other) {
+    if (other) *desc = other;
+    return other;
+}
+#define PORT_DESC_OF(heap) ((heap)->desc_of)
+#define PORT_SEAL(heap) SMALL_SEAL
+#define port_local(heap) host_local
+#define port_sizes(heap) ((void)0)
+#define port_bring(desc) host_other((desc), host_bring)
+#define port_gather(desc) host_other((desc), host_gather)
+#define port_share(heap, p) ((void)0)
+#define port_close arena_close
+#define port_trim(heap) 0u
+static inline const struct memory_block_desc *port_descs(const struct heap *heap, uint32_t table) {
+    return table == 0 ? heap->block_descs : NULL;
+}
+#define PORT_TABLES 1u
+
 // What the heap gets when a pool has no run long enough: nothing, unless a test says otherwise.
 struct pool;
 extern bool (*host_grow)(struct pool *pool, uint32_t count);

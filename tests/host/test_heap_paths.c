@@ -148,6 +148,49 @@ TEST(every_call_works_with_several_processors) {
     assert_all_home();
 }
 
+// With arenas of their own they take the fast paths for blocks, and for nothing else.
+TEST(own_arenas_have_the_fast_paths_with_several_processors) {
+    host_several = host_local = true;
+    heap_fast_paths(&k_heap);
+    sys_free(sys_malloc(64)); // opens an arena
+    host_fast_entries = host_slow_entries = 0;
+    sys_free(sys_malloc(64));
+    assert_int_equal(host_fast_entries, 2);
+    assert_int_equal(host_slow_entries, 0);
+    sys_free(sys_malloc(2 * PAGE));
+    assert_int_equal(host_slow_entries, 2);
+    every_call_works();
+    host_several = host_local = false;
+    heap_fast_paths(&k_heap);
+    assert_all_home();
+}
+
+// Another descriptor's arena serves before one is opened; or only if there are no frames.
+TEST(another_descriptors_arena_serves) {
+    void *p = sys_malloc(64);
+    host_several = true;
+    heap_fast_paths(&k_heap);
+    host_bring = k_heap.desc_of[(64 - 1) / BLOCK_ALIGN];
+    void *brought = sys_malloc(32);
+    assert_int_equal(frame_of(brought), frame_of(p));
+    host_gather = host_bring;
+    host_bring = NULL;
+    uint32_t rest = frames_free(POOL_KERNEL);
+    void *all = sys_malloc((size_t)rest * PAGE);
+    assert_non_null(all);
+    void *gathered = sys_malloc(32);
+    assert_int_equal(frame_of(gathered), frame_of(p));
+    host_gather = NULL;
+    assert_null(sys_malloc(32));
+    sys_free(all);
+    sys_free(gathered);
+    sys_free(brought);
+    sys_free(p);
+    host_several = false;
+    heap_fast_paths(&k_heap);
+    assert_all_home();
+}
+
 TEST(a_wrong_free_with_interrupts_off_is_refused) {
     void *p = sys_malloc(64), *q = sys_malloc(64);
     sys_free(p);
@@ -778,6 +821,9 @@ static int run_with(const char *classes) {
                                         end),
         cmocka_unit_test_setup_teardown(trim_counts_the_frames_of_every_size, start, end),
         cmocka_unit_test_setup_teardown(an_arena_carved_to_its_end_closes, start, end),
+        cmocka_unit_test_setup_teardown(own_arenas_have_the_fast_paths_with_several_processors,
+                                        start, end),
+        cmocka_unit_test_setup_teardown(another_descriptors_arena_serves, start, end),
         cmocka_unit_test_setup_teardown(the_pools_say_what_they_are, start, end),
         cmocka_unit_test_setup_teardown(a_wrong_back_is_a_corrupt_arena, start, end),
         cmocka_unit_test_setup_teardown(a_blank_record_with_a_seal_is_corrupt, start, end),
