@@ -18,13 +18,17 @@
 #include "lib/print.h"
 #include "lib/string.h"
 
-uint32_t bugs_count(void) { return heap_bug_count + use_bug_count + kernel_bug_count; }
+uint32_t bugs_count(void) {
+    return heap_bug_count + use_bug_count + kernel_bug_count + processor_bug_count;
+}
 
 // The i-th, room after room.
 static const struct bug *bug_in_order(uint32_t i) {
     if (i < heap_bug_count) return &heap_bugs[i];
     i -= heap_bug_count;
-    return i < use_bug_count ? &use_bugs[i] : &kernel_bugs[i - use_bug_count];
+    if (i < use_bug_count) return &use_bugs[i];
+    i -= use_bug_count;
+    return i < kernel_bug_count ? &kernel_bugs[i] : &processor_bugs[i - kernel_bug_count];
 }
 
 // A bug has its number wherever it is: one more in any room changes no other's.

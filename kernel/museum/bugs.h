@@ -24,7 +24,7 @@ bool bugs_run(uint32_t n, bool fixed);
 // none is said to be, and false.
 bool bugs_boot(uint32_t n, bool fixed);
 
-// ---- for bugs.c and its rooms, bugs_heap.c, bugs_use.c, bugs_kernel.c ---------------------------
+// ---- for bugs.c and its rooms: bugs_heap.c, bugs_use.c, bugs_kernel.c, bugs_processors.c --------
 
 // The three builds that see different things: index of bug.report.
 enum bug_build { BUG_FAST, BUG_CHECKED, BUG_GUARD, BUG_BUILDS };
@@ -41,8 +41,8 @@ struct bug {
 };
 
 const struct bug *bug_at(uint32_t n); // NULL: no such number
-extern const struct bug heap_bugs[], use_bugs[], kernel_bugs[];
-extern const uint32_t heap_bug_count, use_bug_count, kernel_bug_count;
+extern const struct bug heap_bugs[], use_bugs[], kernel_bugs[], processor_bugs[];
+extern const uint32_t heap_bug_count, use_bug_count, kernel_bug_count, processor_bug_count;
 
 // What the same wrong free does to the seed's own heap, in a line "classic: ..."; nothing for other
 // bugs (bugs_classic.c).

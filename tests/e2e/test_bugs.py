@@ -75,13 +75,13 @@ SURVIVED = [n for n in NAMES_AND_PAGES if n not in PANICS]
 # ---- runs ----------------------------------------------------------------------------------------
 
 @functools.lru_cache(maxsize=None)
-def transcript(build, what, emulator="qemu"):
+def transcript(build, what, emulator="qemu", cpus=1):
     """(exit status, lines) of a boot with bugs=`what`."""
     args = f"batch demo=no bugs={what}" + " guard" * (build == GUARD)
     done = subprocess.run([PYTHON,
                            os.path.join(ROOT, "tools", "run.py"), "--emulator", emulator, "--image", IMAGE[build],
-                           "--mem", "32", f"--args={args}"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          errors="replace", check=False, cwd=ROOT)
+                           "--mem", "32", "--cpus", str(cpus), f"--args={args}"], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, errors="replace", check=False, cwd=ROOT)
     return done.returncode, done.stdout.splitlines()
 
 
@@ -163,6 +163,23 @@ def test_a_panic_in_bochs(n):
     code, lines = transcript(FAST, str(n), "bochs")
     assert code == PANIC, lines
     assert any(line.startswith("panic: ") for line in lines)
+
+
+@pytest.mark.parametrize("emulator", ["qemu", "bochs"])
+@pytest.mark.parametrize("build", [FAST, CHECKED])
+@pytest.mark.parametrize("n", [29, 30])
+def test_with_two_processors(n, build, emulator):
+    """What two processors do to one block is the same where there are two; which of them is second may differ."""
+    def of_either(lines):
+        return [re.sub(r"thread (one|two)", "thread #", line) for line in lines]
+
+    code, lines = transcript(build, str(n), emulator, cpus=2)
+    assert code == 0, lines
+    shown = [same_in_every_run(line) for line in page_blocks(NAMES_AND_PAGES[n][1])[build]]
+    seen = [same_in_every_run(line) for line in exhibits(lines)[n][1]]
+    assert of_either(seen) == of_either(shown)
+    code, lines = transcript(build, f"{n},fixed", emulator, cpus=2)
+    assert code == 0 and exhibits(lines)[n][1][-1].endswith(": silent, as it should be"), lines
 
 
 def test_each_bug_has_one_page():
