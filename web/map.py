@@ -73,10 +73,11 @@ def names(elf):
 
 
 def tours():
-    """The walks of docs/tours, as the debuggers have them; their texts the page has from web/reading.mjs."""
+    """The walks of docs/tours, as the debuggers have them, but for those of several processors; their texts the page
+    has from web/reading.mjs."""
     found = {name: tourfile.read(name) for name in tourfile.names()}
     return {name: {"scene": tour.scene, "stops": [{"place": stop.place, "claims": stop.claims} for stop in tour.stops]}
-            for name, tour in found.items()}
+            for name, tour in found.items() if tour.processors == 1}
 
 
 def make(elf, image):

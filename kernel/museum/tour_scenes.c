@@ -12,6 +12,7 @@
 #include "kernel/interrupt.h"
 #include "kernel/memory.h"
 #include "kernel/measure/step.h"
+#include "kernel/processor.h"
 #include "kernel/symbol.h"
 #include "lib/page.h"
 #include "lib/print.h"
@@ -150,6 +151,35 @@ SCENE scene_page_table_entry(void) {
     sys_free(scene_others);
 }
 
+// ---- on two processors --------------------------------------------------------------------------
+
+static volatile bool scene_freed;
+
+static int scene_free_there(void *p) {
+    sys_free(p);
+    scene_freed = true;
+    return 0;
+}
+
+// This thread keeps its processor, so the other one is run elsewhere. The block that stays keeps
+// the arena from becoming empty.
+SCENE scene_another_processor_frees(void) {
+    if (!processors_many) {
+        put_str("scene: there is one processor: CPUS=2\n");
+        return;
+    }
+    void *keep = sys_malloc(24), *p = sys_malloc(24);
+    scene_freed = false;
+    struct thread *other = thread_create("other", PRIORITY_DEFAULT, scene_free_there, p);
+    while (other && !scene_freed) __asm__ volatile("pause");
+    scene_end();
+    if (other) thread_join(other);
+    else sys_free(p);
+    sys_free(keep);
+}
+
+// ---- a program ----------------------------------------------------------------------------------
+
 // A program of the image that asks for memory. Its first call is malloc(24).
 SCENE scene_program_malloc(void) {
     struct archive_file file = {0};
@@ -166,12 +196,18 @@ static const struct {
     const char *name;
     void (*run)(void);
 } scenes[] = {
-    {"first-malloc", scene_first_malloc},     {"arena-opens", scene_arena_opens},
-    {"block-list", scene_block_list},         {"large-area", scene_large_area},
-    {"last-block", scene_last_block},         {"double-free", scene_double_free},
-    {"switch-inside", scene_switch_inside},   {"page-table-entry", scene_page_table_entry},
-    {"classic-malloc", scene_classic_malloc}, {"classic-free", scene_classic_free},
+    {"first-malloc", scene_first_malloc},
+    {"arena-opens", scene_arena_opens},
+    {"block-list", scene_block_list},
+    {"large-area", scene_large_area},
+    {"last-block", scene_last_block},
+    {"double-free", scene_double_free},
+    {"switch-inside", scene_switch_inside},
+    {"page-table-entry", scene_page_table_entry},
+    {"classic-malloc", scene_classic_malloc},
+    {"classic-free", scene_classic_free},
     {"program-malloc", scene_program_malloc},
+    {"another-processor-frees", scene_another_processor_frees},
 };
 #define SCENES (sizeof scenes / sizeof scenes[0])
 

@@ -21,8 +21,8 @@ def walk(name, debugger):
                           text=True, timeout=120, check=False, stdin=subprocess.DEVNULL)
 
 
-@pytest.mark.parametrize("debugger", ["gdb", "bochs"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name, debugger", [(name, debugger) for name in NAMES
+                                            for debugger in tourfile.read(name).debuggers()])
 def test_walks_to_its_end(name, debugger):
     done = walk(name, debugger)
     tour = tourfile.read(name)
@@ -42,7 +42,7 @@ def test_both_debuggers_say_the_same():
 def test_every_lesson_has_its_tour():
     assert NAMES == sorted(["first-malloc", "arena-opens", "block-list", "large-area", "last-block", "double-free",
                             "switch-inside", "page-table-entry", "classic-malloc", "classic-free",
-                            "program-malloc"])
+                            "program-malloc", "another-processor-frees"])
     with open(os.path.join(tourfile.FOLDER, "README.md"), encoding="utf-8") as text:
         index = text.read()
     for name in NAMES:
@@ -86,6 +86,13 @@ def test_a_wrong_tour_is_one_line(tmp_path, text, words):
     done = walk_text(tmp_path, text, "gdb")
     assert done.returncode == 2
     assert done.stderr.startswith("tour: ") and words in done.stderr and done.stderr.count("\n") == 1, done
+
+
+def test_a_tour_with_two_processors_is_not_for_bochs():
+    done = walk("another-processor-frees", "bochs")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == ("tour: another-processor-frees: with 2 processors Bochs's debugger misses breakpoints: "
+                           "WITH=gdb\n")
 
 
 def test_an_unknown_tour_is_named_with_those_there_are():

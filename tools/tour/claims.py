@@ -18,6 +18,10 @@ A claim is an expression of Python over a few names, evaluated at a stop:
     program            the running program (struct process); its heap is where arena(P), bit(P) and live(P) look for a P
                        below the kernel's half
     mine, others       what the threads of the scene `switch-inside` got
+    processor          number of the processor that has stopped; owner(P): whose own the arena of P is, None: everyone's
+    total(RECORD)      what an arena's record adds up to; seal: what it must be for the processor's own arenas
+    lock_holder        number of the processor that has the heap's lock, or None; still(N): N stands still
+                       (the last three lines: in the debuggers, not in the page, whose machine has one processor)
     and every value that the tour has remembered
 
 The machine is anything with read(address, bytes) and register(name).
@@ -132,6 +136,21 @@ class World:
             return 0
         return self.number((low if p >= KERNEL_BASE else frames) + (table & ~0xfff) + (p >> 12 & 0x3ff) * 4)
 
+    def owner(self, p):
+        desc, table = self.arena(p).desc, PAGE
+        for number in range(self.number(self.layout["symbols"]["processors_online"])):
+            if 0 <= desc - self.number(self.layout["symbols"]["descs"] + 4 * number) < table:
+                return number
+        return None
+
+    @staticmethod
+    def total(arena):
+        return arena.desc + arena.base + arena.head + arena.carving + arena.seal & 0xffffffff
+
+    def lock_holder(self):
+        holder = self.symbol("spinlock", "heap_lock").holder
+        return holder - 1 if holder else None
+
     def names(self):
         found = Names(self)
         found |= {"heap": self.heap(), "desc": self.desc, "arena": self.arena, "bit": self.bit,
@@ -146,6 +165,10 @@ class World:
                  "entry": self.entry, "mapped": lambda p: bool(self.entry(p) & 1),
                  "mine": self.number(self.layout["symbols"]["scene_mine"]),
                  "others": self.number(self.layout["symbols"]["scene_others"]),
+                 "processor": self.number(self.layout["symbols"]["processor_number"]), "owner": self.owner,
+                 "total": self.total, "seal": self.number(self.layout["symbols"]["local_seal"]),
+                 "lock_holder": self.lock_holder(),
+                 "still": lambda n: bool(self.number(self.layout["symbols"]["still"] + n, 0, 8)),
                  "program": self.program(), "PAGE": PAGE, "HEAP_BASE": HEAP_BASE}
         found |= {name: self.machine.register(name) for name in ("ebx", "ecx", "edx", "esp")}
         found |= self.remembered

@@ -11,9 +11,10 @@ import subprocess
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 STRUCTS = ("heap", "pool", "frame", "arena", "memory_block_desc", "thread", "heap_report", "classic_arena",
-           "classic_block_desc", "list", "list_elem", "boot_info", "event", "event_head", "process")
+           "classic_block_desc", "list", "list_elem", "boot_info", "event", "event_head", "process", "spinlock")
 SYMBOLS = ("k_heap", "mem_pool", "current", "heap_last_report", "heap_report_count", "scene_mine",
-           "scene_others", "classic_descs", "all_threads", "directory_pa", "process_running")
+           "scene_others", "classic_descs", "all_threads", "directory_pa", "process_running",
+           "processor_number", "processors_online", "local_seal", "descs", "still", "heap_lock")
 MARK = "LAYOUT: "
 SECONDS = 60
 PROGRAM_STRUCTS, PROGRAM_SYMBOLS = ("process", "user_heap"), ("processes",)  # of programs, for the page

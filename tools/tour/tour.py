@@ -43,7 +43,8 @@ def with_gdb(tour, opt, folder, image, layout):
     with open(table, "w", encoding="utf-8") as file:
         json.dump(layout, file)
     env = dict(os.environ, TOUR=tour.name, TOUR_LAYOUT=table, TOUR_TOOLS=HERE, TOUR_AUTO="1" if opt.auto else "")
-    with stub.waiting(folder, emu.qemu_command(image, MEM) + ["-serial", "null"], quiet=opt.auto) as (path, _):
+    qemu = emu.qemu_command(image, MEM, cpus=tour.processors) + ["-serial", "null"]
+    with stub.waiting(folder, qemu, quiet=opt.auto) as (path, _):
         command = stub.gdb_command(opt.build, path, os.path.join(HERE, "in_gdb.py"))
         command[1:1] = ["-nx", "-iex", "set confirm off"]
         show_intro(tour, "" if opt.auto else GDB_HELP)
@@ -78,11 +79,11 @@ def list_tours():
 
 
 def transcripts(opt):
-    """Every tour in both debuggers, each into a file of its own; a line for each."""
+    """Every tour in its debuggers, each into a file of its own; a line for each."""
     os.makedirs(opt.transcripts, exist_ok=True)
     failed = 0
     for name in tourfile.names():
-        for debugger in ("gdb", "bochs"):
+        for debugger in tourfile.read(name).debuggers():
             path = os.path.join(opt.transcripts, f"{name}.{debugger}.txt")
             with open(path, "w", encoding="utf-8") as file:
                 status = subprocess.call([sys.executable, os.path.abspath(__file__), "--auto", "--with", debugger,
@@ -101,7 +102,7 @@ def main(argv):
     parser.add_argument("--with", dest="debugger", choices=("gdb", "bochs"), default="gdb")
     parser.add_argument("--auto", action="store_true", help="no questions: to the end")
     parser.add_argument("--build", default="build", help="folder of hd.img, kernel.elf and kernel.sym")
-    parser.add_argument("--transcripts", metavar="FOLDER", help="all tours in both debuggers, into files there")
+    parser.add_argument("--transcripts", metavar="FOLDER", help="all tours in their debuggers, into files there")
     parser.add_argument("--list", action="store_true", help="what there is")
     opt = parser.parse_args(argv)
     try:
@@ -110,6 +111,9 @@ def main(argv):
         if opt.list or not opt.name:
             return list_tours()
         tour = tourfile.read(opt.name)
+        if opt.debugger not in tour.debuggers():
+            raise tourfile.TourError(f"{tour.name}: with {tour.processors} processors Bochs's debugger misses "
+                                     "breakpoints: WITH=gdb")
         with cli.folder("tour") as folder:
             args = f"batch demo=no scene={tour.scene}"
             image = os.path.abspath(emu.image_with_args(os.path.join(opt.build, "hd.img"), args, folder))

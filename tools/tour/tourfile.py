@@ -3,6 +3,9 @@
     # Title
     text ...
     scene: NAME                          the scene of kernel/museum/tour_scenes.c that is run
+    processors: 2                        the machine has so many; one, if there is no such line. Such a tour is for GDB:
+                                         Bochs's debugger misses a breakpoint where a processor's turn begins, and the
+                                         page's machine has one processor
 
     ## 1. `sys_malloc`: what comes in   a stop: the entry of a function, or `return`: where the function of the stop
                                          before returns to
@@ -21,6 +24,7 @@ STOP = re.compile(r"^## \d+\. `(\w+)`")
 CLAIM = re.compile(r"^- `([^`]+)`")
 LET = re.compile(r"^([a-z_]\w*) = (.+)$")
 SCENE = re.compile(r"^scene: (\S+)$")
+PROCESSORS = re.compile(r"^processors: (\d+)$")
 
 
 class TourError(Exception):
@@ -35,8 +39,12 @@ class Stop:
 
 
 class Tour:
-    def __init__(self, name, title, scene, intro, stops):
+    def __init__(self, name, title, scene, intro, stops, processors):
         self.name, self.title, self.scene, self.intro, self.stops = name, title, scene, intro, stops
+        self.processors = processors
+
+    def debuggers(self):
+        return ("gdb", "bochs") if self.processors == 1 else ("gdb",)
 
 
 def names():
@@ -44,12 +52,14 @@ def names():
 
 
 def parse(name, text):
-    title, scene, intro, stops = name, None, [], []
+    title, scene, intro, stops, processors = name, None, [], [], 1
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("# "):
             title = line[2:]
         elif SCENE.match(line):
             scene = SCENE.match(line)[1]
+        elif PROCESSORS.match(line) and not stops:
+            processors = int(PROCESSORS.match(line)[1])
         elif line.startswith("## "):
             match = STOP.match(line)
             if not match:
@@ -66,7 +76,7 @@ def parse(name, text):
         raise TourError(f"{name}: a tour has a line `scene: NAME` and at least one stop")
     if stops[0].place == "return":
         raise TourError(f"{name}: the first stop cannot be a return")
-    return Tour(name, title, scene, intro, stops)
+    return Tour(name, title, scene, intro, stops, processors)
 
 
 def read(name):
