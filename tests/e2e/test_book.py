@@ -21,6 +21,7 @@ HANG = 20  # seconds; a test inside the kernel takes one
 EXERCISE = re.compile(r"\*\*Write it:\*\* empty the body of `(\w+)\(\)` in `([\w/.]+)`(.*?)\n\n", re.DOTALL)
 HOST_TEST = re.compile(r"`tests/host/(\w+)\.c: (\w+)`")
 KERNEL_TEST = re.compile(r"`test=(\w+)`")
+PROCESSORS = re.compile(r"`CPUS=(\d)`")  # one, if the exercise does not say
 
 
 def exercise(chapter):
@@ -28,7 +29,8 @@ def exercise(chapter):
         found = EXERCISE.findall(text.read())
     assert len(found) == 1, f"{chapter}: one exercise that writes code"
     function, path, rest = found[0]
-    return function, path, HOST_TEST.findall(rest), KERNEL_TEST.findall(rest)
+    cpus = PROCESSORS.search(rest)
+    return function, path, HOST_TEST.findall(rest), KERNEL_TEST.findall(rest), cpus[1] if cpus else "1"
 
 
 def copy_of_the_tree(folder):
@@ -60,28 +62,29 @@ def run_host_tests(tree, program):
     return set(re.findall(r"^ok \d+ - (\w+)", done.stdout + done.stderr, re.MULTILINE))
 
 
-def run_kernel_tests(tree, names):
+def run_kernel_tests(tree, names, cpus):
     subprocess.run(["make", "-s", "build/hd.img"], cwd=tree, check=True, stdout=subprocess.DEVNULL)
     done = subprocess.run([sys.executable, "tools/run.py", "--image", "build/hd.img", "--timeout", str(HANG),
+                           "--cpus", cpus,
                            "--args", "batch demo=no test=" + ",".join(names)],
                           cwd=tree, check=False, capture_output=True, text=True, errors="replace")
     return set(re.findall(r"^test (\w+) \.\.\. ok$", done.stdout, re.MULTILINE))
 
 
-def passed(tree, host, kernel):
+def passed(tree, host, kernel, cpus):
     names = set()
     for program in {program for program, _ in host}:
         names |= run_host_tests(tree, program)
-    return names | (run_kernel_tests(tree, kernel) if kernel else set())
+    return names | (run_kernel_tests(tree, kernel, cpus) if kernel else set())
 
 
 @pytest.mark.xdist_group("make")
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_an_empty_function_fails_its_grade(chapter, tmp_path):
-    function, path, host, kernel = exercise(chapter)
+    function, path, host, kernel, cpus = exercise(chapter)
     graded = {name for _, name in host} | set(kernel)
     assert graded
-    assert graded <= passed(ROOT, host, kernel)  # unchanged they pass
+    assert graded <= passed(ROOT, host, kernel, cpus)  # unchanged they pass
     copy_of_the_tree(tmp_path)
     empty_function(tmp_path / path, function)
-    assert not graded & passed(tmp_path, host, kernel)
+    assert not graded & passed(tmp_path, host, kernel, cpus)

@@ -1,7 +1,8 @@
 """booted.py - what a real run's memory holds at a moment: QEMU and GDB are started, tools/pictures/look.py looks.
 
 The machine's clock is its instructions (-icount shift=0,sleep=off), and GDB stops it at the same one in each run, so
-the answer is the same, byte for byte, as long as the kernel is.
+the answer is the same, byte for byte, as long as the kernel is. With two processors there is no such clock, and the
+scene itself must keep the order: each waits for the other.
 """
 
 import json
@@ -65,13 +66,13 @@ def debug(scene, elf, socket, out):
         raise Problem(f"the scene {scene}: {re.sub(r'^gdb[.][A-Za-z]+: ', '', words) or 'GDB said nothing'}")
 
 
-def look(scene, build, args, mem=32, trace=None):
+def look(scene, build, args, mem=32, trace=None, cpus=1):
     """What a scene of look.py finds in the kernel of `build`, started with the command line `args`."""
     image, elf = file_of(build, "hd.img"), file_of(build, "kernel.elf")
     with cli.folder("pictures") as folder:
         try:
-            command = emu.qemu_command(emu.image_with_args(image, args, folder), mem, icount=True,
-                                       disk2=disk_of(trace, folder) if trace else None)
+            command = emu.qemu_command(emu.image_with_args(image, args, folder), mem, icount=cpus == 1,
+                                       disk2=disk_of(trace, folder) if trace else None, cpus=cpus)
         except emu.RunError as error:
             raise Problem(str(error)) from None
         socket, out = os.path.join(folder, "gdb"), os.path.join(folder, "found.json")

@@ -1,7 +1,8 @@
 """inside.py - the heap from the inside, drawn from memory: a record and its blocks, a free, the pool's frames.
 
 Everything is of one run of the demonstration (look.py's scene_demo): an arena of 128-byte blocks in its second half,
-just before a sys_free and just after it; and the kernel pool while all four threads hold their blocks.
+just before a sys_free and just after it; and the kernel pool while all four threads hold their blocks. Another run,
+with two processors: an arena that changes hands (look.py's scene_two).
 """
 
 from style import BLUE, INK, MONO, ORANGE, PALE, RED, SKY, YELLOW, arrow, box, canvas, save, title
@@ -119,6 +120,47 @@ def free(stated, folder):
     legend(axes, 0, 62, LOOKS, lambda words: 9 + 1.35 * len(words))
     axes.text(65, 63, f"framed: block {block}, whose address it is", va="center", fontsize=9.5, color=RED)
     return save(figure, folder, "free", stated)
+
+
+# ---- an arena changes hands ---------------------------------------------------------------------
+
+MOMENTS = [("before", "sys_free(p) on processor 1"), ("the arena has moved", "processor 0 stands still"),
+           ("after", "processor 0 goes on")]
+
+
+def hands_facts(found):
+    return found
+
+
+def owner_words(record):
+    return "everyone's" if record["owner"] is None else f"processor {record['owner']}'s"
+
+
+def hands(stated, folder):
+    facts = stated["facts"]
+    records = facts["records"]
+    figure, axes = canvas(120, 62)
+    title(axes, f"A block of processor 0's, {facts['pointer']:#010x}, is freed on processor 1")
+    columns = [[("whose", owner_words(record), "")] + fields(record) + [("sum", f"{total(record):#010x}", "")]
+               for record in records]
+    for column, (head, words) in enumerate(MOMENTS):
+        x = 12 + column * 36
+        axes.text(x + 10, 7, head, ha="center", fontweight="bold")
+        axes.text(x + 10, 10, words, ha="center", fontsize=9.5)
+        for row, (name, value, _) in enumerate(columns[column]):
+            y = 12 + row * 4.2
+            new = column > 0 and columns[column - 1][row][1] != value
+            if column == 0:
+                box(axes, (0, y), (12, 4.2), PALE, name, **MONO)
+            box(axes, (x, y), (20, 4.2), YELLOW if new else "white", value, fontweight="bold" if new else "normal",
+                **MONO)
+        if column > 0:
+            arrow(axes, (x - 14, 33), (x - 2, 33))
+    axes.text(12 + 28, 30, "heap_lock", ha="center", fontsize=9.5)
+    axes.text(12 + 64, 30, "the free", ha="center", fontsize=9.5)
+    axes.text(0, 58, f"Processor 1's own arenas add up to {facts['seal']:#010x}. So its fast path finds another sum, "
+              "and leaves the record alone.", fontsize=9.5)
+    return save(figure, folder, "hands", stated)
 
 
 # ---- the pool's frames --------------------------------------------------------------------------

@@ -260,6 +260,28 @@ def scene_space():
             "pages": user_pages(), "arenas": user_arenas()}
 
 
+def owner_of(desc):
+    """The number of the processor whose own the descriptor is, or None: the heap's."""
+    for processor in range(number("processors_online")):
+        if 0 <= desc - number(f"'kernel/local.c'::descs[{processor}]") < PG_SIZE:
+            return processor
+    return None
+
+
+def scene_two():
+    """A block of processor 0's, freed on processor 1: its record before, with the arena moved, and with the free done.
+    At the first two the running processor is 1; its own seal is read there."""
+    run_to("scene_free_there")
+    run_to("local_share")
+    pointer, seal, found = argument(), number("local_seal"), []
+    for place in (None, "processor_release", "scene_end"):
+        if place:
+            run_to(place)
+        found.append(record((pointer - HEAP_BASE) // PG_SIZE))
+        found[-1]["owner"] = owner_of(found[-1]["desc"])
+    return {"pointer": pointer, "seal": seal, "records": found}
+
+
 def scene_replay():
     """A trace, after the pass that measures: how many calls cost how many instructions."""
     run_to("irqwatch_start")  # the next pass begins

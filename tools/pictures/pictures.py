@@ -32,6 +32,7 @@ PICTURES = {
     "memory-map": ("physical memory, and the addresses it is seen at", "demo", "memorymap"),
     "arena": ("an arena's record and its blocks", "demo", "inside"),
     "free": ("what one sys_free changes", "demo", "inside"),
+    "hands": ("what a free on another processor changes", "two", "inside"),
     "frames": ("the first frames of the kernel pool", "demo", "inside"),
     "calls": ("a sys_malloc and a sys_free, instruction by instruction", "demo", "calls"),
     "page-walk": ("from an address to its byte, entry by entry", "demo", "calls"),
@@ -66,6 +67,11 @@ class Sources:
     def demo(self):
         import booted
         return self.once("demo", lambda: booted.look("demo", self.build, "batch"))
+
+    def two(self):
+        import booted
+        return self.once("two", lambda: booted.look("two", self.build, "batch demo=no scene=another-processor-frees",
+                                                    cpus=2))
 
     def program(self):
         import booted
