@@ -95,11 +95,8 @@ static SLOW_PATH void twice_report(const struct heap *heap, uintptr_t base, uint
 
 // The word in hand is about to be left: `carved` takes in what was handed out of it. Lowest first,
 // so what was not is above.
-static void hand_note(struct front *front) {
-    if (!front->word) return;
-    struct arena *arena = front->arena;
-    uint32_t word = (uint32_t)(front->word - arena->map);
-    if (arena->carved >= word * 32 + 32) return;
+static inline void hand_note(struct front *front, struct arena *arena, uint32_t word) {
+    if (LIKELY(arena->carved == arena->blocks) || arena->carved >= word * 32 + 32) return;
     uint32_t out = existing(arena, word) & ~front->bits;
     uint32_t end = out ? word * 32 + 32 - (uint32_t)__builtin_clz(out) : 0;
     if (arena->carved < end) STORE(arena->carved, (uint16_t)end);
@@ -116,30 +113,30 @@ static inline void hand_take(struct front *front, struct arena *arena, uint32_t 
     __atomic_store_n(map, ~exist, __ATOMIC_RELEASE);
 }
 
-// Takes the next word that has blocks at home into hand: by the time that it is this one's turn
-// again, more have come home. Where others may have freed, theirs come home first. False if the
-// arena has none.
-static inline bool word_claim(struct front *front, struct arena *arena) {
-    const struct share *share = share_of(front->desc.heap, arena);
+// Takes the first word from `word` on that has blocks at home into hand. Where others may have
+// freed, theirs come home first. False if there is none.
+static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, uint32_t word) {
+    struct heap *heap = front->desc.heap;
     bool ever = LOOK(arena->ever) != 0;
-    uint32_t words = words_of(arena), word = 0;
-    if (front->arena == arena) word = (uint32_t)(front->word - arena->map);
-    for (uint32_t i = 0; i < words; i++) {
-        word = word + 1 < words ? word + 1 : 0;
+    for (uint32_t words = words_of(arena); word < words; word++) {
         bool home = (arena->map[word] & existing(arena, word)) != 0;
-        if (!home && !(ever && any_away(share, word))) continue;
-        if (UNLIKELY(ever)) {
-            uint32_t twice = word_collect(front->desc.heap, arena, word);
-            hand_take(front, arena, word);
-            if (UNLIKELY(twice)) {
-                twice_report(front->desc.heap, front->base, front->block_size, twice);
-            }
-        } else {
-            hand_take(front, arena, word);
-        }
+        if (!home && !(UNLIKELY(ever) && any_away(share_of(heap, arena), word))) continue;
+        uint32_t twice = UNLIKELY(ever) ? word_collect(heap, arena, word) : 0;
+        hand_take(front, arena, word);
+        if (UNLIKELY(twice)) twice_report(heap, front->base, front->block_size, twice);
         return true;
     }
     return false;
+}
+
+// The arena of the free list whose turn it is: the one behind the one in hand, so that as many
+// blocks as can be have come home by then. NULL if the list is empty.
+static inline struct arena *arena_next(const struct front *front) {
+    const struct list *list = &front->desc.free_list;
+    const struct arena *hand = front->arena;
+    struct list_elem *next = hand && !hand->full ? hand->elem.next : list_front(list);
+    if (next == &list->head) next = list_front(list);
+    return next == &list->head ? NULL : list_entry(next, struct arena, elem);
 }
 
 // ---- opening and closing, under the heap's lock -------------------------------------------------
@@ -220,11 +217,13 @@ static bool news_take(struct owner *me, const struct front *wanted) {
     return found;
 }
 
-// A full arena has blocks at home again.
+// A full arena has blocks at home again: it is its turn after all others.
 static void unfull(struct front *front, struct arena *arena) {
     if (share_of(front->desc.heap, arena)->known) list_remove(&arena->elem);
+    const struct arena *hand = front->arena;
+    bool turn = hand && !hand->full;
     STORE(arena->full, 0);
-    list_append(&front->desc.free_list, &arena->elem);
+    list_insert_before(turn ? &front->arena->elem : &front->desc.free_list.head, &arena->elem);
 }
 
 // Closes an arena of this owner if it is all at home, its last words included. Returns the frames
@@ -354,7 +353,7 @@ static uint32_t hand_back(struct owner *me, struct front *front) {
     struct arena *arena = front->arena;
     uint32_t *word = front->word;
     if (!word) return 0;
-    hand_note(front);
+    hand_note(front, arena, (uint32_t)(word - arena->map));
     STORE(*word, *word | front->bits);
     STORE(front->word, NULL);
     STORE(front->bits, 0);
@@ -400,25 +399,37 @@ void owner_leave(struct owner *me) {
     owner_push(me);
 }
 
-// Takes a word into hand for the front: from an arena with blocks at home, from one in which others
-// have freed, or from a new one. Before the pool grows, all that was freed comes home. False: no
-// memory.
+// Takes a word into hand from an arena that has blocks at home: the next one of the arena in hand,
+// or one of the arena whose turn it is. False if there is none.
+static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
+    struct arena *left = front->arena, *arena = left;
+    uint32_t word = 0;
+    if (LIKELY(left != NULL)) {
+        word = (uint32_t)(front->word - left->map);
+        hand_note(front, left, word++);
+    } else {
+        arena = arena_next(front);
+    }
+    for (; arena; arena = arena_next(front), word = 0) {
+        if (LIKELY(word_claim(front, arena, word))) {
+            bool home = left && UNLIKELY(left->map[0] == UINT32_MAX) && !left->full;
+            if (home) close_if_home(me, left);
+            return true;
+        }
+        if (word > 0) continue; // the one in hand has its turn after the others
+        list_remove(&arena->elem);
+        if (share_of(me->heap, arena)->known) list_append(&front->waiting, &arena->elem);
+        STORE(arena->full, 1);
+    }
+    return false;
+}
+
+// No arena has blocks at home: takes them from one in which others have freed, or from a new one.
+// Before the pool grows, all that was freed comes home. False: no memory.
 static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
     struct heap *heap = me->heap;
     bool gathered = false;
-    for (;;) {
-        struct list_elem *first;
-        while ((first = list_first(&front->desc.free_list))) {
-            struct arena *arena = list_entry(first, struct arena, elem);
-            struct arena *left = front->arena;
-            if (word_claim(front, arena)) {
-                if (left && left != arena && !left->full) close_if_home(me, left);
-                return true;
-            }
-            list_remove(first);
-            if (share_of(heap, arena)->known) list_append(&front->waiting, first);
-            STORE(arena->full, 1);
-        }
+    while (!front_turn(me, front)) {
         if (waiting_look(me, front)) continue;
         port_state state = port_lock(heap);
         bool news = news_take(me, front);
@@ -431,6 +442,7 @@ static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
         gather(me);
         tidy_idle(heap);
     }
+    return true;
 }
 
 // ---- sys_malloc and sys_free --------------------------------------------------------------------
@@ -440,11 +452,7 @@ void *shared_malloc(struct owner *me, size_t size) {
         return size != 0 ? large_take_slow(me->heap, size) : NULL;
     struct front *front = front_for(me, size);
     while (front->bits == 0) { // a word whose blocks were all freed twice leaves none
-        hand_note(front);
-        // An empty list's head is no arena; the one in hand is in the list, and mostly at its
-        // front.
-        struct arena *arena = list_entry(list_front(&front->desc.free_list), struct arena, elem);
-        if (LIKELY(arena == front->arena) && LIKELY(word_claim(front, arena))) break;
+        if (LIKELY(front_turn(me, front))) continue;
         if (!front_renew(me, front)) return NULL;
     }
     uint32_t bits = front->bits;
