@@ -101,13 +101,25 @@ static void *run(void *argument) {
     return NULL;
 }
 
+// No standard error, as thousands of lines would come; returns what it was.
+static int silence(void) {
+    int saved = dup(STDERR_FILENO), none = open("/dev/null", O_WRONLY);
+    dup2(none, STDERR_FILENO);
+    close(none);
+    return saved;
+}
+
+static void speak(int saved) {
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+}
+
 // Runs `step` in every pair's two threads; returns the reports.
 static uint32_t run_all(void (*step)(struct pair *pair, bool first, uint32_t number)) {
     static struct thread threads[PAIRS_MAX][2];
     pthread_t id[PAIRS_MAX][2];
     uint32_t before = granary_reports;
-    int saved = dup(STDERR_FILENO), none = open("/dev/null", O_WRONLY);
-    dup2(none, STDERR_FILENO); // thousands of lines
+    int saved = silence();
     overlaps = 0;
     for (uint32_t i = 0; i < pairs * 2; i++) {
         threads[i / 2][i % 2] = (struct thread){&pair_of[i / 2], i % 2 == 0, step};
@@ -115,9 +127,7 @@ static uint32_t run_all(void (*step)(struct pair *pair, bool first, uint32_t num
     }
     for (uint32_t i = 0; i < pairs * 2; i++) pthread_join(id[i / 2][i % 2], NULL);
     granary_malloc_trim(0); // what is not collected yet comes home, and with it its reports
-    dup2(saved, STDERR_FILENO);
-    close(saved);
-    close(none);
+    speak(saved);
     assert_int_equal(overlaps, 0);
     assert_int_equal(heap_check(), 0);
     assert_int_equal(k_heap.small_frames + k_heap.large_frames, 0);
@@ -189,6 +199,36 @@ static void no_right_call_is_refused(void **state) {
     assert_int_equal(run_all(step_right), 0);
 }
 
+// Each bit of a record's sum, flipped: no free goes by it, that of its owner as little as that of a
+// thread that owns nothing.
+static void *free_it(void *p) {
+    granary_free(p);
+    return NULL;
+}
+
+static void a_record_with_a_flipped_bit_is_refused(void **state) {
+    (void)state;
+    void *p = take(64);
+    struct arena *arena = &k_heap.arena[((uintptr_t)p - k_heap.base) / PG_SIZE];
+    uint32_t *const fields[] = {(uint32_t *)&arena->desc, (uint32_t *)&arena->base, &arena->blocks,
+                                &arena->seal};
+    uint32_t before = granary_reports;
+    int saved = silence();
+    for (uint32_t i = 0; i < 4 * 32; i++) {
+        pthread_t other;
+        *fields[i / 32] ^= 1u << i % 32;
+        granary_free(p);
+        pthread_create(&other, NULL, free_it, p);
+        pthread_join(other, NULL);
+        *fields[i / 32] ^= 1u << i % 32;
+    }
+    speak(saved);
+    assert_int_equal(granary_reports - before, 2 * 4 * 32);
+    give(p);
+    assert_int_equal(granary_reports - before, 2 * 4 * 32);
+    assert_int_equal(heap_check(), 0);
+}
+
 // A system that has no membarrier(), as old ones and some sandboxes: of this process and what it
 // becomes (seccomp(2)).
 static void without_barrier(void) {
@@ -214,6 +254,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(each_race_is_refused_once),
         cmocka_unit_test(a_late_double_free_is_refused_at_the_call),
         cmocka_unit_test(no_right_call_is_refused),
+        cmocka_unit_test(a_record_with_a_flipped_bit_is_refused),
         cmocka_unit_test(every_arena_is_marked_where_there_is_no_barrier),
     };
     races = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : RACES_DEFAULT;

@@ -17,8 +17,11 @@
 // An arena in which no other owner has ever freed needs no exchange (an instruction that locks the
 // bus or the cache line). The first who does marks it, ARENA_EVER, and then waits until every
 // processor has passed a barrier: whoever claims a word afterwards sees the mark, and who was in
-// the middle of a claim has finished what the free goes on to read. Further arenas of that size are
-// marked when they are opened.
+// the middle of a claim has finished what the free goes on to read. Who frees there meanwhile waits
+// for the same barrier. Further arenas of that size are marked when they are opened.
+//
+// Words are claimed in turn, of all arenas in turn (front_turn()): by the time that it is a word's
+// turn again, as many of its blocks have come home as can be, and a claim gives several.
 //
 // Invariants:
 //   S1  A record's desc, base, blocks, seal and `ever` change under the heap's lock only, its map,
@@ -36,10 +39,6 @@
 // Shortcoming: blocks that others freed come home when their owner wants more of their size, or
 // when the pool is out of frames; an owner that allocates nothing more leaves them where they are.
 #include "tools/libgranary/owners.h"
-
-static struct share *share_of(const struct heap *heap, const struct arena *arena) {
-    return &heap->owners->share[arena - heap->arena];
-}
 
 static inline uint32_t words_of(const struct arena *arena) { return (arena->blocks + 31) / 32; }
 
@@ -157,7 +156,7 @@ static bool shared_open(struct owner *me, struct front *front) {
     for (uint32_t word = 0; word < ARENA_WORDS; word++) STORE(arena->map[word], UINT32_MAX);
     STORE(arena->desc, desc);
     STORE(arena->seal, 0);
-    __atomic_store_n(&arena->seal, me->seal + arena->head - shared_sum(arena), __ATOMIC_RELEASE);
+    __atomic_store_n(&arena->seal, me->seal - shared_sum(arena), __ATOMIC_RELEASE);
     for (uint32_t i = 1; i < frames; i++) STORE(arena[i].back, (uint16_t)(i * sizeof *arena));
     // A record that is not written to takes no memory.
     if (share_of(heap, arena)->known != front->foreign)
@@ -491,60 +490,64 @@ static enum heap_fault put_home(struct owner *me, struct arena *arena, uintptr_t
     return HEAP_OK;
 }
 
-// The owner of the sound shared arena that a record is of, or NULL.
+// The owner of the sound shared arena that a record is of, which adds up to `sum`; or NULL.
+static inline struct owner *owner_by(const struct heap *heap, const struct arena *arena,
+                                     uint32_t sum) {
+    const struct owners *all = heap->owners;
+    uint32_t step = sum - SHARED_SEAL, number = step / SHARED_STEP;
+    if (UNLIKELY(step % SHARED_STEP != 0 || (LOOK(arena->head) & ~ARENA_FLAGS))) return NULL;
+    if (UNLIKELY(number >= __atomic_load_n(&all->count, __ATOMIC_ACQUIRE))) return NULL;
+    struct owner *owner = &all->owner[number];
+    uintptr_t into = (uintptr_t)front_of(LOOK(arena->desc)) - (uintptr_t)owner->front;
+    bool front = into < sizeof owner->front && into % sizeof *owner->front == 0;
+    return LIKELY(front) ? owner : NULL;
+}
+
 static struct owner *owner_of(const struct heap *heap, const struct arena *arena) {
-    uint32_t head = LOOK(arena->head), flags = ARENA_EVER | ARENA_FULL;
-    const struct memory_block_desc *desc = LOOK(arena->desc);
-    uint32_t step = shared_sum(arena) - head - SHARED_SEAL;
-    if (step % SHARED_STEP != 0 ||
-        step / SHARED_STEP >= __atomic_load_n(&heap->owners->count, __ATOMIC_ACQUIRE) ||
-        (head & ~flags))
-        return NULL;
-    struct owner *owner = &heap->owners->owner[step / SHARED_STEP];
-    uintptr_t into = (uintptr_t)front_of(desc) - (uintptr_t)owner->front;
-    bool front = into / sizeof *owner->front < DESC_MAX && into % sizeof *owner->front == 0;
-    return front ? owner : NULL;
+    return owner_by(heap, arena, shared_sum(arena));
 }
 
 // The first free by another owner: from here on the arena's owner collects words before it claims
-// them.
-static void mark_ever(struct owner *owner, struct arena *arena) {
+// them. Who comes while the barrier is not passed yet waits for it, too.
+static SLOW_PATH void mark_ever(struct owner *owner, struct arena *arena) {
     struct heap *heap = owner->heap;
     port_state state = port_lock(heap);
     if (owner_of(heap, arena) == owner && !arena->ever) { // else the record is another by now
         struct share *share = share_of(heap, arena);
-        STORE(arena->ever, 1);
+        STORE(arena->ever, ARENA_MARKING >> 8);
+        port_barrier();
+        STORE(arena->ever, ARENA_EVER >> 8);
         share->next = owner->news;
         owner->news = share;
     }
     port_unlock(heap, state);
-    port_barrier();
 }
 
-// Frees a block of another owner's arena. HEAP_CORRUPT_ARENA: the record changed meanwhile, look
-// again.
-static enum heap_fault put_away(struct owner *owner, struct arena *arena, uintptr_t p) {
+// Frees a block of another owner's arena, whose record adds up to `sum`. HEAP_CORRUPT_ARENA: it
+// changed meanwhile, look again.
+static inline enum heap_fault put_away(struct owner *owner, struct arena *arena, uint32_t sum,
+                                       uintptr_t p) {
     struct heap *heap = owner->heap;
-    const struct memory_block_desc *desc = LOOK(arena->desc);
-    if (!desc) return HEAP_CORRUPT_ARENA;
-    uint32_t block = block_index(desc, (uint32_t)(p - LOOK(arena->base)));
-    if (block >= LOOK(arena->blocks))
-        return owner_of(heap, arena) == owner ? HEAP_INTERIOR_POINTER : HEAP_CORRUPT_ARENA;
-    uint32_t word = block / 32, bit = 1u << block % 32;
-    uint64_t *away = &share_of(heap, arena)->away[word];
-    uint64_t seen = __atomic_load_n(away, __ATOMIC_ACQUIRE);
-    // What was collected before `seen` was read is in the record now.
-    if (owner_of(heap, arena) != owner || LOOK(arena->desc) != desc) return HEAP_CORRUPT_ARENA;
-    if (!LOOK(arena->ever)) {
+    if (UNLIKELY(!(LOOK(arena->head) & ARENA_EVER))) {
         mark_ever(owner, arena);
         return HEAP_CORRUPT_ARENA;
     }
-    bool free = ((uint32_t)seen & bit) || (word_home(arena, word) & bit);
-    uint64_t next = seen | bit;
-    if (free) next = seen; // no change: but is that what it was?
-    enum heap_fault fault = !free                  ? HEAP_OK
-                            : (uint32_t)seen & bit ? HEAP_DOUBLE_FREE
-                                                   : home_fault(arena, block);
+    const struct memory_block_desc *desc = LOOK(arena->desc);
+    if (UNLIKELY(!desc)) return HEAP_CORRUPT_ARENA;
+    uint32_t block = block_index(desc, (uint32_t)(p - LOOK(arena->base)));
+    bool inside = block < LOOK(arena->blocks);
+    uint32_t word = inside ? block / 32 : 0, bit = 1u << block % 32;
+    uint64_t *away = &share_of(heap, arena)->away[word];
+    uint64_t seen = __atomic_load_n(away, __ATOMIC_ACQUIRE);
+    // What was collected before `seen` was read is in the record now.
+    if (UNLIKELY(shared_sum(arena) != sum || LOOK(arena->desc) != desc))
+        return HEAP_CORRUPT_ARENA;
+    if (UNLIKELY(!inside)) return HEAP_INTERIOR_POINTER;
+    enum heap_fault fault = HEAP_OK;
+    if (UNLIKELY((uint32_t)seen & bit)) fault = HEAP_DOUBLE_FREE;
+    else if (UNLIKELY(word_home(arena, word) & bit)) fault = home_fault(arena, block);
+    // A fault changes nothing: but is the word what it was?
+    uint64_t next = LIKELY(fault == HEAP_OK) ? seen | bit : seen;
     if (!__atomic_compare_exchange_n(away, &seen, next, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         return HEAP_CORRUPT_ARENA;
     return fault;
@@ -588,14 +591,11 @@ bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t cal
     while (frame < PORT_FRAMES(heap)) {
         struct arena *arena = &heap->arena[frame];
         uint32_t back = LOOK(arena->back) / (uint32_t)sizeof *arena;
-        arena -= back <= frame ? back : 0;
-        if (((shared_sum(arena) - me->seal) & ~(ARENA_EVER | ARENA_FULL)) == 0) {
-            fault = put_home(me, arena, p);
-            break;
-        }
-        struct owner *owner = owner_of(heap, arena);
+        if (UNLIKELY(back > 0)) arena -= back <= frame ? back : 0;
+        uint32_t sum = shared_sum(arena);
+        struct owner *owner = owner_by(heap, arena, sum);
         if (owner) {
-            fault = put_away(owner, arena, p);
+            fault = owner == me ? put_home(me, arena, p) : put_away(owner, arena, sum, p);
             if (fault != HEAP_CORRUPT_ARENA) break;
         } else if (put_locked(heap, p, &fault)) {
             break;

@@ -18,6 +18,7 @@ struct share {
     uint64_t away[ARENA_WORDS];
     struct share *next; // of the owner's news
     bool known;         // the owner has seen them
+    uintptr_t unused;   // as long as an arena's record, in 64 bits: from one to the other is a sum
 };
 
 // One size of one owner: the blocks in hand, and the arenas that there are.
@@ -54,7 +55,11 @@ struct owners {
 
 // In arena.head of a shared arena, beside `large`.
 #define ARENA_FULL 0x001u // no bit of the map is set, or the word in hand has them: in no free list
-#define ARENA_EVER 0x100u // another owner has freed here, or may: words are exchanged when claimed
+// Others have freed here, or may: words are exchanged when they are claimed. MARKING: not by who is
+// in the middle of a claim.
+#define ARENA_EVER 0x100u
+#define ARENA_MARKING 0x200u
+#define ARENA_FLAGS (ARENA_FULL | ARENA_EVER | ARENA_MARKING)
 #define SHARED_SEAL 0x7d5ea100u
 #define SHARED_STEP 0x200u // from one owner's seal to the next
 
@@ -62,11 +67,11 @@ struct owners {
 #define LOOK(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 
-// What the record of a shared arena adds up to: its owner's seal, and ARENA_FULL, ARENA_EVER. The
-// map and `carved`, which its owner changes all the time, are not in it.
+// What the record of a shared arena adds up to: its owner's seal. The map and `carved`, which its
+// owner changes all the time, are not in it, nor is the head: that is ARENA_FLAGS.
 static inline uint32_t shared_sum(const struct arena *arena) {
     return (uint32_t)(uintptr_t)LOOK(arena->desc) + (uint32_t)LOOK(arena->base) +
-           LOOK(arena->head) + LOOK(arena->blocks) + LOOK(arena->seal);
+           LOOK(arena->blocks) + LOOK(arena->seal);
 }
 
 static inline struct front *front_of(const struct memory_block_desc *desc) {
@@ -77,11 +82,9 @@ static inline struct front *front_for(struct owner *me, size_t size) {
     return (struct front *)((uintptr_t)me + me->front_at[(size - 1) / BLOCK_ALIGN]);
 }
 
-// The record that p's frame leads to, not proved yet: if `back` was overwritten, what it leads to
-// has another sum. NULL outside the window.
-static inline struct arena *shared_arena(const struct heap *heap, uintptr_t p) {
-    uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
-    if (__builtin_expect(frame >= PORT_FRAMES(heap), 0)) return NULL;
+// The record that a frame leads to, not proved yet: if `back` was overwritten, what it leads to
+// has another sum.
+static inline struct arena *record_of(const struct heap *heap, uintptr_t frame) {
     struct arena *arena = &heap->arena[frame];
     return (struct arena *)((uintptr_t)arena - LOOK(arena->back));
 }
@@ -96,29 +99,34 @@ static inline void *shared_take_fast(struct owner *me, size_t size) {
     return (void *)(front->base + (uintptr_t)__builtin_ctz(bits) * front->block_size);
 }
 
+static inline struct share *share_of(const struct heap *heap, const struct arena *arena) {
+    return &heap->owners->share[arena - heap->arena];
+}
+
 // Whether another owner has freed a block since its word was last collected.
 static inline bool shared_away(const struct heap *heap, const struct arena *arena, uint32_t block) {
-    const uint64_t *away = &heap->owners->share[arena - heap->arena].away[block / 32];
+    const uint64_t *away = &share_of(heap, arena)->away[block / 32];
     return __atomic_load_n(away, __ATOMIC_RELAXED) >> block % 32 & 1;
 }
 
 // Frees a block of an arena of this owner that nothing is special about. False, with nothing
 // changed, for all else.
 static inline bool shared_give_fast(struct owner *me, const struct heap *heap, uintptr_t p) {
-    struct arena *arena = shared_arena(heap, p);
-    if (__builtin_expect(!arena, 0)) return false;
-    uint32_t special = shared_sum(arena) - me->seal;
-    if (__builtin_expect((special & ~ARENA_EVER) != 0, 0)) return false;
-    const struct front *front = front_of(arena->desc);
-    uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
+    uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
+    if (__builtin_expect(frame >= PORT_FRAMES(heap), 0)) return false;
+    struct arena *arena = record_of(heap, frame);
+    if (__builtin_expect(shared_sum(arena) != me->seal, 0)) return false;
+    uint32_t head = LOOK(arena->head);
+    const struct memory_block_desc *desc = arena->desc;
+    uint32_t block = block_index(desc, (uint32_t)(p - arena->base));
     if (__builtin_expect(block >= arena->blocks, 0)) return false;
-    if (special && shared_away(heap, arena, block)) return false;
-    uint32_t *word = &arena->map[block / 32], bit = 1u << block % 32, map = *word;
-    // No predictor knows whether the word is the one in hand: a mask, and not a branch.
-    uint32_t hand = front->bits & -(uint32_t)(front->word == word);
+    if (head && (head != ARENA_EVER || shared_away(heap, arena, block))) return false;
+    uint32_t *word = &arena->map[block / 32], map = *word, hand = front_of(desc)->bits;
+    // No predictor knows whether the word is the one in hand: no branch.
+    hand &= -(uint32_t)(front_of(desc)->word == word);
     __asm__("" : "+r"(hand));
-    if (__builtin_expect((map | hand) & bit, 0)) return false;
-    map |= bit;
+    if (__builtin_expect((map | hand) >> block % 32 & 1, 0)) return false;
+    map |= 1u << block % 32;
     if (__builtin_expect(map == UINT32_MAX, 0)) return false;
     STORE(*word, map);
     return true;
@@ -127,8 +135,10 @@ static inline bool shared_give_fast(struct owner *me, const struct heap *heap, u
 // Bytes that the live block at p holds, if it is in an arena of this owner that nothing is special
 // about; 0 otherwise.
 static inline size_t shared_room(struct owner *me, const struct heap *heap, uintptr_t p) {
-    const struct arena *arena = shared_arena(heap, p);
-    if (!arena || shared_sum(arena) != me->seal) return 0;
+    uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
+    if (frame >= PORT_FRAMES(heap)) return 0;
+    const struct arena *arena = record_of(heap, frame);
+    if (shared_sum(arena) != me->seal || LOOK(arena->head) != 0) return 0;
     const struct front *front = front_of(arena->desc);
     uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
     if (block >= arena->blocks) return 0;
