@@ -304,6 +304,17 @@ static uint32_t gather(struct owner *me) {
 
 // ---- owners -------------------------------------------------------------------------------------
 
+// Most of what a claim costs does not depend on how many blocks it gives: so arenas of blocks up to
+// WIDE_SIZE have at least WIDE_BLOCKS, where the kernel has arenas of one frame.
+#define WIDE_SIZE 1024u
+#define WIDE_BLOCKS 24u
+
+static void widen(struct memory_block_desc *desc) {
+    if (desc->block_size > WIDE_SIZE || desc->blocks_per_arena >= WIDE_BLOCKS) return;
+    desc->frames_per_arena = (WIDE_BLOCKS * desc->block_size + PG_SIZE - 1) / PG_SIZE;
+    desc->blocks_per_arena = desc->frames_per_arena * PG_SIZE / desc->block_size;
+}
+
 static void owner_init(struct owner *me, struct heap *heap, uint32_t number) {
     me->seal = SHARED_SEAL + number * SHARED_STEP;
     me->heap = heap;
@@ -313,6 +324,7 @@ static void owner_init(struct owner *me, struct heap *heap, uint32_t number) {
         struct front *front = &me->front[i];
         front->desc = heap->block_descs[i];
         front->block_size = front->desc.block_size;
+        widen(&front->desc);
         front->foreign = heap->owners->marks;
         list_init(&front->desc.free_list);
         list_init(&front->waiting);
@@ -476,6 +488,19 @@ enum heap_fault owners_block(const struct heap *heap, const struct arena *arena,
     return shared_away(heap, arena, block) ? HEAP_DOUBLE_FREE : HEAP_OK;
 }
 
+// An arena was closed: looks whether the one in hand of another size is all at home, the next size
+// each time. Who has freed everything is not to keep an arena of each.
+static void hand_look(struct owner *me) {
+    struct front *front = &me->front[me->look++ % me->heap->desc_count];
+    const struct arena *arena = front->arena;
+    if (!arena) return;
+    for (uint32_t word = 0; word < words_of(arena); word++) {
+        uint32_t hand = front->word == &arena->map[word] ? front->bits : 0;
+        if ((arena->map[word] | hand) != UINT32_MAX) return;
+    }
+    hand_back(me, front);
+}
+
 // Frees a block of an arena of this owner.
 static enum heap_fault put_home(struct owner *me, struct arena *arena, uintptr_t p) {
     struct front *front = front_of(arena->desc);
@@ -486,7 +511,7 @@ static enum heap_fault put_home(struct owner *me, struct arena *arena, uintptr_t
     uint32_t word = block / 32;
     STORE(arena->map[word], arena->map[word] | 1u << block % 32);
     if (arena->full) unfull(front, arena);
-    if (arena->map[word] == UINT32_MAX) close_if_home(me, arena);
+    if (arena->map[word] == UINT32_MAX && close_if_home(me, arena) > 0) hand_look(me);
     return HEAP_OK;
 }
 

@@ -40,6 +40,7 @@ struct owner {
     struct owner *next_idle; // of the idle ones
     uint16_t *front_at;      // bytes from here to the front of a size: [(size - 1) / BLOCK_ALIGN]
     uint32_t block_max;
+    uint32_t look; // the size that hand_look() is to look at
     struct front front[DESC_MAX];
 };
 
