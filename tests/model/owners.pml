@@ -51,7 +51,7 @@
 /* What the others see of the record; the owner's view of it. */
 byte map = ALL, hand, word, desc = 1;
 byte my_map = ALL, my_hand, my_word, my_desc = 1;
-bool ever;                      /* changes under the lock only */
+bool ever, passed;              /* marked, and the barrier is passed; change under the lock only */
 bool foreign;                   /* another thread has freed a block of this size */
 byte away, generation;          /* one word, changed by exchanges */
 bool locked;
@@ -228,7 +228,7 @@ inline close() {
     unlock();
     my_word = 0; buffer!WORD,0;
     lock();
-    ever = foreign;
+    ever = foreign; passed = foreign;
     my_map = ALL; buffer!MAP,ALL;
     if
     :: my_desc = 1
@@ -288,17 +288,19 @@ proctype other(byte me) {
             :: desc == 0 || seen_desc != 1 || desc != 1 -> assert(!right || robbed[block]); done = true /* no such block */
             :: else ->
                 if
-                :: !ever -> /* mark_ever() */
+                :: !passed -> /* mark_ever() */
                     lock();
                     if
-                    :: desc == 1 -> ever = true; foreign = true
+                    :: desc == 1 && !ever ->
+                        ever = true; foreign = true;
+                        if
+                        :: BARRIER -> atomic { do :: nempty(buffer) -> apply() :: empty(buffer) -> break od }
+                        :: else
+                        fi;
+                        passed = true
                     :: else
                     fi;
-                    locked = false;
-                    if
-                    :: BARRIER -> atomic { do :: nempty(buffer) -> apply() :: empty(buffer) -> break od }
-                    :: else
-                    fi
+                    locked = false
                 :: else ->
                     seen_map = map;
                     in_hand = false;
