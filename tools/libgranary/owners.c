@@ -516,15 +516,15 @@ static enum heap_fault put_home(struct owner *me, struct arena *arena, uintptr_t
 }
 
 // The owner of the sound shared arena that a record is of, which adds up to `sum`; or NULL.
-static inline struct owner *owner_by(const struct heap *heap, const struct arena *arena,
-                                     uint32_t sum) {
+static INLINE_ALWAYS struct owner *owner_by(const struct heap *heap, const struct arena *arena,
+                                            uint32_t sum) {
     const struct owners *all = heap->owners;
     uint32_t step = sum - SHARED_SEAL, number = step / SHARED_STEP;
     if (UNLIKELY(step % SHARED_STEP != 0 || (LOOK(arena->head) & ~ARENA_FLAGS))) return NULL;
     if (UNLIKELY(number >= __atomic_load_n(&all->count, __ATOMIC_ACQUIRE))) return NULL;
     struct owner *owner = &all->owner[number];
     uintptr_t into = (uintptr_t)front_of(LOOK(arena->desc)) - (uintptr_t)owner->front;
-    bool front = into < sizeof owner->front && into % sizeof *owner->front == 0;
+    bool front = into < sizeof owner->front && (uint32_t)into % sizeof *owner->front == 0;
     return LIKELY(front) ? owner : NULL;
 }
 
@@ -549,30 +549,27 @@ static SLOW_PATH void mark_ever(struct owner *owner, struct arena *arena) {
 }
 
 // Frees a block of another owner's arena, whose record adds up to `sum`. HEAP_CORRUPT_ARENA: it
-// changed meanwhile, look again.
-static inline enum heap_fault put_away(struct owner *owner, struct arena *arena, uint32_t sum,
-                                       uintptr_t p) {
-    struct heap *heap = owner->heap;
-    if (UNLIKELY(!(LOOK(arena->head) & ARENA_EVER))) {
-        mark_ever(owner, arena);
-        return HEAP_CORRUPT_ARENA;
-    }
+// changed meanwhile, look again. `quick`: and also if anything is unusual, so that no call is left.
+static INLINE_ALWAYS enum heap_fault put_away(struct heap *heap, struct arena *arena, uint32_t sum,
+                                              uintptr_t p, bool quick) {
     const struct memory_block_desc *desc = LOOK(arena->desc);
     if (UNLIKELY(!desc)) return HEAP_CORRUPT_ARENA;
     uint32_t block = block_index(desc, (uint32_t)(p - LOOK(arena->base)));
     bool inside = block < LOOK(arena->blocks);
+    if (quick && UNLIKELY(!inside)) return HEAP_CORRUPT_ARENA;
     uint32_t word = inside ? block / 32 : 0, bit = 1u << block % 32;
     uint64_t *away = &share_of(heap, arena)->away[word];
     uint64_t seen = __atomic_load_n(away, __ATOMIC_ACQUIRE);
     // What was collected before `seen` was read is in the record now.
-    if (UNLIKELY(shared_sum(arena) != sum || LOOK(arena->desc) != desc))
-        return HEAP_CORRUPT_ARENA;
+    if (UNLIKELY(shared_sum(arena) != sum || LOOK(arena->desc) != desc)) return HEAP_CORRUPT_ARENA;
     if (UNLIKELY(!inside)) return HEAP_INTERIOR_POINTER;
-    enum heap_fault fault = HEAP_OK;
-    if (UNLIKELY((uint32_t)seen & bit)) fault = HEAP_DOUBLE_FREE;
-    else if (UNLIKELY(word_home(arena, word) & bit)) fault = home_fault(arena, block);
+    bool free = ((uint32_t)seen & bit) || (word_home(arena, word) & bit);
+    if (quick && UNLIKELY(free)) return HEAP_CORRUPT_ARENA;
+    enum heap_fault fault = LIKELY(!free)          ? HEAP_OK
+                            : (uint32_t)seen & bit ? HEAP_DOUBLE_FREE
+                                                   : home_fault(arena, block);
     // A fault changes nothing: but is the word what it was?
-    uint64_t next = LIKELY(fault == HEAP_OK) ? seen | bit : seen;
+    uint64_t next = LIKELY(!free) ? seen | bit : seen;
     if (!__atomic_compare_exchange_n(away, &seen, next, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         return HEAP_CORRUPT_ARENA;
     return fault;
@@ -610,25 +607,41 @@ static bool put_locked(struct heap *heap, uintptr_t p, enum heap_fault *fault) {
 }
 
 // Frees whatever p is; false after a report.
-bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t caller) {
+static SLOW_PATH bool free_any(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t caller) {
     enum heap_fault fault = HEAP_OUTSIDE;
     uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
     while (frame < PORT_FRAMES(heap)) {
         struct arena *arena = &heap->arena[frame];
         uint32_t back = LOOK(arena->back) / (uint32_t)sizeof *arena;
-        if (UNLIKELY(back > 0)) arena -= back <= frame ? back : 0;
+        arena -= back <= frame ? back : 0;
         uint32_t sum = shared_sum(arena);
         struct owner *owner = owner_by(heap, arena, sum);
-        if (owner) {
-            fault = owner == me ? put_home(me, arena, p) : put_away(owner, arena, sum, p);
-            if (fault != HEAP_CORRUPT_ARENA) break;
-        } else if (put_locked(heap, p, &fault)) {
-            break;
+        if (!owner) {
+            if (put_locked(heap, p, &fault)) break;
+            continue;
         }
+        if (owner == me) fault = put_home(me, arena, p);
+        else if (LOOK(arena->head) & ARENA_EVER) fault = put_away(heap, arena, sum, p, false);
+        else mark_ever(owner, arena), fault = HEAP_CORRUPT_ARENA;
+        if (fault != HEAP_CORRUPT_ARENA) break;
     }
     if (fault == HEAP_OK) return true;
     port_report(heap, fault, p, caller);
     return false;
+}
+
+// The usual free of another owner's block, or anything else.
+bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t caller) {
+    uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
+    if (LIKELY(frame < PORT_FRAMES(heap))) {
+        struct arena *arena = record_of(heap, frame);
+        uint32_t sum = shared_sum(arena);
+        const struct owner *owner = owner_by(heap, arena, sum);
+        if (LIKELY(owner != NULL) && owner != me && LIKELY(LOOK(arena->head) & ARENA_EVER) &&
+            LIKELY(put_away(heap, arena, sum, p, true) == HEAP_OK))
+            return true;
+    }
+    return free_any(heap, me, p, caller);
 }
 
 // ---- for what looks at a heap -------------------------------------------------------------------
