@@ -19,7 +19,7 @@
  * Left out of the code on purpose, Spin must find an assertion violated (run.sh runs each):
  *   BARRIER 0     who frees first in an arena does not wait for the owner's barrier
  *   GENERATION 0  a free compares the bits of the word, but not how often it was collected
- *   EXCHANGE 0    the owner claims a marked word without collecting it
+ *   EXCHANGE 0    the owner claims a word of a foreign front without collecting it
  *   MAPPED 0      what is collected leaves the others' bitmap before it is in the map
  */
 #ifndef BARRIER
@@ -33,6 +33,9 @@
 #endif
 #ifndef MAPPED
 #define MAPPED 1
+#endif
+#ifndef FOREIGN
+#define FOREIGN 0 /* 1: another arena of this size was marked long ago, this one is not */
 #endif
 #ifndef OTHERS
 #define OTHERS 2
@@ -51,8 +54,8 @@
 /* What the others see of the record; the owner's view of it. */
 byte map = ALL, hand, word, desc = 1;
 byte my_map = ALL, my_hand, my_word, my_desc = 1;
-bool ever, passed;              /* marked, and the barrier is passed; change under the lock only */
-bool foreign;                   /* another thread has freed a block of this size */
+bool ever;                      /* marked; changes under the lock only, as the next */
+bool foreign = FOREIGN;         /* another thread frees blocks of this size, and the barrier comes or is passed */
 byte away, generation;          /* one word, changed by exchanges */
 bool locked;
 byte ended;                     /* of the others */
@@ -132,9 +135,9 @@ inline collect() {
 }
 
 inline claim() {
-    seen_ever = ever;
+    seen_foreign = foreign;
     if
-    :: seen_ever && EXCHANGE -> collect()
+    :: seen_foreign && EXCHANGE -> collect()
     :: else
     fi;
     if
@@ -228,7 +231,7 @@ inline close() {
     unlock();
     my_word = 0; buffer!WORD,0;
     lock();
-    ever = foreign; passed = foreign;
+    ever = foreign;
     my_map = ALL; buffer!MAP,ALL;
     if
     :: my_desc = 1
@@ -240,7 +243,7 @@ inline close() {
 
 active proctype owner() {
     byte n, b, block, mask, got, who;
-    bool right, idle, seen_ever, refused;
+    bool right, idle, seen_ever, seen_foreign, refused;
     do
     :: n < STEPS ->
         n++;
@@ -288,16 +291,20 @@ proctype other(byte me) {
             :: desc == 0 || seen_desc != 1 || desc != 1 -> assert(!right || robbed[block]); done = true /* no such block */
             :: else ->
                 if
-                :: !passed -> /* mark_ever() */
+                :: !ever -> /* mark_ever() */
                     lock();
                     if
                     :: desc == 1 && !ever ->
-                        ever = true; foreign = true;
                         if
-                        :: BARRIER -> atomic { do :: nempty(buffer) -> apply() :: empty(buffer) -> break od }
+                        :: !foreign ->
+                            foreign = true;
+                            if
+                            :: BARRIER -> atomic { do :: nempty(buffer) -> apply() :: empty(buffer) -> break od }
+                            :: else
+                            fi
                         :: else
                         fi;
-                        passed = true
+                        ever = true
                     :: else
                     fi;
                     locked = false

@@ -35,6 +35,7 @@ judge local local 0
 judge local local-without-standing-still 1 -DHELD=0
 judge local local-without-an-answer 1 -DANSWERED=0
 judge owners owners 0 -DOTHERS=1
+judge owners owners-foreign 0 -DOTHERS=1 -DFOREIGN=1
 judge owners owners-without-barrier 1 -DOTHERS=1 -DBARRIER=0
 judge owners owners-without-exchange 1 -DOTHERS=1 -DEXCHANGE=0
 judge owners owners-without-map 1 -DMAPPED=0 -DSTEPS=3

@@ -14,22 +14,24 @@
 // the bit is in the map and in `away` when the word is collected, before the block can be handed
 // out again; that is a double free, reported then, and the block is free once.
 //
-// An arena in which no other owner has ever freed needs no exchange (an instruction that locks the
-// bus or the cache line). The first who does marks it, ARENA_EVER, and then waits until every
-// processor has passed a barrier: whoever claims a word afterwards sees the mark, and who was in
-// the middle of a claim has finished what the free goes on to read. Who frees there meanwhile waits
-// for the same barrier. Further arenas of that size are marked when they are opened.
+// A front of which no other owner has ever freed a block needs no exchange (an instruction that
+// locks the bus or the cache line). The first who does makes it `foreign`, and then waits until
+// every processor has passed a barrier: whoever claims a word afterwards knows, and who was in the
+// middle of a claim has finished what the free goes on to read. Who frees a block of that front
+// meanwhile waits for the same barrier. An arena is marked, ARENA_EVER, when another owner first
+// frees there, or when it is opened in a foreign front.
 //
 // Words are claimed in turn, of all arenas in turn (front_turn()): by the time that it is a word's
 // turn again, as many of its blocks have come home as can be, and a claim gives several.
 //
 // Invariants:
-//   S1  A record's desc, base, blocks, seal and `ever` change under the heap's lock only, its map,
-//       carved and `full` by its owner only (an idle owner: by who holds the lock).
+//   S1  A record's desc, base, blocks, seal and `ever`, and a front's `foreign`, change under the
+//       heap's lock only; map, carved and `full` by the owner only (an idle one: by who holds the
+//       lock).
 //   S2  No block is in two of these: the map; the word in hand; live.
 //   S3  A bit of `away` is set only for a block that was live since its word was last collected.
-//   S4  A marked arena's words are collected when they are claimed, and after its record is
-//       blanked.
+//   S4  A foreign front's words are collected when they are claimed, and a marked arena's after its
+//       record is blanked; a marked arena's front is foreign.
 //   S5  An arena is in its front's free_list exactly if it is not ARENA_FULL; in `waiting`, if it
 //       is and was marked, or in its owner's news until the owner has looked there.
 //   S6  Bits of blocks that do not exist are 1 in the map and 0 everywhere else.
@@ -116,11 +118,11 @@ static inline void hand_take(struct front *front, struct arena *arena, uint32_t 
 // freed, theirs come home first. False if there is none.
 static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, uint32_t word) {
     struct heap *heap = front->desc.heap;
-    bool ever = LOOK(arena->ever) != 0;
+    bool foreign = LOOK(front->foreign);
     for (uint32_t words = words_of(arena); word < words; word++) {
         bool home = (arena->map[word] & existing(arena, word)) != 0;
-        if (!home && !(UNLIKELY(ever) && any_away(share_of(heap, arena), word))) continue;
-        uint32_t twice = UNLIKELY(ever) ? word_collect(heap, arena, word) : 0;
+        if (!home && !(UNLIKELY(foreign) && any_away(share_of(heap, arena), word))) continue;
+        uint32_t twice = UNLIKELY(foreign) ? word_collect(heap, arena, word) : 0;
         hand_take(front, arena, word);
         if (UNLIKELY(twice)) twice_report(heap, front->base, front->block_size, twice);
         return true;
@@ -207,7 +209,7 @@ static bool news_take(struct owner *me, const struct front *wanted) {
         struct arena *arena = &me->heap->arena[share - me->heap->owners->share];
         struct front *front = front_of(arena->desc);
         next = share->next;
-        front->foreign = share->known = true;
+        share->known = true;
         if (!arena->full) continue; // in its free list
         list_append(&front->waiting, &arena->elem);
         found = found || front == wanted;
@@ -532,16 +534,18 @@ static struct owner *owner_of(const struct heap *heap, const struct arena *arena
     return owner_by(heap, arena, shared_sum(arena));
 }
 
-// The first free by another owner: from here on the arena's owner collects words before it claims
-// them. Who comes while the barrier is not passed yet waits for it, too.
+// The first free in an arena by another owner.
 static SLOW_PATH void mark_ever(struct owner *owner, struct arena *arena) {
     struct heap *heap = owner->heap;
     port_state state = port_lock(heap);
     if (owner_of(heap, arena) == owner && !arena->ever) { // else the record is another by now
+        struct front *front = front_of(arena->desc);
         struct share *share = share_of(heap, arena);
-        STORE(arena->ever, ARENA_MARKING >> 8);
-        port_barrier();
-        STORE(arena->ever, ARENA_EVER >> 8);
+        if (!front->foreign) {
+            STORE(front->foreign, true);
+            port_barrier();
+        }
+        STORE(arena->ever, 1);
         share->next = owner->news;
         owner->news = share;
     }

@@ -28,7 +28,7 @@ struct front {
     uintptr_t base;      // address of that word's block 0
     uint32_t *word;      // the word in hand, NULL for none
     struct arena *arena; // whose word it is
-    bool foreign;        // others have freed blocks of this size
+    bool foreign;        // others free blocks of this size: its words are exchanged when claimed
     struct list waiting; // full arenas in which others have freed, or may
     struct memory_block_desc desc;
 };
@@ -56,11 +56,8 @@ struct owners {
 
 // In arena.head of a shared arena, beside `large`.
 #define ARENA_FULL 0x001u // no bit of the map is set, or the word in hand has them: in no free list
-// Others have freed here, or may: words are exchanged when they are claimed. MARKING: not by who is
-// in the middle of a claim.
-#define ARENA_EVER 0x100u
-#define ARENA_MARKING 0x200u
-#define ARENA_FLAGS (ARENA_FULL | ARENA_EVER | ARENA_MARKING)
+#define ARENA_EVER 0x100u // others have freed here, or may: its front is foreign, and all know
+#define ARENA_FLAGS (ARENA_FULL | ARENA_EVER)
 #define SHARED_SEAL 0x7d5ea100u
 #define SHARED_STEP 0x200u // from one owner's seal to the next
 
