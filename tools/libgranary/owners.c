@@ -46,7 +46,8 @@ static inline uint32_t words_of(const struct arena *arena) { return (arena->bloc
 
 // The blocks of a word that exist: all, but in the last one.
 static inline uint32_t existing(const struct arena *arena, uint32_t word) {
-    return word == words_of(arena) - 1 ? UINT32_MAX >> (-arena->blocks & 31) : UINT32_MAX;
+    uint32_t rest = arena->blocks - word * 32;
+    return rest < 32 ? ~(UINT32_MAX << rest) : UINT32_MAX;
 }
 
 // Blocks of a word that are not handed out, by the map and by what is in hand. The map is read
@@ -104,8 +105,9 @@ static inline void hand_note(struct front *front, struct arena *arena, uint32_t 
 }
 
 // Takes a word into hand. In this order for who reads without a lock: see word_home().
-static inline void hand_take(struct front *front, struct arena *arena, uint32_t word) {
-    uint32_t *map = &arena->map[word], exist = existing(arena, word);
+static inline void hand_take(struct front *front, struct arena *arena, uint32_t word,
+                             uint32_t exist) {
+    uint32_t *map = &arena->map[word];
     __atomic_store_n(&front->word, NULL, __ATOMIC_RELEASE);
     __atomic_store_n(&front->bits, *map & exist, __ATOMIC_RELEASE);
     front->base = arena->base + (uintptr_t)word * 32 * front->block_size;
@@ -120,10 +122,11 @@ static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, u
     struct heap *heap = front->desc.heap;
     bool foreign = LOOK(front->foreign);
     for (uint32_t words = words_of(arena); word < words; word++) {
-        bool home = (arena->map[word] & existing(arena, word)) != 0;
+        uint32_t exist = existing(arena, word);
+        bool home = (arena->map[word] & exist) != 0;
         if (!home && !(UNLIKELY(foreign) && any_away(share_of(heap, arena), word))) continue;
         uint32_t twice = UNLIKELY(foreign) ? word_collect(heap, arena, word) : 0;
-        hand_take(front, arena, word);
+        hand_take(front, arena, word, exist);
         if (UNLIKELY(twice)) twice_report(heap, front->base, front->block_size, twice);
         return true;
     }
@@ -460,10 +463,8 @@ static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
 
 // ---- sys_malloc and sys_free --------------------------------------------------------------------
 
-void *shared_malloc(struct owner *me, size_t size) {
-    if (UNLIKELY(size - 1 >= me->block_max))
-        return size != 0 ? large_take_slow(me->heap, size) : NULL;
-    struct front *front = front_for(me, size);
+// A block of a size's front whose word in hand has none left, or NULL.
+static INLINE_ALWAYS void *front_take(struct owner *me, struct front *front) {
     while (front->bits == 0) { // a word whose blocks were all freed twice leaves none
         if (LIKELY(front_turn(me, front))) continue;
         if (!front_renew(me, front)) return NULL;
@@ -471,6 +472,12 @@ void *shared_malloc(struct owner *me, size_t size) {
     uint32_t bits = front->bits;
     STORE(front->bits, bits & (bits - 1));
     return (void *)(front->base + (uintptr_t)__builtin_ctz(bits) * front->block_size);
+}
+
+void *shared_malloc(struct owner *me, size_t size) {
+    if (UNLIKELY(size - 1 >= me->block_max))
+        return size != 0 ? large_take_slow(me->heap, size) : NULL;
+    return front_take(me, front_for(me, size));
 }
 
 // A block at home was handed out before unless it is above `carved`, and its word is not in hand

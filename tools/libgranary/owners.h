@@ -119,9 +119,10 @@ static inline bool shared_give_fast(struct owner *me, const struct heap *heap, u
     uint32_t block = block_index(desc, (uint32_t)(p - arena->base));
     if (__builtin_expect(block >= arena->blocks, 0)) return false;
     if (head && (head != ARENA_EVER || shared_away(heap, arena, block))) return false;
-    uint32_t *word = &arena->map[block / 32], map = *word, hand = front_of(desc)->bits;
+    const struct front *front = front_of(desc);
+    uint32_t *word = &arena->map[block / 32], map = *word, hand = front->bits;
     // No predictor knows whether the word is the one in hand: no branch.
-    hand &= -(uint32_t)(front_of(desc)->word == word);
+    hand = __builtin_expect_with_probability(front->word == word, 1, 0.5) ? hand : 0;
     __asm__("" : "+r"(hand));
     if (__builtin_expect((map | hand) >> block % 32 & 1, 0)) return false;
     map |= 1u << block % 32;
