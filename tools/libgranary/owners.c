@@ -309,15 +309,18 @@ static uint32_t gather(struct owner *me) {
 
 // ---- owners -------------------------------------------------------------------------------------
 
-// Most of what a claim costs does not depend on how many blocks it gives: so arenas of blocks up to
-// WIDE_SIZE have at least WIDE_BLOCKS, where the kernel has arenas of one frame.
+// Most of what a claim costs does not depend on how many blocks it gives. So arenas of blocks up to
+// WIDE_SIZE have at least WIDE_BLOCKS, and twice as many of blocks up to half as long, where the
+// kernel has arenas of one frame.
 #define WIDE_SIZE 1024u
 #define WIDE_BLOCKS 24u
 
 static void widen(struct memory_block_desc *desc) {
-    if (desc->block_size > WIDE_SIZE || desc->blocks_per_arena >= WIDE_BLOCKS) return;
-    desc->frames_per_arena = (WIDE_BLOCKS * desc->block_size + PG_SIZE - 1) / PG_SIZE;
-    desc->blocks_per_arena = desc->frames_per_arena * PG_SIZE / desc->block_size;
+    uint32_t size = desc->block_size;
+    uint32_t least = size > WIDE_SIZE ? 0 : size > WIDE_SIZE / 2 ? WIDE_BLOCKS : 2 * WIDE_BLOCKS;
+    if (desc->blocks_per_arena >= least) return;
+    desc->frames_per_arena = (least * size + PG_SIZE - 1) / PG_SIZE;
+    desc->blocks_per_arena = desc->frames_per_arena * PG_SIZE / size;
 }
 
 static void owner_init(struct owner *me, struct heap *heap, uint32_t number) {
