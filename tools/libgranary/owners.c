@@ -22,7 +22,8 @@
 // frees there, or when it is opened in a foreign front.
 //
 // Words are claimed in turn, of all arenas in turn (front_turn()): by the time that it is a word's
-// turn again, as many of its blocks have come home as can be, and a claim gives several.
+// turn again, as many of its blocks have come home as can be, and a claim gives several. The one
+// just used up is taken once more if several have come home already: those are in the cache.
 //
 // Invariants:
 //   S1  A record's desc, base, blocks, seal and `ever`, and a front's `foreign`, change under the
@@ -418,14 +419,21 @@ void owner_leave(struct owner *me) {
     owner_push(me);
 }
 
-// Takes a word into hand from an arena that has blocks at home: the next one of the arena in hand,
-// or one of the arena whose turn it is. False if there is none.
+static inline bool four_or_more(uint32_t bits) {
+    bits &= bits - 1;
+    bits &= bits - 1;
+    return (bits & (bits - 1)) != 0;
+}
+
+// Takes a word into hand from an arena that has blocks at home: the same one, the next one of the
+// arena in hand, or one of the arena whose turn it is. False if there is none.
 static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
     struct arena *left = front->arena, *arena = left;
     uint32_t word = 0;
     if (LIKELY(left != NULL)) {
         word = (uint32_t)(front->word - left->map);
-        hand_note(front, left, word++);
+        hand_note(front, left, word);
+        if (!four_or_more(left->map[word] & existing(left, word))) word++;
     } else {
         arena = arena_next(front);
     }
