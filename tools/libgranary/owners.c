@@ -633,11 +633,11 @@ static SLOW_PATH bool free_any(struct heap *heap, struct owner *me, uintptr_t p,
     enum heap_fault fault = HEAP_OUTSIDE;
     uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
     while (frame < PORT_FRAMES(heap)) {
-        struct arena *arena = &heap->arena[frame];
-        uint32_t back = LOOK(arena->back) / (uint32_t)sizeof *arena;
-        arena -= back <= frame ? back : 0;
+        uint32_t back = LOOK(heap->arena[frame].back), size = (uint32_t)sizeof(struct arena);
+        bool leads = back % size == 0 && back / size <= frame; // to a record at all
+        struct arena *arena = &heap->arena[leads ? frame - back / size : frame];
         uint32_t sum = shared_sum(arena);
-        struct owner *owner = owner_by(heap, arena, sum);
+        struct owner *owner = leads ? owner_by(heap, arena, sum) : NULL;
         if (!owner) {
             if (put_locked(heap, p, &fault)) break;
             continue;

@@ -36,6 +36,9 @@ uint32_t *granary_stale;
 #define FRAMES_MAX ((1u << 24) - 1)
 #define FRAMES_MIN 256u
 
+// Where an arena.back that was overwritten may lead, in front of the records: read, and refused.
+#define BEFORE ((size_t)UINT16_MAX + 1)
+
 #define STEP_MIN 512u   // frames that are opened at once: 2 MiB,
 #define STEP_SHARE 8    // or this share of what there is,
 #define STEP_MAX 16384u // up to 64 MiB
@@ -63,7 +66,7 @@ static char *array_place(struct array *array, char *at, size_t element, size_t b
 // Looks for room for `count` frames and their records; false if there is none.
 static bool window_place(uint32_t count) {
     size_t records = page_up(count * sizeof(struct arena)) + page_up(count * sizeof(struct frame)) +
-                     page_up(count * sizeof(struct share)) +
+                     BEFORE + page_up(count * sizeof(struct share)) +
                      page_up(OWNERS_MAX * sizeof(struct owner)) + page_up(count / 8 + 4);
     size_t window = (size_t)count * PG_SIZE, slack = PG_SIZE + WINDOW_ALIGN;
     if (window > SIZE_MAX - records - slack) return false; // 32 bits: no such room
@@ -78,7 +81,7 @@ static bool window_place(uint32_t count) {
     }
     at = array_place(&bits, at, 0, count / 8 + 4);
     at = array_place(&tags, at, sizeof(struct frame), count * sizeof(struct frame));
-    at = array_place(&arenas, at, sizeof(struct arena), count * sizeof(struct arena));
+    at = array_place(&arenas, at + BEFORE, sizeof(struct arena), count * sizeof(struct arena));
     at = array_place(&shares, at, sizeof(struct share), count * sizeof(struct share));
     at = array_place(&owners, at, sizeof(struct owner), OWNERS_MAX * sizeof(struct owner));
     granary_owners.share = (struct share *)shares.start;
@@ -95,6 +98,7 @@ void granary_window_place(size_t bytes) {
     for (; !window_place(count); count /= 2) {
         if (count / 2 < FRAMES_MIN) granary_refuse("no address space for a heap");
     }
+    if (system_map_at(arenas.start - BEFORE, BEFORE) != 0) granary_refuse("no memory for a heap");
 }
 
 uint32_t granary_memory(void) {
