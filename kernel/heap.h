@@ -191,9 +191,10 @@ static inline uint32_t arena_sum(const struct arena *arena) {
 
 // True if a record that starts an arena or large area is as it was written.
 static inline bool arena_sealed(const struct arena *arena) {
-    uint32_t sum = arena_sum(arena), seal = arena->large ? LARGE_SEAL : SMALL_SEAL;
-    for (uint32_t n = 1; sum != seal && !arena->large && n < SEALS; n++) seal += SEAL_STEP;
-    return sum == seal && (arena->desc == NULL) == (arena->large != 0);
+    uint32_t sum = arena_sum(arena), seal = SMALL_SEAL;
+    if (arena->large || !arena->desc) return sum == LARGE_SEAL && arena->large && !arena->desc;
+    for (uint32_t n = 1; sum != seal && n < SEALS; n++) seal += SEAL_STEP;
+    return sum == seal;
 }
 
 // True if a record starts nothing: no arena, no large area.

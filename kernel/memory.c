@@ -359,8 +359,8 @@ static SLOW_PATH void *take_special(struct heap *heap, size_t size, uintptr_t ca
 // a caller that has interrupts off.
 static SLOW_PATH void *take_slow(struct heap *heap, size_t size, uintptr_t caller) {
     if (UNLIKELY(port_special())) return take_special(heap, size, caller);
-    if (size - 1 < heap->block_max)
-        return small_take(PORT_DESC_OF(heap)[(size - 1) / BLOCK_ALIGN]);
+    size_t slot = (size - 1) / BLOCK_ALIGN;
+    if (size - 1 < heap->block_max) return small_take(PORT_DESC_OF(heap)[slot]);
     return size != 0 ? large_take_slow(heap, size) : NULL;
 }
 

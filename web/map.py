@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """map.py - what the page must know of a kernel to read its memory, as one JSON file.
 
-    map.py --elf build/kernel.elf --image build/hd.img --out map.json
+    map.py --elf build/kernel.elf --image build/hd.img --out map.json --short hd.img
 
 Addresses and field offsets come from the ELF file's debug information (tools/tour/layout.py), constants from the
 headers that define them, the names of functions from the rule by which the kernel's own table is made
@@ -91,6 +91,7 @@ def make(elf, image):
     table, end = names(elf)
     return {**found, "entries": {place: functions[place] for place in sorted(places)}, "names": table,
             "text_end": end, "tours": walks, "constants": numbers, "kernel_crc": image_crc(image, numbers),
+            "image_bytes": os.path.getsize(image),
             "thread_states": enumerators("thread/thread.h", "thread_state"),
             "event_kinds": enumerators("kernel/measure/events.h", "event_kind")}
 
@@ -99,7 +100,12 @@ def main(argv):
     parser = cli.Parser(prog="map.py", description=__doc__.split("\n\n")[0])
     for name in ("elf", "image", "out"):
         parser.add_argument(f"--{name}", required=True, metavar="FILE")
+    parser.add_argument("--short", required=True, metavar="FILE", help="write the image here without the zeros at its end")
     opt = parser.parse_args(argv)
+    with open(opt.image, "rb") as file:
+        image = file.read()
+    with open(opt.short, "wb") as file:
+        file.write(image.rstrip(b"\0"))
     text = json.dumps(make(opt.elf, opt.image), separators=(",", ":"))
     with open(opt.out, "w", encoding="utf-8") as file:
         file.write(text + "\n")

@@ -59,8 +59,8 @@ static inline void port_frames_back(const struct heap *heap, uint32_t first, uin
     (void)count;
 }
 
-// Where processors have arenas of their own: the fast paths are theirs, and other descriptors of the
-// size may have room. A test says which, and the heap takes it whatever its size is.
+// Where processors have arenas of their own: the fast paths are theirs, and other descriptors of
+// the size may have room. A test says which, and the heap takes it whatever its size is.
 struct memory_block_desc;
 extern bool host_local;
 extern struct memory_block_desc *host_bring, *host_gather; // NULL: none

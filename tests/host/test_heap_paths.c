@@ -781,11 +781,20 @@ TEST(the_quick_way_alone_serves_blocks_of_open_arenas) {
     assert_int_equal(heap_check(), 0);
 }
 
-static int run_with(const char *classes) {
+static int run_surroundings(const char *classes) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_call_works_with_interrupts_off, start, end),
         cmocka_unit_test_setup_teardown(every_call_works_with_several_processors, start, end),
+        cmocka_unit_test_setup_teardown(own_arenas_have_the_fast_paths_with_several_processors,
+                                        start, end),
+        cmocka_unit_test_setup_teardown(another_descriptors_arena_serves, start, end),
         cmocka_unit_test_setup_teardown(a_wrong_free_with_interrupts_off_is_refused, start, end),
+    };
+    return cmocka_run_group_tests_name(classes, tests, NULL, NULL);
+}
+
+static int run_with(const char *classes) {
+    const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_frame_after_a_run_in_use_is_not_in_it, start, end),
         cmocka_unit_test(a_run_that_shrinks_to_32_frames_is_in_its_bin),
         cmocka_unit_test(every_length_of_run_is_in_its_bin),
@@ -821,9 +830,6 @@ static int run_with(const char *classes) {
                                         end),
         cmocka_unit_test_setup_teardown(trim_counts_the_frames_of_every_size, start, end),
         cmocka_unit_test_setup_teardown(an_arena_carved_to_its_end_closes, start, end),
-        cmocka_unit_test_setup_teardown(own_arenas_have_the_fast_paths_with_several_processors,
-                                        start, end),
-        cmocka_unit_test_setup_teardown(another_descriptors_arena_serves, start, end),
         cmocka_unit_test_setup_teardown(the_pools_say_what_they_are, start, end),
         cmocka_unit_test_setup_teardown(a_wrong_back_is_a_corrupt_arena, start, end),
         cmocka_unit_test_setup_teardown(a_blank_record_with_a_seal_is_corrupt, start, end),
@@ -840,7 +846,8 @@ static int run_with(const char *classes) {
                                         start_powers, end),
     };
     if (size_table_parse(classes, table.size, &table.count) != NULL) return 1;
-    int failed = cmocka_run_group_tests_name(classes, tests, NULL, NULL);
+    int failed = run_surroundings(classes);
+    failed += cmocka_run_group_tests_name(classes, tests, NULL, NULL);
     return failed + cmocka_run_group_tests_name("32,64,4096", powers, NULL, NULL);
 }
 

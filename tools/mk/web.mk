@@ -8,14 +8,14 @@ ONE ?=
 $(WEB_ASSETS)/map.json: $(BUILD)/kernel.elf $(BUILD)/hd.img web/map.py tools/tour/layout.py \
     tools/tour/tourfile.py tools/symtab.py $(wildcard docs/tours/*.md) $(NPM_STAMP) | have-seabios+gdb
 	@mkdir -p $(@D)
-	@$(PYTHON) web/map.py --elf $(BUILD)/kernel.elf --image $(BUILD)/hd.img --out $@
-	@cp $(BUILD)/hd.img $(NPM_DIR)/node_modules/v86/build/v86.wasm $(@D)/
+	@$(PYTHON) web/map.py --elf $(BUILD)/kernel.elf --image $(BUILD)/hd.img --out $@ --short $(@D)/hd.img
+	@cp $(NPM_DIR)/node_modules/v86/build/v86.wasm $(@D)/
 	@node tools/v86/firmware.mjs $(@D)
 
 # The checked build's, beside them: the page loads it when it is asked for.
 $(WEB_ASSETS)/checked.json: $(BUILD)/check/kernel.elf $(BUILD)/check/hd.img $(WEB_ASSETS)/map.json
-	@$(PYTHON) web/map.py --elf $(BUILD)/check/kernel.elf --image $(BUILD)/check/hd.img --out $@
-	@cp $(BUILD)/check/hd.img $(@D)/checked.img
+	@$(PYTHON) web/map.py --elf $(BUILD)/check/kernel.elf --image $(BUILD)/check/hd.img --out $@ \
+	    --short $(@D)/checked.img
 
 # A file that is never made: each time that build's own rules say what is out of date.
 $(BUILD)/check/kernel.elf $(BUILD)/check/hd.img: $(BUILD)/check/always ;

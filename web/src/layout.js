@@ -49,6 +49,7 @@ export class Layout {
         this.symbols = map.symbols;
         this.constants = map.constants;
         this.crc = map.kernel_crc;
+        this.imageBytes = map.image_bytes;
         this.faults = map.faults;
         this.threadStates = map.thread_states;
         this.eventKinds = map.event_kinds;

@@ -21,11 +21,12 @@ const HANG_MS = 4000;
 const THREADS_MAX = 512, REPORT_MOST = 1000; // characters, of the newest lines
 const READ_MOST = 256; // bytes that are read at an address: a thread's record, a name
 
-// The image with another kernel command line.
+// The image with another kernel command line, and whole again: it comes without the zeros at its end (web/map.py).
 export function withCommandLine(image, layout, text) {
-    const c = layout.constants, copy = image.slice(0), view = new DataView(copy);
-    const header = c.HEADER_LBA * c.SECTOR_BYTES;
-    if (copy.byteLength < header + c.SECTOR_BYTES ||
+    const c = layout.constants, copy = new ArrayBuffer(Math.max(layout.imageBytes, image.byteLength));
+    const view = new DataView(copy), header = c.HEADER_LBA * c.SECTOR_BYTES;
+    new Uint8Array(copy).set(new Uint8Array(image));
+    if (image.byteLength < header + c.SECTOR_BYTES ||
         view.getUint32(header + c.HEADER_MAGIC_OFF, true) !== c.HEADER_MAGIC) throw new Error("not an image");
     const bytes = new TextEncoder().encode(text);
     if (bytes.length >= c.CMDLINE_BYTES) throw new Error("the command line is too long");
