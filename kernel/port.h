@@ -120,7 +120,7 @@ static inline bool port_several(void) { return processors_many; }
 #define PORT_DESC_OF(heap) ((heap) == &k_heap ? local_desc_of : (heap)->desc_of)
 #define PORT_SEAL(heap) ((heap) == &k_heap ? local_seal : SMALL_SEAL)
 static inline bool port_local(const struct heap *heap) { return heap == &k_heap && local_begun; }
-static inline void port_sizes(struct heap *heap) {
+static inline void port_sizes(const struct heap *heap) {
     if (heap == &k_heap) local_sizes();
 }
 // *desc has no arena with room: true if another descriptor of that size has, which *desc is then.
@@ -133,12 +133,12 @@ static inline bool port_gather(struct memory_block_desc **desc) {
     return port_several() && local_gather(desc);
 }
 // p is about to be looked at under the lock: no other processor works on its arena from here on.
-static inline void port_share(struct heap *heap, uintptr_t p) {
+static inline void port_share(const struct heap *heap, uintptr_t p) {
     if (port_several() && heap == &k_heap) local_share(p);
 }
 // arena_close() for a caller that has no lock.
 #define port_close(arena) (port_several() ? local_close(arena) : arena_close(arena))
-static inline uint32_t port_trim(struct heap *heap) {
+static inline uint32_t port_trim(const struct heap *heap) {
     return port_several() && heap == &k_heap ? local_trim() : 0;
 }
 // The descriptors of a heap: table 0 is heap->block_descs, table n + 1 processor n's. NULL: no such

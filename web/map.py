@@ -100,7 +100,7 @@ def main(argv):
     parser = cli.Parser(prog="map.py", description=__doc__.split("\n\n")[0])
     for name in ("elf", "image", "out"):
         parser.add_argument(f"--{name}", required=True, metavar="FILE")
-    parser.add_argument("--short", required=True, metavar="FILE", help="write the image here without the zeros at its end")
+    parser.add_argument("--short", required=True, metavar="FILE", help="the image without the zeros at its end")
     opt = parser.parse_args(argv)
     with open(opt.image, "rb") as file:
         image = file.read()

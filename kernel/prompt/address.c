@@ -187,7 +187,7 @@ static bool record_who(struct sentence *said, uintptr_t address) {
     say(said, "the arena record of kernel_pool frame %u", frame);
     if (arena->desc == NULL && arena->head == 0) return true;
     if (!arena_sealed(arena)) say(said, ", overwritten");
-    else if (arena->large) say(said, ": the large area %p", (void *)arena->base);
+    else if (!arena->desc) say(said, ": the large area %p", (void *)arena->base);
     else say(said, ": the %u-byte arena %p", arena->desc->block_size, (void *)arena->base);
     return true;
 }
