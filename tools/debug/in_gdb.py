@@ -12,10 +12,19 @@ import gdb
 LINES = 20  # that `console` shows
 LAST_LINE = "granary: halt"  # kernel/power.h
 LAST_LINE_SECONDS = 2
+SETTLED_SECONDS, SETTLED_SECONDS_MAX = 0.2, 2
+
+
+def settled(path):
+    """Waits until nothing has come for a moment: what the kernel printed just before it stopped is on its way still."""
+    size, until = -1, time.monotonic() + SETTLED_SECONDS_MAX
+    while size != (size := os.path.getsize(path)) and time.monotonic() < until:
+        time.sleep(SETTLED_SECONDS)
 
 
 def console_lines(most):
     """The last lines that the kernel has printed; one that is not finished is among them."""
+    settled(os.environ["GRANARY_CONSOLE"])
     with open(os.environ["GRANARY_CONSOLE"], encoding="utf-8", errors="replace") as text:
         lines = text.read().replace("\r", "").split("\n")
     return (lines if lines[-1] else lines[:-1])[-most:]
