@@ -300,14 +300,18 @@ export class Heap {
         return lines;
     }
 
-    // The prompt's `who` of an address in the heap's window. threads: those of that moment, [{tid, name}].
+    // The prompt's `who` of an address in the heap's window. threads: those of that moment, [{tid, name, stack}].
     who(address, threads = []) {
         const pool = this.pool(0), frame = this.frameOf(pool, address);
         if (frame === NONE) return "no frame of kernel_pool";
-        if (this.mapped(address)) return this.whoIn(pool, frame, address, threads);
-        const hole = !this.blockIn(this.arenaAt(pool, frame), address);
-        return `${hole ? `${pool.name} frame ${frame}, no memory: a hole of the memory map`
-            : this.whoIn(pool, frame, address, threads)}, not mapped`;
+        const mapped = this.mapped(address);
+        if (!mapped && !this.blockIn(this.arenaAt(pool, frame), address)) {
+            return `${pool.name} frame ${frame}, no memory: a hole of the memory map, not mapped`;
+        }
+        const physical = pool.phys + frame * this.c.PG_SIZE;
+        const owner = threads.findLast(({ stack }) => stack?.includes(physical));
+        return this.whoIn(pool, frame, address, threads) + (owner ? `: the stack of thread ${owner.name}` : "") +
+            (mapped ? "" : ", not mapped");
     }
 
     // As heap_who_in().

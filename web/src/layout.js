@@ -11,7 +11,7 @@ const FIELDS = {
     memory_block_desc: ["block_size", "blocks_per_arena", "arenas", "free_list"],
     list: ["head"],
     list_elem: ["next"],
-    thread: ["name", "tid", "state", "priority", "ticks", "all", "magic"],
+    thread: ["name", "tid", "state", "priority", "ticks", "all", "magic", "slot"],
     process: ["elem", "pid", "name", "heap"],
     user_heap: ["heap"],
     boot_info: ["magic", "kernel_crc"],
@@ -28,7 +28,7 @@ const CONSTANTS = ["FRAME_FREE", "FRAME_USED", "ANCHOR_STEP", "PG_SIZE", "KERNEL
     "LARGE_SEAL", "ARENA_LARGE", "ARENA_WORDS", "DESC_MAX", "CHECKED_QUARANTINE", "CHECKED_SUM_START",
     "CHECKED_SUM_PRIME", "EVENT_MARK", "EVENT_REFUSED", "EVENT_BYTES", "THREAD_MAGIC", "BOOT_INFO", "BOOT_INFO_MAGIC",
     "SECTOR_BYTES", "HEADER_LBA", "HEADER_MAGIC", "HEADER_MAGIC_OFF", "HEADER_CMDLINE_LBA", "CMDLINE_BYTES", "IRQ_BASE",
-    "SPARE_IRQ"];
+    "SPARE_IRQ", "LOW_MAP_BYTES", "HEAP_WINDOW_BYTES", "STACK_SLOT_BYTES"];
 
 export class Layout {
     constructor(map) {

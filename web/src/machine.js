@@ -221,12 +221,18 @@ export class Machine {
         return wanted && list.every(good) ? new Regions(list) : null;
     }
 
+    // Where the page table for a kernel address lies; -1 if there is none.
+    tableOf(address) {
+        const { symbols, constants: c } = this.layout, number = Math.floor(address / TABLE_COVERS);
+        const entry = this.word(c.KERNEL_BASE + this.word(symbols.directory_pa) + number * 4);
+        return entry & PRESENT ? entry - entry % c.PG_SIZE : -1;
+    }
+
     // Those of the heap's window. They lack its holes, and what the checked build takes out of them.
     pageTables({ heapBase, heapBytes }) {
-        const { symbols, constants: c } = this.layout, tables = [];
+        const { constants: c } = this.layout, tables = [];
         for (let at = heapBase; at < heapBase + heapBytes; at += TABLE_COVERS) {
-            const entry = this.word(c.KERNEL_BASE + this.word(symbols.directory_pa) + at / TABLE_COVERS * 4);
-            const physical = entry & PRESENT ? entry - entry % c.PG_SIZE : -1;
+            const physical = this.tableOf(at);
             tables.push({ name: "page table", start: c.KERNEL_BASE + physical, bytes: c.PG_SIZE, covers: at });
         }
         return tables;
@@ -285,15 +291,28 @@ export class Machine {
             const [from, , , length] = structs.thread.fields.name;
             const name = String.fromCharCode(...bytes.subarray(from, from + length)).split("\0")[0];
             visit({ tid: field("tid"), name, state: this.layout.threadStates[field("state")] ?? "?",
-                priority: field("priority"), ticks: field("ticks") });
+                priority: field("priority"), ticks: field("ticks"), slot: field("slot") | 0 });
             at = view.getUint32(elem + next, true);
         }
     }
 
     threads() {
         const list = [];
-        this.eachThread(({ ticks: _, ...thread }) => list.push(thread));
+        this.eachThread(({ ticks: _, slot, ...thread }) => list.push({ ...thread, stack: this.stackFrames(slot) }));
         return list;
+    }
+
+    // The physical addresses of a stack's pages; none of the boot stack, which is in the image. As stack_has_frame().
+    stackFrames(slot) {
+        const c = this.layout.constants, frames = [];
+        if (slot < 0) return frames;
+        const base = c.KERNEL_BASE + c.LOW_MAP_BYTES + c.HEAP_WINDOW_BYTES + slot * c.STACK_SLOT_BYTES;
+        const table = this.tableOf(base);
+        for (let at = base; table >= 0 && at < base + c.STACK_SLOT_BYTES; at += c.PG_SIZE) {
+            const entry = this.word(c.KERNEL_BASE + table + at % TABLE_COVERS / c.PG_SIZE * 4);
+            if (entry & PRESENT) frames.push(entry - entry % c.PG_SIZE);
+        }
+        return frames;
     }
 
     // A guest that lives has a timer, which counts a tick for whatever thread runs. Before there are threads there is
