@@ -78,7 +78,7 @@ static inline void port_thaw(const struct heap *heap, port_state state) {
     if (processors_many) processors_release();
     port_unlock(heap, state);
 }
-// The same for what looks at one address: only the processor whose own the arena there is.
+// The same for what looks at one address: only the processor whose own arena is there.
 struct port_look {
     port_state state;
     uint32_t held;
@@ -94,7 +94,7 @@ static inline void port_unlock_at(const struct heap *heap, struct port_look look
 }
 #define PORT_FREEZE
 
-// The same for the fast paths, without a state to keep: true if interrupts were on and are off now,
+// The lock of the fast paths, without a state to keep: true if interrupts were on and are off now,
 // until port_leave(). Interrupts on also proves that no handler is running, since handlers run
 // with interrupts off; false leaves all that to the slow path.
 static inline bool port_enter(const struct heap *heap) {
@@ -115,8 +115,8 @@ static inline bool port_special(void) { return interrupt_special != 0; }
 static inline bool port_several(void) { return processors_many; }
 #define PORT_FAST_FRAMES(heap) ((heap)->fast_frames)
 
-// With several processors each has arenas of its own in k_heap: kernel/local.h. With one these are
-// the heap's, and the next three do nothing.
+// With several processors each has arenas of its own in k_heap: kernel/local.h. With one these two
+// are the heap's own, and what follows does nothing.
 #define PORT_DESC_OF(heap) ((heap) == &k_heap ? local_desc_of : (heap)->desc_of)
 #define PORT_SEAL(heap) ((heap) == &k_heap ? local_seal : SMALL_SEAL)
 static inline bool port_local(const struct heap *heap) { return heap == &k_heap && local_begun; }
