@@ -11,7 +11,8 @@
 #include "lib/list.h"
 #include "lib/page.h"
 
-// In registers, where the i386 ABI has arguments on the stack.
+// In registers, where the i386 ABI has arguments on the stack: between files, as the compiler has
+// them inside one. Saves a pair of large areas 4 instructions of 196, or 13 from 32 frames on.
 #ifdef __i386__
 #define HEAP_QUICK __attribute__((regparm(2)))
 #else

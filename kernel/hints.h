@@ -28,13 +28,6 @@
 #define SLOW_PATH __attribute__((noinline))
 // Without it a pair of 5000-byte areas takes 219 instructions, with it 190; it buys blocks nothing.
 #define INLINE_ALWAYS inline __attribute__((always_inline))
-// Saves a pair of large areas 4 instructions of 196, and 13 where it has 32 frames or more: the
-// arguments of a call from file to file in registers, as the compiler has them inside one file.
-#ifdef __i386__
-#define IN_REGISTERS __attribute__((regparm(2)))
-#else
-#define IN_REGISTERS
-#endif
 #define CALLER ((uintptr_t)__builtin_return_address(0))
 
 // Four operations on a bit or number in memory, each one instruction of the i386 that compilers do

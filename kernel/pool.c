@@ -17,7 +17,7 @@ void bin_floors_init(void) {
     }
 }
 
-IN_REGISTERS void run_rebin(struct pool *pool, struct frame *tail) {
+HEAP_QUICK void run_rebin(struct pool *pool, struct frame *tail) {
     run_unlink(pool, tail);
     run_link(pool, tail);
 }
@@ -26,14 +26,14 @@ IN_REGISTERS void run_rebin(struct pool *pool, struct frame *tail) {
 // 31 steps at most, since a longer run has an anchor, and a bitmap of two levels finds the next
 // anchor below.
 
-IN_REGISTERS void anchor_set(struct pool *pool, const struct frame *first) {
+HEAP_QUICK void anchor_set(struct pool *pool, const struct frame *first) {
     uint32_t frame = (uint32_t)(first - pool->frame), bit = anchor_of(frame);
     pool->frame[bit * ANCHOR_STEP].bin = bit * ANCHOR_STEP - frame;
     pool->anchor[bit / 32] |= 1u << bit % 32;
     pool->anchor_words[bit / 32 / 32] |= 1u << bit / 32 % 32;
 }
 
-IN_REGISTERS void anchor_clear(struct pool *pool, const struct frame *first) {
+HEAP_QUICK void anchor_clear(struct pool *pool, const struct frame *first) {
     uint32_t bit = anchor_of((uint32_t)(first - pool->frame)), word = bit / 32;
     pool->anchor[word] &= ~(1u << bit % 32);
     if (pool->anchor[word] == 0) pool->anchor_words[word / 32] &= ~(1u << word % 32);

@@ -63,11 +63,11 @@ void bin_floors_init(void);           // before the first pool_init()
 void pool_init(struct pool *pool, const char *name, const struct port_pool *from);
 
 // The free run that ends at `tail` has another length now: moves it to its bin.
-IN_REGISTERS void run_rebin(struct pool *pool, struct frame *tail);
+HEAP_QUICK void run_rebin(struct pool *pool, struct frame *tail);
 // The run handed out that starts at `first`, of ANCHOR_STEP frames or more, has its anchor from
 // here on; has it no longer.
-IN_REGISTERS void anchor_set(struct pool *pool, const struct frame *first);
-IN_REGISTERS void anchor_clear(struct pool *pool, const struct frame *first);
+HEAP_QUICK void anchor_set(struct pool *pool, const struct frame *first);
+HEAP_QUICK void anchor_clear(struct pool *pool, const struct frame *first);
 
 // ---- inlined -----------------------------------------------------------------------------------
 
