@@ -207,6 +207,7 @@ uint32_t local_hold(uintptr_t p) {
 HEAP_QUICK void local_close(struct arena *arena) {
     struct memory_block_desc *desc = arena->desc;
     uint32_t state = spin_save(&heap_lock);
+    // cppcheck-suppress knownConditionTrueFalse // it does not know that others wrote meanwhile
     if (arena->desc == desc && desc->reserve != arena && arena->cnt == desc->blocks_per_arena)
         arena_close(arena);
     spin_restore(&heap_lock, state);
