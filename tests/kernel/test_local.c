@@ -126,6 +126,50 @@ KTEST(processors_a_pair_is_the_same_on_each) {
     for (uint32_t i = 1; i < processors_online; i++) KCHECK_EQ(pair_steps[i], pair_steps[0]);
     kprintf("at home: a pair of 32 bytes takes %u steps\n", pair_steps[0]);
 }
+
+// What the slow ways take, while the other processors do nothing with the heap. In the first free
+// of a block of another's arena the wait for that processor is counted, which has no bound of its
+// own.
+static void *volatile others_block[3];
+static uint32_t slow_steps[4];
+
+static void free_others_block(void *number) { sys_free(others_block[(uintptr_t)number]); }
+static void take_small(void *unused) { others_block[0] = sys_malloc(120); }
+static void take_large(void *unused) { others_block[1] = sys_malloc(5000); }
+static void free_large(void *unused) { sys_free(others_block[1]); }
+
+static uint32_t steps_of(void (*call)(void *argument), uintptr_t argument) {
+    struct step_count count;
+    step_run(call, (void *)argument, at_place, NULL, &count);
+    return count.steps;
+}
+
+static int measure_or_make(void *argument) {
+    uint32_t me = (uint32_t)(uintptr_t)argument, last = processors_online - 1;
+    int wrong = !spread_out(me);
+    for (uint32_t i = 0; me == last && i < 3; i++) others_block[i] = sys_malloc(120);
+    meet(1);
+    if (me == 0) {
+        slow_steps[0] = steps_of(free_others_block, 0); // the arena becomes everyone's
+        slow_steps[1] = steps_of(free_others_block, 1); // and is
+        slow_steps[2] = steps_of(take_small, 0);
+        slow_steps[3] = steps_of(take_large, 0);
+        uint32_t freed = steps_of(free_large, 0);
+        if (slow_steps[3] < freed) slow_steps[3] = freed;
+        sys_free(others_block[0]);
+        sys_free(others_block[2]);
+    }
+    meet(2);
+    return wrong;
+}
+
+KTEST(processors_slow_ways_are_bounded) {
+    arrived = 0;
+    KCHECK_EQ(on_each(measure_or_make), 0);
+    kprintf("away: free %u steps, the next %u, take %u, large area %u at most\n", slow_steps[0],
+            slow_steps[1], slow_steps[2], slow_steps[3]);
+    for (uint32_t i = 1; i < 4; i++) KCHECK(slow_steps[i] <= 1000);
+}
 #endif
 
 // ---- blocks that are freed elsewhere ------------------------------------------------------------
