@@ -379,6 +379,34 @@ KTEST(processors_racing_frees_are_refused_but_one) {
     ktest_reports_any(WRONG * (processors_online - 1));
 }
 
+// ---- what everyone shares -----------------------------------------------------------------------
+
+// Large areas and the pool are behind the lock, and nothing else.
+#define AREAS 40000 // of all processors together
+#define AREAS_HELD 5
+
+static int areas_at_once(void *argument) {
+    uint32_t me = (uint32_t)(uintptr_t)argument, *held[AREAS_HELD] = {0};
+    int wrong = !spread_out(me);
+    meet(1);
+    for (uint32_t i = 0; i < AREAS / processors_online; i++) {
+        uint32_t *p = held[i % AREAS_HELD];
+        wrong += p && *p != me * AREAS + i - AREAS_HELD;
+        sys_free(p);
+        p = sys_malloc(1100 + i * 997 % 12000);
+        if (p) *p = me * AREAS + i;
+        wrong += !p;
+        held[i % AREAS_HELD] = p;
+    }
+    for (uint32_t i = 0; i < AREAS_HELD; i++) sys_free(held[i]);
+    return wrong;
+}
+
+KTEST(processors_large_areas_at_once) {
+    arrived = 0;
+    KCHECK_EQ(on_each(areas_at_once), 0);
+}
+
 // ---- memory that another processor has ----------------------------------------------------------
 
 #ifndef HEAP_CHECKED // a block has more around it there
