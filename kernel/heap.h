@@ -192,10 +192,10 @@ static inline uint32_t arena_sum(const struct arena *arena) {
 
 // True if a record that starts an arena or large area is as it was written.
 static inline bool arena_sealed(const struct arena *arena) {
-    uint32_t sum = arena_sum(arena), seal = SMALL_SEAL;
-    if (arena->large || !arena->desc) return sum == LARGE_SEAL && arena->large && !arena->desc;
-    for (uint32_t n = 1; sum != seal && n < SEALS; n++) seal += SEAL_STEP;
-    return sum == seal;
+    uint32_t total = arena_sum(arena), seal = SMALL_SEAL;
+    if (arena->large || !arena->desc) return total == LARGE_SEAL && arena->large && !arena->desc;
+    for (uint32_t n = 1; total != seal && n < SEALS; n++) seal += SEAL_STEP;
+    return total == seal;
 }
 
 // True if a record starts nothing: no arena, no large area.
