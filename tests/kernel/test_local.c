@@ -34,9 +34,9 @@ static bool all_apart(void) {
 }
 
 // Hand i runs until every processor has one of them; they stay there as long as none of them
-// sleeps. False after two seconds.
+// sleeps. False after twenty seconds: the host may have fewer processors, and other things to do.
 static bool spread_out(uint32_t i) {
-    uint32_t until = timer_ticks() + 2 * timer_hz();
+    uint32_t until = timer_ticks() + 20 * timer_hz();
     while (!all_apart() && (int32_t)(until - timer_ticks()) > 0) {
         standing[i] = processor_number + 1;
         __asm__ volatile("pause" : : : "memory");
@@ -95,7 +95,7 @@ static int pairs_at_home(void *argument) {
 KTEST(processors_pairs_at_home_take_no_lock) {
     uint32_t before = heap_lock.taken;
     KCHECK_EQ(on_each(pairs_at_home), 0);
-    KCHECK(heap_lock.taken - before <= processors_online * (PAIRS / 500 + 200));
+    KCHECK(heap_lock.taken - before <= processors_online * (PAIRS / 20));
 }
 
 // The steps of a pair, the least of some: the first on a processor may open an arena.
