@@ -126,11 +126,11 @@ static inline void port_sizes(const struct heap *heap) {
 // *desc has no arena with room: true if another descriptor of that size has, which *desc is then.
 // Locked.
 static inline bool port_bring(struct memory_block_desc **desc) {
-    return port_several() && local_bring(desc);
+    return port_several() && (*desc)->heap == &k_heap && local_bring(desc);
 }
 // The same where the pool has no frames either.
 static inline bool port_gather(struct memory_block_desc **desc) {
-    return port_several() && local_gather(desc);
+    return port_several() && (*desc)->heap == &k_heap && local_gather(desc);
 }
 // p is about to be looked at under the lock: no other processor works on its arena from here on.
 static inline void port_share(const struct heap *heap, uintptr_t p) {
