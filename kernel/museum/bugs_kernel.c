@@ -11,6 +11,7 @@
 #include "kernel/interrupt.h"
 #include "kernel/layout.h"
 #include "kernel/paging.h"
+#include "kernel/processor.h"
 #include "lib/page.h"
 #include "lib/print.h"
 #include "lib/x86.h"
@@ -139,7 +140,10 @@ static bool deadlock(bool fixed) {
 // The page table's entry, reached as paging.c reaches it; that file owns it, and would have done
 // right what is done wrong here.
 static uint32_t *museum_entry(uintptr_t va) {
-    const uint32_t *directory = P2V(paging_directory());
+    uint32_t pa = paging_directory(); // a further processor's is a frame of the kernel pool
+    const uint32_t *directory =
+        processor_number == 0 ? P2V(pa)
+                              : (uint32_t *)(k_heap.base + (pa - (uint32_t)k_heap.pool.phys));
     return (uint32_t *)P2V(directory[va >> 22] & ~(PG_SIZE - 1)) + (va >> PG_SHIFT) % 1024;
 }
 
