@@ -141,9 +141,9 @@ static bool deadlock(bool fixed) {
 // right what is done wrong here.
 static uint32_t *museum_entry(uintptr_t va) {
     uint32_t pa = paging_directory(); // a further processor's is a frame of the kernel pool
-    const uint32_t *directory =
-        processor_number == 0 ? P2V(pa)
-                              : (uint32_t *)(k_heap.base + (pa - (uint32_t)k_heap.pool.phys));
+    const uint32_t *directory = processor_number == 0
+                                    ? P2V(pa)
+                                    : (uint32_t *)(k_heap.base + (pa - (uint32_t)k_heap.pool.phys));
     return (uint32_t *)P2V(directory[va >> 22] & ~(PG_SIZE - 1)) + (va >> PG_SHIFT) % 1024;
 }
 
