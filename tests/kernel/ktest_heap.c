@@ -79,6 +79,32 @@ void *ktest_open_arena(const struct memory_block_desc *desc, struct chain *other
     }
 }
 
+static struct port_run second_run = {0, KTEST_SECOND_FRAMES};
+
+struct heap *ktest_second_heap(struct port_pool *from) {
+    uint32_t frames = KTEST_SECOND_FRAMES;
+    struct heap *heap = sys_malloc(sizeof *heap);
+    *from = (struct port_pool){.frames = frames, .run = &second_run, .runs = 1};
+    from->frame = sys_calloc(frames, sizeof *from->frame);
+    from->arena = sys_calloc(frames, sizeof *from->arena);
+    from->anchor = sys_calloc(POOL_ANCHOR_WORDS(frames), sizeof *from->anchor);
+    from->base = (uintptr_t)sys_aligned_alloc(PG_SIZE, frames * PG_SIZE);
+    if (!heap || !from->frame || !from->arena || !from->anchor || !from->base) {
+        ktest_second_end(heap, from);
+        return NULL;
+    }
+    heap_init(heap, "second", from);
+    return heap;
+}
+
+void ktest_second_end(struct heap *heap, const struct port_pool *from) {
+    sys_free(heap);
+    sys_free(from->frame);
+    sys_free(from->arena);
+    sys_free(from->anchor);
+    sys_free((void *)from->base);
+}
+
 uint32_t ktest_thread_frames(void) {
     uint32_t stack = STACK_SLOT_BYTES / PG_SIZE - 1; // the slot's first page is never mapped
     const struct memory_block_desc *desc = ktest_desc(sizeof(struct thread));

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "kernel/memory.h"
+#include "kernel/port.h"
 
 // No table has blocks of this size (bytes): it is whole frames whatever was booted.
 #define KTEST_LARGE (BLOCK_SIZE_MAX + 1000u)
@@ -47,6 +48,13 @@ void ktest_frames_give_all(struct chain *frames);
 // Takes blocks of a descriptor until one opens an arena, and is alone in it: returns that one,
 // its arena's block 0, or NULL with a failed check. Those taken on the way are in `others`.
 void *ktest_open_arena(const struct memory_block_desc *desc, struct chain *others);
+
+// A heap that holds nothing, of so many frames, over memory of k_heap's; *from is what it was made
+// of. NULL, with nothing taken, if there is no memory. ktest_second_end() gives it back, with all
+// that is in it.
+#define KTEST_SECOND_FRAMES 16u
+struct heap *ktest_second_heap(struct port_pool *from);
+void ktest_second_end(struct heap *heap, const struct port_pool *from);
 
 // Frames of the kernel pool that thread_create() needs as things are: the stack's, and those of the
 // record if no open arena has room for it.

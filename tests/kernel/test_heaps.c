@@ -4,6 +4,7 @@
 #include "kernel/port.h"
 #include "lib/string.h"
 #include "tests/kernel/ktest.h"
+#include "tests/kernel/ktest_heap.h"
 
 // Who calls does not matter here.
 #define heap_malloc(...) heap_malloc(__VA_ARGS__, 0)
@@ -11,34 +12,12 @@
 #define heap_realloc(...) heap_realloc(__VA_ARGS__, 0)
 #define heap_usable_size(...) heap_usable_size(__VA_ARGS__, 0)
 
-#define FRAMES 16u
-
-static struct port_run run = {0, FRAMES};
-static struct heap *second;
-
-// The heap itself, its window and records come from k_heap.
-static struct port_pool second_memory(void) {
-    struct port_pool from = {.frames = FRAMES, .run = &run, .runs = 1};
-    second = sys_malloc(sizeof *second);
-    from.frame = sys_calloc(FRAMES, sizeof *from.frame);
-    from.arena = sys_calloc(FRAMES, sizeof *from.arena);
-    from.anchor = sys_calloc(POOL_ANCHOR_WORDS(FRAMES), sizeof *from.anchor);
-    from.base = (uintptr_t)sys_aligned_alloc(PG_SIZE, FRAMES * PG_SIZE);
-    return from;
-}
-
-static void give_back(const struct port_pool *from) {
-    sys_free(second);
-    sys_free(from->frame);
-    sys_free(from->arena);
-    sys_free(from->anchor);
-    sys_free((void *)from->base);
-}
+#define FRAMES KTEST_SECOND_FRAMES
 
 KTEST(heaps_second) {
-    struct port_pool from = second_memory();
-    KNEED(second && from.frame && from.arena && from.anchor && from.base);
-    heap_init(second, "second", &from);
+    struct port_pool from;
+    struct heap *second = ktest_second_heap(&from);
+    KNEED(second);
     heap_add(second);
     uint8_t *mine = heap_malloc(second, 100), *large = heap_malloc(second, 3 * PG_SIZE);
     void *other = sys_malloc(100);
@@ -58,15 +37,15 @@ KTEST(heaps_second) {
     KCHECK_EQ(second->pool.free, FRAMES);
     heap_remove(second);
     sys_free(other);
-    give_back(&from);
+    ktest_second_end(second, &from);
 }
 
 // What lies outside every window but one is named with its heap.
 KTEST(heaps_by_name) {
     char text[HEAP_WHO_MAX];
-    struct port_pool from = second_memory();
-    KNEED(second && from.frame && from.arena && from.anchor && from.base);
-    heap_init(second, "second", &from);
+    struct port_pool from;
+    struct heap *second = ktest_second_heap(&from);
+    KNEED(second);
     heap_add(second);
     void *mine = heap_malloc(second, 100);
     heap_who(text, sizeof text, (uintptr_t)mine);
@@ -76,5 +55,5 @@ KTEST(heaps_by_name) {
     KCHECK_EQ(heap_of((uintptr_t)mine), second);
     heap_remove(second);
     KCHECK_EQ(heap_of((uintptr_t)mine), &k_heap);
-    give_back(&from);
+    ktest_second_end(second, &from);
 }

@@ -12,11 +12,13 @@
 #include "kernel/inspect/heapwalk.h"
 #include "kernel/interrupt.h"
 #include "kernel/measure/step.h"
+#include "kernel/port.h"
 #include "kernel/processor.h"
 #include "kernel/spinlock.h"
 #include "lib/print.h"
 #include "lib/x86.h"
 #include "tests/kernel/ktest.h"
+#include "tests/kernel/ktest_heap.h"
 #include "thread/sync.h"
 #include "thread/thread.h"
 
@@ -44,9 +46,21 @@ static bool spread_out(uint32_t i) {
     return all_apart();
 }
 
+// Hands that wait for each other: step n is over when all have come to it.
+static volatile uint32_t arrived;
+
+static void meet(uint32_t step) {
+    __atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST);
+    for (uint32_t times = 1; arrived < step * processors_online; times++) {
+        if (times % 1000 == 0) thread_yield();
+        __asm__ volatile("pause" : : : "memory");
+    }
+}
+
 // The sum of what the function returns on each processor, called with 0, 1, ...
 static int on_each(thread_function *function) {
     int sum = 0;
+    arrived = 0;
     for (uint32_t i = 0; i < PROCESSORS_MAX; i++) standing[i] = 0;
     for (uint32_t i = 0; i < processors_online; i++) {
         char name[THREAD_NAME_MAX];
@@ -60,15 +74,11 @@ static int on_each(thread_function *function) {
     return sum;
 }
 
-// Hands that wait for each other: step n is over when all have come to it.
-static volatile uint32_t arrived;
-
-static void meet(uint32_t step) {
-    __atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST);
-    for (uint32_t times = 1; arrived < step * processors_online; times++) {
-        if (times % 1000 == 0) thread_yield();
-        __asm__ volatile("pause" : : : "memory");
-    }
+// The same of a function that makes `reports` wrong calls in all.
+static void on_each_refused(thread_function *function, uint32_t reports) {
+    ktest_report_expect();
+    KCHECK_EQ(on_each(function), 0);
+    ktest_reports_any(reports);
 }
 
 // ---- a pair at home -----------------------------------------------------------------------------
@@ -164,7 +174,6 @@ static int measure_or_make(void *argument) {
 }
 
 KTEST(processors_slow_ways_are_bounded) {
-    arrived = 0;
     KCHECK_EQ(on_each(measure_or_make), 0);
     kprintf("away: free %u steps, the next %u, take %u, large area %u at most\n", slow_steps[0],
             slow_steps[1], slow_steps[2], slow_steps[3]);
@@ -215,7 +224,7 @@ static int make_and_swap(void *argument) {
 }
 
 KTEST(processors_free_each_others_blocks) {
-    foreign = arrived = 0;
+    foreign = 0;
     KCHECK_EQ(on_each(make_and_swap), 0);
     KCHECK(processors_online == 1 || foreign > ROUNDS * EACH / 2);
 }
@@ -259,11 +268,8 @@ static int take_away_or_work(void *argument) {
 }
 
 KTEST(processors_take_arenas_away) {
-    arrived = 0;
     taken_away = false;
-    ktest_report_expect();
-    KCHECK_EQ(on_each(take_away_or_work), 0);
-    ktest_reports_any(TAKEN_AWAY);
+    on_each_refused(take_away_or_work, TAKEN_AWAY);
 }
 
 // The last has interrupts off, as in the middle of a call, while the first frees a block of its
@@ -335,10 +341,7 @@ static int free_twice(void *argument) {
 }
 
 KTEST(processors_a_second_free_is_refused_at_the_call) {
-    arrived = 0;
-    ktest_report_expect();
-    KCHECK_EQ(on_each(free_twice), 0);
-    ktest_reports_any(WRONG);
+    on_each_refused(free_twice, WRONG);
 }
 
 // All free the same blocks at the same moment: of each, one is right. Then each takes as many of
@@ -373,15 +376,12 @@ static int race_and_take(void *argument) {
 }
 
 KTEST(processors_racing_frees_are_refused_but_one) {
-    arrived = 0;
-    ktest_report_expect();
-    KCHECK_EQ(on_each(race_and_take), 0);
-    ktest_reports_any(WRONG * (processors_online - 1));
+    on_each_refused(race_and_take, WRONG * (processors_online - 1));
 }
 
 // ---- what everyone shares -----------------------------------------------------------------------
 
-// Large areas and the pool are behind the lock, and nothing else.
+// Large areas and the pool, which the lock alone protects.
 #define AREAS 40000 // of all processors together
 #define AREAS_HELD 5
 
@@ -403,7 +403,6 @@ static int areas_at_once(void *argument) {
 }
 
 KTEST(processors_large_areas_at_once) {
-    arrived = 0;
     KCHECK_EQ(on_each(areas_at_once), 0);
 }
 
@@ -413,32 +412,10 @@ KTEST(processors_large_areas_at_once) {
 
 #define BLOCK 512 // of the seed's table and `fine`
 
-static uint32_t frames_in_hand; // a chain, through the frames' first words
-
-static void frames_take_all(void) {
-    uint32_t frame;
-    frames_in_hand = FRAME_NONE;
-    while ((frame = frame_alloc(POOL_KERNEL, 1)) != FRAME_NONE) {
-        *(uint32_t *)(k_heap.base + ((uintptr_t)frame << PG_SHIFT)) = frames_in_hand;
-        frames_in_hand = frame;
-    }
-}
-
-static void frames_give_all(void) {
-    while (frames_in_hand != FRAME_NONE) {
-        uint32_t next = *(uint32_t *)(k_heap.base + ((uintptr_t)frames_in_hand << PG_SHIFT));
-        frame_free(POOL_KERNEL, frames_in_hand, 1);
-        frames_in_hand = next;
-    }
-}
-
 static uint32_t free_blocks(void) {
-    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
-        struct desc_state state;
-        heap_desc_state(&k_heap, i, &state);
-        if (state.block_size == BLOCK) return state.free_blocks;
-    }
-    return 0;
+    struct desc_state state;
+    heap_desc_state(&k_heap, (uint32_t)(ktest_desc(BLOCK) - k_heap.block_descs), &state);
+    return state.free_blocks;
 }
 
 static void *volatile kept[PROCESSORS_MAX];
@@ -452,16 +429,12 @@ static int take_what_others_have(void *argument) {
     kept[me] = sys_malloc(BLOCK);
     meet(1);
     if (me == 0) {
-        void **chain = NULL;
-        frames_take_all();
+        struct chain frames = {NULL}, blocks = {NULL};
+        while (ktest_frame_take(&frames)) continue;
         could_have = free_blocks();
-        for (void **p; (p = sys_malloc(BLOCK)); chain = p, had++) *p = chain;
-        while (chain) {
-            void **next = *chain;
-            sys_free(chain);
-            chain = next;
-        }
-        frames_give_all();
+        had = ktest_take_all(&blocks, BLOCK);
+        ktest_give_all(&blocks);
+        ktest_frames_give_all(&frames);
     }
     meet(2);
     sys_free(kept[me]);
@@ -469,7 +442,7 @@ static int take_what_others_have(void *argument) {
 }
 
 KTEST(processors_have_each_others_memory_in_need) {
-    arrived = had = could_have = 0;
+    had = could_have = 0;
     KCHECK_EQ(on_each(take_what_others_have), 0);
     KCHECK_EQ(had, could_have);
     KCHECK(had >= processors_online * (PG_SIZE / BLOCK - 1));
@@ -491,6 +464,42 @@ KTEST(processors_trim_takes_everyones_reserve) {
     KCHECK_EQ(on_each(fill_and_leave), 0);
     sys_trim();
     KCHECK_EQ(frames_free(POOL_KERNEL), before);
+}
+
+// ---- another heap -------------------------------------------------------------------------------
+
+// The last leaves an arena with room to everyone: the first frees one of its blocks. A second heap
+// has none with room, and must open its own.
+static struct heap *second;
+static uintptr_t second_base;
+static volatile bool strange; // a block of another heap's
+
+static int leave_and_take(void *argument) {
+    uint32_t me = (uint32_t)(uintptr_t)argument, last = processors_online - 1;
+    int wrong = !spread_out(me);
+    for (uint32_t i = 0; me == last && i < 2; i++) passed_on[i] = sys_malloc(100);
+    meet(1);
+    if (me == 0) {
+        sys_free(passed_on[0]);
+        void *p = heap_malloc(second, 100, 0);
+        strange = (uintptr_t)p - second_base >= KTEST_SECOND_FRAMES * PG_SIZE;
+        while (heap_malloc(second, 100, 0)) continue; // at its end it takes none of k_heap's either
+        strange = strange || second->pool.free != 0;
+    }
+    meet(2);
+    if (me == last) sys_free(passed_on[1]);
+    return wrong;
+}
+
+KTEST(processors_leave_another_heap_its_own) {
+    struct port_pool from;
+    second = ktest_second_heap(&from);
+    KNEED(second);
+    second_base = from.base;
+    KCHECK_EQ(on_each(leave_and_take), 0);
+    KCHECK(!strange);
+    KCHECK_EQ(heap_check(), 0);
+    ktest_second_end(second, &from);
 }
 
 // ---- records that were written over -------------------------------------------------------------
@@ -526,9 +535,6 @@ static int free_by_a_wrong_record(void *argument) {
 }
 
 KTEST(processors_a_wrong_record_is_refused) {
-    arrived = 0;
-    ktest_report_expect();
-    KCHECK_EQ(on_each(free_by_a_wrong_record), 0);
-    ktest_reports_any(FLIPS);
+    on_each_refused(free_by_a_wrong_record, FLIPS);
 }
 #endif
