@@ -1,5 +1,5 @@
 // ask.h - what processors ask of each other: to stand still for a moment, to forget what they know
-// of the page tables. Whoever asks waits for the answer.
+// of the page tables. The one that asks waits for the answer.
 #pragma once
 
 #include <stdint.h>
@@ -17,6 +17,6 @@ void processors_release(void);
 // processor that waits for a lock answers, too.
 void processors_flush(void);
 
-// Does what others have asked of this processor. For whoever waits with interrupts off, and the
-// interrupt that asks (processor_kick()). Interrupts off.
+// Does what others have asked of this processor. For code that waits with interrupts off, and for
+// the interrupt that asks (processor_kick()). Interrupts off.
 void processor_answer(void);

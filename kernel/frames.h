@@ -14,7 +14,7 @@
 // context, interrupts on or off.
 uint32_t frame_alloc(enum pool_id pool, uint32_t count);
 // Gives a run back, whole. Refused with a report if it is not a run that frame_alloc() handed out
-// and nobody has freed.
+// and that was not freed yet.
 void frame_free(enum pool_id pool, uint32_t first, uint32_t count);
 uint64_t frame_address(enum pool_id pool, uint32_t frame); // physical address, bytes
 uint32_t frames_total(enum pool_id pool);                  // usable frames of the pool

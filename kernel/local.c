@@ -19,10 +19,10 @@
 // everyone's arenas, BORROW of them, and leaves the arenas where they are.
 //
 // That is exact: each record is at each moment worked on by one processor, its own or the one that
-// has the lock. A pointer is judged, and its block's bit changed, in one stretch that nobody else
-// is in. So of two frees of a block on two processors at the same time one comes first, and the
-// other is a double free, refused at the call, as with one processor. And nothing is kept in a
-// cache or a queue on the way home: a block is live or free.
+// has the lock. A pointer is judged, and its block's bit changed, in one stretch that no other
+// processor is in. So of two frees of a block on two processors at the same time one comes first,
+// and the other is a double free, refused at the call, as with one processor. And nothing is kept
+// in a cache or a queue on the way home: a block is live or free.
 //
 // Invariants:
 //   L1  An arena whose descriptor is processor n's is changed by n, with interrupts off, or by a
@@ -97,15 +97,16 @@ void local_begin(void) {
 
 // ---- whose a descriptor is ----------------------------------------------------------------------
 
-#define NOBODY PROCESSORS_MAX
+#define NO_PROCESSOR PROCESSORS_MAX
 
-// The processor whose own descriptor `desc` is, or NOBODY: that of the heap, or a wild pointer.
+// The processor whose own descriptor `desc` is, or NO_PROCESSOR: that of the heap, or a wild
+// pointer.
 static uint32_t owner_of(const struct memory_block_desc *desc) {
     for (uint32_t n = 0; n < processors_online; n++) {
         uintptr_t into = (uintptr_t)desc - (uintptr_t)descs[n];
         if (into < k_heap.desc_count * sizeof *desc && into % sizeof *desc == 0) return n;
     }
-    return NOBODY;
+    return NO_PROCESSOR;
 }
 
 // The heap's descriptor of the same size.
@@ -178,22 +179,22 @@ bool local_gather(struct memory_block_desc **desc) {
     return !list_empty(&common->free_list);
 }
 
-// The processor whose own the arena at p is, this one excepted, or NOBODY.
+// The processor whose own the arena at p is, this one excepted, or NO_PROCESSOR.
 static uint32_t other_owner(uintptr_t p, struct arena **arena) {
     uint32_t frame = (uint32_t)((p - k_heap.base) >> PG_SHIFT);
-    if (frame >= k_heap.frames) return NOBODY;
+    if (frame >= k_heap.frames) return NO_PROCESSOR;
     *arena = &k_heap.arena[frame];
     uint32_t back = (*arena)->back / (uint32_t)sizeof **arena;
-    if (back > frame) return NOBODY;
+    if (back > frame) return NO_PROCESSOR;
     *arena -= back;
     uint32_t owner = owner_of((*arena)->desc);
-    return owner == processor_number ? NOBODY : owner;
+    return owner == processor_number ? NO_PROCESSOR : owner;
 }
 
 void local_share(uintptr_t p) {
     struct arena *arena;
     uint32_t owner = other_owner(p, &arena);
-    if (owner != NOBODY) arena_share(owner, arena);
+    if (owner != NO_PROCESSOR) arena_share(owner, arena);
 }
 
 uint32_t local_hold(uintptr_t p) {

@@ -172,7 +172,7 @@ static INLINE_ALWAYS void run_give(struct pool *pool, struct frame *first, uint3
     else if (count >= bin_floor[tail->bin + 1]) run_rebin(pool, tail);
 }
 
-// Makes a run handed out shorter or longer at its end; false if the frames behind are not free.
+// Makes a run handed out shorter or longer at its end; false if the frames after it are not free.
 static inline bool run_resize(struct pool *pool, struct frame *first, uint32_t from, uint32_t to) {
     if (to > from) {
         struct frame *after = first + from;

@@ -119,19 +119,15 @@ static inline bool port_several(void) { return processors_many; }
 // are the heap's own, and what follows does nothing.
 #define PORT_DESC_OF(heap) ((heap) == &k_heap ? local_desc_of : (heap)->desc_of)
 #define PORT_SEAL(heap) ((heap) == &k_heap ? local_seal : SMALL_SEAL)
-static inline bool port_local(const struct heap *heap) { return heap == &k_heap && local_begun; }
+#define port_local(heap) ((heap) == &k_heap && local_begun)
 static inline void port_sizes(const struct heap *heap) {
     if (heap == &k_heap) local_sizes();
 }
 // *desc has no arena with room: true if another descriptor of that size has, which *desc is then.
 // Locked.
-static inline bool port_bring(struct memory_block_desc **desc) {
-    return port_several() && (*desc)->heap == &k_heap && local_bring(desc);
-}
+#define port_bring(desc) (port_several() && (*(desc))->heap == &k_heap && local_bring(desc))
 // The same where the pool has no frames either.
-static inline bool port_gather(struct memory_block_desc **desc) {
-    return port_several() && (*desc)->heap == &k_heap && local_gather(desc);
-}
+#define port_gather(desc) (port_several() && (*(desc))->heap == &k_heap && local_gather(desc))
 // p is about to be looked at under the lock: no other processor works on its arena from here on.
 static inline void port_share(const struct heap *heap, uintptr_t p) {
     if (port_several() && heap == &k_heap) local_share(p);
@@ -201,14 +197,16 @@ struct port_look {
 #ifndef PORT_FAST_FRAMES
 #define PORT_FAST_FRAMES PORT_FRAMES
 #endif
-// Arenas of a processor's own: a port that has none says so.
+// Arenas of a processor's own: a port need not have any.
+#ifndef port_local
+#define port_local(heap) false
+#define port_bring(desc) false
+#define port_gather(desc) false
+#endif
 #ifndef PORT_DESC_OF
 #define PORT_DESC_OF(heap) ((heap)->desc_of)
 #define PORT_SEAL(heap) SMALL_SEAL
-#define port_local(heap) false
 #define port_sizes(heap) ((void)0)
-#define port_bring(desc) false
-#define port_gather(desc) false
 #define port_share(heap, p) ((void)0)
 #define port_close arena_close
 #define port_trim(heap) 0u

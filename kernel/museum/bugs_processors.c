@@ -29,7 +29,7 @@ static bool two_run(thread_function *function, bool fixed) {
     arrived = 0;
     struct thread *one = thread_create("one", PRIORITY_DEFAULT, function, (void *)0);
     struct thread *two = thread_create("two", PRIORITY_DEFAULT, function, (void *)1);
-    if (!one || !two) arrived = EVERYBODY; // the other waits for nobody
+    if (!one || !two) arrived = EVERYBODY; // the other does not wait
     if (one) thread_join(one);
     if (two) thread_join(two);
     return one && two;
@@ -49,7 +49,7 @@ static struct letter *volatile mailbox;
 static struct letter *letters[2][LETTERS]; // better memory than the fault's: it must clean up
 
 // Read the first, put the new one before it. With plain instructions, two that have read the same
-// first one both write, and the one that wrote before is forgotten, with all that nobody else
+// first one both write, and the one that wrote before is forgotten, with all that only it
 // leads to.
 static void send_back(struct letter *letter, uint32_t times) {
     struct letter *first = mailbox;

@@ -32,25 +32,25 @@ def started(run):
 @pytest.mark.parametrize("cpus", [1, 2, 4, 8])
 def test_qemu(boot, cpus):
     run = boot(PROCESSOR_TESTS, timeout=150, more=("--cpus", str(cpus)))
-    assert passed(run) >= 23
+    assert passed(run) >= 24
     assert started(run) == (None if cpus == 1 else f"processors: {cpus} of {cpus} run threads")
 
 
 @pytest.mark.parametrize("cpus", [2, 8])
 def test_bochs(boot, cpus):
     run = boot(PROCESSOR_TESTS, "bochs", timeout=300, more=("--cpus", str(cpus)))
-    assert passed(run) >= 23
+    assert passed(run) >= 24
     assert started(run) == f"processors: {cpus} of {cpus} run threads"
 
 
 def test_the_checked_build(boot, checked_image):
     """Two: each page that it protects waits for all processors, and more than the host has take turns."""
-    assert passed(boot(PROCESSOR_TESTS, timeout=200, path=checked_image, more=("--cpus", "2"))) >= 14
+    assert passed(boot(PROCESSOR_TESTS, timeout=200, path=checked_image, more=("--cpus", "2"))) >= 16
 
 
 def test_turn_by_turn(boot):
     """One thread of the host for all: other interleavings than with a thread for each."""
-    assert passed(boot(PROCESSOR_TESTS, timeout=150, more=("--cpus", "4", "--accel", "tcg,thread=single"))) >= 23
+    assert passed(boot(PROCESSOR_TESTS, timeout=150, more=("--cpus", "4", "--accel", "tcg,thread=single"))) >= 24
 
 
 def test_a_pair_has_the_same_instructions_with_any_number(boot):

@@ -68,19 +68,9 @@ static inline bool host_other(struct memory_block_desc **desc, struct memory_blo
     if (other) *desc = other;
     return other;
 }
-#define PORT_DESC_OF(heap) ((heap)->desc_of)
-#define PORT_SEAL(heap) SMALL_SEAL
 #define port_local(heap) host_local
-#define port_sizes(heap) ((void)0)
 #define port_bring(desc) host_other((desc), host_bring)
 #define port_gather(desc) host_other((desc), host_gather)
-#define port_share(heap, p) ((void)0)
-#define port_close arena_close
-#define port_trim(heap) 0u
-static inline const struct memory_block_desc *port_descs(const struct heap *heap, uint32_t table) {
-    return table == 0 ? heap->block_descs : NULL;
-}
-#define PORT_TABLES 1u
 
 // What the heap gets when a pool has no run long enough: nothing, unless a test says otherwise.
 struct pool;

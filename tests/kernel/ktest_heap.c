@@ -2,7 +2,9 @@
 #include "tests/kernel/ktest_heap.h"
 
 #include "kernel/inspect/heapcheck.h"
+#include "kernel/inspect/heapwalk.h"
 #include "kernel/layout.h"
+#include "kernel/processor.h"
 #include "tests/kernel/ktest.h"
 #include "thread/thread.h"
 
@@ -77,6 +79,32 @@ void *ktest_open_arena(const struct memory_block_desc *desc, struct chain *other
         if (!KCHECK(p != NULL) || desc->arenas != arenas) return p;
         chain_push(others, p);
     }
+}
+
+struct arena *ktest_arena(const void *block) {
+    uint32_t frame = (uint32_t)(((uintptr_t)block - k_heap.base) >> PG_SHIFT);
+    struct arena *arena = &k_heap.arena[frame];
+    return (struct arena *)((uintptr_t)arena - arena->back);
+}
+
+uint32_t ktest_table(const void *block) {
+    return heap_desc_table(&k_heap, ktest_arena(block)->desc);
+}
+
+// Everyone's arenas serve first, for as many blocks as local.c says; so as many are taken. What is
+// left of the own arena when it is given back is its processor's.
+#define SETTLE_MAX 400
+bool ktest_settle(size_t size) {
+    struct chain taken = {NULL};
+    bool own = false;
+    for (uint32_t i = 0; !own && i < SETTLE_MAX; i++) {
+        void *p = sys_malloc(size);
+        if (!p) break;
+        own = ktest_table(p) == processor_number + 1;
+        chain_push(&taken, p);
+    }
+    ktest_give_all(&taken);
+    return own;
 }
 
 static struct port_run second_run = {0, KTEST_SECOND_FRAMES};

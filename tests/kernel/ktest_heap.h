@@ -49,6 +49,14 @@ void ktest_frames_give_all(struct chain *frames);
 // its arena's block 0, or NULL with a failed check. Those taken on the way are in `others`.
 void *ktest_open_arena(const struct memory_block_desc *desc, struct chain *others);
 
+// The arena of a block; the table of its descriptor (port_descs()): 0, or 1 + the processor's whose
+// own it is.
+struct arena *ktest_arena(const void *block);
+uint32_t ktest_table(const void *block);
+// From here on the processor has an arena of its own with room for `size` bytes: 1024 at most.
+// False if it gets none: with one processor, and in the checked build.
+bool ktest_settle(size_t size);
+
 // A heap that holds nothing, of so many frames, over memory of k_heap's; *from is what it was made
 // of. NULL, with nothing taken, if there is no memory. ktest_second_end() gives it back, with all
 // that is in it.

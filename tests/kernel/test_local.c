@@ -189,15 +189,7 @@ KTEST(processors_slow_ways_are_bounded) {
 static void *volatile made[PROCESSORS_MAX][EACH];
 static volatile uint32_t foreign; // blocks of another processor's arenas that were freed
 
-static struct arena *arena_of(const void *p) {
-    uint32_t frame = (uint32_t)(((uintptr_t)p - k_heap.base) >> PG_SHIFT);
-    struct arena *arena = &k_heap.arena[frame];
-    return (struct arena *)((uintptr_t)arena - arena->back);
-}
-
-static bool at_home(const void *p) {
-    return heap_desc_table(&k_heap, arena_of(p)->desc) == processor_number + 1;
-}
+static bool at_home(const void *p) { return ktest_table(p) == processor_number + 1; }
 
 // Each makes blocks; then all at once free each other's, and some of their own.
 static int make_and_swap(void *argument) {
@@ -280,8 +272,16 @@ static void *volatile in_the_middle;
 static volatile bool about_to_free, done, done_early;
 
 static void be_in_the_middle(void) {
-    void *p = sys_malloc(32);
-    irq_disable();
+    void *p = NULL;
+    for (int tries = 0; tries < 10; tries++) { // it may be moved meanwhile
+        irq_enable();
+        sys_free(p);
+        ktest_settle(32);
+        irq_disable();
+        p = sys_malloc(32);
+        if (at_home(p)) break;
+    }
+    KCHECK(at_home(p));
     in_the_middle = p;
     while (!about_to_free) __asm__ volatile("pause");
     for (uint64_t start = rdtsc(); rdtsc() - start < 50000000;) __asm__ volatile("pause");
@@ -340,9 +340,7 @@ static int free_twice(void *argument) {
     return wrong;
 }
 
-KTEST(processors_a_second_free_is_refused_at_the_call) {
-    on_each_refused(free_twice, WRONG);
-}
+KTEST(processors_a_second_free_is_refused_at_the_call) { on_each_refused(free_twice, WRONG); }
 
 // All free the same blocks at the same moment: of each, one is right. Then each takes as many of
 // that size, and no two of those may be the same, as they would be of a block that came home twice.
@@ -402,9 +400,7 @@ static int areas_at_once(void *argument) {
     return wrong;
 }
 
-KTEST(processors_large_areas_at_once) {
-    KCHECK_EQ(on_each(areas_at_once), 0);
-}
+KTEST(processors_large_areas_at_once) { KCHECK_EQ(on_each(areas_at_once), 0); }
 
 // ---- memory that another processor has ----------------------------------------------------------
 
@@ -523,7 +519,7 @@ static int free_by_a_wrong_record(void *argument) {
         if (me == round % all) batch_take(32);
         meet(2 * round + 1);
         for (uint32_t i = 0; me == (round + 1) % all && i < BATCH; i++) {
-            struct arena *arena = arena_of(passed_on[i]);
+            struct arena *arena = ktest_arena(passed_on[i]);
             flip(arena, round * BATCH + i);
             sys_free(passed_on[i]);
             flip(arena, round * BATCH + i);
@@ -534,7 +530,5 @@ static int free_by_a_wrong_record(void *argument) {
     return wrong;
 }
 
-KTEST(processors_a_wrong_record_is_refused) {
-    on_each_refused(free_by_a_wrong_record, FLIPS);
-}
+KTEST(processors_a_wrong_record_is_refused) { on_each_refused(free_by_a_wrong_record, FLIPS); }
 #endif

@@ -28,7 +28,6 @@
 
 #include "device/timer.h"
 #include "kernel/inspect/heapcheck.h"
-#include "kernel/inspect/heapwalk.h"
 #include "kernel/inspect/report.h"
 #include "kernel/interrupt.h"
 #include "kernel/measure/step.h"
@@ -39,6 +38,7 @@
 #include "lib/string.h"
 #include "lib/x86.h"
 #include "tests/kernel/ktest.h"
+#include "tests/kernel/ktest_heap.h"
 #include "thread/sync.h"
 #include "thread/thread.h"
 
@@ -309,11 +309,6 @@ static void push_at_place(const struct interrupt_frame *frame, uint32_t place, v
 
 static void take_on_the_move(void *unused) { moved_block = sys_malloc(48); }
 
-static uint32_t table_of(const void *p) {
-    const struct arena *arena = &k_heap.arena[((uintptr_t)p - k_heap.base) >> PG_SHIFT];
-    return heap_desc_table(&k_heap, arena->desc);
-}
-
 // A call that began on one processor ends on another, whichever instruction it had come to: its
 // block is of an arena of the processor that it was on when it took it, or of everyone's. Returns
 // how often it was not.
@@ -325,14 +320,14 @@ static uint32_t walk_moving(void) {
     for (move.place = 0;; move.place++) {
         struct step_count count;
         pusher = NULL;
-        sys_free(sys_malloc(48)); // there is an arena with room here
+        ktest_settle(48); // so that the call takes the fast path
         uint32_t state = irq_save();
         uint32_t from = processor_number;
         move.free = free_at_home();
         irq_restore(state);
         step_run(take_on_the_move, NULL, push_at_place, NULL, &count);
         if (!pusher) break; // no such place
-        uint32_t table = table_of(moved_block);
+        uint32_t table = ktest_table(moved_block);
         bool moved = move.from == from && move.to != from; // and not by itself, before the call
         odd += moved && table != 0 && table == (move.before_taken ? from : move.to) + 1;
         sys_free(moved_block);

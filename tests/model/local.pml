@@ -16,8 +16,8 @@
  * by loads in their order, and x86 keeps both orders (Intel SDM volume 3, 8.2.2).
  *
  * What is proved, for every interleaving:
- *   - a block is handed out only if nobody has it, and a free is done only of a block that somebody has (assertions
- *     where they happen): so of two frees of a block one is refused, whoever they come from;
+ *   - a block is handed out only if it is free, and a free is done only of a block that was handed out (assertions
+ *     where they happen): so of two frees of a block one is refused, on whichever processors they are;
  *   - no processor waits for ever: Spin reports a state from which nothing goes on (an invalid end state).
  *
  * HELD 0 (spin -DHELD=0): the owner is not made to stand still. ANSWERED 0: it does not answer where it waits for the
@@ -35,13 +35,13 @@
 
 #define PROCESSORS 3
 #define EVERYONE PROCESSORS
-#define NOBODY 255
+#define FREE 255
 #define NONE 255
 
 byte owner = 0;           /* of the arena: what its descriptor and its seal say */
 bool home[2] = true;      /* the map: the block is free */
-bool live[2];             /* the model's own book: somebody has it */
-byte lock = NOBODY;       /* the heap's lock: who holds it */
+bool live[2];             /* the model's own book: it was handed out */
+byte lock = FREE;       /* the heap's lock: who holds it */
 bool asked[PROCESSORS], still[PROCESSORS], waiting[PROCESSORS];
 
 inline answer() {
@@ -57,13 +57,13 @@ inline lock_take() {
 #if ANSWERED
     :: lock != me && asked[me] -> answer()
 #endif
-    :: atomic { lock == NOBODY -> lock = me }
+    :: atomic { lock == FREE -> lock = me }
     :: lock == me -> break
     od;
     waiting[me] = false
 }
 
-inline lock_give() { lock = NOBODY }
+inline lock_give() { lock = FREE }
 
 /* The arena of another processor becomes everyone's. */
 inline share() {

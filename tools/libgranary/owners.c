@@ -16,10 +16,10 @@
 //
 // A front of which no other owner has ever freed a block needs no exchange (an instruction that
 // locks the bus or the cache line). The first who does makes it `foreign`, and then waits until
-// every processor has passed a barrier: whoever claims a word afterwards knows, and who was in the
-// middle of a claim has finished what the free goes on to read. Who frees a block of that front
-// meanwhile waits for the same barrier. An arena is marked, ARENA_EVER, when another owner first
-// frees there, or when it is opened in a foreign front.
+// every processor has passed a barrier: an owner that claims a word afterwards knows, and who was
+// in the middle of a claim has finished what the free goes on to read. Who frees a block of that
+// front meanwhile waits for the same barrier. An arena is marked, ARENA_EVER, when another owner
+// first frees there, or when it is opened in a foreign front.
 //
 // Words are claimed in turn, of all arenas in turn (front_turn()): by the time that it is a word's
 // turn again, as many of its blocks have come home as can be, and a claim gives several. The one
@@ -134,7 +134,7 @@ static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, u
     return false;
 }
 
-// The arena of the free list whose turn it is: the one behind the one in hand, so that as many
+// The arena of the free list whose turn it is: the one after the one in hand, so that as many
 // blocks as can be have come home by then. NULL if the list is empty.
 static inline struct arena *arena_next(const struct front *front) {
     const struct list *list = &front->desc.free_list;

@@ -28,7 +28,7 @@ def program():
 
 
 def alone(address, data):
-    """What was read there, with processors_many false: in the copy nobody answers, and no other processor works."""
+    """What was read there, with processors_many false: in the copy no other processor works or answers."""
     at = target.address_of("processors_many")
     if at is not None and address <= at < address + len(data):
         data = data[:at - address] + b"\0" + data[at - address + 1:]
