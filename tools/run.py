@@ -47,6 +47,7 @@ PASSED, FAILED, USAGE, PANIC, HANG, NO_LAST_LINE, WRONG_EXIT = range(7)
 
 BOCHS_SHUTDOWN = "Shutdown port: shutdown requested"
 BOCHS_TRIPLE_FAULT = "exception with no resolution"
+BOCHS_NO_PORT = ">>PANIC<< RFB could not "  # bind or listen
 
 PANIC_PLANNED = "bugs: this one ends in a panic"  # kernel/bugs.c: the user asked for it
 WELCOME = "To leave: `exit` or Ctrl-D at the prompt. Ctrl-] ends the session at any time."
@@ -261,7 +262,7 @@ def emulator_complaint(messages):
     return " | ".join(lines[-3:]) or "no reason given"
 
 
-def attempt(opt, folder):
+def boot(opt, folder):
     """Boots and watches once. Returns (lines, ending, user left)."""
     image = opt.image if opt.args is None else emu.image_with_args(opt.image, opt.args, folder)
     console_path = os.path.abspath(opt.transcript) if opt.transcript else os.path.join(folder, "console.txt")
@@ -279,9 +280,19 @@ def attempt(opt, folder):
         lines, timed_out, status = run_batch(opt, command, console_path, errors_path)
     seconds = min(opt.timeout, time.monotonic() - start)
     ending = Ending(opt.emulator, status, emulator_messages(folder, errors_path), timed_out, round(seconds, 1))
-    if did_not_start(ending, lines):
-        raise RunError(f"{opt.emulator} did not start: {emulator_complaint(ending.messages)}")
     return lines, ending, left or opt.window and ending.status == 0  # QEMU's window was closed
+
+
+def attempt(opt, folder):
+    """boot(), and again if Bochs got no port for its VNC server: it tries 50, but others may start with it."""
+    for again in (True, True, False):
+        lines, ending, left = boot(opt, folder)
+        if not did_not_start(ending, lines):
+            return lines, ending, left
+        if not again or BOCHS_NO_PORT not in ending.messages:
+            break
+        time.sleep(1)
+    raise RunError(f"{opt.emulator} did not start: {emulator_complaint(ending.messages)}")
 
 
 def run_once(opt):

@@ -5,6 +5,7 @@ The kernel's command line makes it do so (`selftest=...`), so these are real run
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -102,6 +103,27 @@ def test_missing_emulator(root, image, emulator, program, jobs, tmp_path):
                           text=True, check=False)
     assert done.returncode == USAGE
     assert done.stderr.endswith(f"{program} is missing: `sh tools/setup.sh --only {jobs}` installs it\n")
+
+
+@pytest.mark.parametrize("failures, code", [(1, PASSED), (3, USAGE)])
+def test_bochs_without_a_port_is_started_again(root, image, failures, code, tmp_path):
+    """Two that start together may be after the same port."""
+    fake = tmp_path / "bochs"
+    fake.write_text(f"""#!/bin/sh
+case "$*" in *--help*) exec {shutil.which("bochs")} "$@";; esac
+echo x >> {tmp_path}/starts
+[ $(wc -l < {tmp_path}/starts) -gt {failures} ] && exec {shutil.which("bochs")} "$@"
+for option; do case $option in "log: "*) log=${{option#log: }};; esac; done
+echo '00000000000p[RFB   ] >>PANIC<< RFB could not bind any port between 5900 and 5949' > "$log"
+exit 1
+""")
+    fake.chmod(0o755)
+    done = subprocess.run(["/usr/bin/python3", os.path.join(root, "tools/run.py"), "--image", image, "--emulator", "bochs",
+                           "--args", "batch demo=no"], env=dict(os.environ, PATH=f"{tmp_path}:{os.environ['PATH']}"),
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done
+    if code == USAGE:
+        assert done.stderr == "run: bochs did not start: RFB could not bind any port between 5900 and 5949\n"
 
 
 def test_transcript_is_the_console(boot, tmp_path):
