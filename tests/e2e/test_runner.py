@@ -118,8 +118,8 @@ echo '00000000000p[RFB   ] >>PANIC<< RFB could not bind any port between 5900 an
 exit 1
 """)
     fake.chmod(0o755)
-    done = subprocess.run(["/usr/bin/python3", os.path.join(root, "tools/run.py"), "--image", image, "--emulator", "bochs",
-                           "--args", "batch demo=no"], env=dict(os.environ, PATH=f"{tmp_path}:{os.environ['PATH']}"),
+    done = subprocess.run(["/usr/bin/python3", os.path.join(root, "tools/run.py"), "--image", image,
+                           "--emulator", "bochs", "--args", "batch demo=no"], env=dict(os.environ, PATH=f"{tmp_path}:{os.environ['PATH']}"),
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == code, done
     if code == USAGE:
