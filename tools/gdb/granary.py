@@ -6,6 +6,7 @@ shows each at work. The modules are in the folder granary/ beside this file, one
     commands  the words a user types
     replica   the kernel's own functions, called on a copy of the stopped machine (with replica.c here)
     target    the one that knows GDB: addresses of variables, bytes, registers
+    memory    bytes, as the selected thread sees them
     threads   all threads, and where each one sleeps
     printers  what GDB's own `print` shows of the heap's structures
     picture   the map as SVG

@@ -13,8 +13,14 @@ A scene is a function of this file that returns what is to be written. Its calle
 import json
 import os
 import struct
+import sys
 
 import gdb
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "gdb"))
+sys.dont_write_bytecode = True
+
+from granary.memory import read as memory  # noqa: E402 (the line above makes it findable)
 
 PG_SIZE = 4096
 KERNEL_BASE = 0x80000000  # kernel/layout.h; a macro, so not in the debug information
@@ -26,10 +32,6 @@ STEPS_MAX = 2000  # instructions of one call: more is no call that should be dra
 
 
 # ---- reading ------------------------------------------------------------------------------------
-
-def memory(address, size):
-    return bytes(gdb.selected_inferior().read_memory(address, size))
-
 
 def words(address, count):
     return struct.unpack(f"<{count}I", memory(address, 4 * count))

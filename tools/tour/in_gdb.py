@@ -12,12 +12,13 @@ import sys
 
 import gdb  # pylint: disable=import-error
 
-sys.path.insert(0, os.environ["TOUR_TOOLS"])
+sys.path[:0] = [os.environ["TOUR_TOOLS"], os.path.join(os.environ["TOUR_TOOLS"], os.pardir, "gdb")]
 sys.dont_write_bytecode = True  # the checkout stays as it was
 
 import layout as layouts  # noqa: E402  pylint: disable=wrong-import-position
 import tourfile  # noqa: E402  pylint: disable=wrong-import-position
 import walk  # noqa: E402  pylint: disable=wrong-import-position
+from granary import memory  # noqa: E402  pylint: disable=wrong-import-position
 
 
 # Not sys.stdout, which is GDB's: what a command is made to return would swallow it.
@@ -29,7 +30,7 @@ class GdbMachine:
 
     @staticmethod
     def read(address, count):
-        return bytes(gdb.selected_inferior().read_memory(address, count))
+        return memory.read(address, count)
 
     @staticmethod
     def register(name):

@@ -9,6 +9,8 @@ import struct
 
 import gdb
 
+from granary import memory
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 CR0_PAGING = 0x80000000
 
@@ -27,7 +29,7 @@ class Unreadable(Trouble):
 
 def read_bytes(address, length):
     try:
-        return bytes(gdb.selected_inferior().read_memory(address, length))
+        return memory.read(address, length)
     except gdb.MemoryError:
         raise Unreadable(address) from None
     except gdb.error as error:  # no machine, or the connection is gone
