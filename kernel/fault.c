@@ -5,8 +5,9 @@
 
 #include "kernel/interrupt.h"
 #include "kernel/layout.h"
-#include "kernel/panic.h"
 #include "kernel/inspect/who.h"
+#include "kernel/panic.h"
+#include "kernel/processor.h"
 #include "lib/page.h"
 #include "lib/print.h"
 #include "thread/thread.h"
@@ -115,8 +116,17 @@ char *fault_text(char *to, size_t room, const struct interrupt_frame *frame) {
     return to;
 }
 
+// What a fault is said with, the lists of threads and the heap's records, may be what is broken: a
+// fault on the way is said without them. Else each one would lead to the next until the stack is
+// full.
 noreturn void fault_panic(const struct interrupt_frame *frame) {
+    static PER_PROCESSOR bool describing;
     char text[FAULT_TEXT_MAX];
+    if (describing) {
+        panic_at(frame, "%s at %p, while a fault was described", exception_name(frame->vector),
+                 (void *)fault_address());
+    }
+    describing = true;
     if (frame->vector == VECTOR_DOUBLE_FAULT) double_fault_panic(frame);
     panic_at(frame, "%s", fault_text(text, sizeof text, frame));
 }

@@ -36,6 +36,7 @@
 
 // Counted with interrupts off, and never taken back: there is no way out of a panic.
 static unsigned panics; // how many were begun: one, unless reporting it fails
+static char reason[512];  // of the first, until it is on the console
 
 static bool (*page_readable)(uintptr_t address); // panic_set_reader()
 
@@ -98,23 +99,27 @@ static void registers_print(const struct interrupt_frame *frame) {
     kprintf("  eip %08x eflags %08x\n", frame->eip, frame->eflags);
 }
 
-// A panic inside a panic says so and stops: what it would print is what failed. One inside that has
+// A panic inside a panic says so and stops: what it would print is what failed. But what the first
+// was about is said, if its thread's name is what it failed at. One inside that has
 // nothing left to try: it would come back here until the stack is full.
 static void enter(void) {
     irq_disable();
     processors_stop();
     switch (panics++) {
     case 0: return;
-    case 1: put_str("panic: again, inside a panic\n"); power_off(EXIT_PANIC);
+    case 1:
+        if (reason[0]) kprintf("panic: %s\n", reason);
+        put_str("panic: again, inside a panic\n");
+        power_off(EXIT_PANIC);
     default: power_cut(EXIT_PANIC);
     }
 }
 
 // The line that a runner looks for. In one piece, so that nothing comes between.
 static void headline(const char *format, va_list args) {
-    char text[512];
-    kvsnprintf(text, sizeof text, format, args);
-    kprintf("panic: %s (thread %s)\n", text, running_name());
+    kvsnprintf(reason, sizeof reason, format, args);
+    kprintf("panic: %s (thread %s)\n", reason, running_name());
+    reason[0] = '\0';
     bochs_stop(); // what is wrong is known, and the machine is still as it was
 }
 

@@ -1,10 +1,11 @@
 // print.c - see print.h.
 //
 // A line is made in full before anything is shown: it goes to the sink in one piece, with
-// interrupts off, so another thread's line cannot tear it apart, and no lock is needed. So
-// kprintf() works in a handler and in a panic, where waiting for a lock's holder is impossible.
+// interrupts off, so another thread's line cannot tear it apart. So kprintf() works in a handler
+// and in a panic.
 //
-// Invariant L2: the sink is called with interrupts off, by one caller at a time.
+// Invariant L2: the sink is called with interrupts off, on each processor by one caller at a time;
+// between processors it is the sink that has a lock.
 //
 // Shortcoming: interrupts are off while the sink works. On a real serial line a full line takes
 // 44 ms, and ticks get lost; emulators take no time for it.

@@ -12,6 +12,7 @@
 #include "kernel/panic.h"
 #include "kernel/port.h"
 #include "kernel/running.h"
+#include "kernel/spinlock.h"
 #include "kernel/symbol.h"
 #include "lib/print.h"
 #include "lib/string.h"
@@ -78,8 +79,10 @@ static char *pointer_who(char *to, size_t room, const struct heap *heap, enum he
 static void report(const struct heap *heap, enum heap_fault fault, uintptr_t pointer,
                    const char *verb, uintptr_t from) {
     char who[HEAP_WHO_MAX], place[SYMBOL_TEXT_MAX];
+    uint32_t state = spin_save(&console_lock); // several processors may report at a time
     heap_last_report = (struct heap_report){fault, pointer, from};
     heap_report_count++;
+    spin_restore(&console_lock, state);
     if (!place_text(place, sizeof place, heap, from)) return;
     kprintf("heap: %s: %p: %s; %s from %s, thread %s\n", heap_fault_text(fault), (void *)pointer,
             pointer_who(who, sizeof who, heap, fault, pointer), verb, place, running_name());

@@ -14,6 +14,7 @@ import pytest
 
 from conftest import E2E, ROOT
 from gdb_session import EXTENSION, Session, lines_of
+from run import LAST_PANIC, QEMU_EXIT
 
 PROGRAMS = " ".join(sorted(name[:-2] for name in os.listdir(os.path.join(ROOT, "user")) if name.endswith(".c")))
 SIZES = (16, 32, 64, 128, 256, 512, 1024)
@@ -435,6 +436,17 @@ def test_a_kernel_that_hangs(session):
     assert one_line(one.do("heap check")).startswith("heap check: every invariant holds")
     assert re.search(r"1 main .*running", said) and "misbehave+0x" in said and "kernel/museum/misbehave.c" in said
     assert "kernel_pool" in one.do("heap")[0]
+
+
+def test_a_fault_with_broken_lists_is_a_panic(session):
+    """What a page fault's report walks may be what is broken; it was a triple fault."""
+    one = session("batch demo=no selftest=fault")
+    one.stop_at("misbehave")
+    one.do("set var all_threads.head.next = (void *)0x646e615f")
+    one.send("continue")
+    assert one.qemu.wait(20) == QEMU_EXIT[LAST_PANIC]
+    said = [line for line in one.console() if line.startswith("panic: ")]
+    assert re.fullmatch("panic: page fault at 0x646e...., while a fault was described", said[0]), said
 
 
 def test_before_the_kernel_is_there(session):

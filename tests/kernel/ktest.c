@@ -16,6 +16,7 @@
 #include "device/console.h"
 #include "kernel/inspect/heapcheck.h"
 #include "kernel/inspect/report.h"
+#include "kernel/spinlock.h"
 #include "lib/print.h"
 #include "lib/string.h"
 
@@ -42,8 +43,9 @@ static void console_show(const char *text, size_t bytes) {
 
 // kprintf's sink while a test runs: to the console as always, and into `printed`. A report that the
 // test waits for is kept and not shown: hundreds of them would hide the one that was not expected.
-// Any context, interrupts off.
+// Any context, on any processor.
 static void sink_keep(const char *text, size_t bytes) {
+    uint32_t state = spin_save(&console_lock);
     bool expected = report_due && strncmp(text, "heap: ", 6) == 0;
     if (!expected) console_show(text, bytes);
     size_t room = sizeof printed - 1 - printed_length;
@@ -51,6 +53,7 @@ static void sink_keep(const char *text, size_t bytes) {
     memcpy(printed + printed_length, text, kept);
     printed_length += kept;
     printed[printed_length] = '\0';
+    spin_restore(&console_lock, state);
 }
 
 const char *ktest_printed(void) { return printed; }
