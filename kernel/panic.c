@@ -35,8 +35,8 @@
 #define FRAMES_MAX 20000 // frames followed: more than the largest stack has
 
 // Counted with interrupts off, and never taken back: there is no way out of a panic.
-static unsigned panics; // how many were begun: one, unless reporting it fails
-static char reason[512];  // of the first, until it is on the console
+static unsigned panics;  // how many were begun: one, unless reporting it fails
+static char reason[512]; // of the first, until it is on the console
 
 static bool (*page_readable)(uintptr_t address); // panic_set_reader()
 
@@ -100,8 +100,8 @@ static void registers_print(const struct interrupt_frame *frame) {
 }
 
 // A panic inside a panic says so and stops: what it would print is what failed. But what the first
-// was about is said, if its thread's name is what it failed at. One inside that has
-// nothing left to try: it would come back here until the stack is full.
+// was about is said, if its thread's name is what it failed at. One inside that has nothing left to
+// try: it would come back here until the stack is full.
 static void enter(void) {
     irq_disable();
     processors_stop();
