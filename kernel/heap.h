@@ -81,6 +81,7 @@ struct memory_block_desc;
 struct arena {
     struct list_elem elem; // in desc->free_list while cnt != 0. First: see memory_block_desc.end
     struct memory_block_desc *desc; // NULL: a large area, or no arena starts at this frame
+    uintptr_t base;                 // address of block 0
     union {
         struct {
             uint32_t cnt : 24;  // small: free blocks; large: frames
@@ -98,13 +99,12 @@ struct arena {
         };
         uint32_t carving; // both: == carved in an arena's own record
     };
-    uint32_t seal;  // makes arena_sum() what it is: one field overwritten, and it differs
-    uintptr_t base; // address of block 0
-    union {
-        uint32_t map_words; // bit w set wherever map[w] is not 0; may stay set when it becomes 0
-        uint32_t blocks;    // where a port has owners: how many there are
-    };
+    uint32_t seal;      // makes arena_sum() what it is: one field overwritten, and it differs
+    uint32_t map_words; // bit w set wherever map[w] is not 0; may stay set when it becomes 0
     uint32_t map[ARENA_WORDS]; // bit b of word w: block 32 * w + b was handed out and is free again
+#if defined(ARENA_PADDED) && UINTPTR_MAX > UINT32_MAX // a port's wish
+    uint8_t padding[128 - 80];
+#endif
 };
 
 // Block descriptor: the one entrance to all blocks of a size.

@@ -119,7 +119,8 @@ exit 1
 """)
     fake.chmod(0o755)
     done = subprocess.run(["/usr/bin/python3", os.path.join(root, "tools/run.py"), "--image", image,
-                           "--emulator", "bochs", "--args", "batch demo=no"], env=dict(os.environ, PATH=f"{tmp_path}:{os.environ['PATH']}"),
+                           "--emulator", "bochs", "--args", "batch demo=no"],
+                          env=dict(os.environ, PATH=f"{tmp_path}:{os.environ['PATH']}"),
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == code, done
     if code == USAGE:

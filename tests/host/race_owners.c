@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -31,6 +32,7 @@
 #include "tools/libgranary/owners.h"
 #include "tools/libgranary/settings.h"
 
+extern __thread struct owner *granary_me; // tools/libgranary/port.h
 void *granary_malloc(size_t size);
 void granary_free(void *p);
 int granary_malloc_trim(size_t pad);
@@ -73,7 +75,8 @@ static void give(void *p) {
 struct pair {
     uint32_t arrived, round; // a barrier that spins: the two are to be close
     void *block, *swap[2];
-    uint32_t late; // reports that were missing when a call came back
+    uint32_t late;  // reports that were missing when a call came back
+    uint32_t first; // rounds in which a size became foreign
 };
 static struct pair pair_of[PAIRS_MAX];
 
@@ -179,11 +182,61 @@ static void step_right(struct pair *pair, bool first, uint32_t number) {
     meet(pair);
 }
 
+// What an owner has learned of a size is forgotten. False if it has not learned it, or holds
+// blocks.
+static bool unlearn(size_t size) {
+    struct front *front = front_for(granary_me, size);
+    granary_malloc_trim(0);
+    if (!front->foreign || front->desc.arenas > 0) return false;
+    front->foreign = k_heap.owners->marks;
+    return true;
+}
+
+#define WARM 72u // blocks: a word of them has been carved then, and is taken as it is
+
+// Both free the first one's block at the same time, of a size of which nobody else has ever freed
+// one; the owner goes on taking blocks of that word.
+static void step_first(struct pair *pair, bool first, uint32_t number) {
+    void *more[WARM];
+    size_t size = size_of(number);
+    if (first) {
+        for (uint32_t i = 0; i < WARM; i++) more[i] = take(size);
+        for (uint32_t i = 0; i < WARM; i++) give(more[i]);
+        for (uint32_t i = 0; i < AFTER; i++) more[i] = take(size);
+        for (uint32_t i = 0; i < AFTER; i++) give(more[i]);
+        pair->block = take(size);
+        unmark(pair->block);
+    }
+    meet(pair);
+    if (first) { // in the middle of what the other does then
+        for (uint32_t spins = 0; spins < 1000000 && !LOOK(front_for(granary_me, size)->foreign);
+             spins++) {}
+        for (volatile uint32_t wait = number % 61 * 8; wait > 0; wait--) {}
+    }
+    granary_free(pair->block);
+    for (uint32_t i = 0; i < WARM; i++) more[i] = take(size);
+    meet(pair);
+    for (uint32_t i = 0; i < WARM; i++) give(more[i]);
+    meet(pair);
+    if (first) pair->first += unlearn(size);
+    meet(pair);
+}
+
 // ---- the tests ----------------------------------------------------------------------------------
 
 static void each_race_is_refused_once(void **state) {
     (void)state;
     assert_int_equal(run_all(step_race), pairs * races);
+}
+
+static void each_race_is_refused_once_where_it_is_the_first_free_by_another(void **state) {
+    (void)state;
+    uint32_t all = races, first = 0;
+    races = all / 4;
+    assert_int_equal(run_all(step_first), pairs * races);
+    for (uint32_t i = 0; i < pairs; i++) first += pair_of[i].first;
+    if (!k_heap.owners->marks) assert_int_equal(first, pairs * races);
+    races = all;
 }
 
 static void a_late_double_free_is_refused_at_the_call(void **state) {
@@ -206,20 +259,22 @@ static void *free_it(void *p) {
     return NULL;
 }
 
-static void a_record_with_a_flipped_bit_is_refused(void **state) {
-    (void)state;
-    void *p = take(64);
+static void in_a_thread(void *(*call)(void *), void *p) {
+    pthread_t other;
+    pthread_create(&other, NULL, call, p);
+    pthread_join(other, NULL);
+}
+
+static void flip_each_bit_of_its_record(void *p) {
     struct arena *arena = &k_heap.arena[((uintptr_t)p - k_heap.base) / PG_SIZE];
-    uint32_t *const fields[] = {(uint32_t *)&arena->desc, (uint32_t *)&arena->base, &arena->blocks,
-                                &arena->seal};
+    uint32_t *const fields[] = {(uint32_t *)&arena->desc, (uint32_t *)&arena->base, &arena->seal,
+                                &arena->head};
     uint32_t before = granary_reports;
     int saved = silence();
     for (uint32_t i = 0; i < 4 * 32; i++) {
-        pthread_t other;
         *fields[i / 32] ^= 1u << i % 32;
         granary_free(p);
-        pthread_create(&other, NULL, free_it, p);
-        pthread_join(other, NULL);
+        in_a_thread(free_it, p);
         *fields[i / 32] ^= 1u << i % 32;
     }
     for (uint32_t bit = 0; bit < 16; bit++) { // leads in front of all records: it is a low frame
@@ -229,9 +284,90 @@ static void a_record_with_a_flipped_bit_is_refused(void **state) {
     }
     speak(saved);
     assert_int_equal(granary_reports - before, 2 * 4 * 32 + 16);
+}
+
+static void a_record_with_a_flipped_bit_is_refused(void **state) {
+    (void)state;
+    void *p = take(64), *q = take(64);
+    uint32_t before = granary_reports;
+    flip_each_bit_of_its_record(p);
+    unmark(q);
+    in_a_thread(free_it, q); // it is marked from here on
+    flip_each_bit_of_its_record(p);
+    before = granary_reports - before;
     give(p);
-    assert_int_equal(granary_reports - before, 2 * 4 * 32 + 16);
+    assert_int_equal(before, 2 * (2 * 4 * 32 + 16));
+    granary_malloc_trim(0);
     assert_int_equal(heap_check(), 0);
+}
+
+// ---- fork ---------------------------------------------------------------------------------------
+
+static struct owner *parked;
+static uint32_t released;
+
+// Takes some blocks and waits.
+static void *park(void *unused) {
+    void *block[5];
+    for (uint32_t i = 0; i < 5; i++) block[i] = take(64);
+    __atomic_store_n(&parked, granary_me, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE)) sched_yield();
+    for (uint32_t i = 0; i < 5; i++) give(block[i]);
+    return unused;
+}
+
+// The steps of taking a word into hand (hand_turn() and hand_claim()), in their order.
+static void cut_off(struct front *front, uint32_t step, struct arena *other) {
+    uint32_t *word = front->word, claimed = front->claimed;
+    if (step == 0) return;
+    *word |= claimed; // as it was before
+    front->claimed = 0;
+    front->arena = step > 1 ? other : front->arena;
+    front->word = step > 2 ? NULL : word;
+    front->claimed = step > 3 ? claimed : 0;
+    front->word = step > 4 ? word : front->word;
+}
+
+// In the child: the owner that was in the middle of something is the next one's, and of use.
+static int child(const struct owner *cut) {
+    void *block[600];
+    struct owner *one = owner_take(&k_heap);
+    while (one && one != cut) one = owner_take(&k_heap);
+    for (uint32_t i = 0; one && i < 600; i++) {
+        block[i] = shared_malloc(one, 64);
+        if (!block[i]) return 1;
+        memset(block[i], 1, 64);
+    }
+    for (uint32_t i = 0; one && i < 600; i++) {
+        if (!shared_free(&k_heap, one, (uintptr_t)block[i], 0)) return 2;
+    }
+    return !one || heap_check() != 0 ? 3 : 0;
+}
+
+static void a_fork_at_any_step_of_taking_a_word(void **state) {
+    (void)state;
+    pthread_t other;
+    struct owner *cut;
+    pthread_create(&other, NULL, park, NULL);
+    while (!(cut = __atomic_load_n(&parked, __ATOMIC_ACQUIRE))) sched_yield();
+    struct front *front = front_for(cut, 64), before = *front;
+    uint32_t *word = front->word, map = *word, failed = 0;
+    void *mine = take(128);
+    struct arena *another = record_of(&k_heap, (uintptr_t)mine - k_heap.base);
+    for (uint32_t step = 0; step <= 5; step++) {
+        int status = -1;
+        cut_off(front, step, another);
+        pid_t pid = fork();
+        if (pid == 0) _exit(child(cut));
+        if (pid > 0) waitpid(pid, &status, 0);
+        failed += status != 0;
+        *front = before;
+        *word = map;
+    }
+    __atomic_store_n(&released, 1, __ATOMIC_RELEASE);
+    pthread_join(other, NULL);
+    give(mine);
+    assert_int_equal(failed, 0);
 }
 
 // A system that has no membarrier(), as old ones and some sandboxes: of this process and what it
@@ -257,9 +393,11 @@ static void every_arena_is_marked_where_there_is_no_barrier(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_race_is_refused_once),
+        cmocka_unit_test(each_race_is_refused_once_where_it_is_the_first_free_by_another),
         cmocka_unit_test(a_late_double_free_is_refused_at_the_call),
         cmocka_unit_test(no_right_call_is_refused),
         cmocka_unit_test(a_record_with_a_flipped_bit_is_refused),
+        cmocka_unit_test(a_fork_at_any_step_of_taking_a_word),
         cmocka_unit_test(every_arena_is_marked_where_there_is_no_barrier),
     };
     races = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : RACES_DEFAULT;

@@ -6,7 +6,7 @@
  * a delay of one processor that no test can bring about.
  *
  * What is modelled: one arena of two blocks in one word, as in tools/libgranary/owners.c; its owner, who takes, frees,
- * claims the word, closes the arena and opens it again for this size or another (of which no block is wanted); and two others, who free. Every free
+ * takes the word into hand as it is or claims it, closes the arena and opens it again for this size or another (of which no block is wanted); and two others, who free. Every free
  * may be right (of a block that this thread holds) or wrong (of any block). The owner's stores go through a buffer,
  * first in, first out, which another process empties at any time; its own reads see them at once. An exchange, and
  * giving a lock back, wait until the buffer is empty. The others store by exchanges only, so they need no buffer.
@@ -17,13 +17,25 @@
  *   - a double free that was not refused is reported before the block is handed out again, once.
  *
  * Left out of the code on purpose, Spin must find an assertion violated (run.sh runs each):
- *   BARRIER 0     who frees first in an arena does not wait for the owner's barrier
+ *   BARRIER 0     who frees first in an arena does not wait for the owner's first barrier
+ *   AWAY 0        nor takes the word in hand away from it
+ *   SECOND 0      nor waits for its second barrier
+ *   AGAIN 0       the owner does not look again whether the front is foreign, having taken a word as it is
  *   GENERATION 0  a free compares the bits of the word, but not how often it was collected
  *   EXCHANGE 0    the owner claims a word of a foreign front without collecting it
  *   MAPPED 0      what is collected leaves the others' bitmap before it is in the map
  */
 #ifndef BARRIER
 #define BARRIER 1
+#endif
+#ifndef AWAY
+#define AWAY 1
+#endif
+#ifndef SECOND
+#define SECOND 1
+#endif
+#ifndef AGAIN
+#define AGAIN 1
 #endif
 #ifndef GENERATION
 #define GENERATION 1
@@ -50,10 +62,15 @@
 #define ALL 3     /* both blocks */
 #define OWNER 1
 #define NONE 0
+#define NOTHING 0
+#define MAP_WORD 1
+#define CLAIMED 2
 
 /* What the others see of the record; the owner's view of it. */
 byte map = ALL, hand, word, desc = 1;
 byte my_map = ALL, my_hand, my_word, my_desc = 1;
+byte from;                      /* front.take: NOTHING, MAP_WORD or CLAIMED. The owner's, but who marks may make it NOTHING */
+byte my_from, from_pending;     /* what the owner wrote last, and how many such stores are still in the buffer */
 bool ever;                      /* marked; changes under the lock only, as the next */
 bool foreign = FOREIGN;         /* another thread frees blocks of this size, and the barrier comes or is passed */
 byte away, generation;          /* one word, changed by exchanges */
@@ -68,7 +85,7 @@ byte twice[2];                  /* frees that took effect while it was free, not
 bool robbed[2];                 /* a wrong free took effect on it while it was live: who holds it may be refused */
 byte wrong = WRONG;
 
-mtype = { MAP, HAND, WORD, DESC, HOLD0, HOLD1 };
+mtype = { MAP, HAND, WORD, DESC, FROM, HOLD0, HOLD1 };
 chan buffer = [8] of { mtype, byte };
 
 inline apply() {
@@ -77,6 +94,7 @@ inline apply() {
     :: buffer?HAND,value -> hand = value
     :: buffer?WORD,value -> word = value
     :: buffer?DESC,value -> desc = value
+    :: buffer?FROM,value -> from = value; from_pending--
     :: buffer?HOLD0,value -> holder[0] = value
     :: buffer?HOLD1,value -> holder[1] = value
     fi
@@ -134,7 +152,10 @@ inline collect() {
     buffer!MAP,my_map
 }
 
-inline claim() {
+inline write_from(value_of) { atomic { my_from = value_of; from_pending++; buffer!FROM,value_of } }
+
+/* front_turn(): the word into hand, as it is or claimed. */
+inline turn() {
     seen_foreign = foreign;
     if
     :: seen_foreign && EXCHANGE -> collect()
@@ -142,28 +163,45 @@ inline claim() {
     fi;
     if
     :: my_map == 0 -> skip
+    :: my_map != 0 && !seen_foreign ->
+        my_word = 1; buffer!WORD,1;
+        write_from(MAP_WORD);
+        if
+        :: AGAIN && foreign -> write_from(NOTHING)
+        :: else
+        fi
     :: else ->
         my_word = 0; buffer!WORD,0;
         my_hand = my_map; buffer!HAND,my_hand;
         my_word = 1; buffer!WORD,1;
-        my_map = 0; buffer!MAP,0
+        my_map = 0; buffer!MAP,0;
+        write_from(CLAIMED)
     fi
 }
 
+inline look() {
+    atomic {
+        seen_from = (from_pending > 0 -> my_from : from);
+        bits = (seen_from == MAP_WORD -> my_map : (seen_from == CLAIMED -> my_hand : 0))
+    }
+}
+
 inline take() {
+    look();
     if
-    :: my_hand == 0 -> claim()
+    :: bits == 0 && my_hand != 0 -> write_from(CLAIMED); look()
+    :: bits == 0 && my_hand == 0 -> turn(); look()
     :: else
     fi;
     if
-    :: my_hand == 0 -> skip
+    :: bits == 0 -> skip
     :: else ->
-        d_step {
-            b = (my_hand & 1 -> 0 : 1);
-            my_hand = my_hand & ~(1 << b)
-        };
+        d_step { b = (bits & 1 -> 0 : 1); bits = bits & ~(1 << b) };
         atomic {
-            buffer!HAND,my_hand;
+            if
+            :: seen_from == MAP_WORD -> my_map = bits; buffer!MAP,bits
+            :: else -> my_hand = bits; buffer!HAND,bits
+            fi;
             assert(!live[b] && twice[b] == 0);
             live[b] = true
         };
@@ -217,6 +255,7 @@ inline put() {
 
 /* All at home, and not in hand. */
 inline close() {
+    write_from(NOTHING);
     lock();
     my_desc = 0; buffer!DESC,0;
     if
@@ -242,11 +281,14 @@ inline close() {
 }
 
 active proctype owner() {
-    byte n, b, block, mask, got, who;
+    byte n, b, block, mask, got, who, bits, seen_from;
     bool right, idle, seen_ever, seen_foreign, refused;
     do
     :: n < STEPS ->
-        n++;
+        d_step { /* what is left of the step before tells no states apart */
+            n++; b = 0; block = 0; mask = 0; got = 0; who = 0; bits = 0; seen_from = 0;
+            right = false; idle = false; seen_ever = false; seen_foreign = false; refused = false
+        };
         if
         :: my_desc == 1 -> take()
         :: put()
@@ -267,7 +309,10 @@ proctype other(byte me) {
     bool right, done, in_hand;
     do
     :: n < 2 ->
-        n++;
+        d_step {
+            n++; seen_desc = 0; seen_away = 0; seen_generation = 0; seen_map = 0; seen_hand = 0; value = 0;
+            in_hand = false
+        };
         if
         :: block = 0
         :: block = 1
@@ -300,6 +345,14 @@ proctype other(byte me) {
                             foreign = true;
                             if
                             :: BARRIER -> atomic { do :: nempty(buffer) -> apply() :: empty(buffer) -> break od }
+                            :: else
+                            fi;
+                            if
+                            :: AWAY -> from = NOTHING
+                            :: else
+                            fi;
+                            if
+                            :: SECOND -> atomic { do :: nempty(buffer) -> apply() :: empty(buffer) -> break od }
                             :: else
                             fi
                         :: else

@@ -37,6 +37,9 @@ judge local local-without-an-answer 1 -DANSWERED=0
 judge owners owners 0 -DOTHERS=1
 judge owners owners-foreign 0 -DOTHERS=1 -DFOREIGN=1
 judge owners owners-without-barrier 1 -DOTHERS=1 -DBARRIER=0
+judge owners owners-without-taking-away 1 -DOTHERS=1 -DAWAY=0
+judge owners owners-without-second-barrier 1 -DOTHERS=1 -DSECOND=0
+judge owners owners-without-another-look 1 -DOTHERS=1 -DAGAIN=0
 judge owners owners-without-exchange 1 -DOTHERS=1 -DEXCHANGE=0
 judge owners owners-without-map 1 -DMAPPED=0 -DSTEPS=3
 judge owners owners-without-generation 1 -DGENERATION=0 -DSTEPS=3

@@ -72,6 +72,7 @@ bool granary_more_frames(struct pool *pool, uint32_t count) {
     pool->end = pool->frame + first + more;
     pool->usable += more;
     __atomic_store_n(&k_heap.frames, first + more, __ATOMIC_RELAXED);
+    __atomic_store_n(&granary_bytes, (uintptr_t)(first + more) << PG_SHIFT, __ATOMIC_RELAXED);
     run_give(pool, pool->frame + first, more);
     return true;
 }
@@ -124,14 +125,14 @@ static __attribute__((noinline)) void free_slow(void *p, uintptr_t caller) {
 }
 
 ENTRANCE void free(void *p) {
-    if (LIKELY(shared_give_fast(granary_me, &k_heap, (uintptr_t)p))) return;
+    if (LIKELY(shared_give_fast(granary_seal, &k_heap, (uintptr_t)p))) return;
     if (p) free_slow(p, CALLER);
 }
 
 // One function is left to call where the fast way ends: one jump, and no register to save.
 ENTRANCE void *malloc(size_t size) {
-    void *p = shared_take_fast(granary_me, size);
-    return LIKELY(p) ? p : malloc_claim(size);
+    void *p;
+    return LIKELY(shared_take_fast(granary_me, size, &p)) ? p : malloc_claim(size);
 }
 
 // Frames that no one has written to since the process got them are zero: a large area is cleared

@@ -1,10 +1,15 @@
 // owners.c - a heap of several owners: each takes and frees in arenas of its own without a lock,
 // and what another owner frees comes home exactly. See owners.h for the records.
 //
-// Theory. An owner has, for each size, one word of an arena's map in hand: `bits`, the blocks that
-// left the map and are not handed out. sys_malloc takes the lowest of them; when there are none, it
-// claims another word. sys_free sets a bit in the map. So a block that was freed is handed out
-// again only after its word was claimed, and that is what makes the rest exact.
+// Theory. An owner has, for each size, one word of an arena's map in hand, and sys_malloc takes its
+// lowest bit. As long as no other owner frees blocks of that size, that is all: sys_free sets the
+// bit again. Blocks that were never handed out are carved: a page of them at a time leaves the map
+// and is `claimed`, so that who frees one that it was never given is told so.
+//
+// When another owner frees, the front of that size becomes foreign, for good: from then on each
+// word is claimed, its blocks leave the map before the first of them is handed out. So a block that
+// was freed is handed out again only after its word was claimed, and that is what makes the rest
+// exact.
 //
 // Another owner reads the map and what is in hand (a bit set there: a double free, refused) and
 // then sets the block's bit in `away`, by one compare-and-exchange that also compares how often the
@@ -14,28 +19,31 @@
 // the bit is in the map and in `away` when the word is collected, before the block can be handed
 // out again; that is a double free, reported then, and the block is free once.
 //
-// A front of which no other owner has ever freed a block needs no exchange (an instruction that
-// locks the bus or the cache line). The first who does makes it `foreign`, and then waits until
-// every processor has passed a barrier: an owner that claims a word afterwards knows, and who was
-// in the middle of a claim has finished what the free goes on to read. Who frees a block of that
-// front meanwhile waits for the same barrier. An arena is marked, ARENA_EVER, when another owner
+// A front of which no other owner has ever freed a block thus needs no exchange (an instruction
+// that locks the bus or the cache line). Who is the first makes it `foreign`, and waits until every
+// processor has passed a barrier: an owner that takes a word into hand afterwards knows, and who
+// was about to will look again. Then it takes the word in hand away (front.take) and waits for a
+// second barrier: after that no block comes from anything but a claimed word. Who frees a block of
+// that front meanwhile waits for the same lock. An arena is marked, ARENA_EVER, when another owner
 // first frees there, or when it is opened in a foreign front.
 //
-// Words are claimed in turn, of all arenas in turn (front_turn()): by the time that it is a word's
-// turn again, as many of its blocks have come home as can be, and a claim gives several. The one
-// just used up is taken once more if several have come home already: those are in the cache.
+// Words are taken in turn, of all arenas in turn (front_turn()): by the time that it is a word's
+// turn again, as many of its blocks have come home as can be, and it gives several. The one just
+// used up is taken once more if several have come home already: those are in the cache. A word that
+// would give one block only has to wait while there are blocks to carve.
 //
 // Invariants:
-//   S1  A record's desc, base, blocks, seal and `ever`, and a front's `foreign`, change under the
-//       heap's lock only; map, carved and `full` by the owner only (an idle one: by who holds the
-//       lock).
-//   S2  No block is in two of these: the map; the word in hand; live.
+//   S1  A record's desc, base, seal and `ever`, and a front's `foreign`, change under the heap's
+//       lock only; map, carved and `full` by the owner only (an idle one: by who holds the lock).
+//   S2  No block is in two of these: the map; claimed; live.
 //   S3  A bit of `away` is set only for a block that was live since its word was last collected.
-//   S4  A foreign front's words are collected when they are claimed, and a marked arena's after its
-//       record is blanked; a marked arena's front is foreign.
+//   S4  A foreign front's blocks come from claimed words, which are collected when they are
+//       claimed, and a marked arena's after its record is blanked; a marked arena's front is
+//       foreign.
 //   S5  An arena is in its front's free_list exactly if it is not ARENA_FULL; in `waiting`, if it
 //       is and was marked, or in its owner's news until the owner has looked there.
-//   S6  Bits of blocks that do not exist are 1 in the map and 0 everywhere else.
+//   S6  Bits of blocks that do not exist are 1 in the map, as are those of blocks that are not
+//       carved yet, from `carved` on. Only front.young may have such blocks.
 //
 // What is not kept: arena.cnt and desc->arenas' free blocks; who wants them counts.
 //
@@ -43,12 +51,20 @@
 // when the pool is out of frames; an owner that allocates nothing more leaves them where they are.
 #include "tools/libgranary/owners.h"
 
-static inline uint32_t words_of(const struct arena *arena) { return (arena->blocks + 31) / 32; }
+// From an address to its record by shifts; 64 bytes have no room for pointers of 64 bits.
+_Static_assert((sizeof(struct arena) & (sizeof(struct arena) - 1)) == 0, "-DARENA_PADDED");
 
-// The blocks of a word that exist: all, but in the last one.
-static inline uint32_t existing(const struct arena *arena, uint32_t word) {
-    uint32_t rest = arena->blocks - word * 32;
-    return rest < 32 ? ~(UINT32_MAX << rest) : UINT32_MAX;
+static const uint32_t nothing; // what front.take points to where there is no block to take
+
+static inline uint32_t blocks_of(const struct arena *arena) {
+    return arena->desc->blocks_per_arena;
+}
+
+static inline uint32_t words_of(const struct arena *arena) { return front_of(arena->desc)->words; }
+
+// The blocks of a word that are below `end`.
+static inline uint32_t below(uint32_t end, uint32_t word) {
+    return end >= word * 32 + 32 ? UINT32_MAX : ~(UINT32_MAX << (end - word * 32));
 }
 
 // Blocks of a word that are not handed out, by the map and by what is in hand. The map is read
@@ -60,7 +76,7 @@ static inline uint32_t word_home(const struct arena *arena, uint32_t word) {
         uint32_t map = __atomic_load_n(at, __ATOMIC_ACQUIRE);
         const uint32_t *hand = __atomic_load_n(&front->word, __ATOMIC_ACQUIRE);
         if (hand != at) return map;
-        uint32_t bits = __atomic_load_n(&front->bits, __ATOMIC_ACQUIRE);
+        uint32_t bits = __atomic_load_n(&front->claimed, __ATOMIC_ACQUIRE);
         if (LOOK(front->word) == at) return map | bits; // else the bits may be another word's
     }
 }
@@ -96,42 +112,73 @@ static SLOW_PATH void twice_report(const struct heap *heap, uintptr_t base, uint
     }
 }
 
-// The word in hand is about to be left: `carved` takes in what was handed out of it. Lowest first,
-// so what was not is above.
-static inline void hand_note(struct front *front, struct arena *arena, uint32_t word) {
-    if (LIKELY(arena->carved == arena->blocks) || arena->carved >= word * 32 + 32) return;
-    uint32_t out = existing(arena, word) & ~front->bits;
-    uint32_t end = out ? word * 32 + 32 - (uint32_t)__builtin_clz(out) : 0;
-    if (arena->carved < end) STORE(arena->carved, (uint16_t)end);
+// Takes blocks of a word of the map into hand: out of the map, into `claimed`. In this order for
+// who reads without a lock: see word_home().
+static inline void hand_claim(struct front *front, uint32_t *word, uint32_t blocks) {
+    uint32_t map = *word & ~blocks;
+    __atomic_store_n(&front->word, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&front->claimed, blocks, __ATOMIC_RELEASE);
+    __atomic_store_n(&front->word, word, __ATOMIC_RELEASE);
+    __atomic_store_n(word, map, __ATOMIC_RELEASE);
+    STORE(front->take, &front->claimed);
 }
 
-// Takes a word into hand. In this order for who reads without a lock: see word_home().
-static inline void hand_take(struct front *front, struct arena *arena, uint32_t word,
-                             uint32_t exist) {
-    uint32_t *map = &arena->map[word];
-    __atomic_store_n(&front->word, NULL, __ATOMIC_RELEASE);
-    __atomic_store_n(&front->bits, *map & exist, __ATOMIC_RELEASE);
+// Takes a whole word into hand where it is.
+static inline void hand_take(struct front *front, uint32_t *word) {
+    STORE(front->word, word);
+    STORE(front->take, word);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    // It may have become foreign meanwhile: mark_ever() waits for just this.
+    if (UNLIKELY(LOOK(front->foreign))) STORE(front->take, (uint32_t *)&nothing);
+}
+
+static inline void hand_turn(struct front *front, struct arena *arena, uint32_t word, bool fresh) {
     front->base = arena->base + (uintptr_t)word * 32 * front->block_size;
     front->arena = arena;
-    __atomic_store_n(&front->word, map, __ATOMIC_RELEASE);
-    __atomic_store_n(map, ~exist, __ATOMIC_RELEASE);
+    front->fresh = fresh;
 }
 
-// Takes the first word from `word` on that has blocks at home into hand. Where others may have
-// freed, theirs come home first. False if there is none.
-static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, uint32_t word) {
+// Whether so many bits are set; 1, 2 or 4.
+static INLINE_ALWAYS bool at_least(uint32_t least, uint32_t bits) {
+    for (uint32_t bit = 1; bit < least; bit++) bits &= bits - 1;
+    return bits != 0;
+}
+
+// Takes the first word from `word` on that has at least so many blocks at home, or any that others
+// have freed, into hand; those come home first. False if there is none.
+static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, uint32_t word,
+                                     uint32_t least) {
     struct heap *heap = front->desc.heap;
     bool foreign = LOOK(front->foreign);
-    for (uint32_t words = words_of(arena); word < words; word++) {
-        uint32_t exist = existing(arena, word);
-        bool home = (arena->map[word] & exist) != 0;
-        if (!home && !(UNLIKELY(foreign) && any_away(share_of(heap, arena), word))) continue;
-        uint32_t twice = UNLIKELY(foreign) ? word_collect(heap, arena, word) : 0;
-        hand_take(front, arena, word, exist);
+    for (uint32_t carved = arena->carved; word * 32 < carved; word++) {
+        uint32_t *map = &arena->map[word], blocks = below(carved, word), twice = 0;
+        bool away = UNLIKELY(foreign) && any_away(share_of(heap, arena), word);
+        if (!at_least(least, *map & blocks) && !away) continue;
+        if (UNLIKELY(foreign)) twice = word_collect(heap, arena, word);
+        hand_turn(front, arena, word, false);
+        if (LIKELY(!foreign && blocks == UINT32_MAX)) hand_take(front, map);
+        else hand_claim(front, map, *map & blocks);
         if (UNLIKELY(twice)) twice_report(heap, front->base, front->block_size, twice);
         return true;
     }
     return false;
+}
+
+// Takes blocks into hand that were never handed out: those that follow, of the same word, a page of
+// them at most. False if there are none.
+static inline bool front_carve(struct front *front) {
+    struct arena *arena = front->young;
+    if (UNLIKELY(!arena)) return false;
+    uint32_t first = arena->carved, word = first / 32, end = first + front->chunk;
+    if (end > word * 32 + 32) end = word * 32 + 32;
+    if (end >= blocks_of(arena)) {
+        end = blocks_of(arena);
+        front->young = NULL;
+    }
+    STORE(arena->carved, (uint16_t)end);
+    hand_turn(front, arena, word, true);
+    hand_claim(front, &arena->map[word], below(end, word) & ~below(first, word));
+    return true;
 }
 
 // The arena of the free list whose turn it is: the one after the one in hand, so that as many
@@ -156,9 +203,8 @@ static bool shared_open(struct owner *me, struct front *front) {
     uint32_t frame = (uint32_t)(first - heap->pool.frame);
     struct arena *arena = &heap->arena[frame];
     STORE(arena->base, frame_base(heap, frame));
-    STORE(arena->blocks, desc->blocks_per_arena);
     STORE(arena->carving, 0);
-    STORE(arena->head, front->foreign ? ARENA_EVER : 0);
+    STORE(arena->head, ARENA_FULL | (front->foreign ? ARENA_EVER : 0));
     for (uint32_t word = 0; word < ARENA_WORDS; word++) STORE(arena->map[word], UINT32_MAX);
     STORE(arena->desc, desc);
     STORE(arena->seal, 0);
@@ -167,18 +213,18 @@ static bool shared_open(struct owner *me, struct front *front) {
     // A record that is not written to takes no memory.
     if (share_of(heap, arena)->known != front->foreign)
         share_of(heap, arena)->known = front->foreign;
-    list_push(&desc->free_list, &arena->elem);
+    if (front->foreign) list_append(&front->waiting, &arena->elem);
+    front->young = arena;
     desc->arenas++;
     heap->small_frames += frames;
     return true;
 }
 
 // All blocks that exist are in the map.
-static bool arena_home(const struct arena *arena) {
-    for (uint32_t word = 0; word < words_of(arena); word++) {
-        if (arena->map[word] != UINT32_MAX) return false;
-    }
-    return true;
+static inline bool arena_home(const struct arena *arena) {
+    uint32_t home = UINT32_MAX;
+    for (uint32_t word = 0; word < ARENA_WORDS; word++) home &= arena->map[word];
+    return home == UINT32_MAX;
 }
 
 // An arena that is all at home, is not in hand, and is in no list any more.
@@ -186,15 +232,13 @@ static bool arena_home(const struct arena *arena) {
 static void shared_close(struct front *front, struct arena *arena, uint32_t *twice) {
     struct memory_block_desc *desc = &front->desc;
     struct heap *heap = desc->heap;
-    uint32_t frames = desc->frames_per_arena, words = words_of(arena);
-    bool ever = arena->ever;
+    uint32_t frames = desc->frames_per_arena, words = arena->ever ? front->words : 0;
     STORE(arena->seal, 0);
     STORE(arena->desc, NULL);
     STORE(arena->head, 0);
     STORE(arena->carving, 0);
-    STORE(arena->blocks, 0);
     STORE(arena->base, 0);
-    for (uint32_t word = 0; ever && word < words; word++) { // the record is blank by now: S4
+    for (uint32_t word = 0; word < words; word++) { // the record is blank by now: S4
         twice[word] = word_collect(heap, arena, word);
     }
     for (uint32_t word = 0; word < ARENA_WORDS; word++) STORE(arena->map[word], 0);
@@ -231,22 +275,36 @@ static void unfull(struct front *front, struct arena *arena) {
     list_insert_before(turn ? &front->arena->elem : &front->desc.free_list.head, &arena->elem);
 }
 
-// Closes an arena of this owner if it is all at home, its last words included. Returns the frames
-// given back.
-static uint32_t close_if_home(struct owner *me, struct arena *arena) {
-    struct front *front = front_of(arena->desc);
-    if (front->arena == arena || !arena_home(arena)) return 0;
-    uint32_t twice[ARENA_WORDS] = {0};
+// Closes an arena of this owner that is all at home, its last words included, and not in hand.
+// Returns the frames given back.
+static SLOW_PATH uint32_t home_close(struct owner *me, struct front *front, struct arena *arena) {
+    uint32_t twice[ARENA_WORDS], words;
     uintptr_t base = arena->base, word_bytes = (uintptr_t)32 * front->block_size;
     port_state state = port_lock(me->heap);
-    news_take(me, NULL); // it must not be among them
+    if (me->news) news_take(me, NULL); // it must not be among them
+    words = arena->ever ? front->words : 0;
     list_remove(&arena->elem);
     shared_close(front, arena, twice);
     port_unlock(me->heap, state);
-    for (uint32_t word = 0; word < ARENA_WORDS; word++) {
+    if (front->spare == arena) front->spare = NULL;
+    if (front->young == arena) front->young = NULL;
+    for (uint32_t word = 0; word < words; word++) {
         twice_report(me->heap, base + word * word_bytes, front->block_size, twice[word]);
     }
     return front->desc.frames_per_arena;
+}
+
+// An arena is at home perhaps: closes it, or, with `spare`, keeps it and closes the one that was
+// kept. Who frees an arena's blocks and takes them again is not to open and close it each time.
+static inline uint32_t close_if_home(struct owner *me, struct arena *arena, bool spare) {
+    struct front *front = front_of(arena->desc);
+    if (front->arena == arena || arena->full || !arena_home(arena)) return 0;
+    struct arena *before = front->spare;
+    if (!spare) return home_close(me, front, arena);
+    if (before == arena) return 0;
+    front->spare = arena;
+    if (!before || front->arena == before || !arena_home(before)) return 0;
+    return home_close(me, front, before);
 }
 
 // Puts into the map what others have freed in an arena; true if it was anything.
@@ -290,7 +348,7 @@ static uint32_t gather_list(struct owner *me, struct front *front, struct list *
         next = list_next(list, e);
         bool any = arena_collect(me->heap, arena);
         if (any && arena->full) unfull(front, arena);
-        if (!arena->full) frames += close_if_home(me, arena);
+        if (!arena->full) frames += close_if_home(me, arena, false);
     }
     return frames;
 }
@@ -310,30 +368,34 @@ static uint32_t gather(struct owner *me) {
 
 // ---- owners -------------------------------------------------------------------------------------
 
-// Most of what a claim costs does not depend on how many blocks it gives. So arenas of blocks up to
-// WIDE_SIZE have at least WIDE_BLOCKS, and twice as many of blocks up to half as long, where the
-// kernel has arenas of one frame.
-#define WIDE_SIZE 1024u
-#define WIDE_BLOCKS 24u
-
+// What it costs to open an arena, and to look for one, does not depend on how many blocks it gives,
+// and a page that no block was carved of takes no memory. So arenas are as long as their map and
+// the pool allow, where the kernel has one frame.
 static void widen(struct memory_block_desc *desc) {
-    uint32_t size = desc->block_size;
-    uint32_t least = size > WIDE_SIZE ? 0 : size > WIDE_SIZE / 2 ? WIDE_BLOCKS : 2 * WIDE_BLOCKS;
-    if (desc->blocks_per_arena >= least) return;
-    desc->frames_per_arena = (least * size + PG_SIZE - 1) / PG_SIZE;
-    desc->blocks_per_arena = desc->frames_per_arena * PG_SIZE / size;
+    uint32_t frames = (ARENA_BLOCKS_MAX * desc->block_size + PG_SIZE - 1) / PG_SIZE;
+    desc->frames_per_arena = frames < ARENA_FRAMES_MAX ? frames : ARENA_FRAMES_MAX;
+    desc->blocks_per_arena = desc->frames_per_arena * PG_SIZE / desc->block_size;
+    if (desc->blocks_per_arena > ARENA_BLOCKS_MAX) desc->blocks_per_arena = ARENA_BLOCKS_MAX;
 }
 
 static void owner_init(struct owner *me, struct heap *heap, uint32_t number) {
     me->seal = SHARED_SEAL + number * SHARED_STEP;
     me->heap = heap;
-    me->front_at = heap->owners->front_at;
     me->block_max = heap->block_max;
+    for (uint32_t slot = 0; slot < heap->block_max / BLOCK_ALIGN; slot++) {
+        size_t index = (size_t)(heap->desc_of[slot] - heap->block_descs);
+        me->front_at[slot] =
+            (uint16_t)(offsetof(struct owner, front) + index * sizeof(struct front));
+    }
     for (uint32_t i = 0; i < heap->desc_count; i++) {
         struct front *front = &me->front[i];
+        front->take = (uint32_t *)&nothing;
         front->desc = heap->block_descs[i];
         front->block_size = front->desc.block_size;
         widen(&front->desc);
+        front->words = (uint8_t)((front->desc.blocks_per_arena + 31) / 32);
+        uint32_t chunk = PG_SIZE / front->block_size;
+        front->chunk = (uint8_t)(chunk > 32 ? 32 : chunk > 0 ? chunk : 1);
         front->foreign = heap->owners->marks;
         list_init(&front->desc.free_list);
         list_init(&front->waiting);
@@ -373,13 +435,18 @@ static uint32_t hand_back(struct owner *me, struct front *front) {
     struct arena *arena = front->arena;
     uint32_t *word = front->word;
     if (!word) return 0;
-    hand_note(front, arena, (uint32_t)(word - arena->map));
-    STORE(*word, *word | front->bits);
+    if (front->fresh && front->claimed) { // uncarved again
+        uint32_t at = (uint32_t)(word - arena->map) * 32 + (uint32_t)__builtin_ctz(front->claimed);
+        STORE(arena->carved, (uint16_t)at);
+        front->young = arena;
+    }
+    STORE(front->take, (uint32_t *)&nothing);
+    STORE(*word, *word | front->claimed);
     STORE(front->word, NULL);
-    STORE(front->bits, 0);
+    STORE(front->claimed, 0);
     front->arena = NULL;
     if (arena->full) unfull(front, arena);
-    return close_if_home(me, arena);
+    return close_if_home(me, arena, false);
 }
 
 // Nothing that is free is kept.
@@ -419,36 +486,33 @@ void owner_leave(struct owner *me) {
     owner_push(me);
 }
 
-static inline bool four_or_more(uint32_t bits) {
-    bits &= bits - 1;
-    bits &= bits - 1;
-    return (bits & (bits - 1)) != 0;
+// An arena of the free list has no blocks at home.
+static void front_full(struct front *front, struct arena *arena) {
+    list_remove(&arena->elem);
+    if (share_of(front->desc.heap, arena)->known) list_append(&front->waiting, &arena->elem);
+    STORE(arena->full, ARENA_FULL);
 }
 
-// Takes a word into hand from an arena that has blocks at home: the same one, the next one of the
-// arena in hand, or one of the arena whose turn it is. False if there is none.
+// Takes blocks into hand: of the same word, the next one of the arena in hand, or one of the arena
+// whose turn it is; while there are blocks to carve, only where two or more are at home. False if
+// there are none.
 static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
     struct arena *left = front->arena, *arena = left;
-    uint32_t word = 0;
+    uint32_t word = 0, least = front->young ? 2 : 1;
+    bool done = false;
     if (LIKELY(left != NULL)) {
         word = (uint32_t)(front->word - left->map);
-        hand_note(front, left, word);
-        if (!four_or_more(left->map[word] & existing(left, word))) word++;
-    } else {
-        arena = arena_next(front);
+        if (!at_least(4, left->map[word] & below(left->carved, word))) word++;
+        done = word_claim(front, left, word, least);
     }
-    for (; arena; arena = arena_next(front), word = 0) {
-        if (LIKELY(word_claim(front, arena, word))) {
-            bool home = left && UNLIKELY(left->map[0] == UINT32_MAX) && !left->full;
-            if (home) close_if_home(me, left);
-            return true;
-        }
-        if (word > 0) continue; // the one in hand has its turn after the others
-        list_remove(&arena->elem);
-        if (share_of(me->heap, arena)->known) list_append(&front->waiting, &arena->elem);
-        STORE(arena->full, 1);
+    while (!done && (arena = arena_next(front)) != NULL) {
+        done = word_claim(front, arena, 0, least);
+        if (done || least > 1) break;
+        front_full(front, arena); // the one in hand, too, after all others
     }
-    return false;
+    if (!done && !front_carve(front)) return false;
+    if (left && UNLIKELY(left->map[0] == UINT32_MAX)) close_if_home(me, left, true);
+    return true;
 }
 
 // No arena has blocks at home: takes them from one in which others have freed, or from a new one.
@@ -456,33 +520,33 @@ static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
 static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
     struct heap *heap = me->heap;
     bool gathered = false;
-    while (!front_turn(me, front)) {
-        if (waiting_look(me, front)) continue;
+    do {
+        if (UNLIKELY(!list_empty(&front->waiting)) && waiting_look(me, front)) continue;
         port_state state = port_lock(heap);
-        bool news = news_take(me, front);
+        bool news = UNLIKELY(me->news != NULL) && news_take(me, front);
         bool grows = !gathered && !run_find(&heap->pool, front->desc.frames_per_arena);
         bool opened = !news && !grows && shared_open(me, front);
         port_unlock(heap, state);
-        if (!news && !grows && !opened) return false;
-        if (!grows) continue;
+        if (LIKELY(news || opened)) continue;
+        if (!grows) return false;
         gathered = true;
         gather(me);
         tidy_idle(heap);
-    }
+    } while (!front_turn(me, front));
     return true;
 }
 
 // ---- sys_malloc and sys_free --------------------------------------------------------------------
 
-// A block of a size's front whose word in hand has none left, or NULL.
+// A block of a size's front, or NULL.
 static INLINE_ALWAYS void *front_take(struct owner *me, struct front *front) {
-    while (front->bits == 0) { // a word whose blocks were all freed twice leaves none
-        if (LIKELY(front_turn(me, front))) continue;
-        if (!front_renew(me, front)) return NULL;
+    uint32_t *take, bits;
+    while ((bits = *(take = LOOK(front->take))) == 0) {
+        if (UNLIKELY(front->claimed)) STORE(front->take, &front->claimed); // it became foreign
+        else if (UNLIKELY(!front_turn(me, front)) && !front_renew(me, front)) return NULL;
     }
-    uint32_t bits = front->bits;
-    STORE(front->bits, bits & (bits - 1));
-    return (void *)(front->base + (uintptr_t)__builtin_ctz(bits) * front->block_size);
+    STORE(*take, bits & (bits - 1));
+    return (void *)(front->base + (uint32_t)__builtin_ctz(bits) * front->block_size);
 }
 
 void *shared_malloc(struct owner *me, size_t size) {
@@ -491,14 +555,13 @@ void *shared_malloc(struct owner *me, size_t size) {
     return front_take(me, front_for(me, size));
 }
 
-// A block at home was handed out before unless it is above `carved`, and its word is not in hand
-// or still has it.
+// A block at home was handed out before unless it is to be carved, or was and is in hand.
 static enum heap_fault home_fault(const struct arena *arena, uint32_t block) {
     const struct front *front = front_of(arena->desc);
     uint32_t word = block / 32, bit = 1u << block % 32;
-    if (block < LOOK(arena->carved)) return HEAP_DOUBLE_FREE;
-    bool freed = LOOK(front->word) == &arena->map[word] && (LOOK(arena->map[word]) & bit);
-    return freed ? HEAP_DOUBLE_FREE : HEAP_NOT_ALLOCATED;
+    if (block >= LOOK(arena->carved)) return HEAP_NOT_ALLOCATED;
+    bool hand = LOOK(front->fresh) && LOOK(front->word) == &arena->map[word];
+    return hand && LOOK(front->claimed) & bit ? HEAP_NOT_ALLOCATED : HEAP_DOUBLE_FREE;
 }
 
 // What a free of a block would be: HEAP_OK, HEAP_DOUBLE_FREE, HEAP_NOT_ALLOCATED.
@@ -515,32 +578,38 @@ static void hand_look(struct owner *me) {
     const struct arena *arena = front->arena;
     if (!arena) return;
     for (uint32_t word = 0; word < words_of(arena); word++) {
-        uint32_t hand = front->word == &arena->map[word] ? front->bits : 0;
+        uint32_t hand = front->word == &arena->map[word] ? front->claimed : 0;
         if ((arena->map[word] | hand) != UINT32_MAX) return;
     }
     hand_back(me, front);
 }
 
-// Frees a block of an arena of this owner.
-static enum heap_fault put_home(struct owner *me, struct arena *arena, uintptr_t p) {
+// Frees a block of an arena of this owner. False, and nothing changed, if it is no live block.
+static inline bool put_home(struct owner *me, struct arena *arena, uintptr_t p) {
     struct front *front = front_of(arena->desc);
     uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
-    if (block >= arena->blocks) return HEAP_INTERIOR_POINTER;
-    enum heap_fault fault = owners_block(me->heap, arena, block);
-    if (fault != HEAP_OK) return fault;
-    uint32_t word = block / 32;
-    STORE(arena->map[word], arena->map[word] | 1u << block % 32);
+    if (UNLIKELY(block >= ARENA_BLOCKS_MAX)) return false;
+    uint32_t *word = word_of(arena, block), map;
+    if (!shared_comes(word, front, block, &map)) return false;
+    if (UNLIKELY(LOOK(arena->ever)) && shared_away(me->heap, arena, block)) return false;
+    STORE(*word, map);
     if (arena->full) unfull(front, arena);
-    if (arena->map[word] == UINT32_MAX && close_if_home(me, arena) > 0) hand_look(me);
-    return HEAP_OK;
+    if (map == UINT32_MAX && close_if_home(me, arena, true) > 0) hand_look(me);
+    return true;
+}
+
+static enum heap_fault home_block(const struct heap *heap, const struct arena *arena, uintptr_t p) {
+    uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
+    if (block >= blocks_of(arena)) return HEAP_INTERIOR_POINTER;
+    return owners_block(heap, arena, block);
 }
 
 // The owner of the sound shared arena that a record is of, which adds up to `sum`; or NULL.
 static INLINE_ALWAYS struct owner *owner_by(const struct heap *heap, const struct arena *arena,
                                             uint32_t sum) {
     const struct owners *all = heap->owners;
-    uint32_t step = sum - SHARED_SEAL, number = step / SHARED_STEP;
-    if (UNLIKELY(step % SHARED_STEP != 0 || (LOOK(arena->head) & ~ARENA_FLAGS))) return NULL;
+    uint32_t number = (sum - SHARED_SEAL) * SHARED_STEP_INVERSE;
+    if (UNLIKELY(!head_sound(LOOK(arena->head)))) return NULL;
     if (UNLIKELY(number >= __atomic_load_n(&all->count, __ATOMIC_ACQUIRE))) return NULL;
     struct owner *owner = &all->owner[number];
     uintptr_t into = (uintptr_t)front_of(LOOK(arena->desc)) - (uintptr_t)owner->front;
@@ -561,9 +630,11 @@ static SLOW_PATH void mark_ever(struct owner *owner, struct arena *arena) {
         struct share *share = share_of(heap, arena);
         if (!front->foreign) {
             STORE(front->foreign, true);
-            port_barrier();
+            port_barrier(); // whoever takes a word into hand knows
+            STORE(front->take, (uint32_t *)&nothing);
+            port_barrier(); // and who takes a block does so of a claimed word
         }
-        STORE(arena->ever, 1);
+        STORE(arena->ever, ARENA_EVER >> 8);
         share->next = owner->news;
         owner->news = share;
     }
@@ -577,7 +648,7 @@ static INLINE_ALWAYS enum heap_fault put_away(struct heap *heap, struct arena *a
     const struct memory_block_desc *desc = LOOK(arena->desc);
     if (UNLIKELY(!desc)) return HEAP_CORRUPT_ARENA;
     uint32_t block = block_index(desc, (uint32_t)(p - LOOK(arena->base)));
-    bool inside = block < LOOK(arena->blocks);
+    bool inside = block < desc->blocks_per_arena;
     if (quick && UNLIKELY(!inside)) return HEAP_CORRUPT_ARENA;
     uint32_t word = inside ? block / 32 : 0, bit = 1u << block % 32;
     uint64_t *away = &share_of(heap, arena)->away[word];
@@ -612,7 +683,7 @@ enum heap_fault owners_classify(const struct heap *heap, uintptr_t p, struct are
     if (at->large && arena_sealed(at)) return p == at->base ? HEAP_OK : HEAP_INTERIOR_POINTER;
     if (!owner_of(heap, at)) return HEAP_CORRUPT_ARENA;
     *block = block_index(at->desc, (uint32_t)(p - at->base));
-    if (*block >= at->blocks) return HEAP_INTERIOR_POINTER;
+    if (*block >= blocks_of(at)) return HEAP_INTERIOR_POINTER;
     return owners_block(heap, at, *block);
 }
 
@@ -642,7 +713,7 @@ static SLOW_PATH bool free_any(struct heap *heap, struct owner *me, uintptr_t p,
             if (put_locked(heap, p, &fault)) break;
             continue;
         }
-        if (owner == me) fault = put_home(me, arena, p);
+        if (owner == me) fault = home_block(heap, arena, p); // shared_free() has tried
         else if (LOOK(arena->head) & ARENA_EVER) fault = put_away(heap, arena, sum, p, false);
         else mark_ever(owner, arena), fault = HEAP_CORRUPT_ARENA;
         if (fault != HEAP_CORRUPT_ARENA) break;
@@ -652,16 +723,18 @@ static SLOW_PATH bool free_any(struct heap *heap, struct owner *me, uintptr_t p,
     return false;
 }
 
-// The usual free of another owner's block, or anything else.
+// What shared_give_fast() leaves.
 bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t caller) {
-    uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
-    if (LIKELY(frame < PORT_FRAMES(heap))) {
-        struct arena *arena = record_of(heap, frame);
-        uint32_t sum = shared_sum(arena);
-        const struct owner *owner = owner_by(heap, arena, sum);
-        if (LIKELY(owner != NULL) && owner != me && LIKELY(LOOK(arena->head) & ARENA_EVER) &&
-            LIKELY(put_away(heap, arena, sum, p, true) == HEAP_OK))
+    uintptr_t into = p - PORT_BASE(heap);
+    if (LIKELY(into < PORT_BYTES(heap))) {
+        struct arena *arena = record_of(heap, into);
+        uint32_t sum = shared_sum(arena), head = LOOK(arena->head);
+        if (sum == me->seal && LIKELY(head_sound(head))) {
+            if (LIKELY(put_home(me, arena, p))) return true;
+        } else if (LIKELY(head & ARENA_EVER) && LIKELY(owner_by(heap, arena, sum) != NULL) &&
+                   LIKELY(put_away(heap, arena, sum, p, true) == HEAP_OK)) {
             return true;
+        }
     }
     return free_any(heap, me, p, caller);
 }
@@ -674,19 +747,12 @@ bool owners_sound(const struct heap *heap, const struct arena *arena) {
 
 uint32_t shared_home(const struct heap *heap, const struct arena *arena, uint32_t word) {
     uint64_t away = __atomic_load_n(&share_of(heap, arena)->away[word], __ATOMIC_RELAXED);
-    return (word_home(arena, word) | (uint32_t)away) & existing(arena, word);
+    return (word_home(arena, word) | (uint32_t)away) & below(blocks_of(arena), word);
 }
 
 // ---- the start, and fork() ----------------------------------------------------------------------
 
-void owners_init(struct heap *heap, struct owners *owners) {
-    heap->owners = owners;
-    for (uint32_t slot = 0; slot < heap->block_max / BLOCK_ALIGN; slot++) {
-        size_t index = (size_t)(heap->desc_of[slot] - heap->block_descs);
-        owners->front_at[slot] =
-            (uint16_t)(offsetof(struct owner, front) + index * sizeof(struct front));
-    }
-}
+void owners_init(struct heap *heap, struct owners *owners) { heap->owners = owners; }
 
 // Puts the lists of an owner together again, from the records of its arenas.
 static void owner_recover(struct owner *owner) {
@@ -695,8 +761,14 @@ static void owner_recover(struct owner *owner) {
         list_init(&front->desc.free_list);
         list_init(&front->waiting);
         front->desc.arenas = 0;
-        if (front->word) *front->word &= ~front->bits; // cut off between the two
-        else front->bits = 0;                          // they are in the map still
+        front->young = front->spare = NULL;
+        // Nothing is in hand. Wherever it was cut off, what was claimed and is not handed out is
+        // in `claimed`, or in the map still.
+        if (front->word) *front->word |= front->claimed;
+        front->take = (uint32_t *)&nothing;
+        front->claimed = 0;
+        front->word = NULL;
+        front->arena = NULL;
     }
     owner->news = NULL;
 }
@@ -706,6 +778,7 @@ static void arena_recover(struct owner *owner, struct arena *arena) {
     struct share *share = share_of(owner->heap, arena);
     front->desc.arenas++;
     share->known = arena->ever;
+    if (arena->carved < blocks_of(arena)) front->young = arena;
     arena->full = 0;
     list_append(&front->desc.free_list, &arena->elem);
 }

@@ -35,11 +35,11 @@ static uint32_t check_record(const struct heap *heap, const struct arena *arena,
     return frames;
 }
 
-// S6: blocks that do not exist.
-static void check_map(const struct arena *arena, uint32_t frame) {
-    for (uint32_t block = arena->blocks; block < ARENA_BLOCKS_MAX; block++) {
+// S6: blocks from `first` on are in the map.
+static void check_map(const struct arena *arena, uint32_t first, uint32_t where) {
+    for (uint32_t block = first; block < ARENA_BLOCKS_MAX; block++) {
         uint32_t bits = __atomic_load_n(&arena->map[block / 32], __ATOMIC_RELAXED);
-        REQUIRE(bits >> block % 32 & 1, "S6", "no bit above the last block, frame", frame);
+        REQUIRE(bits >> block % 32 & 1, "S6", "no bit above the last block", where);
     }
 }
 
@@ -55,7 +55,7 @@ static uint32_t check_list(const struct heap *heap, const struct front *front,
             heap_complain("S5", "a list is not sound, block size", front->block_size);
             return count;
         }
-        bool right = arena->desc == &front->desc && arena->full == full;
+        bool right = arena->desc == &front->desc && (arena->full != 0) == full;
         REQUIRE(right, "S5", "a stranger in a list, block size", front->block_size);
     }
     return count;
@@ -69,8 +69,9 @@ static void check_owner(const struct heap *heap, const struct owner *owner) {
                           check_list(heap, front, &front->waiting, true);
         REQUIRE(listed <= front->desc.arenas, "S5", "more arenas than are open, block size",
                 front->block_size);
-        bool apart = !front->word || !(front->bits & *front->word);
+        bool apart = !front->word || !(front->claimed & *front->word);
         REQUIRE(apart, "S2", "a block in the map and in hand, block size", front->block_size);
+        if (front->young) check_map(front->young, front->young->carved, front->block_size);
     }
 }
 
@@ -85,7 +86,7 @@ void owners_check(const struct heap *heap) {
             continue;
         }
         uint32_t frames = check_record(heap, arena, frame);
-        if (!arena->large) check_map(arena, frame);
+        if (!arena->large) check_map(arena, arena->desc->blocks_per_arena, frame);
         *(arena->large ? &large : &small) += frames;
         frame += frames;
     }
@@ -106,11 +107,12 @@ void owners_desc_state(const struct heap *heap, uint32_t index, struct desc_stat
         if (!arena->desc || !arena_sound(heap, arena)) continue;
         if (arena->desc->block_size != out->block_size) continue;
         uint32_t home = 0;
-        for (uint32_t word = 0; word * 32 < arena->blocks; word++) {
+        uint32_t blocks = arena->desc->blocks_per_arena;
+        for (uint32_t word = 0; word * 32 < blocks; word++) {
             home += popcount(shared_home(heap, arena, word));
         }
         out->arenas++;
         out->free_blocks += home;
-        out->live_blocks += arena->blocks - home;
+        out->live_blocks += blocks - home;
     }
 }

@@ -102,8 +102,10 @@ static uint32_t mark(uint32_t first, uint32_t count, bool on) {
         if (bits > end - at) bits = end - at;
         uint32_t mask = (UINT32_MAX >> (32 - bits)) << at % 32;
         uint32_t word = on ? stale[at / 32] | mask : stale[at / 32] & ~mask;
-        changed += (uint32_t)__builtin_popcount(word ^ stale[at / 32]);
-        __atomic_store_n(&stale[at / 32], word, __ATOMIC_RELAXED); // granary_clear() has no lock
+        if (word != stale[at / 32]) {
+            changed += (uint32_t)__builtin_popcount(word ^ stale[at / 32]);
+            __atomic_store_n(&stale[at / 32], word, __ATOMIC_RELAXED); // granary_clear(): no lock
+        }
         at += bits;
     }
     return changed;

@@ -15,6 +15,7 @@
 // struct, or a name that might be another library's, wants its address in a register.
 #pragma GCC visibility push(hidden)
 extern uintptr_t granary_base;   // of frame 0; written once, before the first block is handed out
+extern uintptr_t granary_bytes;  // of the frames that have records
 extern uint32_t granary_held;    // 1 while a thread has the heap, in a process of several
 extern uint32_t granary_waiting; // threads that sleep until it is free, or are about to
 extern bool granary_ready;       // memory_init() is done
@@ -80,6 +81,7 @@ struct pool;
 bool granary_more_frames(struct pool *pool, uint32_t count);
 #define port_more_frames granary_more_frames
 #define PORT_FRAMES(heap) __atomic_load_n(&(heap)->frames, __ATOMIC_RELAXED)
+#define PORT_BYTES(heap) __atomic_load_n(&granary_bytes, __ATOMIC_RELAXED)
 
 // ---- owners: a thread each (owners.h, thread.c) ------------------------------------------------
 
@@ -87,6 +89,7 @@ bool granary_more_frames(struct pool *pool, uint32_t count);
 struct owner;
 // The calling thread's owner; one that owns nothing if it has none yet, or any more.
 extern __thread struct owner *granary_me __attribute__((visibility("hidden")));
+extern __thread uint32_t granary_seal __attribute__((visibility("hidden"))); // that owner's
 #define port_owners(heap) ((heap)->owners)
 bool port_owner_open(struct owner *owner); // its memory is there
 void port_barrier(void);                   // every thread of the process has passed a barrier

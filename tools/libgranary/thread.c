@@ -18,8 +18,10 @@
 #include "tools/libgranary/system.h"
 
 // No record adds up to its seal, and no size is small enough for it.
-static struct owner none = {.seal = 1};
+#define NO_SEAL 1u
+static struct owner none = {.seal = NO_SEAL};
 __thread struct owner *granary_me = &none;
+__thread uint32_t granary_seal = NO_SEAL;
 static __thread bool ending; // this thread has left its owner
 
 static pthread_key_t key; // its destructor is told of a thread's end
@@ -35,8 +37,13 @@ static void common_unlock(void) {
     system_wake(&common_held, 1);
 }
 
+static void be(struct owner *owner) {
+    granary_me = owner;
+    granary_seal = owner->seal;
+}
+
 static void leave(void *owner) {
-    granary_me = &none;
+    be(&none);
     ending = true;
     owner_leave(owner);
 }
@@ -47,7 +54,7 @@ static struct owner *join(void) {
     if (ending) return NULL;
     struct owner *owner = owner_take(&k_heap);
     if (!owner) return NULL;
-    granary_me = owner; // before what may allocate
+    be(owner); // before what may allocate
     pthread_setspecific(key, owner);
     return owner;
 }

@@ -26,7 +26,7 @@
 #include "tools/libgranary/settings.h"
 #include "tools/libgranary/system.h"
 
-uintptr_t granary_base;
+uintptr_t granary_base, granary_bytes;
 uint32_t *granary_stale;
 
 #define MIB ((size_t)1 << 20)
@@ -38,6 +38,9 @@ uint32_t *granary_stale;
 
 // Where an arena.back that was overwritten may lead, in front of the records: read, and refused.
 #define BEFORE ((size_t)UINT16_MAX + 1)
+
+// All of an arena's record but its list links, which no free reads, is one cache line.
+#define ARENA_OFFSET ((64 - offsetof(struct arena, desc)) % sizeof(struct arena))
 
 #define STEP_MIN 512u   // frames that are opened at once: 2 MiB,
 #define STEP_SHARE 8    // or this share of what there is,
@@ -65,8 +68,9 @@ static char *array_place(struct array *array, char *at, size_t element, size_t b
 
 // Looks for room for `count` frames and their records; false if there is none.
 static bool window_place(uint32_t count) {
-    size_t records = page_up(count * sizeof(struct arena)) + page_up(count * sizeof(struct frame)) +
-                     BEFORE + page_up(count * sizeof(struct share)) +
+    size_t records = page_up((count + 1) * sizeof(struct arena)) +
+                     page_up(count * sizeof(struct frame)) + BEFORE +
+                     page_up(count * sizeof(struct share)) +
                      page_up(OWNERS_MAX * sizeof(struct owner)) + page_up(count / 8 + 4);
     size_t window = (size_t)count * PG_SIZE, slack = PG_SIZE + WINDOW_ALIGN;
     if (window > SIZE_MAX - records - slack) return false; // 32 bits: no such room
@@ -81,7 +85,8 @@ static bool window_place(uint32_t count) {
     }
     at = array_place(&bits, at, 0, count / 8 + 4);
     at = array_place(&tags, at, sizeof(struct frame), count * sizeof(struct frame));
-    at = array_place(&arenas, at + BEFORE, sizeof(struct arena), count * sizeof(struct arena));
+    at =
+        array_place(&arenas, at + BEFORE, sizeof(struct arena), (count + 1) * sizeof(struct arena));
     at = array_place(&shares, at, sizeof(struct share), count * sizeof(struct share));
     at = array_place(&owners, at, sizeof(struct owner), OWNERS_MAX * sizeof(struct owner));
     granary_owners.share = (struct share *)shares.start;
@@ -115,7 +120,7 @@ void port_pool(enum pool_id id, struct port_pool *out) {
     out->base = granary_base;
     out->frames = frames;
     out->frame = (struct frame *)tags.start;
-    out->arena = (struct arena *)arenas.start;
+    out->arena = (struct arena *)(arenas.start + ARENA_OFFSET);
 }
 
 // ---- opening ------------------------------------------------------------------------------------
@@ -139,7 +144,7 @@ bool port_owner_open(struct owner *owner) {
 // 0, or the system's reason against it.
 static int frames_open(uint32_t first, uint32_t count) {
     uint32_t end = first + count;
-    if (!array_open(&bits, end) || !array_open(&tags, end) || !array_open(&arenas, end) ||
+    if (!array_open(&bits, end) || !array_open(&tags, end) || !array_open(&arenas, end + 1) ||
         !array_open(&shares, end))
         return -ENOMEM;
     return system_map_at((void *)(granary_base + (uintptr_t)first * PG_SIZE),

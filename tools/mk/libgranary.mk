@@ -4,11 +4,12 @@
 GRANARY_DIR := $(BUILD)/host/libgranary.d
 GRANARY_SRC := $(addprefix tools/libgranary/,malloc.c owners_check.c port.c window.c lock.c words.c thread.c) \
                $(addprefix kernel/inspect/,heapcheck.c heapwalk.c who.c) kernel/size_tables.c lib/format.c
+GRANARY_PORT := -DGRANARY_PORT='"tools/libgranary/port.h"' -DARENA_PADDED
 GRANARY_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -fno-plt -fno-strict-aliasing -fno-common \
                   -fomit-frame-pointer -fno-stack-protector -fcf-protection=none \
                   -ftls-model=initial-exec \
                   -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free \
-                  -Wall -Wextra -Werror -Wno-unused-parameter -I. -I$(BUILD)/gen -DGRANARY_PORT='"tools/libgranary/port.h"'
+                  -Wall -Wextra -Werror -Wno-unused-parameter -I. -I$(BUILD)/gen $(GRANARY_PORT)
 # Bound whole at the start: a first call through the linker from inside malloc() would be a call too many.
 GRANARY_LDFLAGS := -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,--no-undefined
 
@@ -42,7 +43,7 @@ $(BUILD)/host/libgranary-checked.so: $(CHECKED_OBJ)
 RACE_NAMES := malloc calloc realloc free reallocarray malloc_usable_size posix_memalign aligned_alloc memalign valloc \
               pvalloc malloc_trim
 RACE_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fsanitize=thread -fno-strict-aliasing \
-               -Wall -Wextra -Werror -Wno-unused-parameter -I. -I$(BUILD)/gen -DGRANARY_PORT='"tools/libgranary/port.h"' \
+               -Wall -Wextra -Werror -Wno-unused-parameter -I. -I$(BUILD)/gen $(GRANARY_PORT) \
                $(foreach name,$(RACE_NAMES),-D$(name)=granary_$(name))
 RACE_PROGRAMS := $(BUILD)/host/race_heap $(BUILD)/host/race_checked
 

@@ -1,7 +1,8 @@
 """memory.py - reads the stopped machine's memory as the selected thread sees it.
 
-A thread of GDB's is a processor, and processors differ in what is mapped where (kernel/processor.h). Inferior.read_memory()
-takes any of the inferior's threads since GDB 14, so a value is read instead: values belong to the selected thread.
+A thread of GDB's is a processor, and processors differ in what is mapped where (kernel/processor.h).
+Inferior.read_memory() takes any of the inferior's threads since GDB 14, so a value is read instead: values belong to
+the selected thread.
 """
 
 import gdb
