@@ -40,8 +40,10 @@ int granary_malloc_trim(size_t pad);
 #define PAIRS_MAX 4u
 #define RACES_DEFAULT 40000u // of one pair of threads
 #define WINDOW ((size_t)64 << 20)
-#define AFTER \
-    3u // blocks that each takes when both have freed: a block handed out twice is among them
+// Blocks that each takes when both have freed: as many as it takes to come to each word again, so
+// that a block that was handed out twice is among them.
+#define AFTER_MAX 404u
+static uint32_t after(uint32_t number) { return 4 + number * 61 % (AFTER_MAX - 4); }
 
 static uint32_t pairs, races;
 
@@ -143,7 +145,7 @@ static size_t size_of(uint32_t number) { return (size_t)16 << number % 7; }
 
 // Both free the first one's block at the same time, and then take others.
 static void step_race(struct pair *pair, bool first, uint32_t number) {
-    void *more[AFTER];
+    void *more[AFTER_MAX];
     if (first) {
         pair->block = take(size_of(number));
         unmark(pair->block);
@@ -152,9 +154,9 @@ static void step_race(struct pair *pair, bool first, uint32_t number) {
     for (volatile uint32_t wait = number % 61 * first; wait > 0; wait--) {}
     granary_free(pair->block);
     meet(pair);
-    for (uint32_t i = 0; i < AFTER; i++) more[i] = take(size_of(number));
+    for (uint32_t i = 0; i < after(number); i++) more[i] = take(size_of(number));
     meet(pair);
-    for (uint32_t i = 0; i < AFTER; i++) give(more[i]);
+    for (uint32_t i = 0; i < after(number); i++) give(more[i]);
 }
 
 // One frees the block, and then the other: refused when that call comes back.
@@ -197,13 +199,13 @@ static bool unlearn(size_t size) {
 // Both free the first one's block at the same time, of a size of which nobody else has ever freed
 // one; the owner goes on taking blocks of that word.
 static void step_first(struct pair *pair, bool first, uint32_t number) {
-    void *more[WARM];
+    void *more[AFTER_MAX];
     size_t size = size_of(number);
     if (first) {
         for (uint32_t i = 0; i < WARM; i++) more[i] = take(size);
         for (uint32_t i = 0; i < WARM; i++) give(more[i]);
-        for (uint32_t i = 0; i < AFTER; i++) more[i] = take(size);
-        for (uint32_t i = 0; i < AFTER; i++) give(more[i]);
+        for (uint32_t i = 0; i < 3; i++) more[i] = take(size);
+        for (uint32_t i = 0; i < 3; i++) give(more[i]);
         pair->block = take(size);
         unmark(pair->block);
     }
@@ -214,9 +216,10 @@ static void step_first(struct pair *pair, bool first, uint32_t number) {
         for (volatile uint32_t wait = number % 61 * 8; wait > 0; wait--) {}
     }
     granary_free(pair->block);
-    for (uint32_t i = 0; i < WARM; i++) more[i] = take(size);
     meet(pair);
-    for (uint32_t i = 0; i < WARM; i++) give(more[i]);
+    for (uint32_t i = 0; i < after(number); i++) more[i] = take(size);
+    meet(pair);
+    for (uint32_t i = 0; i < after(number); i++) give(more[i]);
     meet(pair);
     if (first) pair->first += unlearn(size);
     meet(pair);
