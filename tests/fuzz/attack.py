@@ -19,6 +19,7 @@ import cli  # noqa: E402
 import host  # noqa: E402
 
 OURS = "granary"
+OURS_MORE = 100  # times as many actions: ours is to be searched, the others show that the search finds something
 COUNTS = ("overlaps", "wild", "aborted", "crashed")
 DOCUMENT = os.path.join(ROOT, "docs", "trust.md")
 BEGIN, END = "<!-- make attack DOCS=1 -->\n", "<!-- end -->\n"
@@ -67,7 +68,7 @@ def main(argv):
     options = parser.parse_args(argv)
     if options.actions < 1:
         raise cli.RunError(f"{options.actions} is not a number of actions")
-    rows = [(name, attack(options.program, library, options.actions))
+    rows = [(name, attack(options.program, library, options.actions * (OURS_MORE if name == OURS else 1)))
             for name, library in allocators(options.build)]
     print(table(rows), end="")
     if options.docs:
