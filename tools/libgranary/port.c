@@ -210,10 +210,15 @@ void granary_frames_back(uint32_t first, uint32_t count) {
     }
 }
 
-// For malloc_trim(): nothing is kept.
+// For malloc_trim(): nothing is kept, and no records of frames that are free.
 uint32_t granary_give_back(void) {
     port_state state = port_lock(&k_heap);
-    uint32_t total = sweep(FRAME_NONE, 0, 1, true);
+    uint32_t total = sweep(FRAME_NONE, 0, 1, true), length;
+    for (uint32_t at = 0; at < top_frame; at += length) {
+        uint32_t tag = k_heap.pool.frame[at].run;
+        length = FRAME_RUN(tag) > 0 ? FRAME_RUN(tag) : 1;
+        if (tag & FRAME_FREE) granary_records_back(at, length);
+    }
     returned = given = learned = 0;
     port_unlock(&k_heap, state);
     return total;

@@ -112,6 +112,8 @@ void granary_window_place(size_t bytes);
 // that *first then is; `behind` frames before *first are free already. Returns how many, 0 if it
 // cannot be.
 uint32_t granary_open(uint32_t *first, uint32_t behind, uint32_t count);
+// The records of frames that are all free go back to the system, whole pages of them. Locked.
+void granary_records_back(uint32_t first, uint32_t count);
 extern uint32_t *granary_stale; // a bit for each frame: see port.c
 extern struct owners granary_owners;
 // Makes the first `bytes` of a large area zero that nobody has written to since it was handed out.
