@@ -388,6 +388,15 @@ def test_every_exhibit(browser, address):
             same_as_the_kernel(browser)
 
 
+def ask_until(browser, condition):
+    """A command at a time, each to its end, until the page knows: an event comes with a command."""
+    for _ in range(100):
+        browser.ask("ps")
+        if browser.eval(condition):
+            return
+    raise AssertionError(condition)
+
+
 def test_the_heap_of_a_program(browser, address):
     """What the page says of a program's heap is what `descs PID` says; it is gone with the program, and comes back
     with its event."""
@@ -399,8 +408,7 @@ def test_the_heap_of_a_program(browser, address):
     browser.eval("granary.live()")
     browser.ask("run spin sleeping &")
     browser.ask("malloc 24")  # a call of the kernel's heap: a picture
-    browser.until("granary.type('ps\\r'), granary.history.programs.newest?.value[0]?.live === 1")
-    browser.until("granary.console().endsWith('granary> ')")
+    ask_until(browser, "granary.history.programs.newest?.value[0]?.live === 1")
     program, = browser.eval("granary.history.programs.newest.value")
     assert program["name"] == "spin" and program["frames"] == 1
     lines = browser.ask(f"descs {program['pid']}")
@@ -410,8 +418,7 @@ def test_the_heap_of_a_program(browser, address):
     shown = browser.eval("document.querySelector('#programs caption').textContent")
     assert shown == f"spin (pid {program['pid']}): 1 frames, 1 blocks live"
     browser.ask(f"kill {program['pid']}")
-    browser.until("granary.type('ps\\r'), granary.history.programs.newest.value.length === 0")
-    browser.until("granary.console().endsWith('granary> ')")
+    ask_until(browser, "granary.history.programs.newest.value.length === 0")
     same_as_the_kernel(browser)
     for position, text in ((before, none), (alive, shown), (before, none), ("granary.history.length", none)):
         browser.eval(f"granary.seek({position})")
@@ -708,8 +715,7 @@ def test_the_history_is_that_of_the_slider(browser, address):
     moment(program)
     pid = re.search(r"^ +(\d+) spin ", "\n".join(browser.ask("ps")).split(" pid ")[1], re.MULTILINE)[1]
     browser.ask(f"kill {pid}")
-    browser.until("granary.type('ps\\r'), !granary.machine.threads().some(({ name }) => name === 'spin')")
-    browser.until("granary.console().endsWith('granary> ')")
+    ask_until(browser, "!granary.machine.threads().some(({ name }) => name === 'spin')")
     moment(program)
     live, freed, of_spin, of_none = [sentence for _, sentence in moments]
     assert ", live, 24 bytes from " in live and "freed" not in live
