@@ -137,13 +137,19 @@ static bool deadlock(bool fixed) {
 
 #define SPARE_PAGE (STACK_END - PG_SIZE) // of the last stack's slot, which is not in use yet
 
+static volatile char *frame_at(uint32_t frame) {
+    return (volatile char *)(HEAP_BASE + frame * PG_SIZE);
+}
+
 // The page table's entry, reached as paging.c reaches it; that file owns it, and would have done
-// right what is done wrong here.
+// right what is done wrong here. Any processor's directory does: they differ in its own pages. A
+// further one's is a frame of the kernel pool.
 static uint32_t *museum_entry(uintptr_t va) {
-    uint32_t pa = paging_directory(); // a further processor's is a frame of the kernel pool
-    const uint32_t *directory = processor_number == 0
-                                    ? P2V(pa)
-                                    : (uint32_t *)(k_heap.base + (pa - (uint32_t)k_heap.pool.phys));
+    uint32_t state = irq_save(); // or the thread moves between the two
+    uint32_t pa = paging_directory(), frame = (pa - (uint32_t)k_heap.pool.phys) >> PG_SHIFT;
+    const volatile uint32_t *directory =
+        processor_number == 0 ? P2V(pa) : (const volatile void *)frame_at(frame);
+    irq_restore(state);
     return (uint32_t *)P2V(directory[va >> 22] & ~(PG_SIZE - 1)) + (va >> PG_SHIFT) % 1024;
 }
 
@@ -153,10 +159,6 @@ static void remap(uintptr_t page, uint32_t pa, bool fixed) {
     *museum_entry(page) = pa | PAGE_WRITE | PAGE_PRESENT;
     if (fixed) __asm__ volatile("invlpg (%0)" : : "r"(page) : "memory");
     else __asm__ volatile("invlpg %0" : : "m"(page) : "memory");
-}
-
-static volatile char *frame_at(uint32_t frame) {
-    return (volatile char *)(HEAP_BASE + frame * PG_SIZE);
 }
 
 // Interrupts off: a switch of threads would flush nothing here, but let it be this code alone.

@@ -196,7 +196,7 @@ static bool unlearn(size_t size) {
 
 #define WARM 72u // blocks: a word of them has been carved then, and is taken as it is
 
-// Both free the first one's block at the same time, of a size of which nobody else has ever freed
+// Both free the first one's block at the same time, of a size of which no other has ever freed
 // one; the owner goes on taking blocks of that word.
 static void step_first(struct pair *pair, bool first, uint32_t number) {
     void *more[AFTER_MAX];

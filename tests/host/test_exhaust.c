@@ -262,7 +262,7 @@ static uint64_t pointers_refused;
 static uint32_t pointer_step = 1; // from one pointer that is tried to the next
 
 // The theorem: sys_free(p) changes the heap only if p is the start of a live block. From the frame
-// before the window to the one behind it.
+// before the window to the one after it.
 static void check_refusals(void) {
     uint64_t before = state_hash();
     uint32_t next = 0;

@@ -54,7 +54,11 @@
 // From an address to its record by shifts; 64 bytes have no room for pointers of 64 bits.
 _Static_assert((sizeof(struct arena) & (sizeof(struct arena) - 1)) == 0, "-DARENA_PADDED");
 
-static const uint32_t nothing; // what front.take points to where there is no block to take
+// What a front takes from is a word that is 0: its next call looks further.
+static inline void take_away(struct front *front) {
+    static const uint32_t nothing; // never written to, as no bit of it is set
+    STORE(front->take, (uint32_t *)&nothing);
+}
 
 static inline uint32_t blocks_of(const struct arena *arena) {
     return arena->desc->blocks_per_arena;
@@ -129,7 +133,7 @@ static inline void hand_take(struct front *front, uint32_t *word) {
     STORE(front->take, word);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     // It may have become foreign meanwhile: mark_ever() waits for just this.
-    if (UNLIKELY(LOOK(front->foreign))) STORE(front->take, (uint32_t *)&nothing);
+    if (UNLIKELY(LOOK(front->foreign))) take_away(front);
 }
 
 static inline void hand_turn(struct front *front, struct arena *arena, uint32_t word, bool fresh) {
@@ -389,7 +393,7 @@ static void owner_init(struct owner *me, struct heap *heap, uint32_t number) {
     }
     for (uint32_t i = 0; i < heap->desc_count; i++) {
         struct front *front = &me->front[i];
-        front->take = (uint32_t *)&nothing;
+        take_away(front);
         front->desc = heap->block_descs[i];
         front->block_size = front->desc.block_size;
         widen(&front->desc);
@@ -440,7 +444,7 @@ static uint32_t hand_back(struct owner *me, struct front *front) {
         STORE(arena->carved, (uint16_t)at);
         front->young = arena;
     }
-    STORE(front->take, (uint32_t *)&nothing);
+    take_away(front);
     STORE(*word, *word | front->claimed);
     STORE(front->word, NULL);
     STORE(front->claimed, 0);
@@ -630,8 +634,8 @@ static SLOW_PATH void mark_ever(struct owner *owner, struct arena *arena) {
         struct share *share = share_of(heap, arena);
         if (!front->foreign) {
             STORE(front->foreign, true);
-            port_barrier(); // whoever takes a word into hand knows
-            STORE(front->take, (uint32_t *)&nothing);
+            port_barrier(); // who takes a word into hand from here on knows
+            take_away(front);
             port_barrier(); // and who takes a block does so of a claimed word
         }
         STORE(arena->ever, ARENA_EVER >> 8);
@@ -765,7 +769,7 @@ static void owner_recover(struct owner *owner) {
         // Nothing is in hand. Wherever it was cut off, what was claimed and is not handed out is
         // in `claimed`, or in the map still.
         if (front->word) *front->word |= front->claimed;
-        front->take = (uint32_t *)&nothing;
+        take_away(front);
         front->claimed = 0;
         front->word = NULL;
         front->arena = NULL;

@@ -177,7 +177,7 @@ uint32_t granary_open(uint32_t *first, uint32_t behind, uint32_t count) {
     return 0;
 }
 
-// They are zero but for links that nobody reads (A6), and so is a page that comes anew.
+// They are zero but for links that are never read (A6), and so is a page that comes anew.
 void granary_records_back(uint32_t first, uint32_t count) {
     uintptr_t start = (uintptr_t)arenas.start + ARENA_OFFSET + first * sizeof(struct arena);
     uintptr_t end = (start + count * sizeof(struct arena)) & -(uintptr_t)PG_SIZE;
