@@ -146,10 +146,10 @@ def window_if_any(emulator):
     return None
 
 
-def qemu_command(image, mem, accel="tcg", icount=False, disk2=None, reboots=False, window=None, cpus=1):
+def qemu_command(image, mem, accel="tcg", icount=False, disk2=None, reboots=False, window=None, cpus=1, gdb=False):
     """QEMU's command line without a console; the caller adds -serial or -chardev. `reboots`: a restart of the machine
     is one, and not the end of the run (in an unattended run a triple fault must not start it again for ever).
-    `window`: as window() has it."""
+    `window`: as window() has it. `gdb`: for a debugger that steps."""
     if cpus > 1 and accel == "tcg" and not icount:
         accel = "tcg,thread=multi"  # a thread of the host for each processor
     drive = "format=raw,if=ide,snapshot=on,index=%d,file=%s"
@@ -163,6 +163,11 @@ def qemu_command(image, mem, accel="tcg", icount=False, disk2=None, reboots=Fals
     if icount:
         # sleep=off: an idle processor skips to its next timer, so a run is the same every time.
         command += ["-icount", "shift=0,sleep=off"]
+    elif gdb and accel == "tcg" and cpus == 1:
+        # Without it QEMU 7.2 ends about one step in a thousand before its instruction is done: `stepi` stands still,
+        # `continue` finds the breakpoint that it is to leave. Several processors would take turns, and one that waits
+        # for another would wait for its turn.
+        command += ["-icount", "shift=auto"]
     return command
 
 

@@ -84,7 +84,7 @@ class Session(Talk):
         stub = os.path.join(folder, "gdb")
         image = emu.image_with_args(os.path.join(build, "hd.img"), args, folder)
         self.qemu = subprocess.Popen(
-            emu.qemu_command(image, mem, cpus=cpus) + [
+            emu.qemu_command(image, mem, cpus=cpus, gdb=True) + [
                 "-S", "-chardev", f"socket,id=gdb,path={stub},server=on,wait=off", "-gdb", "chardev:gdb", "-monitor",
                 "none", "-serial", serial],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)

@@ -42,7 +42,7 @@ def debug_with_gdb(opt, folder, image):
 @contextlib.contextmanager
 def waiting_with_console(opt, folder, image):
     """The stub's path, QEMU's process, and what holds the kernel's console."""
-    command = emu.qemu_command(image, opt.mem, opt.accel, cpus=opt.cpus)
+    command = emu.qemu_command(image, opt.mem, opt.accel, cpus=opt.cpus, gdb=True)
     command += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
     with console.Relay(folder, opt.build) as relay:
         with stub.waiting(folder, command, stdin=relay.qemu_in, stdout=relay.qemu_out) as (path, qemu):

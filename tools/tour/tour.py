@@ -43,7 +43,7 @@ def with_gdb(tour, opt, folder, image, layout):
     with open(table, "w", encoding="utf-8") as file:
         json.dump(layout, file)
     env = dict(os.environ, TOUR=tour.name, TOUR_LAYOUT=table, TOUR_TOOLS=HERE, TOUR_AUTO="1" if opt.auto else "")
-    qemu = emu.qemu_command(image, MEM, cpus=tour.processors) + ["-serial", "null"]
+    qemu = emu.qemu_command(image, MEM, cpus=tour.processors, gdb=True) + ["-serial", "null"]
     with stub.waiting(folder, qemu, quiet=opt.auto) as (path, _):
         command = stub.gdb_command(opt.build, path, os.path.join(HERE, "in_gdb.py"))
         command[1:1] = ["-nx", "-iex", "set confirm off"]
