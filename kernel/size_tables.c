@@ -19,10 +19,11 @@ static const uint32_t seed[] = {SIZES_SEED};
 // Chosen by measurement on recorded programs (make bench). Below 128 the alignment of 16 bytes sets
 // the step, above it two or three steps to a power of two: finer ones round up less, but each is
 // one more arena that is not full. 1152, 4352 and 5120 are for the 1024 and 4096 bytes and a
-// header that programs like to ask for; whole frames would waste nearly half of the second.
+// header that programs like to ask for; whole frames would waste nearly half of the second. Above
+// that a large area of two frames wastes as much as a block, but takes longer.
 static const uint32_t fine[] = {16,   32,   48,   64,   80,   96,   112,  128,  160,
                                 192,  256,  320,  384,  512,  640,  768,  1024, 1152,
-                                1280, 1536, 2048, 2560, 3072, 4096, 4352, 5120};
+                                1280, 1536, 2048, 2560, 3072, 4096, 4352, 5120, 8192};
 
 static const struct {
     const char *name;

@@ -246,7 +246,7 @@ def test_classic(ask):
 def test_sizes(ask):
     seed, fine, last = ask("sizes")
     assert seed == "seed * 16 32 64 128 256 512 1024"
-    assert re.fullmatch(r"fine   16 32 48( \d+)+ 5120", fine)
+    assert re.fullmatch(r"fine   16 32 48( \d+)+ 8192", fine)
     assert last.startswith("*: of this boot")
     assert ask("sizes 16,48,32") == ["'16,48,32': sizes that do not rise", "usage: sizes [TABLE]"]
     assert ask("sizes 16,32,48,64,80,96,112,128") == [
@@ -412,7 +412,7 @@ def test_sizes_starts_again_with_another_table(machine, emulator):
     console = machine("demo=no", "--emulator", emulator)
     console.send("sizes fine\r")
     console.expect_exact("for this boot only: sizes=fine")
-    console.expect_exact("classes: fine, 26 sizes up to 5120 bytes")
+    console.expect_exact("classes: fine, 27 sizes up to 8192 bytes")
     console.expect_exact(PROMPT)
     console.send("reboot\r")  # once means once
     console.expect_exact("classes: seed, 7 sizes")

@@ -32,7 +32,7 @@ static uint8_t owner[GRANULES]; // slot number + 1, or UNOWNED
 static const uint32_t table_seed[] = {SIZES_SEED};
 static const uint32_t table_fine[] = {16,   32,   48,   64,   80,   96,   112,  128,  160,
                                       192,  256,  320,  384,  512,  640,  768,  1024, 1152,
-                                      1280, 1536, 2048, 2560, 3072, 4096, 4352, 5120};
+                                      1280, 1536, 2048, 2560, 3072, 4096, 4352, 5120, 8192};
 static const uint32_t table_odd[] = {48, 4096};
 
 static void table_choose(uint32_t which) {

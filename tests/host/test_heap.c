@@ -603,9 +603,9 @@ static void realloc_within_a_block(void **state) {
 
 static void realloc_in_place(void **state) {
     (void)state;
-    void *p = sys_malloc(3 * PAGE);
-    assert_ptr_equal(sys_realloc(p, 2 * PAGE), p); // the frames after it go back
-    assert_int_equal(k_heap.large_frames, 2);
+    void *p = sys_malloc(4 * PAGE);
+    assert_ptr_equal(sys_realloc(p, 3 * PAGE), p); // the frames after it go back
+    assert_int_equal(k_heap.large_frames, 3);
     assert_ptr_equal(sys_realloc(p, 9 * PAGE - 5), p); // and are taken again
     assert_int_equal(k_heap.large_frames, 9);
     assert_int_equal(sys_usable_size(p), 9 * PAGE);
@@ -1066,8 +1066,8 @@ static void calls_touch_no_frame(void **state) {
             for (size_t i = 1; i < COUNT(p); i += 2) sys_free(p[i]);
         }
     }
-    char *area = sys_aligned_alloc(4 * PAGE, 3 * PAGE);
-    assert_ptr_equal(sys_realloc(area, 2 * PAGE), area);
+    char *area = sys_aligned_alloc(4 * PAGE, 4 * PAGE);
+    assert_ptr_equal(sys_realloc(area, 3 * PAGE), area);
     sys_free(area + PAGE);
     assert_int_equal(host_report_take().fault, HEAP_INTERIOR_POINTER);
     sys_free(area);

@@ -157,7 +157,7 @@ TEST(own_arenas_have_the_fast_paths_with_several_processors) {
     sys_free(sys_malloc(64));
     assert_int_equal(host_fast_entries, 2);
     assert_int_equal(host_slow_entries, 0);
-    sys_free(sys_malloc(2 * PAGE));
+    sys_free(sys_malloc(3 * PAGE));
     assert_int_equal(host_slow_entries, 2);
     every_call_works();
     host_several = host_local = false;
@@ -298,7 +298,7 @@ static void assert_area_is_known(uint32_t before, uint32_t length) {
 }
 
 TEST(every_frame_of_an_area_is_inside_it) {
-    static const uint32_t lengths[] = {2, 30, 31, 32, 33, 63, 64, 65, 96, 200};
+    static const uint32_t lengths[] = {3, 30, 31, 32, 33, 63, 64, 65, 96, 200};
     for (uint32_t before = 1; before <= 33; before++) {
         for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
             assert_area_is_known(before, lengths[i]);
@@ -358,14 +358,14 @@ TEST(a_wrong_anchor_leads_nowhere) {
 }
 
 TEST(an_area_that_grows_or_shrinks_is_known_as_before) {
-    static const uint32_t lengths[] = {20, 31, 32, 100, 33, 32, 31, 64, 2, 90, 1};
-    void *held = sys_malloc(5 * PAGE), *area = sys_malloc(3 * PAGE);
+    static const uint32_t lengths[] = {20, 31, 32, 100, 33, 32, 31, 64, 3, 90, 1};
+    void *held = sys_malloc(5 * PAGE), *area = sys_malloc(4 * PAGE);
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
         assert_ptr_equal(sys_realloc(area, (lengths[i] - 1) * PAGE + 3000), area);
         if (lengths[i] * PAGE > table.size[table.count - 1]) assert_int_equal(heap_check(), 0);
         assert_frames_are(frame_of(area), lengths[i], HEAP_INTERIOR_POINTER);
         assert_frames_are(frame_of(area) + lengths[i], 100, HEAP_NOT_ALLOCATED);
-        if (lengths[i] == 2) break; // less may be a block
+        if (lengths[i] == 3) break; // less may be a block
     }
     sys_free(area);
     sys_free(held);
@@ -630,7 +630,7 @@ TEST(a_wrong_back_is_a_corrupt_arena) {
 }
 
 TEST(a_blank_record_with_a_seal_is_corrupt) {
-    void *area = sys_malloc(2 * PAGE);
+    void *area = sys_malloc(3 * PAGE);
     struct arena *second = &k_heap.arena[frame_of(area) + 1];
     second->seal = 7;
     assert_refused((uintptr_t)area + PAGE, HEAP_CORRUPT_ARENA);
@@ -640,7 +640,7 @@ TEST(a_blank_record_with_a_seal_is_corrupt) {
 }
 
 TEST(a_large_area_with_one_field_damaged_is_corrupt) {
-    void *area = sys_malloc(2 * PAGE);
+    void *area = sys_malloc(3 * PAGE);
     struct arena *arena = &k_heap.arena[frame_of(area)], good = *arena;
     arena->desc = &k_heap.block_descs[0];
     assert_refused((uintptr_t)area, HEAP_CORRUPT_ARENA);
