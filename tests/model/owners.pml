@@ -24,6 +24,7 @@
  *   GENERATION 0  a free compares the bits of the word, but not how often it was collected
  *   EXCHANGE 0    the owner claims a word of a foreign front without collecting it
  *   MAPPED 0      what is collected leaves the others' bitmap before it is in the map
+ *   OWN 0         the owner claims a word of an arena that is not marked
  */
 #ifndef BARRIER
 #define BARRIER 1
@@ -45,6 +46,9 @@
 #endif
 #ifndef MAPPED
 #define MAPPED 1
+#endif
+#ifndef OWN
+#define OWN 1
 #endif
 #ifndef FOREIGN
 #define FOREIGN 0 /* 1: another arena of this size was marked long ago, this one is not */
@@ -158,6 +162,10 @@ inline write_from(value_of) { atomic { my_from = value_of; from_pending++; buffe
 inline turn() {
     seen_foreign = foreign;
     if
+    :: seen_foreign && OWN && !ever -> lock(); ever = true; unlock() /* mark_own() */
+    :: else
+    fi;
+    if
     :: seen_foreign && EXCHANGE -> collect()
     :: else
     fi;
@@ -237,7 +245,7 @@ inline put() {
     seen_ever = ever;
     if
     :: idle -> skip
-    :: !idle && ((my_map | my_hand) & mask) -> assert(!right || robbed[block])
+    :: !idle && ((my_map | (seen_ever -> my_hand : 0)) & mask) -> assert(!right || robbed[block])
     :: else ->
         refused = false;
         if

@@ -41,6 +41,7 @@ judge owners owners-without-taking-away 1 -DOTHERS=1 -DAWAY=0
 judge owners owners-without-second-barrier 1 -DOTHERS=1 -DSECOND=0
 judge owners owners-without-another-look 1 -DOTHERS=1 -DAGAIN=0
 judge owners owners-without-exchange 1 -DOTHERS=1 -DEXCHANGE=0
+judge owners owners-without-own-mark 1 -DOTHERS=1 -DFOREIGN=1 -DOWN=0
 judge owners owners-without-map 1 -DMAPPED=0 -DSTEPS=3
 judge owners owners-without-generation 1 -DGENERATION=0 -DSTEPS=3
 echo "model: $passed passed, $failed failed"

@@ -124,52 +124,70 @@ static __attribute__((noinline)) void free_slow(void *p, uintptr_t caller) {
     shared_free(&k_heap, granary_me, (uintptr_t)p, caller);
 }
 
-ENTRANCE void free(void *p) {
-    if (LIKELY(shared_give_fast(granary_seal, &k_heap, (uintptr_t)p))) return;
-    if (p) free_slow(p, CALLER);
-}
-
 // One function is left to call where the fast way ends: one jump, and no register to save.
-ENTRANCE void *malloc(size_t size) {
+static inline void *take(size_t size) {
     void *p;
     return LIKELY(shared_take_fast(granary_me, size, &p)) ? p : malloc_claim(size);
 }
 
+ENTRANCE void free(void *p) {
+    if (LIKELY(shared_give_fast(&granary_seal, &k_heap, (uintptr_t)p))) return;
+    if (p) free_slow(p, CALLER);
+}
+
+ENTRANCE void *malloc(size_t size) { return take(size); }
+
 // Frames that no one has written to since the process got them are zero: a large area is cleared
 // only where it is not.
-ENTRANCE void *calloc(size_t count, size_t size) {
-    size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) return no_memory();
-    void *p = malloc(bytes);
+static __attribute__((noinline)) void *calloc_slow(size_t bytes) {
+    void *p = malloc_claim(bytes);
     if (UNLIKELY(!p)) return NULL;
     if (LIKELY(bytes <= k_heap.block_max)) memset(p, 0, bytes);
     else granary_clear(p, bytes);
     return p;
 }
 
+ENTRANCE void *calloc(size_t count, size_t size) {
+    size_t bytes;
+    void *p;
+    if (__builtin_mul_overflow(count, size, &bytes)) return no_memory();
+    return LIKELY(shared_take_fast(granary_me, bytes, &p)) ? memset(p, 0, bytes)
+                                                           : calloc_slow(bytes);
+}
+
 #endif
 
 #ifndef HEAP_CHECKED
-// heap_realloc() for a block of this thread's own that stays one: no lock.
-static void *realloc_own(void *p, size_t size, size_t room) {
-    if (size <= room && front_for(granary_me, size) == front_for(granary_me, room)) return p;
-    void *to = malloc(size);
+// heap_realloc() for a block of this thread's own that becomes one of another size: no lock.
+static __attribute__((noinline)) void *realloc_own(void *p, size_t size, size_t room) {
+    void *to = take(size);
     if (!to) return size <= room ? p : NULL; // too large serves; errno is set
     memcpy(to, p, size < room ? size : room);
-    free(p);
+    if (!shared_give_fast(&granary_seal, &k_heap, (uintptr_t)p)) free_slow(p, CALLER);
     return to;
 }
 #endif
 
 // A size of 0 frees, as in glibc; so NULL says "no memory" only for other sizes.
+static __attribute__((noinline)) void *realloc_any(void *p, size_t size, uintptr_t caller) {
+#ifdef HEAP_CHECKED
+    void *to = sys_realloc_for(p, size, caller);
+#else
+    void *to = heap_realloc(&k_heap, p, size, caller);
+#endif
+    return to || size == 0 ? to : no_memory();
+}
+
 ENTRANCE void *realloc(void *p, size_t size) {
     if (!p) return malloc(size);
 #ifndef HEAP_CHECKED
     size_t room = shared_room(granary_me, &k_heap, (uintptr_t)p);
-    if (room != 0 && size - 1 < k_heap.block_max) return realloc_own(p, size, room);
+    if (room != 0 && size - 1 < k_heap.block_max) {
+        bool stays = size <= room && front_for(granary_me, size) == front_for(granary_me, room);
+        return stays ? p : realloc_own(p, size, room);
+    }
 #endif
-    void *to = sys_realloc(p, size);
-    return to || size == 0 ? to : no_memory();
+    return realloc_any(p, size, CALLER);
 }
 
 PUBLIC void *reallocarray(void *p, size_t count, size_t size) {

@@ -3,8 +3,8 @@
 //
 // Theory. An owner has, for each size, one word of an arena's map in hand, and sys_malloc takes its
 // lowest bit. As long as no other owner frees blocks of that size, that is all: sys_free sets the
-// bit again. Blocks that were never handed out are carved: a page of them at a time leaves the map
-// and is `claimed`, so that who frees one that it was never given is told so.
+// bit again. The bits of blocks that were never handed out are set as well. They are carved, a page
+// of them at a time: from then on they are among those that may be taken (front.mask).
 //
 // When another owner frees, the front of that size becomes foreign, for good: from then on each
 // word is claimed, its blocks leave the map before the first of them is handed out. So a block that
@@ -25,7 +25,8 @@
 // was about to will look again. Then it takes the word in hand away (front.take) and waits for a
 // second barrier: after that no block comes from anything but a claimed word. Who frees a block of
 // that front meanwhile waits for the same lock. An arena is marked, ARENA_EVER, when another owner
-// first frees there, or when it is opened in a foreign front.
+// first frees there, when it is opened in a foreign front, or when its owner first claims a word of
+// it: so in one that is not marked the map alone says what is live, which sys_free rests on.
 //
 // Words are taken in turn, of all arenas in turn (front_turn()): by the time that it is a word's
 // turn again, as many of its blocks have come home as can be, and it gives several. The one just
@@ -37,9 +38,9 @@
 //       lock only; map, carved and `full` by the owner only (an idle one: by who holds the lock).
 //   S2  No block is in two of these: the map; claimed; live.
 //   S3  A bit of `away` is set only for a block that was live since its word was last collected.
-//   S4  A foreign front's blocks come from claimed words, which are collected when they are
-//       claimed, and a marked arena's after its record is blanked; a marked arena's front is
-//       foreign.
+//   S4  A foreign front's blocks come from claimed words of marked arenas, which are collected when
+//       they are claimed, and a marked arena's after its record is blanked; a marked arena's front
+//       is foreign.
 //   S5  An arena is in its front's free_list exactly if it is not ARENA_FULL; in `waiting`, if it
 //       is and was marked, or in its owner's news until the owner has looked there.
 //   S6  Bits of blocks that do not exist are 1 in the map, as are those of blocks that are not
@@ -47,8 +48,11 @@
 //
 // What is not kept: arena.cnt and desc->arenas' free blocks; who wants them counts.
 //
-// Shortcoming: blocks that others freed come home when their owner wants more of their size, or
-// when the pool is out of frames; an owner that allocates nothing more leaves them where they are.
+// Shortcomings:
+//   - Blocks that others freed come home when their owner wants more of their size, or when the
+//     pool is out of frames; an owner that allocates nothing more leaves them where they are.
+//   - A block that was carved and never handed out, of the word in hand, is as free as one that
+//     was: a wrong free of it is called a double free.
 #include "tools/libgranary/owners.h"
 
 // From an address to its record by shifts; 64 bytes have no room for pointers of 64 bits.
@@ -56,8 +60,8 @@ _Static_assert((sizeof(struct arena) & (sizeof(struct arena) - 1)) == 0, "-DAREN
 
 // What a front takes from is a word that is 0: its next call looks further.
 static inline void take_away(struct front *front) {
-    static const uint32_t nothing; // never written to, as no bit of it is set
-    STORE(front->take, (uint32_t *)&nothing);
+    static const block_bits nothing; // never written to, as no bit of it is set
+    STORE(front->take, (block_bits *)&nothing);
 }
 
 static inline uint32_t blocks_of(const struct arena *arena) {
@@ -67,59 +71,69 @@ static inline uint32_t blocks_of(const struct arena *arena) {
 static inline uint32_t words_of(const struct arena *arena) { return front_of(arena->desc)->words; }
 
 // The blocks of a word that are below `end`.
-static inline uint32_t below(uint32_t end, uint32_t word) {
-    return end >= word * 32 + 32 ? UINT32_MAX : ~(UINT32_MAX << (end - word * 32));
+static inline block_bits below(uint32_t end, uint32_t word) {
+    uint32_t first = word * WORD_BLOCKS;
+    return end >= first + WORD_BLOCKS ? ALL_BLOCKS : ~(ALL_BLOCKS << (end - first));
 }
 
 // Blocks of a word that are not handed out, by the map and by what is in hand. The map is read
 // first: a claim writes what it has in hand before it clears the map.
-static inline uint32_t word_home(const struct arena *arena, uint32_t word) {
+static inline block_bits word_home(const struct arena *arena, const block_bits *at) {
     const struct front *front = front_of(arena->desc);
-    const uint32_t *at = &arena->map[word];
     for (;;) {
-        uint32_t map = __atomic_load_n(at, __ATOMIC_ACQUIRE);
-        const uint32_t *hand = __atomic_load_n(&front->word, __ATOMIC_ACQUIRE);
+        block_bits map = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+        const block_bits *hand = __atomic_load_n(&front->word, __ATOMIC_ACQUIRE);
         if (hand != at) return map;
-        uint32_t bits = __atomic_load_n(&front->claimed, __ATOMIC_ACQUIRE);
+        block_bits bits = __atomic_load_n(&front->claimed, __ATOMIC_ACQUIRE);
         if (LOOK(front->word) == at) return map | bits; // else the bits may be another word's
     }
 }
 
 // ---- collecting and claiming --------------------------------------------------------------------
 
+#define PARTS (WORD_BLOCKS / 32) // of a word: one of `away` for each
+
 // Puts what others have freed of a word into the map. They are in the map before they leave `away`,
 // so that who frees one again finds it in either; from then on a free that read the word before
 // fails. Returns the blocks that were in both: freed twice.
-static uint32_t word_collect(struct heap *heap, struct arena *arena, uint32_t word) {
-    uint64_t *away = &share_of(heap, arena)->away[word];
-    uint64_t seen = __atomic_load_n(away, __ATOMIC_RELAXED), next;
-    uint32_t map = arena->map[word];
-    do {
-        STORE(arena->map[word], map | (uint32_t)seen);
-        next = ((seen >> 32) + 1) << 32;
-    } while (
-        !__atomic_compare_exchange_n(away, &seen, next, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
-    return (uint32_t)seen & map;
+static block_bits word_collect(struct heap *heap, struct arena *arena, uint32_t word) {
+    uint64_t *away = &share_of(heap, arena)->away[word * PARTS];
+    block_bits *at = &map_of(arena)[word], twice = 0;
+    for (uint32_t part = 0; part < PARTS; part++) {
+        uint64_t seen = __atomic_load_n(&away[part], __ATOMIC_RELAXED), next;
+        block_bits map = *at, home;
+        do {
+            home = (block_bits)(uint32_t)seen << part * 32;
+            STORE(*at, map | home);
+            next = ((seen >> 32) + 1) << 32;
+        } while (!__atomic_compare_exchange_n(&away[part], &seen, next, false, __ATOMIC_SEQ_CST,
+                                              __ATOMIC_RELAXED));
+        twice |= map & home;
+    }
+    return twice;
 }
 
 static bool any_away(const struct share *share, uint32_t word) {
-    return (uint32_t)__atomic_load_n(&share->away[word], __ATOMIC_RELAXED) != 0;
+    uint32_t any = 0;
+    for (uint32_t part = 0; part < PARTS; part++)
+        any |= (uint32_t)LOOK(share->away[word * PARTS + part]);
+    return any != 0;
 }
 
 // Two owners freed these blocks of the word at `base` at about the same time: neither could know.
 // No lock may be held.
 static SLOW_PATH void twice_report(const struct heap *heap, uintptr_t base, uint32_t block_size,
-                                   uint32_t twice) {
+                                   block_bits twice) {
     for (; twice != 0; twice &= twice - 1) {
-        uintptr_t p = base + (uintptr_t)__builtin_ctz(twice) * block_size;
-        port_report(heap, HEAP_DOUBLE_FREE, p, 0);
+        port_report(heap, HEAP_DOUBLE_FREE, base + lowest(twice) * block_size, 0);
     }
 }
 
 // Takes blocks of a word of the map into hand: out of the map, into `claimed`. In this order for
 // who reads without a lock: see word_home().
-static inline void hand_claim(struct front *front, uint32_t *word, uint32_t blocks) {
-    uint32_t map = *word & ~blocks;
+static inline void hand_claim(struct front *front, block_bits *word, block_bits blocks) {
+    block_bits map = *word & ~blocks;
+    front->mask = ALL_BLOCKS;
     __atomic_store_n(&front->word, NULL, __ATOMIC_RELEASE);
     __atomic_store_n(&front->claimed, blocks, __ATOMIC_RELEASE);
     __atomic_store_n(&front->word, word, __ATOMIC_RELEASE);
@@ -127,8 +141,9 @@ static inline void hand_claim(struct front *front, uint32_t *word, uint32_t bloc
     STORE(front->take, &front->claimed);
 }
 
-// Takes a whole word into hand where it is.
-static inline void hand_take(struct front *front, uint32_t *word) {
+// Takes a word into hand where it is: its lowest blocks, those of `mask`.
+static inline void hand_take(struct front *front, block_bits *word, block_bits mask) {
+    front->mask = mask;
     STORE(front->word, word);
     STORE(front->take, word);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -136,14 +151,25 @@ static inline void hand_take(struct front *front, uint32_t *word) {
     if (UNLIKELY(LOOK(front->foreign))) take_away(front);
 }
 
-static inline void hand_turn(struct front *front, struct arena *arena, uint32_t word, bool fresh) {
-    front->base = arena->base + (uintptr_t)word * 32 * front->block_size;
+static inline void hand_turn(struct front *front, struct arena *arena, uint32_t word) {
+    front->base = arena->base + (uintptr_t)word * WORD_BLOCKS * front->block_size;
     front->arena = arena;
-    front->fresh = fresh;
+}
+
+// An arena of a foreign front in which nobody else has freed: its words are to be claimed.
+static SLOW_PATH void mark_own(struct front *front, struct arena *arena) {
+    struct heap *heap = front->desc.heap;
+    port_state state = port_lock(heap);
+    if (!arena->ever) {
+        STORE(arena->ever, ARENA_EVER >> 8);
+        share_of(heap, arena)->known = true; // no news, then
+        if (arena->full) list_append(&front->waiting, &arena->elem);
+    }
+    port_unlock(heap, state);
 }
 
 // Whether so many bits are set; 1, 2 or 4.
-static INLINE_ALWAYS bool at_least(uint32_t least, uint32_t bits) {
+static INLINE_ALWAYS bool at_least(uint32_t least, block_bits bits) {
     for (uint32_t bit = 1; bit < least; bit++) bits &= bits - 1;
     return bits != 0;
 }
@@ -154,34 +180,43 @@ static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, u
                                      uint32_t least) {
     struct heap *heap = front->desc.heap;
     bool foreign = LOOK(front->foreign);
-    for (uint32_t carved = arena->carved; word * 32 < carved; word++) {
-        uint32_t *map = &arena->map[word], blocks = below(carved, word), twice = 0;
+    for (uint32_t carved = arena->carved; word * WORD_BLOCKS < carved; word++) {
+        block_bits *map = &map_of(arena)[word], blocks = below(carved, word), twice = 0;
         bool away = UNLIKELY(foreign) && any_away(share_of(heap, arena), word);
         if (!at_least(least, *map & blocks) && !away) continue;
-        if (UNLIKELY(foreign)) twice = word_collect(heap, arena, word);
-        hand_turn(front, arena, word, false);
-        if (LIKELY(!foreign && blocks == UINT32_MAX)) hand_take(front, map);
-        else hand_claim(front, map, *map & blocks);
+        hand_turn(front, arena, word);
+        if (LIKELY(!foreign)) {
+            hand_take(front, map, blocks);
+            return true;
+        }
+        if (UNLIKELY(!LOOK(arena->ever))) mark_own(front, arena);
+        twice = word_collect(heap, arena, word);
+        hand_claim(front, map, *map & blocks);
         if (UNLIKELY(twice)) twice_report(heap, front->base, front->block_size, twice);
         return true;
     }
     return false;
 }
 
-// Takes blocks into hand that were never handed out: those that follow, of the same word, a page of
-// them at most. False if there are none.
+// Blocks that were never handed out are to be had: those that follow, of the same word, a page of
+// them at most. Takes their word into hand. False if there are none.
 static inline bool front_carve(struct front *front) {
     struct arena *arena = front->young;
     if (UNLIKELY(!arena)) return false;
-    uint32_t first = arena->carved, word = first / 32, end = first + front->chunk;
-    if (end > word * 32 + 32) end = word * 32 + 32;
+    uint32_t first = arena->carved, word = first / WORD_BLOCKS, end = first + front->chunk;
+    if (end > (word + 1) * WORD_BLOCKS) end = (word + 1) * WORD_BLOCKS;
     if (end >= blocks_of(arena)) {
         end = blocks_of(arena);
         front->young = NULL;
     }
     STORE(arena->carved, (uint16_t)end);
-    hand_turn(front, arena, word, true);
-    hand_claim(front, &arena->map[word], below(end, word) & ~below(first, word));
+    hand_turn(front, arena, word);
+    if (LIKELY(!LOOK(front->foreign))) {
+        hand_take(front, &map_of(arena)[word], below(end, word));
+        return true;
+    }
+    if (UNLIKELY(!LOOK(arena->ever))) mark_own(front, arena);
+    hand_claim(front, &map_of(arena)[word], below(end, word) & ~below(first, word));
     return true;
 }
 
@@ -209,10 +244,10 @@ static bool shared_open(struct owner *me, struct front *front) {
     STORE(arena->base, frame_base(heap, frame));
     STORE(arena->carving, 0);
     STORE(arena->head, ARENA_FULL | (front->foreign ? ARENA_EVER : 0));
-    for (uint32_t word = 0; word < ARENA_WORDS; word++) STORE(arena->map[word], UINT32_MAX);
+    for (uint32_t word = 0; word < WORDS; word++) STORE(map_of(arena)[word], ALL_BLOCKS);
     STORE(arena->desc, desc);
-    STORE(arena->seal, 0);
-    __atomic_store_n(&arena->seal, me->seal - shared_sum(arena), __ATOMIC_RELEASE);
+    STORE(*seal_of(arena), 0);
+    __atomic_store_n(seal_of(arena), me->seal - shared_sum(arena), __ATOMIC_RELEASE);
     for (uint32_t i = 1; i < frames; i++) STORE(arena[i].back, (uint16_t)(i * sizeof *arena));
     // A record that is not written to takes no memory.
     if (share_of(heap, arena)->known != front->foreign)
@@ -226,18 +261,18 @@ static bool shared_open(struct owner *me, struct front *front) {
 
 // All blocks that exist are in the map.
 static inline bool arena_home(const struct arena *arena) {
-    uint32_t home = UINT32_MAX;
-    for (uint32_t word = 0; word < ARENA_WORDS; word++) home &= arena->map[word];
-    return home == UINT32_MAX;
+    block_bits home = ALL_BLOCKS;
+    for (uint32_t word = 0; word < WORDS; word++) home &= map_of(arena)[word];
+    return home == ALL_BLOCKS;
 }
 
 // An arena that is all at home, is not in hand, and is in no list any more.
 // twice[w]: blocks of word w that were freed twice.
-static void shared_close(struct front *front, struct arena *arena, uint32_t *twice) {
+static void shared_close(struct front *front, struct arena *arena, block_bits *twice) {
     struct memory_block_desc *desc = &front->desc;
     struct heap *heap = desc->heap;
     uint32_t frames = desc->frames_per_arena, words = arena->ever ? front->words : 0;
-    STORE(arena->seal, 0);
+    STORE(*seal_of(arena), 0);
     STORE(arena->desc, NULL);
     STORE(arena->head, 0);
     STORE(arena->carving, 0);
@@ -245,7 +280,7 @@ static void shared_close(struct front *front, struct arena *arena, uint32_t *twi
     for (uint32_t word = 0; word < words; word++) { // the record is blank by now: S4
         twice[word] = word_collect(heap, arena, word);
     }
-    for (uint32_t word = 0; word < ARENA_WORDS; word++) STORE(arena->map[word], 0);
+    for (uint32_t word = 0; word < WORDS; word++) STORE(map_of(arena)[word], 0);
     for (uint32_t i = 1; i < frames; i++) STORE(arena[i].back, 0);
     desc->arenas--;
     heap->small_frames -= frames;
@@ -282,8 +317,9 @@ static void unfull(struct front *front, struct arena *arena) {
 // Closes an arena of this owner that is all at home, its last words included, and not in hand.
 // Returns the frames given back.
 static SLOW_PATH uint32_t home_close(struct owner *me, struct front *front, struct arena *arena) {
-    uint32_t twice[ARENA_WORDS], words;
-    uintptr_t base = arena->base, word_bytes = (uintptr_t)32 * front->block_size;
+    block_bits twice[WORDS];
+    uint32_t words;
+    uintptr_t base = arena->base, word_bytes = (uintptr_t)WORD_BLOCKS * front->block_size;
     port_state state = port_lock(me->heap);
     if (me->news) news_take(me, NULL); // it must not be among them
     words = arena->ever ? front->words : 0;
@@ -317,8 +353,9 @@ static bool arena_collect(struct heap *heap, struct arena *arena) {
     bool any = false;
     for (uint32_t word = 0; word < words_of(arena); word++) {
         if (!any_away(share_of(heap, arena), word)) continue;
-        uint32_t twice = word_collect(heap, arena, word);
-        twice_report(heap, arena->base + (uintptr_t)word * 32 * block_size, block_size, twice);
+        block_bits twice = word_collect(heap, arena, word);
+        twice_report(heap, arena->base + (uintptr_t)word * WORD_BLOCKS * block_size, block_size,
+                     twice);
         any = true;
     }
     return any;
@@ -396,10 +433,11 @@ static void owner_init(struct owner *me, struct heap *heap, uint32_t number) {
         take_away(front);
         front->desc = heap->block_descs[i];
         front->block_size = front->desc.block_size;
+        front->factor = ((uint64_t)front->desc.inverse << 32) >> front->desc.shift;
         widen(&front->desc);
-        front->words = (uint8_t)((front->desc.blocks_per_arena + 31) / 32);
+        front->words = (uint8_t)((front->desc.blocks_per_arena + WORD_BLOCKS - 1) / WORD_BLOCKS);
         uint32_t chunk = PG_SIZE / front->block_size;
-        front->chunk = (uint8_t)(chunk > 32 ? 32 : chunk > 0 ? chunk : 1);
+        front->chunk = (uint8_t)(chunk > WORD_BLOCKS ? WORD_BLOCKS : chunk > 0 ? chunk : 1);
         front->foreign = heap->owners->marks;
         list_init(&front->desc.free_list);
         list_init(&front->waiting);
@@ -437,13 +475,8 @@ static void owner_push(struct owner *owner) {
 // What is in hand goes back into the map.
 static uint32_t hand_back(struct owner *me, struct front *front) {
     struct arena *arena = front->arena;
-    uint32_t *word = front->word;
+    block_bits *word = front->word;
     if (!word) return 0;
-    if (front->fresh && front->claimed) { // uncarved again
-        uint32_t at = (uint32_t)(word - arena->map) * 32 + (uint32_t)__builtin_ctz(front->claimed);
-        STORE(arena->carved, (uint16_t)at);
-        front->young = arena;
-    }
     take_away(front);
     STORE(*word, *word | front->claimed);
     STORE(front->word, NULL);
@@ -505,8 +538,8 @@ static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
     uint32_t word = 0, least = front->young ? 2 : 1;
     bool done = false;
     if (LIKELY(left != NULL)) {
-        word = (uint32_t)(front->word - left->map);
-        if (!at_least(4, left->map[word] & below(left->carved, word))) word++;
+        word = (uint32_t)(front->word - map_of(left));
+        if (!at_least(4, *front->word & below(left->carved, word))) word++;
         done = word_claim(front, left, word, least);
     }
     while (!done && (arena = arena_next(front)) != NULL) {
@@ -515,7 +548,7 @@ static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
         front_full(front, arena); // the one in hand, too, after all others
     }
     if (!done && !front_carve(front)) return false;
-    if (left && UNLIKELY(left->map[0] == UINT32_MAX)) close_if_home(me, left, true);
+    if (left && UNLIKELY(*map_of(left) == ALL_BLOCKS)) close_if_home(me, left, true);
     return true;
 }
 
@@ -544,13 +577,13 @@ static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
 
 // A block of a size's front, or NULL.
 static INLINE_ALWAYS void *front_take(struct owner *me, struct front *front) {
-    uint32_t *take, bits;
-    while ((bits = *(take = LOOK(front->take))) == 0) {
+    block_bits *take, bits;
+    while (((bits = *(take = LOOK(front->take))) & front->mask) == 0) {
         if (UNLIKELY(front->claimed)) STORE(front->take, &front->claimed); // it became foreign
         else if (UNLIKELY(!front_turn(me, front)) && !front_renew(me, front)) return NULL;
     }
     STORE(*take, bits & (bits - 1));
-    return (void *)(front->base + (uint32_t)__builtin_ctz(bits) * front->block_size);
+    return (void *)(front->base + lowest(bits) * front->block_size);
 }
 
 void *shared_malloc(struct owner *me, size_t size) {
@@ -559,19 +592,15 @@ void *shared_malloc(struct owner *me, size_t size) {
     return front_take(me, front_for(me, size));
 }
 
-// A block at home was handed out before unless it is to be carved, or was and is in hand.
+// A block at home was handed out before unless it is to be carved. (Or was carved and its turn has
+// not come yet: that cannot be told.)
 static enum heap_fault home_fault(const struct arena *arena, uint32_t block) {
-    const struct front *front = front_of(arena->desc);
-    uint32_t word = block / 32, bit = 1u << block % 32;
-    if (block >= LOOK(arena->carved)) return HEAP_NOT_ALLOCATED;
-    bool hand = LOOK(front->fresh) && LOOK(front->word) == &arena->map[word];
-    return hand && LOOK(front->claimed) & bit ? HEAP_NOT_ALLOCATED : HEAP_DOUBLE_FREE;
+    return block >= LOOK(arena->carved) ? HEAP_NOT_ALLOCATED : HEAP_DOUBLE_FREE;
 }
 
 // What a free of a block would be: HEAP_OK, HEAP_DOUBLE_FREE, HEAP_NOT_ALLOCATED.
 enum heap_fault owners_block(const struct heap *heap, const struct arena *arena, uint32_t block) {
-    uint32_t word = block / 32, bit = 1u << block % 32;
-    if (word_home(arena, word) & bit) return home_fault(arena, block);
+    if (is_set(word_home(arena, word_of(arena, block)), block)) return home_fault(arena, block);
     return shared_away(heap, arena, block) ? HEAP_DOUBLE_FREE : HEAP_OK;
 }
 
@@ -582,8 +611,8 @@ static void hand_look(struct owner *me) {
     const struct arena *arena = front->arena;
     if (!arena) return;
     for (uint32_t word = 0; word < words_of(arena); word++) {
-        uint32_t hand = front->word == &arena->map[word] ? front->claimed : 0;
-        if ((arena->map[word] | hand) != UINT32_MAX) return;
+        const block_bits *at = &map_of(arena)[word];
+        if ((*at | in_hand(front, at)) != ALL_BLOCKS) return;
     }
     hand_back(me, front);
 }
@@ -593,12 +622,12 @@ static inline bool put_home(struct owner *me, struct arena *arena, uintptr_t p) 
     struct front *front = front_of(arena->desc);
     uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
     if (UNLIKELY(block >= ARENA_BLOCKS_MAX)) return false;
-    uint32_t *word = word_of(arena, block), map;
-    if (!shared_comes(word, front, block, &map)) return false;
+    block_bits *word = word_of(arena, block), map = *word;
+    if (set_bit(&map, block) || is_set(in_hand(front, word), block)) return false;
     if (UNLIKELY(LOOK(arena->ever)) && shared_away(me->heap, arena, block)) return false;
     STORE(*word, map);
     if (arena->full) unfull(front, arena);
-    if (map == UINT32_MAX && close_if_home(me, arena, true) > 0) hand_look(me);
+    if (map == ALL_BLOCKS && close_if_home(me, arena, true) > 0) hand_look(me);
     return true;
 }
 
@@ -610,9 +639,9 @@ static enum heap_fault home_block(const struct heap *heap, const struct arena *a
 
 // The owner of the sound shared arena that a record is of, which adds up to `sum`; or NULL.
 static INLINE_ALWAYS struct owner *owner_by(const struct heap *heap, const struct arena *arena,
-                                            uint32_t sum) {
+                                            uintptr_t sum) {
     const struct owners *all = heap->owners;
-    uint32_t number = (sum - SHARED_SEAL) * SHARED_STEP_INVERSE;
+    uintptr_t number = (sum - SHARED_SEAL) * SHARED_STEP_INVERSE;
     if (UNLIKELY(!head_sound(LOOK(arena->head)))) return NULL;
     if (UNLIKELY(number >= __atomic_load_n(&all->count, __ATOMIC_ACQUIRE))) return NULL;
     struct owner *owner = &all->owner[number];
@@ -647,20 +676,21 @@ static SLOW_PATH void mark_ever(struct owner *owner, struct arena *arena) {
 
 // Frees a block of another owner's arena, whose record adds up to `sum`. HEAP_CORRUPT_ARENA: it
 // changed meanwhile, look again. `quick`: and also if anything is unusual, so that no call is left.
-static INLINE_ALWAYS enum heap_fault put_away(struct heap *heap, struct arena *arena, uint32_t sum,
+static INLINE_ALWAYS enum heap_fault put_away(struct heap *heap, struct arena *arena, uintptr_t sum,
                                               uintptr_t p, bool quick) {
     const struct memory_block_desc *desc = LOOK(arena->desc);
     if (UNLIKELY(!desc)) return HEAP_CORRUPT_ARENA;
     uint32_t block = block_index(desc, (uint32_t)(p - LOOK(arena->base)));
     bool inside = block < desc->blocks_per_arena;
     if (quick && UNLIKELY(!inside)) return HEAP_CORRUPT_ARENA;
-    uint32_t word = inside ? block / 32 : 0, bit = 1u << block % 32;
-    uint64_t *away = &share_of(heap, arena)->away[word];
+    if (UNLIKELY(!inside)) block = 0;
+    uint32_t bit = 1u << block % 32;
+    uint64_t *away = &share_of(heap, arena)->away[block / 32];
     uint64_t seen = __atomic_load_n(away, __ATOMIC_ACQUIRE);
     // What was collected before `seen` was read is in the record now.
     if (UNLIKELY(shared_sum(arena) != sum || LOOK(arena->desc) != desc)) return HEAP_CORRUPT_ARENA;
     if (UNLIKELY(!inside)) return HEAP_INTERIOR_POINTER;
-    bool free = ((uint32_t)seen & bit) || (word_home(arena, word) & bit);
+    bool free = ((uint32_t)seen & bit) || is_set(word_home(arena, word_of(arena, block)), block);
     if (quick && UNLIKELY(free)) return HEAP_CORRUPT_ARENA;
     enum heap_fault fault = LIKELY(!free)          ? HEAP_OK
                             : (uint32_t)seen & bit ? HEAP_DOUBLE_FREE
@@ -711,7 +741,7 @@ static SLOW_PATH bool free_any(struct heap *heap, struct owner *me, uintptr_t p,
         uint32_t back = LOOK(heap->arena[frame].back), size = (uint32_t)sizeof(struct arena);
         bool leads = back % size == 0 && back / size <= frame; // to a record at all
         struct arena *arena = &heap->arena[leads ? frame - back / size : frame];
-        uint32_t sum = shared_sum(arena);
+        uintptr_t sum = shared_sum(arena);
         struct owner *owner = leads ? owner_by(heap, arena, sum) : NULL;
         if (!owner) {
             if (put_locked(heap, p, &fault)) break;
@@ -732,7 +762,8 @@ bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t cal
     uintptr_t into = p - PORT_BASE(heap);
     if (LIKELY(into < PORT_BYTES(heap))) {
         struct arena *arena = record_of(heap, into);
-        uint32_t sum = shared_sum(arena), head = LOOK(arena->head);
+        uintptr_t sum = shared_sum(arena);
+        uint32_t head = LOOK(arena->head);
         if (sum == me->seal && LIKELY(head_sound(head))) {
             if (LIKELY(put_home(me, arena, p))) return true;
         } else if (LIKELY(head & ARENA_EVER) && LIKELY(owner_by(heap, arena, sum) != NULL) &&
@@ -749,9 +780,12 @@ bool owners_sound(const struct heap *heap, const struct arena *arena) {
     return owner_of(heap, arena) != NULL;
 }
 
-uint32_t shared_home(const struct heap *heap, const struct arena *arena, uint32_t word) {
-    uint64_t away = __atomic_load_n(&share_of(heap, arena)->away[word], __ATOMIC_RELAXED);
-    return (word_home(arena, word) | (uint32_t)away) & below(blocks_of(arena), word);
+uint32_t shared_home(const struct heap *heap, const struct arena *arena, uint32_t first) {
+    uint32_t away = (uint32_t)LOOK(share_of(heap, arena)->away[first / 32]);
+    const block_bits *at = word_of(arena, first);
+    block_bits home =
+        word_home(arena, at) & below(blocks_of(arena), (uint32_t)(at - map_of(arena)));
+    return (uint32_t)(home >> first % WORD_BLOCKS) | away;
 }
 
 // ---- the start, and fork() ----------------------------------------------------------------------

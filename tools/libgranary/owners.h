@@ -11,11 +11,19 @@
 
 #define OWNERS_MAX 1024u
 
+// A word of an arena's map, as its owner reads and writes it: as many blocks as the machine's words
+// have bits, a bit each. (On a little-endian machine, two words of arena.map with 64 bits.)
+typedef uintptr_t block_bits;
+#define WORD_BLOCKS ((uint32_t)(sizeof(block_bits) * 8))
+#define WORDS (ARENA_BLOCKS_MAX / WORD_BLOCKS)
+#define ALL_BLOCKS UINTPTR_MAX
+_Static_assert(offsetof(struct arena, map) % sizeof(block_bits) == 0, "words of the map");
+
 // What others free in the arena that starts at a frame: a record for each frame of the pool.
 struct share {
-    // One for each word of the arena's map. Low half: the blocks that others have freed since the
-    // owner last collected them. High half: how often it has.
-    uint64_t away[ARENA_WORDS];
+    // One for each 32 blocks. Low half: those that others have freed since the owner last collected
+    // them. High half: how often it has.
+    uint64_t away[ARENA_BLOCKS_MAX / 32];
     struct share *next; // of the owner's news
     bool known;         // the owner has seen them
 };
@@ -24,25 +32,26 @@ struct share {
 struct front {
     // Where sys_malloc takes the lowest bit: the word in hand itself, or `claimed`, or a word that
     // is 0. Of others, only who makes the front foreign writes it, and only the last.
-    uint32_t *take;
+    block_bits *take;
     uintptr_t base;      // address of block 0 of the word in hand
+    block_bits mask;     // bits of *take that stand for carved blocks: the lowest, or all
     uint32_t block_size; // the descriptor's
-    uint32_t *word;      // the word in hand, NULL for none
-    uint32_t claimed;    // blocks of that word that left the map and are not handed out
-    bool foreign;        // others free blocks of this size: its words are exchanged when claimed
-    bool fresh;          // `claimed` was never handed out
+    block_bits *word;    // the word in hand, NULL for none
+    block_bits claimed;  // foreign: blocks of that word that left the map and are not handed out
+    bool foreign;        // others free blocks of this size: its words are claimed, by an exchange
     uint8_t words;       // of an arena's map that stand for blocks
     uint8_t chunk;       // blocks that are carved at once
     struct arena *arena; // whose word is in hand
     struct arena *young; // the arena that has blocks to carve, or NULL
     struct arena *spare; // an arena that was last seen all at home, or NULL
     struct list waiting; // full arenas in which others have freed, or may
+    uint64_t factor;     // see block_at()
     struct memory_block_desc desc;
 };
 
 struct owner {
-    uint32_t seal; // shared_sum() of its arenas
-    uint32_t look; // the size that hand_look() is to look at
+    uintptr_t seal; // shared_sum() of its arenas
+    uint32_t look;  // the size that hand_look() is to look at
     uintptr_t block_max;
     struct heap *heap;
     struct share *news; // arenas in which others freed for the first time, under the heap's lock
@@ -71,24 +80,55 @@ static inline bool head_sound(uint32_t head) {
     return head == 0 || head == ARENA_EVER || head == ARENA_FULL || head == ARENA_FLAGS;
 }
 
-// From one owner's seal to the next. No two of them differ by a power of two or by ARENA_FLAGS, so
-// that no bit that flips leads from one to another.
+// From one owner's seal to the next. No two of them differ by a power of two, so that no bit that
+// flips leads from one to another.
+#if UINTPTR_MAX > UINT32_MAX
+#define SHARED_SEAL 0x7d5ea1007d5ea100u
+#define SHARED_STEP 0x9e3779b97f4a7c15u
+#define SHARED_STEP_INVERSE 0xf1de83e19937733du
+#else
 #define SHARED_SEAL 0x7d5ea100u
 #define SHARED_STEP 0x3ad1f96bu
 #define SHARED_STEP_INVERSE 0xbe646b43u
+#endif
 
 // Everyone reads the map and what is in hand; only the owner writes.
 #define LOOK(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+// The same where an expression has the field once: compilers make no operand of what is atomic.
+#ifdef __SANITIZE_THREAD__
+#define LOOK_ONCE(field) LOOK(field)
+#else
+#define LOOK_ONCE(field) (field)
+#endif
+
+// A shared arena's seal is as long as a pointer: with 64 bits it goes on in map_words, which is not
+// needed here.
+static inline uintptr_t *seal_of(const struct arena *arena) { return (uintptr_t *)&arena->seal; }
+_Static_assert(offsetof(struct arena, seal) % sizeof(uintptr_t) == 0 &&
+                   offsetof(struct arena, seal) + sizeof(uintptr_t) <= offsetof(struct arena, map),
+               "room for the seal");
 
 // What the record of a shared arena adds up to: its owner's seal. The map and `carved`, which its
 // owner changes all the time, are not in it, nor is the head: that is ARENA_FLAGS.
-static inline uint32_t shared_sum(const struct arena *arena) {
-    return (uint32_t)(uintptr_t)LOOK(arena->desc) + (uint32_t)LOOK(arena->base) + LOOK(arena->seal);
+static inline uintptr_t shared_sum(const struct arena *arena) {
+    return (uintptr_t)LOOK(arena->desc) + LOOK(arena->base) + LOOK(*seal_of(arena));
 }
 
 static inline struct front *front_of(const struct memory_block_desc *desc) {
     return (struct front *)((uintptr_t)desc - offsetof(struct front, desc));
+}
+
+// block_index() without its rotation, which takes a 64-bit processor as long as the rest: a
+// multiple q * size of the block's size times `factor`, desc.inverse * 2^32 / (size's power of
+// two), is q * 2^32, and no other offset gives any q below ARENA_BLOCKS_MAX.
+static inline uintptr_t block_at(const struct memory_block_desc *desc, uint32_t off) {
+#if UINTPTR_MAX > UINT32_MAX
+    uint64_t product = off * front_of(desc)->factor;
+    return product >> 32 | product << 32;
+#else
+    return block_index(desc, off);
+#endif
 }
 
 static inline struct front *front_for(struct owner *me, size_t size) {
@@ -102,14 +142,17 @@ static inline struct arena *record_of(const struct heap *heap, uintptr_t off) {
     return (struct arena *)((uintptr_t)arena - LOOK(arena->back));
 }
 
-// A block of the word in hand, the lowest. False if there is none, or the size is none of a block.
+static inline uint32_t lowest(block_bits bits) { return (uint32_t)__builtin_ctzl(bits); }
+
+// A block of the word in hand, the lowest: what is not carved is above all that is. False if there
+// is none, or the size is none of a block.
 static inline bool shared_take_fast(struct owner *me, size_t size, void **p) {
     if (__builtin_expect(size - 1 >= me->block_max, 0)) return false;
     struct front *front = front_for(me, size);
-    uint32_t *take = LOOK(front->take), bits = *take;
-    if (__builtin_expect(bits == 0, 0)) return false;
+    block_bits *take = LOOK(front->take), bits = *take;
+    if (__builtin_expect((bits & front->mask) == 0, 0)) return false;
     STORE(*take, bits & (bits - 1));
-    *p = (void *)(front->base + (uint32_t)__builtin_ctz(bits) * front->block_size);
+    *p = (void *)(front->base + lowest(bits) * front->block_size);
     return true;
 }
 
@@ -118,60 +161,81 @@ static inline struct share *share_of(const struct heap *heap, const struct arena
 }
 
 // Whether another owner has freed a block since its word was last collected.
-static inline bool shared_away(const struct heap *heap, const struct arena *arena, uint32_t block) {
+static inline bool shared_away(const struct heap *heap, const struct arena *arena,
+                               uintptr_t block) {
     const uint64_t *away = &share_of(heap, arena)->away[block / 32];
     return __atomic_load_n(away, __ATOMIC_RELAXED) >> block % 32 & 1;
 }
 
-// Sets a bit of a word, by its number modulo 32: one instruction, but compilers do not know that
-// the processor takes the number so.
-static inline uint32_t with_bit(uint32_t word, uint32_t bit) {
+// Sets a bit of a word, by its number modulo the word's bits; true if it was set. One instruction,
+// but compilers do not know that the processor takes the number so.
+static inline bool set_bit(block_bits *word, uintptr_t bit) {
 #if defined(__x86_64__) || defined(__i386__)
-    __asm__("btsl %1, %0" : "+r"(word) : "r"(bit) : "cc");
-    return word;
+    bool was;
+    __asm__("bts %2, %0" : "+r"(*word), "=@ccc"(was) : "r"(bit));
+    return was;
 #else
-    return word | 1u << bit % 32;
+    block_bits before = *word;
+    *word |= (block_bits)1 << bit % WORD_BLOCKS;
+    return *word == before;
 #endif
 }
 
-static inline uint32_t *word_of(struct arena *arena, uint32_t block) {
-    return arena->map + (size_t)(block / 32);
+static inline bool is_set(block_bits word, uintptr_t block) {
+    return word >> block % WORD_BLOCKS & 1;
 }
 
-// *map: what becomes of a word of the map of an arena of this owner when a block of it comes home.
-// False if that is no live block.
-static inline bool shared_comes(const uint32_t *word, const struct front *front, uint32_t block,
-                                uint32_t *map) {
-    uint32_t home = *word, hand = front->claimed;
+static inline block_bits *map_of(const struct arena *arena) { return (block_bits *)arena->map; }
+
+static inline block_bits *word_of(const struct arena *arena, uintptr_t block) {
+    return map_of(arena) + block / WORD_BLOCKS;
+}
+
+// Blocks of a word of this owner's that left the map and are not handed out.
+static inline block_bits in_hand(const struct front *front, const block_bits *word) {
+    block_bits hand = front->claimed;
     // No predictor knows whether the word is the one in hand: no branch.
     hand = __builtin_expect_with_probability(front->word == word, 1, 0.5) ? hand : 0;
     __asm__("" : "+r"(hand));
-    *map = with_bit(home, block);
-    return __builtin_expect(!((home | hand) >> block % 32 & 1), 1);
+    return hand;
+}
+
+// A block of an arena of this owner's comes home. False, with nothing changed, if it is no live
+// one, or it is the last of its word, and that is not the one in hand.
+static inline bool shared_comes(struct arena *arena, const struct memory_block_desc *desc,
+                                uintptr_t block, block_bits hand) {
+    block_bits *word = word_of(arena, block), map = *word;
+    if (__builtin_expect(set_bit(&map, block), 0)) return false;
+    if (__builtin_expect(is_set(hand, block), 0)) return false;
+    if (__builtin_expect(map == ALL_BLOCKS, 0) && word != front_of(desc)->take) return false;
+    STORE(*word, map);
+    return true;
+}
+
+// shared_give_fast() where others have freed: then a block may be in hand, or in their bitmap.
+static inline bool shared_give_ever(const struct heap *heap, struct arena *arena,
+                                    const struct memory_block_desc *desc, uint32_t off) {
+    uintptr_t block = block_at(desc, off);
+    if (block >= ARENA_BLOCKS_MAX || shared_away(heap, arena, block)) return false;
+    return shared_comes(arena, desc, block, in_hand(front_of(desc), word_of(arena, block)));
 }
 
 // Frees a block of an arena of this owner that has a place in its free list. False, with nothing
-// changed, for all else.
-static inline bool shared_give_fast(uint32_t seal, const struct heap *heap, uintptr_t p) {
+// changed, for all else. *seal: the owner's.
+static inline bool shared_give_fast(const uintptr_t *seal, const struct heap *heap, uintptr_t p) {
     uintptr_t into = p - PORT_BASE(heap);
     if (__builtin_expect(into >= PORT_BYTES(heap), 0)) return false;
     struct arena *arena = record_of(heap, into);
     const struct memory_block_desc *desc = LOOK(arena->desc);
-    uint32_t base = (uint32_t)LOOK(arena->base), off = (uint32_t)p - base;
-    uint32_t odd = (uint32_t)(uintptr_t)desc + base + LOOK(arena->seal) + LOOK(arena->head) - seal;
-    if (__builtin_expect(odd != 0, 0)) {
-        if (odd != ARENA_EVER) return false; // not sound, then: nothing of it may be followed
-        uint32_t block = block_index(desc, off);
-        if (block >= ARENA_BLOCKS_MAX || shared_away(heap, arena, block)) return false;
+    uintptr_t base = LOOK(arena->base), sum = (uintptr_t)desc + base + LOOK_ONCE(*seal_of(arena));
+    uint32_t off = (uint32_t)(p - base);
+    if (__builtin_expect(sum != *seal, 0)) return false; // then nothing of it may be followed
+    if (__builtin_expect(LOOK_ONCE(arena->head) != 0, 0)) {
+        return LOOK(arena->head) == ARENA_EVER && shared_give_ever(heap, arena, desc, off);
     }
-    uint32_t block = block_index(desc, off), map;
+    uintptr_t block = block_at(desc, off);
     if (__builtin_expect(block >= ARENA_BLOCKS_MAX, 0)) return false;
-    const struct front *front = front_of(desc);
-    uint32_t *word = word_of(arena, block);
-    if (!shared_comes(word, front, block, &map)) return false;
-    if (__builtin_expect(map == UINT32_MAX, 0) && word != front->take) return false;
-    STORE(*word, map);
-    return true;
+    return shared_comes(arena, desc, block, 0); // S4: nothing of the arena is claimed
 }
 
 // Bytes that the live block at p holds, if it is in an arena of this owner that nothing is special
@@ -182,10 +246,10 @@ static inline size_t shared_room(struct owner *me, const struct heap *heap, uint
     struct arena *arena = record_of(heap, off);
     if (shared_sum(arena) != me->seal || LOOK(arena->head) & ARENA_EVER) return 0;
     const struct front *front = front_of(arena->desc);
-    uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
-    uint32_t map;
+    uintptr_t block = block_at(arena->desc, (uint32_t)(p - arena->base));
     if (block >= ARENA_BLOCKS_MAX) return 0;
-    return shared_comes(word_of(arena, block), front, block, &map) ? front->block_size : 0;
+    // S4: and nothing is claimed.
+    return is_set(*word_of(arena, block), block) ? 0 : front->block_size;
 }
 
 // Makes a heap that holds nothing one of several owners: `owners` is its caller's to keep, with
@@ -206,6 +270,6 @@ void *shared_malloc(struct owner *me, size_t size);
 bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t caller);
 uint32_t shared_trim(struct owner *me); // frames given back
 
-// Which blocks of a word of a sound arena are not live. Any context; what its owner does meanwhile
-// may or may not be in it.
-uint32_t shared_home(const struct heap *heap, const struct arena *arena, uint32_t word);
+// Which blocks of a sound arena, from `first` on, are not live: 32 of them, and `first` is a
+// multiple of that. Any context; what its owner does meanwhile may or may not be in it.
+uint32_t shared_home(const struct heap *heap, const struct arena *arena, uint32_t first);

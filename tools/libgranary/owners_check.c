@@ -61,7 +61,7 @@ static uint32_t check_list(const struct heap *heap, const struct front *front,
     return count;
 }
 
-// S2 and S5 for an owner that does nothing meanwhile.
+// S2, S4 and S5 for an owner that does nothing meanwhile.
 static void check_owner(const struct heap *heap, const struct owner *owner) {
     for (uint32_t i = 0; i < heap->desc_count; i++) {
         const struct front *front = &owner->front[i];
@@ -71,6 +71,9 @@ static void check_owner(const struct heap *heap, const struct owner *owner) {
                 front->block_size);
         bool apart = !front->word || !(front->claimed & *front->word);
         REQUIRE(apart, "S2", "a block in the map and in hand, block size", front->block_size);
+        bool marked = !front->claimed || (front->foreign && front->arena->ever);
+        REQUIRE(marked, "S4", "a word is claimed of an arena that is not marked, block size",
+                front->block_size);
         if (front->young) check_map(front->young, front->young->carved, front->block_size);
     }
 }
@@ -108,8 +111,8 @@ void owners_desc_state(const struct heap *heap, uint32_t index, struct desc_stat
         if (arena->desc->block_size != out->block_size) continue;
         uint32_t home = 0;
         uint32_t blocks = arena->desc->blocks_per_arena;
-        for (uint32_t word = 0; word * 32 < blocks; word++) {
-            home += popcount(shared_home(heap, arena, word));
+        for (uint32_t first = 0; first < blocks; first += 32) {
+            home += popcount(shared_home(heap, arena, first));
         }
         out->arenas++;
         out->free_blocks += home;

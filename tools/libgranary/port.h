@@ -81,7 +81,11 @@ struct pool;
 bool granary_more_frames(struct pool *pool, uint32_t count);
 #define port_more_frames granary_more_frames
 #define PORT_FRAMES(heap) __atomic_load_n(&(heap)->frames, __ATOMIC_RELAXED)
+#ifdef __SANITIZE_THREAD__
 #define PORT_BYTES(heap) __atomic_load_n(&granary_bytes, __ATOMIC_RELAXED)
+#else
+#define PORT_BYTES(heap) granary_bytes // an operand: see LOOK_ONCE() in owners.h
+#endif
 
 // ---- owners: a thread each (owners.h, thread.c) ------------------------------------------------
 
@@ -89,7 +93,7 @@ bool granary_more_frames(struct pool *pool, uint32_t count);
 struct owner;
 // The calling thread's owner; one that owns nothing if it has none yet, or any more.
 extern __thread struct owner *granary_me __attribute__((visibility("hidden")));
-extern __thread uint32_t granary_seal __attribute__((visibility("hidden"))); // that owner's
+extern __thread uintptr_t granary_seal __attribute__((visibility("hidden"))); // that owner's
 #define port_owners(heap) ((heap)->owners)
 bool port_owner_open(struct owner *owner); // its memory is there
 void port_barrier(void);                   // every thread of the process has passed a barrier

@@ -21,7 +21,7 @@
 #define NO_SEAL 1u
 static struct owner none = {.seal = NO_SEAL};
 __thread struct owner *granary_me = &none;
-__thread uint32_t granary_seal = NO_SEAL;
+__thread uintptr_t granary_seal = NO_SEAL;
 static __thread bool ending; // this thread has left its owner
 
 static pthread_key_t key; // its destructor is told of a thread's end
