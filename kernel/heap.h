@@ -203,6 +203,15 @@ static inline bool arena_blank(const struct arena *arena) {
     return !arena->desc && arena->head == 0 && arena->seal == 0;
 }
 
+// The record that a frame's `back` leads to, its own included: of the arena that holds the frame,
+// if it is one's. NULL if it leads nowhere. `back` is read once: the caller may hold no lock.
+static inline struct arena *record_at(const struct heap *heap, uint32_t frame) {
+    struct arena *at = &heap->arena[frame];
+    uint32_t bytes = __atomic_load_n(&at->back, __ATOMIC_RELAXED);
+    bool leads = bytes % sizeof *at == 0 && bytes / sizeof *at <= frame;
+    return leads ? (struct arena *)((uintptr_t)at - bytes) : NULL;
+}
+
 // memory.c's: gives the frames of an arena whose blocks are all free back to the pool. Locked by
 // its caller.
 HEAP_QUICK void arena_close(struct arena *arena);

@@ -47,6 +47,8 @@
 // pool, whose address comes from frame_address() and lies in the heap window, or nowhere.
 #define P2V(pa) ((void *)((uintptr_t)(pa) + KERNEL_BASE))
 #define V2P(va) ((uint32_t)((uintptr_t)(va)-KERNEL_BASE))
+// Where a frame of the kernel pool lies, by its number: the heap window maps all of them.
+#define F2V(frame) ((void *)(HEAP_BASE + ((uintptr_t)(frame) << PG_SHIFT)))
 
 _Static_assert(KERNEL_BASE % 0x400000 == 0, "the higher half starts with a page table of its own");
 _Static_assert(HEAP_BASE % 0x400000 == 0 && STACK_BASE % 0x400000 == 0,

@@ -183,10 +183,8 @@ bool local_gather(struct memory_block_desc **desc) {
 static uint32_t other_owner(uintptr_t p, struct arena **arena) {
     uint32_t frame = (uint32_t)((p - k_heap.base) >> PG_SHIFT);
     if (frame >= k_heap.frames) return NO_PROCESSOR;
-    *arena = &k_heap.arena[frame];
-    uint32_t back = (*arena)->back / (uint32_t)sizeof **arena;
-    if (back > frame) return NO_PROCESSOR;
-    *arena -= back;
+    *arena = record_at(&k_heap, frame);
+    if (!*arena) return NO_PROCESSOR;
     uint32_t owner = owner_of((*arena)->desc);
     return owner == processor_number ? NO_PROCESSOR : owner;
 }

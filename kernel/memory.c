@@ -420,9 +420,8 @@ static inline enum heap_fault classify(const struct heap *heap, uintptr_t p, str
     uintptr_t off = p - heap->base;
     if (off >= (uintptr_t)heap->frames << PG_SHIFT) return HEAP_OUTSIDE;
     uint32_t frame = (uint32_t)(off >> PG_SHIFT);
-    struct arena *at = &heap->arena[frame];
-    if (at->back % sizeof *at != 0 || at->back / sizeof *at > frame) return HEAP_CORRUPT_ARENA;
-    at -= at->back / sizeof *at;
+    struct arena *at = record_at(heap, frame);
+    if (!at) return HEAP_CORRUPT_ARENA;
     if (arena_blank(at)) return classify_frame(heap, frame);
     *arena = at;
     if (!arena_sealed(at)) return HEAP_CORRUPT_ARENA;

@@ -157,17 +157,13 @@ static uint32_t estate_pa(const struct estate *estate, uint32_t index) {
     return (uint32_t)frame_address(POOL_KERNEL, estate->frame[index]);
 }
 
-static void *frame_page(uint32_t frame) {
-    return (void *)(HEAP_BASE + ((uintptr_t)frame << PG_SHIFT));
-}
-
 static bool estate_take(struct estate *estate, uint32_t number) {
     uint32_t own[PROCESSOR_PAGES];
     *estate = (struct estate){.count = 0};
     while (estate->count < ESTATE_FRAMES) {
         uint32_t frame = frame_alloc(POOL_KERNEL, 1);
         if (frame == FRAME_NONE) break;
-        memset(frame_page(frame), 0, PG_SIZE);
+        memset(F2V(frame), 0, PG_SIZE);
         estate->frame[estate->count++] = frame;
     }
     if (estate->count == ESTATE_FRAMES) estate->idle = thread_add_processor(number);
@@ -175,7 +171,7 @@ static bool estate_take(struct estate *estate, uint32_t number) {
         estate_give(estate);
         return false;
     }
-    local_make(number, frame_page(estate->frame[2]));
+    local_make(number, F2V(estate->frame[2]));
     for (uint32_t i = 0; i < PROCESSOR_PAGES; i++) own[i] = estate_pa(estate, 3 + i);
     paging_processor_fill(estate_pa(estate, 0), estate_pa(estate, 1), own);
     return true;
@@ -320,7 +316,7 @@ void processors_start(uint32_t most, const char *why_one) {
         kprintf("processors: no memory for descriptors; one processor\n");
         return;
     }
-    local_make(0, frame_page(frame));
+    local_make(0, F2V(frame));
     others_start(&list, most);
     if (!processors_many) frame_free(POOL_KERNEL, frame, 1); // none of them answered
 }

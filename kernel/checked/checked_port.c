@@ -23,7 +23,7 @@ void port_checked_unlock(checked_state state) { spin_restore(&heap_lock, state);
 uint32_t port_thread(void) { return running_number(); }
 
 bool port_protect(uint32_t first, uint32_t count, bool absent) {
-    paging_heap_protect(HEAP_BASE + (first << PG_SHIFT), count, absent);
+    paging_heap_protect((uintptr_t)F2V(first), count, absent);
     return true;
 }
 

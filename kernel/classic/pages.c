@@ -8,7 +8,7 @@
 
 void *classic_pages(uint32_t count) {
     uint32_t frame = frame_alloc(POOL_KERNEL, count);
-    return frame != FRAME_NONE ? (void *)(HEAP_BASE + frame * PG_SIZE) : NULL;
+    return frame != FRAME_NONE ? F2V(frame) : NULL;
 }
 
 void classic_pages_free(void *pages, uint32_t count) {

@@ -102,11 +102,8 @@ void pool_free_runs(enum pool_id id, uint32_t *runs, uint32_t *longest) {
 
 // The record of the arena or large area that holds `frame`, or NULL.
 static const struct arena *arena_at(const struct heap *heap, uint32_t frame) {
-    const struct arena *arena = &heap->arena[frame];
-    uint32_t back = arena->back / (uint32_t)sizeof *arena;
-    if (back > frame) return NULL;
-    arena -= back;
-    if (arena_sound(heap, arena)) return arena;
+    const struct arena *arena = record_at(heap, frame);
+    if (!arena || arena_sound(heap, arena)) return arena;
     // A further frame of a large area: its run's first frame has the record (F1 and A1).
     uint32_t first = pool_run_at(&heap->pool, frame);
     if (first == FRAME_NONE) return NULL;

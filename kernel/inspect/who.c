@@ -96,8 +96,8 @@ static uint32_t frame_of(const struct heap *heap, uintptr_t address) {
 static void sight_take(struct sight *sight, const struct heap *heap, uintptr_t address) {
     uint32_t frame = frame_of(heap, address);
     uint32_t first = pool_run_at(&heap->pool, frame);
-    const struct arena *arena = &heap->arena[frame];
-    if (arena->back / sizeof *arena <= frame) arena -= arena->back / sizeof *arena;
+    const struct arena *arena = record_at(heap, frame);
+    if (!arena) arena = &heap->arena[frame];
     if (arena_blank(arena) && first != FRAME_NONE) arena = &heap->arena[first];
     memcpy(&sight->arena, arena, sizeof *arena); // by `=` the compiler's loop is longer
     sight->heap = heap;

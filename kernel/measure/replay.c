@@ -88,11 +88,6 @@ static uint32_t heap_first;    // the heap's run
 static uint32_t ground_frames; // length of the longest run, before anything was taken
 static char *memory;           // the replay's own frames
 
-// The heap window maps every frame of the kernel pool, whatever its use.
-static char *frame_memory(uint32_t frame) {
-    return (char *)(HEAP_BASE + ((uintptr_t)frame << PG_SHIFT));
-}
-
 // Frames in the longest free run: the largest request that would be served, found by halving. By
 // trying and not by reading the pool's records, so that another way of keeping runs changes nothing
 // here.
@@ -145,7 +140,7 @@ static void ground_cut(uint32_t own) {
     if (before > 0) replay_take(before);
     uint32_t rest = ground_frames - before - own;
     heap_first = frame_alloc(POOL_KERNEL, rest);
-    memory = frame_memory(replay_take(own));
+    memory = F2V(replay_take(own));
     frame_free(POOL_KERNEL, heap_first, rest);
 }
 
@@ -347,7 +342,7 @@ static void cost_note(struct pass *pass, uint32_t cost) {
 
 // FNV-1a, with words for bytes. A null pointer folds as what no offset can be.
 static void hash_fold(struct pass *pass, const uint8_t *p) {
-    uint32_t offset = p ? (uint32_t)(p - (const uint8_t *)frame_memory(heap_first)) : UINT32_MAX;
+    uint32_t offset = p ? (uint32_t)(p - (const uint8_t *)F2V(heap_first)) : UINT32_MAX;
     pass->hash = (pass->hash ^ offset) * 0x100000001b3ull;
 }
 
@@ -372,7 +367,7 @@ static uint32_t frames_up_to(const void *p) {
 // After each call that may have taken frames. The arena is looked up only for a block that lies
 // higher than all before it: a few thousand times in a long trace.
 static void frames_note(struct pass *pass, const uint8_t *p, uint32_t size) {
-    uintptr_t top = (uintptr_t)frame_memory(heap_first + pass->top);
+    uintptr_t top = (uintptr_t)F2V(heap_first + pass->top);
     if (p && (uintptr_t)p + size > top) pass->top = frames_up_to(p);
     uint32_t frames = held_frames() + record_frames(pass->top);
     if (frames > pass->frames_peak) pass->frames_peak = frames;

@@ -60,7 +60,7 @@ static bool free_of_a_variable(bool fixed) {
 static bool wrong_allocator(bool fixed) {
     uint32_t frame = frame_alloc(POOL_KERNEL, 1);
     if (frame == FRAME_NONE) return false;
-    if (!fixed) sys_free((void *)(HEAP_BASE + frame * PG_SIZE));
+    if (!fixed) sys_free(F2V(frame));
     frame_free(POOL_KERNEL, frame, 1);
     return true;
 }

@@ -137,9 +137,7 @@ static bool deadlock(bool fixed) {
 
 #define SPARE_PAGE (STACK_END - PG_SIZE) // of the last stack's slot, which is not in use yet
 
-static volatile char *frame_at(uint32_t frame) {
-    return (volatile char *)(HEAP_BASE + frame * PG_SIZE);
-}
+static volatile char *frame_at(uint32_t frame) { return F2V(frame); }
 
 // The page table's entry, reached as paging.c reaches it; that file owns it, and would have done
 // right what is done wrong here. Any processor's directory does: they differ in its own pages. A

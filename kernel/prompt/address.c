@@ -227,7 +227,7 @@ static bool pool_frame_at(enum pool_id id, uint32_t pa, uint32_t *frame) {
 static bool pool_who(struct sentence *said, uint32_t pa) {
     uint32_t frame;
     if (pool_frame_at(POOL_KERNEL, pa, &frame)) {
-        uintptr_t at = HEAP_BASE + ((uintptr_t)frame << PG_SHIFT) + pa % PG_SIZE;
+        uintptr_t at = (uintptr_t)F2V(frame) + pa % PG_SIZE;
         if (!mapped(at)) return false;
         say(said, "at %p: ", (void *)at);
         heap_frame_who(said, at);

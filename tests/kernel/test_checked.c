@@ -223,7 +223,7 @@ KTEST(checked_outside) {
     refused(HEAP_OUTSIDE, (void *)16);
     uint32_t frame = frame_alloc(POOL_KERNEL, 1);
     KNEED(frame != FRAME_NONE);
-    refused(HEAP_NOT_ALLOCATED, (void *)(HEAP_BASE + frame * PG_SIZE));
+    refused(HEAP_NOT_ALLOCATED, F2V(frame));
     frame_free(POOL_KERNEL, frame, 1);
 }
 

@@ -708,10 +708,8 @@ enum heap_fault owners_classify(const struct heap *heap, uintptr_t p, struct are
     *arena = NULL;
     *block = 0;
     if (frame >= heap->frames) return HEAP_OUTSIDE;
-    struct arena *at = &heap->arena[frame];
-    uint32_t back = at->back / (uint32_t)sizeof *at;
-    if (at->back % sizeof *at != 0 || back > frame) return HEAP_CORRUPT_ARENA;
-    at -= back;
+    struct arena *at = record_at(heap, (uint32_t)frame);
+    if (!at) return HEAP_CORRUPT_ARENA;
     if (arena_blank(at)) return classify_frame(heap, (uint32_t)frame);
     *arena = at;
     if (at->large && arena_sealed(at)) return p == at->base ? HEAP_OK : HEAP_INTERIOR_POINTER;
@@ -738,11 +736,9 @@ static SLOW_PATH bool free_any(struct heap *heap, struct owner *me, uintptr_t p,
     enum heap_fault fault = HEAP_OUTSIDE;
     uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
     while (frame < PORT_FRAMES(heap)) {
-        uint32_t back = LOOK(heap->arena[frame].back), size = (uint32_t)sizeof(struct arena);
-        bool leads = back % size == 0 && back / size <= frame; // to a record at all
-        struct arena *arena = &heap->arena[leads ? frame - back / size : frame];
-        uintptr_t sum = shared_sum(arena);
-        struct owner *owner = leads ? owner_by(heap, arena, sum) : NULL;
+        struct arena *arena = record_at(heap, (uint32_t)frame);
+        uintptr_t sum = arena ? shared_sum(arena) : 0;
+        struct owner *owner = arena ? owner_by(heap, arena, sum) : NULL;
         if (!owner) {
             if (put_locked(heap, p, &fault)) break;
             continue;
