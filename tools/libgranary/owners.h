@@ -32,9 +32,10 @@ struct share {
 struct front {
     // Where sys_malloc takes the lowest bit: the word in hand itself, or `claimed`, or a word that
     // is 0. Of others, only who makes the front foreign writes it, and only the last.
-    block_bits *take;
+    _Alignas(64) block_bits *take;
     uintptr_t base;      // address of block 0 of the word in hand
     block_bits mask;     // bits of *take that stand for carved blocks: the lowest, or all
+    uint64_t factor;     // see block_at()
     uint32_t block_size; // the descriptor's
     block_bits *word;    // the word in hand, NULL for none
     block_bits claimed;  // foreign: blocks of that word that left the map and are not handed out
@@ -45,7 +46,6 @@ struct front {
     struct arena *young; // the arena that has blocks to carve, or NULL
     struct arena *spare; // an arena that was last seen all at home, or NULL
     struct list waiting; // full arenas in which others have freed, or may
-    uint64_t factor;     // see block_at()
     struct memory_block_desc desc;
 };
 
