@@ -38,7 +38,10 @@ void processors_flush(void) {
     }
     for (uint32_t n = 0; n < online; n++) {
         if (n == me) continue;
-        while (processors_many && (int32_t)(flush_done[n] - wanted[n]) < 0) processor_answer();
+        while (processors_many && (int32_t)(flush_done[n] - wanted[n]) < 0) {
+            processor_answer();
+            cpu_pause();
+        }
     }
     irq_restore(flags);
 }
@@ -53,7 +56,7 @@ static void set(bool *flag, bool value) { __atomic_store_n(flag, value, __ATOMIC
 
 static void wait_a_moment(void) {
     flush_answer();
-    __asm__ volatile("pause");
+    cpu_pause();
 }
 
 void processor_answer(void) {

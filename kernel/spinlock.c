@@ -55,7 +55,7 @@ static void spinlock_wait(const struct spinlock *lock, uintptr_t caller) {
     for (uint32_t looks = 0; lock->holder != 0; looks++) {
         if (looks >= spin_patience) never_free(lock, caller);
         processor_answer();
-        __asm__ volatile("pause");
+        cpu_pause();
     }
 }
 

@@ -66,10 +66,10 @@ void apic_end_of_interrupt(void) { *reg(REG_EOI) = 0; }
 uint32_t apic_timer_measure(uint32_t ticks) {
     *reg(REG_TIMER_DIVIDE) = DIVIDE_BY_16;
     uint32_t start = timer_ticks();
-    while (timer_ticks() == start) __asm__ volatile("pause");
+    while (timer_ticks() == start) cpu_pause();
     *reg(REG_TIMER_INITIAL) = UINT32_MAX;
     start = timer_ticks();
-    while (timer_ticks() - start < ticks) __asm__ volatile("pause");
+    while (timer_ticks() - start < ticks) cpu_pause();
     uint32_t counted = UINT32_MAX - *reg(REG_TIMER_CURRENT);
     *reg(REG_TIMER_INITIAL) = 0; // stops it
     return counted;
@@ -85,7 +85,7 @@ void apic_timer_start(uint32_t count) {
 static bool command(uint32_t id, uint32_t what) {
     for (int polls = 0; *reg(REG_COMMAND) & COMMAND_PENDING; polls++) {
         if (polls == DELIVERY_POLLS) return false;
-        __asm__ volatile("pause");
+        cpu_pause();
     }
     *reg(REG_TARGET) = id << 24;
     *reg(REG_COMMAND) = what | COMMAND_ASSERT;

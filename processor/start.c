@@ -115,7 +115,7 @@ static void stop_others(void) {
         if (n != processor_number) apic_send_nmi(apic_of[n]);
     }
     for (int polls = 0; at_rest + 1 < processors_online && polls < STOP_POLLS; polls++) {
-        __asm__ volatile("pause");
+        cpu_pause();
     }
 }
 
@@ -134,7 +134,7 @@ static noreturn void processor_begin(void) {
     processor_started();
     apic_timer_start(timer_count);
     answered = true;
-    while (processors_online <= processor_number) __asm__ volatile("pause" : : : "memory");
+    while (processors_online <= processor_number) cpu_pause();
     thread_run_processor();
 }
 
@@ -187,7 +187,7 @@ static void trampoline_write(const struct estate *estate) {
 
 static bool answers_within(uint32_t ticks) {
     uint32_t start = timer_ticks();
-    while (!answered && timer_ticks() - start <= ticks) __asm__ volatile("pause");
+    while (!answered && timer_ticks() - start <= ticks) cpu_pause();
     return answered;
 }
 
@@ -200,7 +200,7 @@ static void wait_200us(void) {
 // (several_begin()).
 static void wait_ticks(uint32_t ticks) {
     uint32_t start = timer_ticks();
-    while (timer_ticks() - start < ticks) __asm__ volatile("pause");
+    while (timer_ticks() - start < ticks) cpu_idle();
 }
 
 static bool wake_up(uint32_t apic) {
@@ -283,8 +283,11 @@ static void others_start(const struct processor_list *list, uint32_t most) {
         if (!processors_many) several_begin();
         processors_online = number + 1;
         struct thread_processor info;
-        do thread_processor_info(number, &info);
-        while (!info.runs);
+        for (;;) {
+            thread_processor_info(number, &info);
+            if (info.runs) break;
+            cpu_pause();
+        }
     }
     kprintf("processors: %u of %u run threads\n", processors_online, list->count + list->beyond);
 }

@@ -150,7 +150,7 @@ def qemu_command(image, mem, accel="tcg", icount=False, disk2=None, reboots=Fals
     """QEMU's command line without a console; the caller adds -serial or -chardev. `reboots`: a restart of the machine
     is one, and not the end of the run (in an unattended run a triple fault must not start it again for ever).
     `window`: as window() has it. `gdb`: for a debugger that steps."""
-    if cpus > 1 and accel == "tcg" and not icount:
+    if cpus > 1 and accel == "tcg" and not icount and not gdb:
         accel = "tcg,thread=multi"  # a thread of the host for each processor
     drive = "format=raw,if=ide,snapshot=on,index=%d,file=%s"
     command = [cli.find_program(PROGRAM["qemu"]), "-accel", accel, "-m", str(mem),
@@ -163,10 +163,9 @@ def qemu_command(image, mem, accel="tcg", icount=False, disk2=None, reboots=Fals
     if icount:
         # sleep=off: an idle processor skips to its next timer, so a run is the same every time.
         command += ["-icount", "shift=0,sleep=off"]
-    elif gdb and accel == "tcg" and cpus == 1:
+    elif gdb and accel == "tcg":
         # Without it QEMU 7.2 ends about one step in a thousand before its instruction is done: `stepi` stands still,
-        # `continue` finds the breakpoint that it is to leave. Several processors would take turns, and one that waits
-        # for another would wait for its turn.
+        # `continue` finds the breakpoint that it is to leave. Several processors take turns with it.
         command += ["-icount", "shift=auto"]
     return command
 

@@ -8,6 +8,7 @@
 #include "kernel/memory.h"
 #include "kernel/museum/bugs.h"
 #include "lib/print.h"
+#include "lib/x86.h"
 #include "thread/thread.h"
 
 static bool room_fixed; // the twin
@@ -20,7 +21,10 @@ static volatile uint32_t arrived;
 // The `times`-th time that either thread is here: it goes on when the other is here, too.
 static void meet(uint32_t times) {
     __atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST);
-    while (arrived < 2 * times) thread_yield();
+    while (arrived < 2 * times) {
+        thread_yield();
+        cpu_pause();
+    }
 }
 
 // Two threads run the function, called with 0 and 1. False: there is no memory for both.

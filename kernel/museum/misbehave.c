@@ -70,7 +70,7 @@ static volatile bool lock_is_held;
 static int holder_thread(void *argument) {
     spin_save(&console_lock);
     lock_is_held = true;
-    for (;;) __asm__ volatile("pause");
+    for (;;) cpu_pause();
     return 0;
 }
 
@@ -79,7 +79,7 @@ static void wait_for_ever(void) {
     spin_patience = 10000000;
     if (!processors_many) panic("selftest: with one processor there is nothing to wait for");
     thread_create("holder", PRIORITY_DEFAULT, holder_thread, NULL);
-    while (!lock_is_held) __asm__ volatile("pause");
+    while (!lock_is_held) cpu_pause();
     kprintf("selftest: this line cannot be printed\n");
 }
 

@@ -17,6 +17,7 @@
 #include "lib/page.h"
 #include "lib/print.h"
 #include "lib/string.h"
+#include "lib/x86.h"
 #include "process/archive.h"
 #include "process/process.h"
 #include "thread/sync.h"
@@ -171,7 +172,7 @@ SCENE scene_another_processor_frees(void) {
     void *keep = sys_malloc(24), *p = sys_malloc(24);
     scene_freed = false;
     struct thread *other = thread_create("other", PRIORITY_DEFAULT, scene_free_there, p);
-    while (other && !scene_freed) __asm__ volatile("pause");
+    while (other && !scene_freed) cpu_pause();
     scene_end();
     if (other) thread_join(other);
     else sys_free(p);

@@ -53,6 +53,13 @@ def test_turn_by_turn(boot):
     assert passed(boot(PROCESSOR_TESTS, timeout=150, more=("--cpus", "4", "--accel", "tcg,thread=single"))) >= 24
 
 
+def test_processors_that_wait_end_their_turn(boot):
+    """With -icount a turn ends at a `pause` or a `hlt`, or not before the next interrupt: a loop that waits for another
+    processor without one waits for ever."""
+    run = boot("batch", timeout=60, more=("--cpus", "4", "--icount"))
+    assert run.code == 0 and "demo: passed" in run.lines, run.lines[-20:]
+
+
 def test_a_pair_has_the_same_instructions_with_any_number(boot):
     """With one processor, and on each of several: a pair at home takes no lock and no other way."""
     pair = "batch demo=no test=processors_a_pair*"

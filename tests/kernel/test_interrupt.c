@@ -106,7 +106,7 @@ KTEST(interrupt_spurious_is_dropped) {
 KTEST(interrupt_timer_waits_while_off) {
     thread_sleep(1); // a tick has just been
     uint32_t state = irq_save(), before = timer_ticks();
-    for (uint32_t i = 0; i < 1000000; i++) __asm__ volatile("pause");
+    for (uint32_t i = 0; i < 1000000; i++) cpu_pause();
     KCHECK_EQ(timer_ticks(), before);
     irq_restore(state);
     thread_sleep(1);

@@ -41,7 +41,7 @@ static bool spread_out(uint32_t i) {
     uint32_t until = timer_ticks() + 20 * timer_hz();
     while (!all_apart() && (int32_t)(until - timer_ticks()) > 0) {
         standing[i] = processor_number + 1;
-        __asm__ volatile("pause" : : : "memory");
+        cpu_pause();
     }
     return all_apart();
 }
@@ -53,7 +53,7 @@ static void meet(uint32_t step) {
     __atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST);
     for (uint32_t times = 1; arrived < step * processors_online; times++) {
         if (times % 1000 == 0) thread_yield();
-        __asm__ volatile("pause" : : : "memory");
+        cpu_pause();
     }
 }
 
@@ -283,8 +283,8 @@ static void be_in_the_middle(void) {
     }
     KCHECK(at_home(p));
     in_the_middle = p;
-    while (!about_to_free) __asm__ volatile("pause");
-    for (uint64_t start = rdtsc(); rdtsc() - start < 50000000;) __asm__ volatile("pause");
+    while (!about_to_free) cpu_pause();
+    for (uint64_t start = rdtsc(); rdtsc() - start < 50000000;) cpu_pause();
     done_early = done;
     irq_enable();
 }
@@ -294,7 +294,7 @@ static int free_or_be_in_the_middle(void *argument) {
     int wrong = !spread_out(me);
     if (me == last && me > 0) be_in_the_middle();
     if (me > 0) return wrong;
-    while (last > 0 && !in_the_middle) __asm__ volatile("pause");
+    while (last > 0 && !in_the_middle) cpu_pause();
     about_to_free = true;
     sys_free(in_the_middle);
     done = true;

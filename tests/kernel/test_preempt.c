@@ -272,7 +272,7 @@ static int push(void *unused) {
     uint32_t from = where(mover), until = timer_ticks() + 30;
     void *p = sys_malloc(48);
     while (where(mover) == from && (int32_t)(until - timer_ticks()) > 0) {
-        __asm__ volatile("pause");
+        cpu_pause();
     }
     moves += where(mover) != from;
     sys_free(p);

@@ -139,7 +139,7 @@ static volatile uint32_t race_round, race_done;
 // A thread that has to wait for one on the same processor lets it in.
 static void wait_a_little(uint32_t *times) {
     if (++*times % 1000 == 0) thread_yield();
-    __asm__ volatile("pause" : : : "memory");
+    cpu_pause();
 }
 
 static int racer(void *argument) {
