@@ -57,6 +57,7 @@ SEARCHES = {
     "oom": (HOST + ["test_oom"], "gcc"),
     "race": (["sh", "-c", "make -s BUILD=build build/host/race_heap build/host/race_checked && "
               "build/host/race_heap && exec build/host/race_checked"], "gcc"),
+    "owners": (["sh", "-c", "make -s BUILD=build build/host/race_owners && exec build/host/race_owners 4000 1"], "gcc"),
     "preempt": (KERNEL + ["test=preempt_malloc,preempt_free,preempt_realloc*"], "qemu-system-i386"),
     "processors": (PROCESSORS + ["test=processors_*"], "qemu-system-i386"),
     "storm": (KERNEL + ["hz=1000 test=storm_*"], "qemu-system-i386"),
@@ -113,7 +114,7 @@ def run_search(tree, name):
 
 
 def judge(tree, fault):
-    """The line by which the fault was caught, or None."""
+    """(True, the line by which the fault was caught), or (False, the last line that the search said)."""
     path = os.path.join(tree, fault.file)
     with open(path, encoding="utf-8") as file:
         sound = file.read()
@@ -126,8 +127,9 @@ def judge(tree, fault):
             file.write(sound)
     with open(os.path.join(os.path.dirname(tree), f"{fault.name}.log"), "w", encoding="utf-8") as log:
         log.write(output)
-    lines = [line.strip() for line in output.splitlines() if fault.caught in line]
-    return lines[0][:160] if status != 0 and lines else None
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    caught = [line for line in lines if fault.caught in line] if status != 0 else []
+    return bool(caught), (caught[0] if caught else lines[-1] if lines else "it said nothing")[:160]
 
 
 def run(build, faults):
@@ -145,10 +147,9 @@ def run(build, faults):
                 failed += 1
                 continue
             sound.add(fault.search)
-        line = judge(tree, fault)
-        print(f"planted: {fault.name}: " + (f"caught by {fault.search}: {line}" if line else
-                                            f"MISSED by {fault.search}"), flush=True)
-        passed, failed = passed + (line is not None), failed + (line is None)
+        caught, line = judge(tree, fault)
+        print(f"planted: {fault.name}: {'caught' if caught else 'MISSED'} by {fault.search}: {line}", flush=True)
+        passed, failed = passed + caught, failed + (not caught)
     print(f"planted: {passed} passed, {failed} failed")
     return 0 if failed == 0 and passed > 0 else 1
 
