@@ -123,6 +123,7 @@ def measure(options, work):
     figures["programs"], errors = programs.measure(found, plan, os.path.join(tools, "launch"), work, show_progress)
     figures["kernel_replay"] = inkernel.replays(image, traces, show_progress)
     figures["kernel_micro"] = inkernel.micro(image, plan.memory, show_progress)
+    figures["kernel_crowds"] = inkernel.crowds(image, show_progress)
     figures["seconds"] = part_seconds()
     figures["errors"] = bench.errors + errors + inkernel.errors(figures)
     return figures

@@ -16,6 +16,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TABLES = ("seed", "fine")
 MEMORY = (32, 128, 512, 2048, 3072)  # MiB, what `growth with memory` is measured over
 TIMEOUT = 600  # seconds for one run
+PROCESSORS = (2, 4, 8)
+CROWD_MEMORY = 256  # MiB
 
 
 def call(command):
@@ -53,11 +55,12 @@ def replays(image, traces, progress):
     return result
 
 
-def patterns(image, mem, table):
-    """The kernel's own patterns: [{name, insn, ...}], or [{"error": ...}]."""
+def patterns(image, mem, table, cpus=1):
+    """The kernel's own patterns: [{name, insn, ...}], or [{"error": ...}]. With several processors: on all at once."""
     tool = os.path.join(ROOT, "tools", "run.py")
     status, text, said = call([sys.executable, tool, "--image", image, "--icount", "--mem", str(mem),
-                               f"--args=batch bench classes={table}", "--timeout", str(TIMEOUT)])
+                               "--cpus", str(cpus), f"--args=batch demo=no bench classes={table}",
+                               "--timeout", str(TIMEOUT)])
     found = lines_with("bench: ", text)
     for line in found:  # a pattern that comes with several numbers of live blocks, see kernel/measure/bench.h
         if line.get("name") in ("live", "fragmented") and "live" in line:
@@ -75,11 +78,22 @@ def micro(image, sizes, progress):
     return result
 
 
+def crowds(image, progress):
+    """{table: {processors: [pattern]}}"""
+    result = {}
+    for table in TABLES:
+        for cpus in PROCESSORS:
+            progress(f"kernel patterns: classes={table}, {cpus} processors")
+            result.setdefault(table, {})[str(cpus)] = patterns(image, CROWD_MEMORY, table, cpus)
+    return result
+
+
 def errors(figures):
     """What failed, a line each."""
     found = [f"kernel replay: {trace}, classes={table}: {line['error']}"
              for trace, row in figures["kernel_replay"].items() for table, line in row.items() if "error" in line]
-    found += [f"kernel patterns: classes={table}, {mem} MiB: {line['error']}"
-              for table, sizes in figures["kernel_micro"].items() for mem, lines in sizes.items()
-              for line in lines if "error" in line]
+    for key, unit in (("kernel_micro", "MiB"), ("kernel_crowds", "processors")):
+        found += [f"kernel patterns: classes={table}, {number} {unit}: {line['error']}"
+                  for table, each in figures[key].items() for number, lines in each.items()
+                  for line in lines if "error" in line]
     return found

@@ -7,7 +7,7 @@ listed by name.
 
 import stats
 from host import base
-from inkernel import TABLES
+from inkernel import PROCESSORS, TABLES
 
 KIB = 1024
 
@@ -255,13 +255,35 @@ def kernel_micro(figures):
     return titled("In the kernel: instructions for a pair of sys_malloc and sys_free, by memory", lines)
 
 
+def crowd_insn(figures, table, cpus, name):
+    """Instructions a pair of a pattern that `cpus` processors run at once, or None."""
+    return next((line["insn"] for line in figures["kernel_crowds"].get(table, {}).get(str(cpus), [])
+                 if line.get("name") == name and "insn" in line), None)
+
+
+def kernel_crowds(figures):
+    """Each pattern with one processor, and with more of them that run it at once."""
+    smallest = kernel_sizes(figures)[0]
+    rows = [["", *(f"{table}, {cpus}" for table in TABLES for cpus in ("alone", *PROCESSORS))]]
+    names = []
+    for line in (line for each in figures["kernel_crowds"].values() for lines in each.values() for line in lines):
+        if "insn" in line and line["name"] not in names:
+            names.append(line["name"])
+    for name in names:
+        rows.append([name, *(cell(value, 1) for table in TABLES
+                             for value in (kernel_insn(figures, table, smallest, name),
+                                           *(crowd_insn(figures, table, cpus, name) for cpus in PROCESSORS)))])
+    return titled("In the kernel: the same on every processor of the machine at once, by their number", aligned(rows))
+
+
 def report(figures):
     """The whole report but for the last table, as lines."""
     machine = figures["machine"]
     lines = [f"{figures['when']}  {machine['cpu']}, {machine['cpus']} CPUs, Linux {machine['kernel']}, "
              f"{machine['compiler']}" + (", QUICK" if figures["quick"] else ""),
              ", ".join(f"{name} {version}" for name, version in figures["versions"].items()), ""]
-    for part in (speed, footprint, worst, micro, threads, probes, programs, kernel_replay, kernel_micro):
+    for part in (speed, footprint, worst, micro, threads, probes, programs, kernel_replay, kernel_micro,
+                 kernel_crowds):
         lines += part(figures)
     if figures["errors"]:
         lines += titled("What failed", ["  " + line for line in figures["errors"]])

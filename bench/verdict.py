@@ -7,9 +7,9 @@ not measured is `-`, never `met`; what failed is counted in a row of its own.
 
 import stats
 from host import OURS, base
-from inkernel import TABLES
-from tables import (aligned, footprint_ratios, kernel_insn, kernel_names, kernel_sizes, mean_speed, program_mean,
-                    replay_fold, thread_ratio, titled, trace_ratios)
+from inkernel import PROCESSORS, TABLES
+from tables import (aligned, crowd_insn, footprint_ratios, kernel_insn, kernel_names, kernel_sizes, mean_speed,
+                    program_mean, replay_fold, thread_ratio, titled, trace_ratios)
 
 
 class Rows:
@@ -73,6 +73,15 @@ def memory_growth(figures, table):
     return max((value for value in grown if value is not None), default=None)
 
 
+def crowd_growth(figures, table):
+    """Of the pattern that grows most with the processors that run it at once. Large areas have one lock: not they."""
+    grown = [growth([kernel_insn(figures, table, kernel_sizes(figures)[0], name),
+                     *(crowd_insn(figures, table, cpus, name) for cpus in PROCESSORS)])
+             for name in kernel_names(figures) if crowd_insn(figures, table, PROCESSORS[0], name) is not None
+             and name != "pair_5000"]
+    return max((value for value in grown if value is not None), default=None)
+
+
 def live_names(figures, start):
     """The patterns live_1000, live_10000 ... or fragmented_..., by their number of live blocks."""
     return sorted((name for name in kernel_names(figures) if name.startswith(start + "_")),
@@ -90,6 +99,8 @@ def kernel_growth(rows, figures):
             table: growth([kernel_insn(figures, table, largest, name) for name in names]) for table in TABLES}, 1, " %")
     rows.add(f"kernel: growth, {sizes[0]} to {largest} MiB, worst pattern", 10,
              {table: memory_growth(figures, table) for table in TABLES}, 1, " %")
+    rows.add(f"kernel: growth, 1 to {PROCESSORS[-1]} processors at once, worst pattern of blocks", 10,
+             {table: crowd_growth(figures, table) for table in TABLES}, 1, " %")
 
 
 def over(peer, figures, name):

@@ -7,7 +7,9 @@
 
 #include "kernel/classic/classic.h"
 #include "kernel/inspect/heapcheck.h"
+#include "kernel/measure/hands.h"
 #include "kernel/memory.h"
+#include "kernel/processor.h"
 #include "lib/print.h"
 #include "lib/x86.h"
 
@@ -33,12 +35,13 @@ static const struct heap_calls the_heap = {sys_malloc, sys_free};
 static const struct heap_calls the_classic = {classic_malloc, classic_free};
 static const struct heap_calls nothing = {take_nothing, give_nothing};
 
-static void **slot; // blocks of the pattern that runs, NULL: none
-static uint32_t slot_count;
+// Blocks of the pattern that runs, NULL: none. Each processor runs its own.
+static PER_PROCESSOR void **slot;
+static PER_PROCESSOR uint32_t slot_count;
 
 // A linear congruential generator (Numerical Recipes, 7.1): cheap, and good enough in its high
 // bits, which are the ones taken.
-static uint32_t random_state;
+static PER_PROCESSOR uint32_t random_state;
 static uint32_t bench_random(uint32_t bound) {
     random_state = random_state * 1664525u + 1013904223u;
     return (uint32_t)(((uint64_t)random_state * bound) >> 32);
@@ -220,11 +223,70 @@ static void figure_run(const struct figure *figure) {
     put_str("\n");
 }
 
+// ---- on every processor at once -----------------------------------------------------------------
+
+static const struct crowd {
+    const char *name;
+    pattern *run;
+    uint32_t live, size; // slots, each with a block of 1 to `size` bytes at the start
+} crowds[] = {
+    {"pair_32", pair, 8, 32},
+    {"random_1024", replace_any, RANDOM_BLOCKS, 1024},
+    {"pair_5000", pair, 8, 5000},
+    {"live_1000", replace_small, 1000, 48},
+    {"live_10000", replace_small, 10000, 48},
+};
+
+static const struct crowd *crowd; // the one that runs
+static uint64_t begun[PROCESSORS_MAX], ended[PROCESSORS_MAX];
+
+// A processor's part. 0: done.
+static int crowd_hand(void *argument) {
+    uint32_t me = (uint32_t)(uintptr_t)argument;
+    bool good = hands_apart(me);
+    random_state = me + 1;
+    good = slots_fill(&the_heap, crowd->live, crowd->size) && good;
+    if (good) crowd->run(&the_heap, PAIRS, crowd->size);
+    hands_meet(1);
+    begun[me] = rdtsc();
+    if (good) crowd->run(&the_heap, PAIRS, crowd->size);
+    ended[me] = rdtsc();
+    hands_meet(2);
+    slots_free(&the_heap);
+    return !good;
+}
+
+// The clock counts the instructions of all processors: between the first that began and the last
+// that ended each made PAIRS pairs, and what the pattern itself needs.
+static void crowd_run(const struct crowd *which) {
+    crowd = which;
+    int missing = hands_run(crowd_hand);
+    kprintf("bench: name=%s processors=%u", which->name, processors_online);
+    if (missing != 0) {
+        kprintf(" skipped: too little memory, or processors that are not there\n");
+        return;
+    }
+    uint64_t first = begun[0], last = ended[0];
+    for (uint32_t i = 1; i < processors_online; i++) {
+        if (begun[i] < first) first = begun[i];
+        if (ended[i] > last) last = ended[i];
+    }
+    slot_count = which->live;
+    uint64_t own = which->run == pair ? 0 : own_ticks(which->run, which->size);
+    kprintf(" pairs=%u", PAIRS * processors_online);
+    print_ticks("insn", (uint32_t)(last - first) / processors_online - own);
+    put_str("\n");
+}
+
 bool bench_run(void) {
     random_state = 1;
     classic_init();
     uint32_t before = frames_free(POOL_KERNEL) + sys_trim();
-    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) figure_run(&figures[i]);
+    if (processors_online > 1) {
+        for (size_t i = 0; i < sizeof crowds / sizeof crowds[0]; i++) crowd_run(&crowds[i]);
+    } else {
+        for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) figure_run(&figures[i]);
+    }
     uint32_t broken = heap_check();
     sys_trim();
     if (broken || frames_free(POOL_KERNEL) != before) {

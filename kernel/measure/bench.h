@@ -3,6 +3,8 @@
 //   bench: name=… pairs=… insn=… classic=…           an allocation and the free that goes with it
 //   bench: name=… live=… pairs=… insn=… classic=…    with so many blocks live meanwhile
 //
+//   bench: name=… processors=… pairs=… insn=…        with several, each at work at the same time
+//
 //   insn   mean of a pair by rdtsc, which counts instructions under QEMU's -icount shift=0. The
 //          call of either, its argument and the loop around them are in, as a caller pays them;
 //          what the pattern itself needs (its random numbers) was measured alone and taken off
@@ -17,8 +19,9 @@
 
 #include <stdbool.h>
 
-// Runs them all and prints a line each; a pattern that this memory is too small for says so. Leaves
-// the heap as it was; false if it cannot, or if heap_check() then finds something.
+// Runs them all and prints a line each; a pattern that this memory is too small for says so. With
+// several processors: those that make sense there (QEMU's clock counts the instructions of all).
+// Leaves the heap as it was; false if it cannot, or if heap_check() then finds something.
 //
 // Context: a thread, interrupts on.
 bool bench_run(void);

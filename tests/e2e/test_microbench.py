@@ -33,6 +33,24 @@ def test_every_pattern_is_counted_the_same_each_time(boot):
     assert figures(first, 5)["empty_16", 0] > 20 * found["empty_16", 0]
 
 
+CROWD = re.compile(r"^bench: name=(\w+) processors=(\d+) pairs=(\d+) insn=(\d+\.\d)$")
+
+
+def test_on_several_processors_at_once_a_pair_takes_the_same(boot):
+    """Blocks, to one in a hundred: no lock, and none waits for another. Large areas wait."""
+    alone = figures(boot("batch demo=no bench", mem=256, timeout=180, more=("--icount",)))
+    done = boot("batch demo=no bench", mem=256, timeout=180, more=("--icount", "--cpus", "4"))
+    assert done.code == 0, done.lines[-5:]
+    found = {match[1]: (int(match[2]), int(match[3]), float(match[4]))
+             for match in map(CROWD.match, done.lines) if match}
+    assert set(found) == {"pair_32", "random_1024", "pair_5000", "live_1000", "live_10000"}
+    assert {figure[:2] for figure in found.values()} == {(4, 80000)}
+    for name, key in (("pair_32", ("pair_32", 0)), ("random_1024", ("random_1024", 10000)),
+                      ("live_1000", ("live", 1000)), ("live_10000", ("live", 10000))):
+        assert 0.99 < found[name][2] / alone[key] < 1.01, (name, found[name], alone[key])
+    assert found["pair_5000"][2] < 1500
+
+
 def test_too_little_memory_is_said(boot):
     done = boot("batch demo=no bench", mem=16, more=("--icount",), timeout=180)
     assert done.code == 0

@@ -11,6 +11,7 @@
 #include "kernel/inspect/heapcheck.h"
 #include "kernel/inspect/heapwalk.h"
 #include "kernel/interrupt.h"
+#include "kernel/measure/hands.h"
 #include "kernel/measure/step.h"
 #include "kernel/port.h"
 #include "kernel/processor.h"
@@ -24,53 +25,9 @@
 
 // ---- a thread on each processor -----------------------------------------------------------------
 
-static struct thread *hand[PROCESSORS_MAX];
-static volatile uint32_t standing[PROCESSORS_MAX]; // the processor each hand was last seen on, + 1
-
-static bool all_apart(void) {
-    uint32_t seen = 0;
-    for (uint32_t i = 0; i < processors_online; i++) {
-        if (standing[i] != 0) seen |= 1u << (standing[i] - 1);
-    }
-    return seen == (1u << processors_online) - 1;
-}
-
-// Hand i runs until every processor has one of them; they stay there as long as none of them
-// sleeps. False after twenty seconds: the host may have fewer processors, and other things to do.
-static bool spread_out(uint32_t i) {
-    uint32_t until = timer_ticks() + 20 * timer_hz();
-    while (!all_apart() && (int32_t)(until - timer_ticks()) > 0) {
-        standing[i] = processor_number + 1;
-        cpu_pause();
-    }
-    return all_apart();
-}
-
-// Hands that wait for each other: step n is over when all have come to it.
-static volatile uint32_t arrived;
-
-static void meet(uint32_t step) {
-    __atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST);
-    for (uint32_t times = 1; arrived < step * processors_online; times++) {
-        if (times % 1000 == 0) thread_yield();
-        cpu_pause();
-    }
-}
-
-// The sum of what the function returns on each processor, called with 0, 1, ...
 static int on_each(thread_function *function) {
-    int sum = 0;
-    arrived = 0;
-    for (uint32_t i = 0; i < PROCESSORS_MAX; i++) standing[i] = 0;
-    for (uint32_t i = 0; i < processors_online; i++) {
-        char name[THREAD_NAME_MAX];
-        ksnprintf(name, sizeof name, "hand%u", i);
-        hand[i] = thread_create(name, PRIORITY_DEFAULT, function, (void *)(uintptr_t)i);
-        KCHECK(hand[i] != NULL);
-    }
-    for (uint32_t i = 0; i < processors_online; i++) {
-        if (hand[i]) sum += thread_join(hand[i]);
-    }
+    int sum = hands_run(function);
+    KCHECK(sum >= 0);
     return sum;
 }
 
@@ -90,7 +47,7 @@ static void on_each_refused(thread_function *function, uint32_t reports) {
 
 static int pairs_at_home(void *argument) {
     void *held[HELD] = {0};
-    int wrong = !spread_out((uint32_t)(uintptr_t)argument);
+    int wrong = !hands_apart((uint32_t)(uintptr_t)argument);
     for (uint32_t i = 0; i < PAIRS; i++) {
         sys_free(held[i % HELD]);
         held[i % HELD] = sys_malloc(1 + i * 37 % 200);
@@ -118,7 +75,7 @@ static void at_place(const struct interrupt_frame *frame, uint32_t place, void *
 
 static int steps_at_home(void *argument) {
     uint32_t i = (uint32_t)(uintptr_t)argument;
-    bool spread = spread_out(i);
+    bool spread = hands_apart(i);
     pair_steps[i] = UINT32_MAX;
     for (int times = 0; times < 5; times++) {
         struct step_count count;
@@ -156,9 +113,9 @@ static uint32_t steps_of(void (*call)(void *argument), uintptr_t argument) {
 
 static int measure_or_make(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument, last = processors_online - 1;
-    int wrong = !spread_out(me);
+    int wrong = !hands_apart(me);
     for (uint32_t i = 0; me == last && i < 3; i++) others_block[i] = sys_malloc(120);
-    meet(1);
+    hands_meet(1);
     if (me == 0) {
         slow_steps[0] = steps_of(free_others_block, 0); // the arena becomes everyone's
         slow_steps[1] = steps_of(free_others_block, 1); // and is
@@ -169,7 +126,7 @@ static int measure_or_make(void *argument) {
         sys_free(others_block[0]);
         sys_free(others_block[2]);
     }
-    meet(2);
+    hands_meet(2);
     return wrong;
 }
 
@@ -194,14 +151,14 @@ static bool at_home(const void *p) { return ktest_table(p) == processor_number +
 // Each makes blocks; then all at once free each other's, and some of their own.
 static int make_and_swap(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument, all = processors_online;
-    int wrong = !spread_out(me);
+    int wrong = !hands_apart(me);
     for (uint32_t round = 0; round < ROUNDS; round++) {
         for (uint32_t i = 0; i < EACH; i++) {
             uint32_t *p = sys_malloc(40 + (i + round) % 3 * 100);
             if (p) *p = me * EACH + i;
             made[me][i] = p;
         }
-        meet(2 * round + 1);
+        hands_meet(2 * round + 1);
         for (uint32_t i = 0; i < all * EACH; i++) {
             uint32_t maker = i / EACH, number = i % EACH, *p = made[maker][number];
             if ((maker + number) % all != me) continue;
@@ -209,7 +166,7 @@ static int make_and_swap(void *argument) {
             if (p && !at_home(p)) __atomic_add_fetch(&foreign, 1, __ATOMIC_RELAXED);
             sys_free(p);
         }
-        meet(2 * round + 2);
+        hands_meet(2 * round + 2);
         if (me == round % all) wrong += (int)heap_check();
     }
     return wrong;
@@ -247,8 +204,8 @@ static int work_on(uint32_t me) {
 
 static int take_away_or_work(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument, all = processors_online;
-    int wrong = !spread_out(me);
-    meet(1);
+    int wrong = !hands_apart(me);
+    hands_meet(1);
     if (me > 0) return wrong + work_on(me);
     for (uint32_t i = 0; i < TAKEN_AWAY; i++) {
         uint8_t *p = all > 1 ? made[1 + i % (all - 1)][i / 7 % BUSY] : NULL;
@@ -291,7 +248,7 @@ static void be_in_the_middle(void) {
 
 static int free_or_be_in_the_middle(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument, last = processors_online - 1;
-    int wrong = !spread_out(me);
+    int wrong = !hands_apart(me);
     if (me == last && me > 0) be_in_the_middle();
     if (me > 0) return wrong;
     while (last > 0 && !in_the_middle) cpu_pause();
@@ -327,15 +284,15 @@ static void batch_give(void) {
 // Who has made a block frees it before or after another has: the second is refused at the call.
 static int free_twice(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument, all = processors_online;
-    int wrong = !spread_out(me);
+    int wrong = !hands_apart(me);
     for (uint32_t round = 0; round < WRONG / BATCH; round++) {
         uint32_t maker = round % all, first = round / 2 % all, second = (first + 1) % all;
         if (me == maker) batch_take(200);
-        meet(3 * round + 1);
+        hands_meet(3 * round + 1);
         if (me == first) batch_give();
-        meet(3 * round + 2);
+        hands_meet(3 * round + 2);
         if (me == second) batch_give();
-        meet(3 * round + 3);
+        hands_meet(3 * round + 3);
     }
     return wrong;
 }
@@ -358,16 +315,16 @@ static int taken_twice(void) {
 
 static int race_and_take(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument;
-    int wrong = !spread_out(me);
+    int wrong = !hands_apart(me);
     for (uint32_t round = 0; round < WRONG / BATCH; round++) {
         if (me == round % processors_online) batch_take(64);
-        meet(4 * round + 1);
+        hands_meet(4 * round + 1);
         batch_give();
-        meet(4 * round + 2);
+        hands_meet(4 * round + 2);
         for (uint32_t i = 0; i < BATCH; i++) taken[me][i] = sys_malloc(64);
-        meet(4 * round + 3);
+        hands_meet(4 * round + 3);
         if (me == 0) wrong += taken_twice();
-        meet(4 * round + 4);
+        hands_meet(4 * round + 4);
         for (uint32_t i = 0; i < BATCH; i++) sys_free(taken[me][i]);
     }
     return wrong;
@@ -385,8 +342,8 @@ KTEST(processors_racing_frees_are_refused_but_one) {
 
 static int areas_at_once(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument, *held[AREAS_HELD] = {0};
-    int wrong = !spread_out(me);
-    meet(1);
+    int wrong = !hands_apart(me);
+    hands_meet(1);
     for (uint32_t i = 0; i < AREAS / processors_online; i++) {
         uint32_t *p = held[i % AREAS_HELD];
         wrong += p && *p != me * AREAS + i - AREAS_HELD;
@@ -421,9 +378,9 @@ static volatile uint32_t had, could_have; // blocks
 // there is, whosever arena it is in.
 static int take_what_others_have(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument;
-    int wrong = !spread_out(me);
+    int wrong = !hands_apart(me);
     kept[me] = sys_malloc(BLOCK);
-    meet(1);
+    hands_meet(1);
     if (me == 0) {
         struct chain frames = {NULL}, blocks = {NULL};
         while (ktest_frame_take(&frames)) continue;
@@ -432,7 +389,7 @@ static int take_what_others_have(void *argument) {
         ktest_give_all(&blocks);
         ktest_frames_give_all(&frames);
     }
-    meet(2);
+    hands_meet(2);
     sys_free(kept[me]);
     return wrong;
 }
@@ -447,7 +404,7 @@ KTEST(processors_have_each_others_memory_in_need) {
 
 // Empty arenas that processors keep go back when asked for.
 static int fill_and_leave(void *argument) {
-    int wrong = !spread_out((uint32_t)(uintptr_t)argument);
+    int wrong = !hands_apart((uint32_t)(uintptr_t)argument);
     for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         sys_free(sys_malloc(k_heap.block_descs[i].block_size));
     }
@@ -472,9 +429,9 @@ static volatile bool strange; // a block of another heap's
 
 static int leave_and_take(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument, last = processors_online - 1;
-    int wrong = !spread_out(me);
+    int wrong = !hands_apart(me);
     for (uint32_t i = 0; me == last && i < 2; i++) passed_on[i] = sys_malloc(100);
-    meet(1);
+    hands_meet(1);
     if (me == 0) {
         sys_free(passed_on[0]);
         void *p = heap_malloc(second, 100, 0);
@@ -482,7 +439,7 @@ static int leave_and_take(void *argument) {
         while (heap_malloc(second, 100, 0)) continue; // at its end it takes none of k_heap's either
         strange = strange || second->pool.free != 0;
     }
-    meet(2);
+    hands_meet(2);
     if (me == last) sys_free(passed_on[1]);
     return wrong;
 }
@@ -514,10 +471,10 @@ static void flip(struct arena *arena, uint32_t number) {
 // when it is mended. The maker does nothing meanwhile.
 static int free_by_a_wrong_record(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument, all = processors_online;
-    int wrong = !spread_out(me);
+    int wrong = !hands_apart(me);
     for (uint32_t round = 0; round < FLIPS / BATCH; round++) {
         if (me == round % all) batch_take(32);
-        meet(2 * round + 1);
+        hands_meet(2 * round + 1);
         for (uint32_t i = 0; me == (round + 1) % all && i < BATCH; i++) {
             struct arena *arena = ktest_arena(passed_on[i]);
             flip(arena, round * BATCH + i);
@@ -525,7 +482,7 @@ static int free_by_a_wrong_record(void *argument) {
             flip(arena, round * BATCH + i);
         }
         if (me == (round + 1) % all) batch_give();
-        meet(2 * round + 2);
+        hands_meet(2 * round + 2);
     }
     return wrong;
 }

@@ -1,0 +1,55 @@
+// hands.c - see hands.h.
+#include "kernel/measure/hands.h"
+
+#include "kernel/processor.h"
+#include "lib/print.h"
+#include "lib/x86.h"
+
+#define APART_TICKS 2000u   // twenty seconds at 100 Hz
+#define NO_WAITING 0x10000u // more than ever arrive
+
+static volatile uint32_t standing[PROCESSORS_MAX]; // the processor each hand was last seen on, + 1
+static volatile uint32_t arrived;
+
+int hands_run(thread_function *function) {
+    struct thread *hand[PROCESSORS_MAX];
+    int sum = 0;
+    arrived = 0;
+    for (uint32_t i = 0; i < PROCESSORS_MAX; i++) standing[i] = 0;
+    for (uint32_t i = 0; i < processors_online; i++) {
+        char name[THREAD_NAME_MAX];
+        ksnprintf(name, sizeof name, "hand%u", i);
+        hand[i] = thread_create(name, PRIORITY_DEFAULT, function, (void *)(uintptr_t)i);
+        if (!hand[i]) __atomic_add_fetch(&arrived, NO_WAITING, __ATOMIC_SEQ_CST);
+    }
+    for (uint32_t i = 0; i < processors_online; i++) {
+        if (hand[i]) sum += thread_join(hand[i]);
+    }
+    return arrived < NO_WAITING ? sum : -1;
+}
+
+static bool all_apart(void) {
+    uint32_t seen = 0;
+    for (uint32_t i = 0; i < processors_online; i++) {
+        if (standing[i] != 0) seen |= 1u << (standing[i] - 1);
+    }
+    return seen == (1u << processors_online) - 1;
+}
+
+bool hands_apart(uint32_t number) {
+    const volatile uint32_t *ticks = &thread_current()->ticks;
+    uint32_t start = *ticks;
+    while (!all_apart() && *ticks - start < APART_TICKS) {
+        standing[number] = processor_number + 1;
+        cpu_pause();
+    }
+    return all_apart();
+}
+
+void hands_meet(uint32_t step) {
+    __atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST);
+    for (uint32_t times = 1; arrived < step * processors_online; times++) {
+        if (times % 1000 == 0) thread_yield();
+        cpu_pause();
+    }
+}
