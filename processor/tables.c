@@ -1,6 +1,6 @@
 // tables.c - see tables.h. Sources: Intel MultiProcessor Specification 1.4, chapter 4 (the floating
 // pointer, 4.1; the configuration table, 4.2 and 4.3; default configurations, 5); ACPI 6.4, 5.2.5
-// (RSDP), 5.2.7 (RSDT), 5.2.12 (MADT).
+// (RSDP), 5.2.7 (RSDT), 5.2.8 (XSDT), 5.2.12 (MADT).
 //
 // Both tables say the same in two ways. The MP table is older and its text is one place to read;
 // but firmware lists one processor of a package there, and all in the MADT. So both are read, and
@@ -16,7 +16,7 @@
 #include "lib/string.h"
 
 #define TABLE_BYTES_MAX 0x10000u // of one table: ten times what 254 processors need
-#define TABLES_IN_RSDT_MAX 256u
+#define TABLES_MAX 256u          // that an RSDT or XSDT lists
 #define BROADCAST_ID 0xffu
 
 const char tables_none[] = "there is none";
@@ -149,7 +149,8 @@ const char *tables_mp(physical_reader *read, struct processor_list *out) {
 
 // ---- ACPI ---------------------------------------------------------------------------------------
 
-#define RSDP_BYTES 20u // of its first version, which has a checksum of its own
+#define RSDP_BYTES 20u      // of its first version, which has a checksum of its own
+#define RSDP_LONG_BYTES 36u // since ACPI 2.0, with another over all of it
 #define ACPI_HEADER_BYTES 36u
 #define MADT_HEADER_BYTES 44u
 #define MADT_LAPIC 0
@@ -195,26 +196,43 @@ static const char *madt_read(physical_reader *read, uint32_t pa, struct processo
     return madt_entries(read, pa, bytes, out);
 }
 
-// The RSDT is a header and the tables' addresses; the one whose mark is APIC is wanted.
-static const char *rsdt_read(physical_reader *read, uint32_t pa, struct processor_list *out) {
+// The RSDT, or XSDT, is a header and the tables' addresses of 4, or 8, bytes; the table whose mark
+// is APIC is wanted.
+static const char *root_read(physical_reader *read, uint32_t pa, const char *mark, uint32_t width,
+                             struct processor_list *out) {
     uint32_t bytes;
-    const char *why = acpi_table(read, pa, "RSDT", ACPI_HEADER_BYTES, &bytes);
+    const char *why = acpi_table(read, pa, mark, ACPI_HEADER_BYTES, &bytes);
     if (why) return why;
-    uint32_t tables = (bytes - ACPI_HEADER_BYTES) / 4;
-    for (uint32_t i = 0; i < tables && i < TABLES_IN_RSDT_MAX; i++) {
-        uint8_t word[4], mark[4];
-        if (!read(pa + ACPI_HEADER_BYTES + i * 4, word, sizeof word)) return unreadable;
-        if (!read(u32_at(word), mark, sizeof mark)) continue;
-        if (memcmp(mark, "APIC", sizeof mark) == 0) return madt_read(read, u32_at(word), out);
+    uint32_t tables = (bytes - ACPI_HEADER_BYTES) / width;
+    for (uint32_t i = 0; i < tables && i < TABLES_MAX; i++) {
+        uint8_t address[8] = {0}, found[4];
+        if (!read(pa + ACPI_HEADER_BYTES + i * width, address, width)) return unreadable;
+        if (u32_at(address + 4) != 0 || !read(u32_at(address), found, sizeof found)) continue;
+        if (memcmp(found, "APIC", sizeof found) == 0) return madt_read(read, u32_at(address), out);
     }
     return tables_none;
 }
 
-const char *tables_madt(physical_reader *read, struct processor_list *out) {
-    uint8_t pointer[RSDP_BYTES];
-    *out = (struct processor_list){0};
+// Firmware of today may leave the RSDT out. (ACPI 5.2.5.3: who knows the XSDT has to take it.)
+static const char *xsdt_find(physical_reader *read, struct processor_list *out) {
+    uint8_t pointer[RSDP_LONG_BYTES];
     if (!seek(read, 0xe0000, "RSD PTR ", sizeof pointer, pointer)) return tables_none;
-    const char *why = rsdt_read(read, u32_at(pointer + 16), out);
+    uint32_t xsdt = u32_at(pointer + 24), above = u32_at(pointer + 28);
+    if (pointer[15] < 2 || xsdt == 0 || above != 0) return tables_none;
+    return root_read(read, xsdt, "XSDT", 8, out);
+}
+
+static const char *rsdt_find(physical_reader *read, struct processor_list *out) {
+    uint8_t pointer[RSDP_BYTES];
+    if (!seek(read, 0xe0000, "RSD PTR ", sizeof pointer, pointer)) return tables_none;
+    return root_read(read, u32_at(pointer + 16), "RSDT", 4, out);
+}
+
+const char *tables_madt(physical_reader *read, struct processor_list *out) {
+    *out = (struct processor_list){0};
+    if (!xsdt_find(read, out)) return NULL;
+    *out = (struct processor_list){0};
+    const char *why = rsdt_find(read, out);
     if (why) *out = (struct processor_list){0};
     return why;
 }

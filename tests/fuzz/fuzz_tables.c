@@ -15,7 +15,7 @@
 
 #define ROM 0xe0000u
 #define ROM_BYTES 0x20000u
-#define READS_MAX 40000 // a table of 64 KiB, twice, and both searches
+#define READS_MAX 80000 // a table of 64 KiB, three times, and all searches
 
 static uint8_t *rom;
 static size_t reads;
@@ -41,7 +41,8 @@ static void put32(uint32_t at, uint32_t value) { memcpy(rom + at, &value, sizeof
 
 static uint32_t u16_at(uint32_t at) { return rom[at] | (uint32_t)rom[at + 1] << 8; }
 
-// At fixed places in the input: the MP table at 0x100, the RSDT at 0x40, the MADT at 0x800.
+// At fixed places in the input: the MP table at 0x100, the RSDT at 0x40, the XSDT at 0x80, the MADT
+// at 0x800.
 static void put_right(uint8_t what) {
     if (what & 1) {
         seal(0x100, u16_at(0x104), 7, "PCMP");
@@ -55,6 +56,17 @@ static void put_right(uint8_t what) {
         seal(0x40, 40, 9, "RSDT");
         put32(16, ROM + 0x40);
         seal(0, 20, 8, "RSD PTR ");
+    }
+    if (what & 4) {
+        put32(0x84, 44);
+        put32(0x80 + 36, ROM + 0x800);
+        seal(0x800, u16_at(0x804), 9, "APIC");
+        seal(0x80, 44, 9, "XSDT");
+        rom[15] = 2;
+        put32(24, ROM + 0x80);
+        put32(28, 0);
+        seal(0, 20, 8, "RSD PTR ");
+        seal(0, 36, 32, "RSD PTR ");
     }
 }
 

@@ -17,6 +17,7 @@
 #define EBDA 0x9fc00u
 #define TABLE 0x110000u // where the tables lie that a pointer leads to
 #define RSDT 0x111000u
+#define XSDT 0x112000u
 
 static uint8_t *memory; // of just that length, so that the sanitizer sees a read past its end
 static struct processor_list list;
@@ -210,6 +211,45 @@ TEST(madt_wrong) {
     assert_string_equal(acpi(), "its signature is wrong");
 }
 
+// Since ACPI 2.0: the longer pointer, and addresses of eight bytes. No RSDT is there.
+static void xsdt(void) {
+    madt();
+    memset(memory + RSDT, 0, 64);
+    memory[EBDA + 16 + 15] = 2;
+    put32(EBDA + 16 + 16, 0);
+    put32(EBDA + 16 + 20, 36);
+    put32(EBDA + 16 + 24, XSDT);
+    seal(EBDA + 16, 20, EBDA + 16 + 8);
+    seal(EBDA + 16, 36, EBDA + 16 + 32);
+    memcpy(memory + XSDT, "XSDT", 4);
+    put32(XSDT + 4, 36 + 16);
+    put32(XSDT + 36, TABLE);
+    put32(XSDT + 40, 1); // above 4 GiB: passed over
+    put32(XSDT + 44, TABLE);
+    seal(XSDT, 52, XSDT + 9);
+}
+
+TEST(xsdt_right_and_wrong) {
+    xsdt();
+    assert_null(acpi());
+    assert_int_equal(list.count, 3);
+    put32(XSDT + 48, 1); // both tables are above 4 GiB
+    seal(XSDT, 52, XSDT + 9);
+    assert_non_null(acpi());
+    assert_int_equal(list.count, 0);
+    xsdt();
+    memory[EBDA + 16 + 33]++; // the longer checksum is wrong: the RSDT counts
+    assert_non_null(acpi());
+    put32(EBDA + 16 + 16, RSDT);
+    memcpy(memory + RSDT, "RSDT", 4);
+    put32(RSDT + 4, 36 + 4);
+    put32(RSDT + 36, TABLE);
+    seal(RSDT, 40, RSDT + 9);
+    seal(EBDA + 16, 20, EBDA + 16 + 8);
+    assert_null(acpi());
+    assert_int_equal(list.count, 3);
+}
+
 TEST(each_id_once_and_no_broadcast) {
     madt();
     madt_entry(1, 0, true);
@@ -252,6 +292,7 @@ int main(void) {
         cmocka_unit_test_setup(mp_wrong, setup),
         cmocka_unit_test_setup(madt_right, setup),
         cmocka_unit_test_setup(madt_wrong, setup),
+        cmocka_unit_test_setup(xsdt_right_and_wrong, setup),
         cmocka_unit_test_setup(each_id_once_and_no_broadcast, setup),
         cmocka_unit_test_setup(more_than_there_is_room_for, setup),
         cmocka_unit_test_setup(the_longer_list_counts, setup),
