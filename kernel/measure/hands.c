@@ -6,26 +6,26 @@
 #include "lib/x86.h"
 
 #define APART_TICKS 2000u   // twenty seconds at 100 Hz
-#define NO_WAITING 0x10000u // more than ever arrive
+#define NO_WAITING 0x10000u // more than ever meet
 
 static volatile uint32_t standing[PROCESSORS_MAX]; // the processor each hand was last seen on, + 1
-static volatile uint32_t arrived;
+static volatile uint32_t met;
 
 int hands_run(thread_function *function) {
     struct thread *hand[PROCESSORS_MAX];
     int sum = 0;
-    arrived = 0;
+    met = 0;
     for (uint32_t i = 0; i < PROCESSORS_MAX; i++) standing[i] = 0;
     for (uint32_t i = 0; i < processors_online; i++) {
         char name[THREAD_NAME_MAX];
         ksnprintf(name, sizeof name, "hand%u", i);
         hand[i] = thread_create(name, PRIORITY_DEFAULT, function, (void *)(uintptr_t)i);
-        if (!hand[i]) __atomic_add_fetch(&arrived, NO_WAITING, __ATOMIC_SEQ_CST);
+        if (!hand[i]) __atomic_add_fetch(&met, NO_WAITING, __ATOMIC_SEQ_CST);
     }
     for (uint32_t i = 0; i < processors_online; i++) {
         if (hand[i]) sum += thread_join(hand[i]);
     }
-    return arrived < NO_WAITING ? sum : -1;
+    return met < NO_WAITING ? sum : -1;
 }
 
 static bool all_apart(void) {
@@ -47,8 +47,8 @@ bool hands_apart(uint32_t number) {
 }
 
 void hands_meet(uint32_t step) {
-    __atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST);
-    for (uint32_t times = 1; arrived < step * processors_online; times++) {
+    __atomic_add_fetch(&met, 1, __ATOMIC_SEQ_CST);
+    for (uint32_t times = 1; met < step * processors_online; times++) {
         if (times % 1000 == 0) thread_yield();
         cpu_pause();
     }
