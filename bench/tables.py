@@ -226,19 +226,20 @@ def kernel_sizes(figures):
     return sorted({int(mem) for per in figures["kernel_micro"].values() for mem in per})
 
 
-def kernel_insn(figures, table, mem, name, key="insn"):
-    """Instructions a pair of one of the kernel's patterns, or None; key "classic": in the seed's own heap."""
-    for line in figures["kernel_micro"].get(table, {}).get(str(mem), []):
+def kernel_insn(figures, table, number, name, key="insn", runs="kernel_micro"):
+    """Instructions a pair of one of the kernel's patterns, or None; key "classic": in the seed's own heap. `number`:
+    MiB, or of "kernel_crowds" the processors that run it at once."""
+    for line in figures[runs].get(table, {}).get(str(number), []):
         if line.get("name") == name and key in line:
             return line[key]
     return None
 
 
-def kernel_names(figures):
+def kernel_names(figures, runs="kernel_micro"):
     """The patterns' names in the order in which the kernel printed them first."""
     names = []
-    for sizes in figures["kernel_micro"].values():
-        for lines in sizes.values():
+    for each in figures[runs].values():
+        for lines in each.values():
             names += [line["name"] for line in lines if "insn" in line and line["name"] not in names]
     return names
 
@@ -255,24 +256,17 @@ def kernel_micro(figures):
     return titled("In the kernel: instructions for a pair of sys_malloc and sys_free, by memory", lines)
 
 
-def crowd_insn(figures, table, cpus, name):
-    """Instructions a pair of a pattern that `cpus` processors run at once, or None."""
-    return next((line["insn"] for line in figures["kernel_crowds"].get(table, {}).get(str(cpus), [])
-                 if line.get("name") == name and "insn" in line), None)
+def crowd_insn(figures, table, name):
+    """Instructions a pair of a pattern: with one processor, and with more of them that run it at once."""
+    return [kernel_insn(figures, table, kernel_sizes(figures)[0], name),
+            *(kernel_insn(figures, table, cpus, name, runs="kernel_crowds") for cpus in PROCESSORS)]
 
 
 def kernel_crowds(figures):
     """Each pattern with one processor, and with more of them that run it at once."""
-    smallest = kernel_sizes(figures)[0]
     rows = [["", *(f"{table}, {cpus}" for table in TABLES for cpus in ("alone", *PROCESSORS))]]
-    names = []
-    for line in (line for each in figures["kernel_crowds"].values() for lines in each.values() for line in lines):
-        if "insn" in line and line["name"] not in names:
-            names.append(line["name"])
-    for name in names:
-        rows.append([name, *(cell(value, 1) for table in TABLES
-                             for value in (kernel_insn(figures, table, smallest, name),
-                                           *(crowd_insn(figures, table, cpus, name) for cpus in PROCESSORS)))])
+    for name in kernel_names(figures, "kernel_crowds"):
+        rows.append([name, *(cell(value, 1) for table in TABLES for value in crowd_insn(figures, table, name))])
     return titled("In the kernel: the same on every processor of the machine at once, by their number", aligned(rows))
 
 

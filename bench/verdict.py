@@ -75,10 +75,8 @@ def memory_growth(figures, table):
 
 def crowd_growth(figures, table):
     """Of the pattern that grows most with the processors that run it at once. Large areas have one lock: not they."""
-    grown = [growth([kernel_insn(figures, table, kernel_sizes(figures)[0], name),
-                     *(crowd_insn(figures, table, cpus, name) for cpus in PROCESSORS)])
-             for name in kernel_names(figures) if crowd_insn(figures, table, PROCESSORS[0], name) is not None
-             and name != "pair_5000"]
+    grown = [growth(crowd_insn(figures, table, name))
+             for name in kernel_names(figures, "kernel_crowds") if name != "pair_5000"]
     return max((value for value in grown if value is not None), default=None)
 
 

@@ -122,7 +122,7 @@ static inline uint32_t cr3_read(void) {
 // Waits for the next interrupt with interrupts on; `sti` shields the `hlt` that follows it.
 static inline void cpu_idle(void) { __asm__ volatile("sti\n\thlt" : : : "memory"); }
 
-// Belongs into every loop that waits for another processor: where an emulator lets processors take
+// Belongs in every loop that waits for another processor: where an emulator lets processors take
 // turns (QEMU's -icount), it ends this one's; a processor saves power. (`rep nop` before SSE2.)
 static inline void cpu_pause(void) { __asm__ volatile("pause" : : : "memory"); }
 

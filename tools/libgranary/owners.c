@@ -156,7 +156,7 @@ static inline void hand_turn(struct front *front, struct arena *arena, uint32_t 
     front->arena = arena;
 }
 
-// An arena of a foreign front in which nobody else has freed: its words are to be claimed.
+// An arena of a foreign front in which no other owner has freed: its words are to be claimed.
 static SLOW_PATH void mark_own(struct front *front, struct arena *arena) {
     struct heap *heap = front->desc.heap;
     port_state state = port_lock(heap);
