@@ -5,8 +5,9 @@
 // processor that finds it taken reads until it is free and tries again, as a read leaves the line
 // with the holder. Giving back is a store: x86 lets no store pass an earlier load or store (8.2.2).
 //
-// Who waits has interrupts off, so what other processors ask of it comes by processor_answer():
-// else two processors could wait for each other, one for a lock and one for a flush.
+// Who waits has interrupts as they were before: off, and then what other processors ask of it comes
+// by processor_answer(), or two could wait for each other, one for a lock and one for a flush; or
+// on, as waiting is no reason to let a device wait, too.
 //
 // Shortcoming: not fair. A processor may find the lock taken again and again.
 #include "kernel/spinlock.h"
@@ -24,7 +25,7 @@ struct spinlock console_lock = {.name = "console", .rank = RANK_CONSOLE};
 
 uint32_t spin_patience = SPIN_PATIENCE;
 
-static PER_PROCESSOR uint32_t ranks_held; // a bit for each
+static PER_PROCESSOR uint32_t ranks_held; // of the locks that this processor has
 
 bool spin_held(const struct spinlock *lock) { return lock->holder == processor_number + 1; }
 
@@ -51,39 +52,47 @@ static noreturn void wrong_order(const struct spinlock *lock, uintptr_t caller) 
           lock->name, name, offset, processor_number);
 }
 
-static void spinlock_wait(const struct spinlock *lock, uintptr_t caller) {
+// With interrupts as `state` has them; they are off again when this returns.
+static void spinlock_wait(const struct spinlock *lock, uintptr_t caller, uint32_t state) {
     for (uint32_t looks = 0; lock->holder != 0; looks++) {
         if (looks >= spin_patience) never_free(lock, caller);
         processor_answer();
         cpu_pause();
+        if (state & EFLAGS_IF) irq_window();
     }
 }
 
-static bool spinlock_get(struct spinlock *lock, uintptr_t caller) {
-    uint32_t me = processor_number + 1;
-    if (lock->holder == me) return false;
-    if (ranks_held >> lock->rank != 0) wrong_order(lock, caller);
-    bool waited = false;
+static inline bool spinlock_try(struct spinlock *lock) {
     uint32_t free = 0;
-    while (!__atomic_compare_exchange_n(&lock->holder, &free, me, false, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED)) {
-        waited = true;
-        spinlock_wait(lock, caller);
-        free = 0;
-    }
-    ranks_held |= 1u << lock->rank;
+    return __atomic_compare_exchange_n(&lock->holder, &free, processor_number + 1, false,
+                                       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+// The thread may be on another processor after each wait.
+static __attribute__((noinline)) void spinlock_get_later(struct spinlock *lock, uintptr_t caller,
+                                                         uint32_t state) {
+    do {
+        spinlock_wait(lock, caller, state);
+    } while (!spinlock_try(lock));
+    lock->waited++;
+}
+
+static inline bool spinlock_get(struct spinlock *lock, uintptr_t caller, uint32_t state) {
+    if (spin_held(lock)) return false;
+    if (ranks_held >= lock->rank) wrong_order(lock, caller);
+    if (!spinlock_try(lock)) spinlock_get_later(lock, caller, state);
+    ranks_held |= lock->rank;
     lock->caller = caller;
     lock->taken++;
-    lock->waited += waited;
     return true;
 }
 
 bool spin_take(struct spinlock *lock) {
-    return spinlock_get(lock, (uintptr_t)__builtin_return_address(0));
+    return spinlock_get(lock, (uintptr_t)__builtin_return_address(0), 0);
 }
 
 uint32_t spin_enter(struct spinlock *lock, uint32_t state) {
-    if (!spinlock_get(lock, (uintptr_t)__builtin_return_address(0))) return state;
+    if (!spinlock_get(lock, (uintptr_t)__builtin_return_address(0), state)) return state;
     return SPIN_TAKEN | (state & EFLAGS_IF ? SPIN_WERE_ON : 0);
 }
 
@@ -94,7 +103,7 @@ void spin_give(struct spinlock *lock) {
         panic("lock %s is given back by processor %u, which does not hold it", lock->name,
               processor_number);
     }
-    ranks_held &= ~(1u << lock->rank);
+    ranks_held &= ~lock->rank;
     lock->caller = 0;
     __atomic_store_n(&lock->holder, 0, __ATOMIC_RELEASE);
 }

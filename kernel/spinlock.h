@@ -21,8 +21,8 @@
 #include "kernel/processor.h"
 #include "lib/x86.h"
 
-// The order: a processor that holds one takes only locks further down.
-enum lock_rank { RANK_KERNEL, RANK_HEAP, RANK_NAMES, RANK_CONSOLE };
+// The order: a processor that holds one takes only locks further down. A bit each.
+enum lock_rank { RANK_KERNEL = 1, RANK_HEAP = 2, RANK_NAMES = 4, RANK_CONSOLE = 8 };
 
 struct spinlock {
     const char *name;

@@ -87,6 +87,14 @@ IRQ_INLINE void irq_enable(void) { __asm__ inline volatile("1:\tsti" IRQ_SITE : 
 
 IRQ_INLINE void irq_disable(void) { __asm__ inline volatile("1:\tcli" IRQ_SITE : : : "memory"); }
 
+// Interrupts are off before and after; those that wait come in between. `sti` shields the
+// instruction after it, and in QEMU 7.2, where that is a `pause`, the next one as well: a `nop`.
+IRQ_INLINE void irq_window(void) {
+    irq_enable();
+    __asm__ volatile("nop" : : : "memory");
+    irq_disable();
+}
+
 // Interrupts are off until here. A branch and sti, not popf: that one would turn interrupts on
 // where no site tells of it.
 IRQ_INLINE void irq_restore(uint32_t flags) {
