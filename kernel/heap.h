@@ -212,9 +212,14 @@ static inline struct arena *record_at(const struct heap *heap, uint32_t frame) {
     return leads ? (struct arena *)((uintptr_t)at - bytes) : NULL;
 }
 
-// memory.c's: gives the frames of an arena whose blocks are all free back to the pool. Locked by
-// its caller.
+// Two of memory.c's, for its port. Locked by their caller.
+//
+// Gives the frames of an arena whose blocks are all free back to the pool.
 HEAP_QUICK void arena_close(struct arena *arena);
+// One more descriptor, for a size above all others, a multiple of BLOCK_ALIGN up to BLOCK_SIZE_MAX,
+// and arenas of so many frames. There are fewer than DESC_MAX; the heap may hold blocks. The fast
+// paths learn of it by heap_fast_paths().
+void block_desc_add(struct heap *heap, uint32_t size, uint32_t frames);
 
 // Number of the block that starts `off` bytes into an arena; blocks_per_arena or more if none does.
 static inline uint32_t block_index(const struct memory_block_desc *desc, uint32_t off) {

@@ -13,7 +13,13 @@
 //     is in no fast path. Then the free is judged and done as with one processor.
 //   - A processor's own arenas have no room. It takes over one of everyone's, if at least an eighth
 //     of it is free, or opens one.
-//   - No frames are left: arenas of others that have room become everyone's.
+//   - An arena is to be closed: one that is empty beside its descriptor's reserve, and LOCAL_SPARES
+//     others that came after it. Its thread waits for the lock with interrupts on.
+//   - No frames are left: empty arenas of all are closed; others that have room become everyone's.
+// A large area is everyone's, too. So that the small ones among them need no lock, the table gets
+// two sizes more where there are several processors: a large area of one or two frames is a block
+// there, of an arena of four. (Where no arena of four can be had, it is a large area again.)
+//
 // If one processor makes blocks that another frees, an arena would go to and fro with every block.
 // So a processor that has lost an arena of a size takes its next blocks of that size from
 // everyone's arenas, BORROW of them, and leaves the arenas where they are.
@@ -31,25 +37,36 @@
 //   L2  An arena's seal is its descriptor's.
 //   L3  Where a processor waits with interrupts off, and may be made to stand still, its arenas
 //       satisfy A1 to A6 (memory.c).
+//   L4  A5 with "or one of the spares, or about to be closed" for a processor's own.
 //
 // What is not kept: the lowest address first, across processors; each has its own lowest.
 //
 // Shortcomings: a free of another's block costs an interrupt of that processor, once for each arena
-// and each time that it was taken over again; then each call there takes the lock. The checked
-// build has no such arenas: all of its calls take a lock anyway.
+// and each time that it was taken over again; then each call there takes the lock. Where all
+// processors empty one arena after the other, they wait for it. The checked build has no such
+// arenas: all of its calls take a lock anyway.
 #include "kernel/local.h"
 
 #include <stddef.h>
 
 #include "kernel/ask.h"
+#include "kernel/layout.h"
 #include "kernel/spinlock.h"
 #include "lib/string.h"
 
 PER_PROCESSOR struct memory_block_desc *local_desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
 PER_PROCESSOR uint32_t local_seal;
 bool local_begun;
+volatile uint32_t local_closing;
 
 static struct memory_block_desc *descs[PROCESSORS_MAX]; // by processor; NULL: none
+
+// Empty arenas of a processor's own, that it keeps beside its reserves. One that was used
+// meanwhile, or is not its own any more, only fills a place. Changed as an arena is (L1).
+static struct ring {
+    struct arena *arena[LOCAL_SPARES];
+    uint32_t next;
+} spares[PROCESSORS_MAX];
 
 // Blocks that a processor is to take from everyone's arenas, by descriptor, before it takes an
 // arena over. Protected by heap_lock.
@@ -70,23 +87,40 @@ void local_sizes(void) {
     local_seal = SMALL_SEAL;
 }
 
-void local_make(uint32_t n, void *page) {
-    struct memory_block_desc *table = page;
+void local_page(uint32_t n, void *page) { descs[n] = page; }
+
+// Frames of an arena of large blocks: the more, the fewer calls need the lock, and the longer they
+// have it.
+#define LARGE_FRAMES 4u
+
+// In the checked build all calls take a lock anyway.
+void local_first(void) {
+#ifndef HEAP_CHECKED
+    for (uint32_t size = PG_SIZE; size <= BLOCK_SIZE_MAX; size += PG_SIZE) {
+        if (size > k_heap.block_max && k_heap.desc_count < DESC_MAX)
+            block_desc_add(&k_heap, size, LARGE_FRAMES);
+    }
+#endif
+}
+
+#ifndef HEAP_CHECKED
+static void descs_make(struct memory_block_desc *table, uint32_t seal) {
     for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         struct memory_block_desc *desc = &table[i];
         *desc = k_heap.block_descs[i];
-        desc->seal = SMALL_SEAL + (n + 1) * SEAL_STEP;
+        desc->seal = seal;
         desc->arenas = 0;
         desc->reserve = NULL;
         list_init(&desc->free_list);
     }
-    descs[n] = table;
 }
+#endif
 
 void local_begin(void) {
     local_sizes();
 #ifndef HEAP_CHECKED
     struct memory_block_desc *table = descs[processor_number];
+    descs_make(table, SMALL_SEAL + (processor_number + 1) * SEAL_STEP);
     for (uint32_t slot = 0; slot < k_heap.block_max / BLOCK_ALIGN; slot++) {
         local_desc_of[slot] = table + (k_heap.desc_of[slot] - k_heap.block_descs);
     }
@@ -179,12 +213,16 @@ bool local_gather(struct memory_block_desc **desc) {
     return !list_empty(&common->free_list);
 }
 
+// The record that leads from an address, or NULL.
+static struct arena *arena_at(uintptr_t p) {
+    uint32_t frame = (uint32_t)((p - HEAP_BASE) >> PG_SHIFT);
+    return frame < k_heap.frames ? record_at(&k_heap, frame) : NULL;
+}
+
 // The processor whose own the arena at p is, this one excepted, or NO_PROCESSOR.
 static uint32_t other_owner(uintptr_t p, struct arena **arena) {
-    uint32_t frame = (uint32_t)((p - k_heap.base) >> PG_SHIFT);
-    if (frame >= k_heap.frames) return NO_PROCESSOR;
-    *arena = record_at(&k_heap, frame);
-    if (!*arena) return NO_PROCESSOR;
+    *arena = arena_at(p);
+    if (!*arena || (*arena)->large || arena_sum(*arena) == SMALL_SEAL) return NO_PROCESSOR;
     uint32_t owner = owner_of((*arena)->desc);
     return owner == processor_number ? NO_PROCESSOR : owner;
 }
@@ -202,29 +240,67 @@ uint32_t local_hold(uintptr_t p) {
     return owner;
 }
 
-// While this waits for the lock the arena may become everyone's, and more.
-HEAP_QUICK void local_close(struct arena *arena) {
-    struct memory_block_desc *desc = arena->desc;
-    uint32_t state = spin_save(&heap_lock);
-    // cppcheck-suppress knownConditionTrueFalse // it does not know that others wrote meanwhile
-    if (arena->desc == desc && desc->reserve != arena && arena->cnt == desc->blocks_per_arena)
-        arena_close(arena);
-    spin_restore(&heap_lock, state);
+// An empty arena of an own descriptor, to be closed: not the reserve, which stays.
+static bool may_close(const struct arena *arena, uint32_t seal) {
+    return arena && arena_sum(arena) == seal && arena->cnt == arena->desc->blocks_per_arena &&
+           arena->desc->reserve != arena;
 }
 
-uint32_t local_trim(void) {
+// The last that a free does, so what it had locked may go: with interrupts on, as they were before
+// it, others need not wait while this waits for the lock. Meanwhile the arena may be used again or
+// become everyone's, and this thread move to another processor.
+static void close_later(struct arena *arena) {
+    uint32_t owner = processor_number, seal = local_seal;
+    __atomic_add_fetch(&local_closing, 1, __ATOMIC_SEQ_CST);
+    irq_enable();
     uint32_t state = spin_save(&heap_lock);
-    processors_hold();
-    uint32_t before = k_heap.pool.free;
-    for (uint32_t n = 0; local_begun && n < processors_online; n++) {
-        for (uint32_t i = 0; i < k_heap.desc_count; i++) {
-            struct arena *arena = descs[n][i].reserve;
-            bool empty = arena && arena->cnt == arena->desc->blocks_per_arena;
-            if (empty) arena_move(arena, &k_heap.block_descs[i]);
-        }
+    processor_hold(owner);
+    if (may_close(arena, seal)) arena_close(arena);
+    __atomic_sub_fetch(&local_closing, 1, __ATOMIC_SEQ_CST);
+    processor_release(owner);
+    spin_restore(&heap_lock, state);
+    irq_disable();
+}
+
+HEAP_QUICK void local_close(struct arena *arena) {
+    if (spin_held(&heap_lock)) {
+        arena_close(arena);
+        return;
     }
-    uint32_t frames = k_heap.pool.free - before;
+    struct ring *ring = &spares[processor_number];
+    struct arena *before = ring->arena[ring->next];
+    ring->arena[ring->next] = arena;
+    ring->next = (ring->next + 1) % LOCAL_SPARES;
+    if (may_close(before, local_seal)) close_later(before);
+}
+
+// Closes a processor's empty arenas.
+static void empty_close(uint32_t owner) {
+    uint32_t seal = descs[owner]->seal;
+    for (uint32_t i = 0; i < LOCAL_SPARES; i++) {
+        struct arena *arena = spares[owner].arena[i];
+        if (may_close(arena, seal)) arena_close(arena);
+    }
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
+        struct arena *arena = descs[owner][i].reserve;
+        descs[owner][i].reserve = NULL;
+        if (may_close(arena, seal)) arena_close(arena);
+    }
+}
+
+// The same of all processors. Frames given back.
+static uint32_t all_close(void) {
+    uint32_t before = k_heap.pool.free;
+    processors_hold();
+    for (uint32_t n = 0; local_begun && n < processors_online; n++) empty_close(n);
     processors_release();
+    return k_heap.pool.free - before;
+}
+
+bool local_need(void) { return all_close() > 0; }
+
+uint32_t local_trim(void) {
+    uint32_t state = spin_save(&heap_lock), frames = all_close();
     spin_restore(&heap_lock, state);
     return frames;
 }

@@ -8,29 +8,44 @@
 #include <stdint.h>
 
 #include "kernel/heap.h"
+#include "kernel/layout.h"
 #include "kernel/processor.h"
 
 // The processor's own: the descriptor for a size, as heap.desc_of, and the seal of its arenas. With
 // one processor those of the heap. Interrupts off, or one processor.
 extern PER_PROCESSOR struct memory_block_desc *local_desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
 extern PER_PROCESSOR uint32_t local_seal;
-extern bool local_begun; // processors have arenas of their own
+extern bool local_begun;                // processors have arenas of their own
+extern volatile uint32_t local_closing; // empty arenas of theirs, about to be closed
+#define LOCAL_SPARES 8u                 // that each keeps, beside a reserve for each descriptor
 
 void local_sizes(void); // k_heap's sizes are set: called by block_desc_set()
 
-// Descriptors for processor n, in a page that is the caller's to keep. Boot only.
-void local_make(uint32_t n, void *page);
-// On processor n, before it allocates. Interrupts off.
+// The page that processor n's descriptors will be in, the caller's to keep. Boot only.
+void local_page(uint32_t n, void *page);
+// There will be several processors: on the first one, before its local_begin(). Interrupts off.
+void local_first(void);
+// On each processor, before it allocates. Interrupts off.
 void local_begin(void);
 
 // ---- for kernel/port.h, with heap_lock held but for local_close() -------------------------------
 
+static inline bool local_own(uintptr_t p);          // the arena at p is. Interrupts off
 bool local_bring(struct memory_block_desc **desc);  // see port_bring()
 bool local_gather(struct memory_block_desc **desc); // see port_gather()
-void local_share(uintptr_t p);                      // see port_share()
+bool local_need(void);                              // see port_more_frames()
+void local_share(uintptr_t p);                      // see port_lock_for()
 uint32_t local_hold(uintptr_t p);                   // see port_lock_at(): processor_release() it
 HEAP_QUICK void local_close(struct arena *arena);   // see port_close(). Interrupts off
-uint32_t local_trim(void); // empty arenas become the heap's; frames given back already
+uint32_t local_trim(void); // closes processors' empty arenas; frames given back
+
+// As sys_free() looks at a record: what a wrong `back` leads to has another sum.
+static inline bool local_own(uintptr_t p) {
+    uintptr_t frame = (p - HEAP_BASE) >> PG_SHIFT;
+    if (frame >= k_heap.fast_frames) return false;
+    const struct arena *arena = &k_heap.arena[frame];
+    return arena_sum((const struct arena *)((uintptr_t)arena - arena->back)) == local_seal;
+}
 
 // Processor n's descriptors of k_heap, as many as the heap has; NULL if it has none.
 struct memory_block_desc *local_descs(uint32_t n);

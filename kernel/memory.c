@@ -235,26 +235,28 @@ void heap_fast_paths(struct heap *heap) {
     heap->fast_frames = fast ? heap->frames : 0;
 }
 
+void block_desc_add(struct heap *heap, uint32_t size, uint32_t frames) {
+    struct memory_block_desc *desc_array = heap->block_descs;
+    struct memory_block_desc *desc = &desc_array[heap->desc_count++];
+    memset(desc, 0, sizeof *desc);
+    desc->heap = heap;
+    desc->seal = SMALL_SEAL;
+    desc->block_size = size;
+    desc->frames_per_arena = frames;
+    desc->blocks_per_arena = frames * PG_SIZE / size;
+    desc->inner_max = desc->blocks_per_arena - 2;
+    desc->shift = (uint32_t)__builtin_ctz(size);
+    desc->inverse = inverse_of(size >> desc->shift);
+    list_init(&desc->free_list);
+    uint32_t slot = heap->block_max / BLOCK_ALIGN;
+    while (slot < size / BLOCK_ALIGN) heap->desc_of[slot++] = desc;
+    heap->block_max = size;
+}
+
 int block_desc_set(struct heap *heap, const uint32_t *sizes, uint32_t count) {
     if (!sizes_valid(sizes, count)) return -1;
-    struct memory_block_desc *desc_array = heap->block_descs;
-    uint32_t slot = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        struct memory_block_desc *desc = &desc_array[i];
-        memset(desc, 0, sizeof *desc);
-        desc->heap = heap;
-        desc->seal = SMALL_SEAL;
-        desc->block_size = sizes[i];
-        desc->frames_per_arena = frames_for(sizes[i]);
-        desc->blocks_per_arena = desc->frames_per_arena * PG_SIZE / sizes[i];
-        desc->inner_max = desc->blocks_per_arena - 2;
-        desc->shift = (uint32_t)__builtin_ctz(sizes[i]);
-        desc->inverse = inverse_of(sizes[i] >> desc->shift);
-        list_init(&desc->free_list);
-        while (slot < sizes[i] / BLOCK_ALIGN) heap->desc_of[slot++] = desc;
-    }
-    heap->desc_count = count;
-    heap->block_max = sizes[count - 1];
+    heap->desc_count = heap->block_max = 0;
+    for (uint32_t i = 0; i < count; i++) block_desc_add(heap, sizes[i], frames_for(sizes[i]));
     port_sizes(heap);
     heap_fast_paths(heap);
     return 0;
@@ -330,13 +332,18 @@ static SLOW_PATH void *large_take_slow(struct heap *heap, size_t size) {
     return p;
 }
 
-// A block of an arena that must perhaps be opened first, or NULL.
-static SLOW_PATH void *small_take(struct memory_block_desc *desc) {
-    struct heap *heap = desc->heap;
+// A block of an arena that must perhaps be opened first, or NULL. Locked by its caller.
+static inline void *small_take_locked(struct memory_block_desc *desc) {
     void *p = NULL;
-    port_state state = port_lock_alone(heap);
     if (!arena_take(desc, &p) && (port_bring(&desc) || arena_open(desc) || port_gather(&desc)))
         arena_take(desc, &p);
+    return p;
+}
+
+static SLOW_PATH void *small_take(struct memory_block_desc *desc) {
+    struct heap *heap = desc->heap;
+    port_state state = port_lock_alone(heap);
+    void *p = small_take_locked(desc);
     port_unlock_alone(heap, state);
     return p;
 }
@@ -349,8 +356,10 @@ static SLOW_PATH void *take_special(struct heap *heap, size_t size, uintptr_t ca
     }
     if (size == 0) return NULL;
     port_state state = port_lock(heap);
-    void *p = size <= heap->block_max ? small_take(PORT_DESC_OF(heap)[(size - 1) / BLOCK_ALIGN])
-                                      : large_take(heap, size);
+    void *p = NULL;
+    size_t slot = (size - 1) / BLOCK_ALIGN;
+    if (size <= heap->block_max) p = small_take_locked(PORT_DESC_OF(heap)[slot]);
+    if (!p) p = large_take(heap, size); // fewer frames than an arena of several
     port_unlock(heap, state);
     return p;
 }
@@ -463,8 +472,7 @@ static inline bool look_begin(struct heap *heap, struct look *look, uintptr_t p)
     look->fault = HEAP_FROM_INTERRUPT;
     if (UNLIKELY(port_special())) {
         if (port_in_interrupt()) return false;
-        look->state = port_lock(heap);
-        port_share(heap, p);
+        look->state = port_lock_for(heap, p);
     } else {
         look->state = port_lock_alone(heap);
     }
@@ -490,6 +498,15 @@ static SLOW_PATH bool give_slow(struct heap *heap, uintptr_t p, uintptr_t caller
     return look_end(heap, &look, p, caller);
 }
 
+// large_give() where there are several processors.
+static SLOW_PATH bool large_give_several(struct heap *heap, struct arena *arena, uintptr_t p) {
+    if (!arena->large) return false; // a lock less for what is none; large_give() looks again
+    port_state state = port_lock(heap);
+    bool done = large_give(heap, arena, p);
+    port_unlock(heap, state);
+    return done;
+}
+
 // Frees the block at p of a small arena that is sound. False, with nothing changed, if it is none,
 // or none that is live.
 static inline bool small_give(struct arena *arena, uintptr_t p) {
@@ -511,7 +528,8 @@ static inline bool give_fast(struct heap *heap, uintptr_t p) {
     if (LIKELY(arena_sum(arena) == PORT_SEAL(heap))) {
         done = small_give(arena, p);
     } else if (UNLIKELY(port_several())) {
-        done = false;
+        port_leave(heap);
+        return large_give_several(heap, arena, p);
     } else {
         done = heap == &k_heap ? k_large_give(arena, p) : large_give(heap, arena, p);
     }

@@ -138,8 +138,11 @@ static inline void run_cut(struct pool *pool, struct frame *tail, uint32_t count
 // Takes `count` frames in a row; returns the first one's record, or NULL.
 static INLINE_ALWAYS struct frame *run_take(struct pool *pool, uint32_t count) {
     struct frame *tail = run_find(pool, count);
-    if (!tail && port_more_frames(pool, count)) tail = run_find(pool, count);
-    if (!tail) return NULL;
+    if (UNLIKELY(!tail)) {
+        if (!port_more_frames(pool, count)) return NULL;
+        tail = run_find(pool, count);
+        if (!tail) return NULL;
+    }
     struct frame *first = tail + 1 - FRAME_RUN(tail->run);
     run_cut(pool, tail, count);
     first->run = FRAME_USED | count;

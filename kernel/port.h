@@ -128,11 +128,18 @@ static inline void port_sizes(const struct heap *heap) {
 #define port_bring(desc) (port_several() && (*(desc))->heap == &k_heap && local_bring(desc))
 // The same where the pool has no frames either.
 #define port_gather(desc) (port_several() && (*(desc))->heap == &k_heap && local_gather(desc))
-// p is about to be looked at under the lock: no other processor works on its arena from here on.
-static inline void port_share(const struct heap *heap, uintptr_t p) {
-    if (port_several() && heap == &k_heap) local_share(p);
+// Locked for what is at p: its arena is this processor's own, or else nobody works on it but who
+// has the lock.
+static inline port_state port_lock_for(const struct heap *heap, uintptr_t p) {
+    port_state state = irq_save();
+    if (!port_several()) return state;
+    if (heap == &k_heap && (state & EFLAGS_IF) && local_own(p)) return state;
+    state = spin_enter(&heap_lock, state);
+    if (heap == &k_heap) local_share(p);
+    return state;
 }
-// arena_close() for a caller that has no lock.
+// arena_close() for a caller that may have no lock, and then had interrupts on before it turned
+// them off: the last that it does.
 #define port_close(arena) (port_several() ? local_close(arena) : arena_close(arena))
 static inline uint32_t port_trim(const struct heap *heap) {
     return port_several() && heap == &k_heap ? local_trim() : 0;
@@ -144,6 +151,8 @@ static inline const struct memory_block_desc *port_descs(const struct heap *heap
     return heap == &k_heap ? local_descs(table - 1) : NULL;
 }
 #define PORT_TABLES SEALS
+// Empty arenas of further tables that are no reserve, at most.
+#define PORT_SPARES (local_closing + LOCAL_SPARES * PROCESSORS_MAX)
 
 // `count` frames of a heap's pool from number `first` on are about to become free: a port whose
 // frames are pages of something else gives them back there. Called locked. k_heap's frames are its
@@ -156,7 +165,8 @@ static inline void port_frames_back(struct heap *heap, uint32_t first, uint32_t 
 static inline bool port_grow(struct heap *heap, uint32_t count) {
     return heap && heap->backing && heap->backing->more(heap, count);
 }
-#define port_more_frames(pool, count) ((pool) != &k_heap.pool && port_grow((pool)->heap, (count)))
+#define port_more_frames(pool, count) \
+    ((pool) == &k_heap.pool ? port_several() && local_need() : port_grow((pool)->heap, (count)))
 
 #endif
 
@@ -207,13 +217,14 @@ struct port_look {
 #define PORT_DESC_OF(heap) ((heap)->desc_of)
 #define PORT_SEAL(heap) SMALL_SEAL
 #define port_sizes(heap) ((void)0)
-#define port_share(heap, p) ((void)0)
+#define port_lock_for(heap, p) port_lock(heap)
 #define port_close arena_close
 #define port_trim(heap) 0u
 static inline const struct memory_block_desc *port_descs(const struct heap *heap, uint32_t table) {
     return table == 0 ? heap->block_descs : NULL;
 }
 #define PORT_TABLES 1u
+#define PORT_SPARES 0u
 #endif
 
 // A port may have a heap of several owners (libgranary: a thread each), who take and free blocks in

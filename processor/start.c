@@ -129,12 +129,12 @@ static noreturn void processor_begin(void) {
     gdt_init(fault_panic);
     interrupt_load();
     interrupt_several();
-    local_begin();
     apic_enable(false);
     processor_started();
     apic_timer_start(timer_count);
     answered = true;
     while (processors_online <= processor_number) cpu_pause();
+    local_begin();
     thread_run_processor();
 }
 
@@ -171,7 +171,7 @@ static bool estate_take(struct estate *estate, uint32_t number) {
         estate_give(estate);
         return false;
     }
-    local_make(number, F2V(estate->frame[2]));
+    local_page(number, F2V(estate->frame[2]));
     for (uint32_t i = 0; i < PROCESSOR_PAGES; i++) own[i] = estate_pa(estate, 3 + i);
     paging_processor_fill(estate_pa(estate, 0), estate_pa(estate, 1), own);
     return true;
@@ -224,6 +224,7 @@ static void several_begin(void) {
     uint32_t state = irq_save();
     interrupt_several();
     processors_many = true;
+    local_first();
     local_begin();
     heap_fast_paths(&k_heap);
     irq_restore(state);
@@ -319,7 +320,7 @@ void processors_start(uint32_t most, const char *why_one) {
         kprintf("processors: no memory for descriptors; one processor\n");
         return;
     }
-    local_make(0, F2V(frame));
+    local_page(0, F2V(frame));
     others_start(&list, most);
     if (!processors_many) frame_free(POOL_KERNEL, frame, 1); // none of them answered
 }

@@ -50,7 +50,7 @@ static int pairs_at_home(void *argument) {
     int wrong = !hands_apart((uint32_t)(uintptr_t)argument);
     for (uint32_t i = 0; i < PAIRS; i++) {
         sys_free(held[i % HELD]);
-        held[i % HELD] = sys_malloc(1 + i * 37 % 200);
+        held[i % HELD] = sys_malloc(i % 8 == 0 ? 5000 : 1 + i * 37 % 200); // two frames: a block
         wrong += !held[i % HELD];
     }
     for (uint32_t i = 0; i < HELD; i++) sys_free(held[i]);
@@ -402,12 +402,68 @@ KTEST(processors_have_each_others_memory_in_need) {
 }
 #endif
 
+// Blocks of every size, so many that more than one arena of each is empty when they are freed.
+static void leave_empty_arenas(void) {
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
+        const struct memory_block_desc *desc = &k_heap.block_descs[i];
+        struct chain blocks = {NULL};
+        for (uint32_t n = 0; n < 3 * desc->blocks_per_arena; n++) {
+            struct chain_link *p = sys_malloc(desc->block_size);
+            if (!p) break;
+            p->next = blocks.first;
+            blocks.first = p;
+        }
+        ktest_give_all(&blocks);
+    }
+}
+
+// Where no frame is free, those of empty arenas are taken, whosever they are: none is left then.
+static volatile uint32_t left_empty;
+
+static int take_every_frame(void *argument) {
+    uint32_t me = (uint32_t)(uintptr_t)argument;
+    int wrong = !hands_apart(me);
+    leave_empty_arenas();
+    hands_meet(1);
+    if (me == 0) {
+        struct chain frames = {NULL};
+        while (ktest_frame_take(&frames)) continue;
+        left_empty = processors_many ? sys_trim() : 0;
+        ktest_frames_give_all(&frames);
+    }
+    hands_meet(2);
+    return wrong;
+}
+
+KTEST(processors_empty_arenas_go_back_in_need) {
+    KCHECK_EQ(on_each(take_every_frame), 0);
+    KCHECK_EQ(left_empty, 0);
+    KCHECK_EQ(heap_check(), 0);
+}
+
+// With several processors 4096 bytes are a block of an arena of four frames; where no four are free
+// in a row, they are a large area of one.
+KTEST(processors_do_with_fewer_frames_than_an_arena) {
+    struct chain frames = {NULL}, kept_apart = {NULL};
+    while (ktest_frame_take(&frames)) continue;
+    struct chain_link *first = frames.first;
+    KNEED(first && first->next);
+    frames.first = first->next;
+    kept_apart.first = first;
+    first->next = NULL;
+    ktest_frame_give(&kept_apart); // one frame is free now
+    void *p = sys_malloc(PG_SIZE);
+    KCHECK(p != NULL);
+    KCHECK_EQ(sys_malloc(PG_SIZE), NULL);
+    sys_free(p);
+    ktest_frames_give_all(&frames);
+    KCHECK_EQ(heap_check(), 0);
+}
+
 // Empty arenas that processors keep go back when asked for.
 static int fill_and_leave(void *argument) {
     int wrong = !hands_apart((uint32_t)(uintptr_t)argument);
-    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
-        sys_free(sys_malloc(k_heap.block_descs[i].block_size));
-    }
+    leave_empty_arenas();
     return wrong;
 }
 
@@ -417,6 +473,46 @@ KTEST(processors_trim_takes_everyones_reserve) {
     KCHECK_EQ(on_each(fill_and_leave), 0);
     sys_trim();
     KCHECK_EQ(frames_free(POOL_KERNEL), before);
+}
+
+// ---- waiting ------------------------------------------------------------------------------------
+
+// A thread that waits for the lock, and had interrupts on, leaves them on: its timer ticks.
+static struct thread *volatile waiter;
+static volatile bool held_by_first;
+static volatile uint32_t ticks_waited;
+
+// Counts the waiter's ticks, and gives up at some time.
+static void hold_for_ticks(void) {
+    uint32_t state = spin_save(&heap_lock), start = waiter->ticks;
+    held_by_first = true;
+    for (uint32_t looks = 0; ticks_waited < 3 && looks < 50000000; looks++) {
+        cpu_pause();
+        ticks_waited = *(volatile uint32_t *)&waiter->ticks - start;
+    }
+    spin_restore(&heap_lock, state);
+}
+
+static int hold_or_wait(void *argument) {
+    uint32_t me = (uint32_t)(uintptr_t)argument, last = processors_online - 1;
+    int wrong = !hands_apart(me);
+    if (me == last) waiter = thread_current();
+    hands_meet(1);
+    if (me == 0 && last > 0) {
+        hold_for_ticks();
+    } else if (me == last && last > 0) {
+        while (!held_by_first) cpu_pause();
+        sys_free(sys_malloc(100000)); // a large area takes the lock
+    }
+    hands_meet(2);
+    return wrong;
+}
+
+KTEST(processors_wait_for_a_lock_with_interrupts_on) {
+    ticks_waited = 0;
+    held_by_first = false;
+    KCHECK_EQ(on_each(hold_or_wait), 0);
+    KCHECK(processors_online == 1 || ticks_waited >= 3);
 }
 
 // ---- another heap -------------------------------------------------------------------------------
