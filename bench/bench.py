@@ -33,10 +33,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DOCUMENT = os.path.join(ROOT, "docs", "bench.md")
 MARKERS = ("<!-- bench: begin, written by make bench DOCS=1 -->", "<!-- bench: end -->")
 
-# How much of everything. `live`: most live objects of a pattern; `traces`: the shortest so many, None all.
-Plan = namedtuple("Plan", "rounds milliseconds passes live program_rounds traces memory")
-FULL = Plan(rounds=7, milliseconds=150, passes=5, live=1000000, program_rounds=5, traces=None, memory=inkernel.MEMORY)
-QUICK = Plan(rounds=2, milliseconds=30, passes=2, live=10000, program_rounds=1, traces=2, memory=(32, 256))
+# How much of everything. `live`: most live objects of a pattern; `traces`: the shortest so many, None all;
+# `processors`: that replay a trace at once.
+Plan = namedtuple("Plan", "rounds milliseconds passes live program_rounds traces memory processors")
+FULL = Plan(rounds=7, milliseconds=150, passes=5, live=1000000, program_rounds=5, traces=None, memory=inkernel.MEMORY,
+            processors=inkernel.TOGETHER)
+QUICK = Plan(rounds=2, milliseconds=30, passes=2, live=10000, program_rounds=1, traces=2, memory=(32, 256),
+             processors=inkernel.TOGETHER[:1])
 
 
 part_began = {}  # kind of measurement: when the first of it began
@@ -75,7 +78,7 @@ def machine():
 
 def check_tools(build):
     """Everything that is needed, before the first minute is spent."""
-    for program in ("valgrind", "qemu-system-i386"):
+    for program in ("valgrind", "qemu-system-i386", "bochs"):
         cli.find_program(program)
     image = os.path.join(build, "hd.img")
     for path in (image, os.path.join(build, "host", "bench", "replay")):
@@ -123,6 +126,7 @@ def measure(options, work):
     figures["programs"], errors = programs.measure(found, plan, os.path.join(tools, "launch"), work, show_progress)
     figures["kernel_replay"] = inkernel.replays(image, traces, show_progress)
     figures["kernel_micro"] = inkernel.micro(image, plan.memory, show_progress)
+    figures["kernel_together"] = inkernel.together(image, traces, plan.processors, show_progress)
     figures["kernel_crowds"] = inkernel.crowds(image, show_progress)
     figures["seconds"] = part_seconds()
     figures["errors"] = bench.errors + errors + inkernel.errors(figures)

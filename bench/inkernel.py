@@ -1,8 +1,9 @@
 """inkernel.py - what `make bench` measures in the kernel: instructions, counted by QEMU.
 
-Two sources: the kernel's replayer (tools/replay.py, a `replay:` line for each trace and table of block sizes)
-and the kernel's own patterns (command line word `bench`, a `bench:` line for each). With -icount every executed
-instruction is one tick of rdtsc, so a figure is the same in every run: no rounds, no medians.
+Three sources: the kernel's replayer (tools/replay.py, a `replay:` line for each trace and table of block sizes)
+the kernel's own patterns (command line word `bench`, a `bench:` line for each), and a trace replayed on every processor
+at once, in Bochs. With -icount every executed instruction is one tick of rdtsc; Bochs counts likewise, and lets
+processors go in step. So a figure is the same in every run: no rounds, no medians.
 """
 
 import os
@@ -18,6 +19,8 @@ MEMORY = (32, 128, 512, 2048, 3072)  # MiB, what `growth with memory` is measure
 TIMEOUT = 600  # seconds for one run
 PROCESSORS = (2, 4, 8)
 CROWD_MEMORY = 256  # MiB
+TOGETHER_FIRST = 20000  # operations of each trace
+TOGETHER = (2, 8)  # processors
 
 
 def call(command):
@@ -33,15 +36,17 @@ def lines_with(prefix, text):
     return [stats.pairs(line[len(prefix):]) for line in text.splitlines() if line.startswith(prefix)]
 
 
-def replay(image, path, table):
+def replay(image, path, *options):
     """The figures of a trace's `replay:` line, or {"error": what the replayer said}."""
     tool = os.path.join(ROOT, "tools", "replay.py")
-    status, text, said = call([sys.executable, tool, "--image", image, "--classes", table, path])
+    status, text, said = call([sys.executable, tool, "--image", image, *options, path])
     found = lines_with("replay: ", text)
-    if status != 0 or len(found) != 1:
-        return {"error": said}
-    figures = found[0]
-    figures["footprint"] = figures["frames_peak"] * FRAME / figures["live_peak"]
+    return found[0] if status == 0 and len(found) == 1 else {"error": said}
+
+
+def footprint(figures):
+    if "error" not in figures:
+        figures["footprint"] = figures["frames_peak"] * FRAME / figures["live_peak"]
     return figures
 
 
@@ -51,7 +56,19 @@ def replays(image, traces, progress):
     for trace in traces:
         for table in TABLES:
             progress(f"kernel replay: {trace.name}, classes={table}")
-            result.setdefault(trace.name, {})[table] = replay(image, trace.path, table)
+            result.setdefault(trace.name, {})[table] = footprint(replay(image, trace.path, "--classes", table))
+    return result
+
+
+def together(image, traces, processors, progress):
+    """{trace: {processors: figures}}, "1" among them: the same operations on one, as ever."""
+    result = {}
+    for trace in traces:
+        for cpus in (1, *processors):
+            progress(f"kernel replay together: {trace.name}, {cpus} processors")
+            options = ("--emulator", "bochs", "--cpus", str(cpus)) if cpus > 1 else ()
+            result.setdefault(trace.name, {})[str(cpus)] = replay(image, trace.path, "--first", str(TOGETHER_FIRST),
+                                                                  *options)
     return result
 
 
@@ -92,6 +109,8 @@ def errors(figures):
     """What failed, a line each."""
     found = [f"kernel replay: {trace}, classes={table}: {line['error']}"
              for trace, row in figures["kernel_replay"].items() for table, line in row.items() if "error" in line]
+    found += [f"kernel replay together: {trace}, {cpus} processors: {line['error']}"
+              for trace, row in figures["kernel_together"].items() for cpus, line in row.items() if "error" in line]
     for key, unit in (("kernel_micro", "MiB"), ("kernel_crowds", "processors")):
         found += [f"kernel patterns: classes={table}, {number} {unit}: {line['error']}"
                   for table, each in figures[key].items() for number, lines in each.items()

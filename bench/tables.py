@@ -270,6 +270,25 @@ def kernel_crowds(figures):
     return titled("In the kernel: the same on every processor of the machine at once, by their number", aligned(rows))
 
 
+def together_values(figures, key, alone=False):
+    """{trace: [the figure with 2, ... processors, or None]}; `alone`: with one, first."""
+    return {trace: [line.get(key) for cpus, line in row.items() if alone or cpus != "1"]
+            for trace, row in figures["kernel_together"].items()}
+
+
+def kernel_together(figures):
+    """A trace on one processor, and on more of them at once."""
+    means = together_values(figures, "insn_per_op", alone=True)
+    cpus = list(next(iter(figures["kernel_together"].values()), {"1": None}))[1:]
+    rows = [["", "insn/op alone", *(f"{title}, {number}" for title in ("insn/op", "max", "refused", "irqs off")
+                                    for number in cpus)]]
+    others = [together_values(figures, key) for key in ("insn_max", "refused_max", "irqs_off_max")]
+    for trace, values in means.items():
+        rows.append([trace, *(cell(value, 1) for value in values),
+                     *(cell(value, 0) for each in others for value in each[trace])])
+    return titled("In the kernel, Bochs: a trace replayed on every processor at once, classes=seed", aligned(rows))
+
+
 def report(figures):
     """The whole report but for the last table, as lines."""
     machine = figures["machine"]
@@ -277,7 +296,7 @@ def report(figures):
              f"{machine['compiler']}" + (", QUICK" if figures["quick"] else ""),
              ", ".join(f"{name} {version}" for name, version in figures["versions"].items()), ""]
     for part in (speed, footprint, worst, micro, threads, probes, programs, kernel_replay, kernel_micro,
-                 kernel_crowds):
+                 kernel_crowds, kernel_together):
         lines += part(figures)
     if figures["errors"]:
         lines += titled("What failed", ["  " + line for line in figures["errors"]])

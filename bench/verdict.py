@@ -9,7 +9,7 @@ import stats
 from host import OURS, base
 from inkernel import PROCESSORS, TABLES
 from tables import (aligned, crowd_insn, footprint_ratios, kernel_insn, kernel_names, kernel_sizes, mean_speed,
-                    program_mean, replay_fold, thread_ratio, titled, trace_ratios)
+                    program_mean, replay_fold, thread_ratio, titled, together_values, trace_ratios)
 
 
 class Rows:
@@ -101,6 +101,20 @@ def kernel_growth(rows, figures):
              {table: crowd_growth(figures, table) for table in TABLES}, 1, " %")
 
 
+def kernel_together(rows, figures):
+    """Of the trace that fares worst; "-" where a replay failed."""
+    def worst(key, fold=max):
+        values = [value for row in together_values(figures, key).values() for value in row]
+        return fold(values) if values and None not in values else None
+    grown = [growth(row) for row in together_values(figures, "insn_per_op", alone=True).values()]
+    span = "2 and 8 processors, a trace on each"
+    rows.add(f"kernel: {span}, growth of an operation", 10,
+             {"seed": max(grown) if grown and None not in grown else None}, 1, " %")
+    rows.add(f"kernel: {span}, worst single call", 1500, {"seed": worst("insn_max")})
+    rows.add(f"kernel: {span}, worst refusal", 1500, {"seed": worst("refused_max")})
+    rows.add(f"kernel: {span}, interrupts off", 300, {"seed": worst("irqs_off_max")})
+
+
 def over(peer, figures, name):
     mine, other = mean_speed(figures, name), mean_speed(figures, peer)
     return mine / other if mine and other else None
@@ -147,7 +161,8 @@ def host_memory(rows, figures):
 def verdict(figures):
     """The last table and the line with its sums."""
     rows = Rows()
-    for part in (kernel_patterns, kernel_replays, kernel_growth, host_speed, host_threads, host_memory):
+    for part in (kernel_patterns, kernel_replays, kernel_growth, kernel_together, host_speed, host_threads,
+                 host_memory):
         part(rows, figures)
     rows.add("real programs: wall time over glibc's", 1.0, ours(lambda n: program_mean(figures, n, "wall_ns")), 2)
     rows.add("real programs: largest resident size over glibc's", 1.05,

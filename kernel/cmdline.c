@@ -94,6 +94,13 @@ static bool read_replay(struct options *out, const char *value) {
     return true;
 }
 
+static bool read_together(struct options *out, const char *value) {
+    if (value) return false;
+    out->together = true;
+    if (!out->replay) out->replay = "trace";
+    return true;
+}
+
 static bool read_progress(struct options *out, const char *value) {
     if (value) return false;
     out->progress = true;
@@ -248,6 +255,7 @@ const struct option cmdline_options[] = {
     {"log", read_log, false, "log[=print]", "write the heap's calls down, and print them"},
     {"events", read_events, true, "events=com2", "a record of each heap call, on the second line"},
     {"replay", read_replay, false, "replay[=NAME]", "replay the trace on the second disk"},
+    {"together", read_together, false, "together", "replay it on all processors at once"},
     {"progress", read_progress, false, "progress", "show how far a replay is, with batch too"},
     {"bench", read_bench, false, "bench", "count the instructions of allocation patterns"},
     {"soak", read_soak, true, "soak=OPS[,THREADS[,SEED]]", "random heap calls"},

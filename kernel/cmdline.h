@@ -36,6 +36,7 @@ struct options {
         *classes; // the table of block sizes, as size_table_parse() takes it; always a good one
     bool classes_wrong;  // the last classes= was refused: `classes` is what stood before it
     const char *replay;  // replay the trace on the second disk, under this name; NULL: none
+    bool together;       // on all processors at once
     bool progress;       // show how far a replay is, also in a batch run
     bool bench;          // count the instructions of patterns of allocation
     uint32_t soak;       // random heap calls to make; 0: none

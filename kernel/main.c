@@ -28,6 +28,7 @@
 #include "kernel/measure/events.h"
 #include "kernel/measure/heaplog.h"
 #include "kernel/measure/replay.h"
+#include "kernel/measure/together.h"
 #include "kernel/inspect/report.h"
 #include "kernel/museum/tour_scenes.h"
 #include "kernel/museum/misbehave.h"
@@ -134,8 +135,7 @@ static const char *trace_read(uint32_t sector, uint32_t count, void *to) {
     return status == ATA_OK ? NULL : ata_status_text(status);
 }
 
-// Before there is anything else on the heap. Every interrupt line is still masked.
-static bool trace_replay(void) {
+static bool trace_replay(bool (*run)(const struct replay *replay)) {
     uint32_t sectors;
     if (options.classes_wrong) {
         kprintf("replay: failed: no such table of block sizes\n");
@@ -150,14 +150,14 @@ static bool trace_replay(void) {
                             .progress = options.progress || !options.batch,
                             .disk_bytes = (uint64_t)sectors * ATA_SECTOR_BYTES,
                             .read = trace_read};
-    irq_enable(); // as the heap's callers have it
-    bool good = replay_run(&replay);
-    irq_disable();
-    return good;
+    return run(&replay);
 }
 
+// Before there is anything else on the heap. Every interrupt line is still masked.
 static void replay_first(void) {
-    bool good = trace_replay();
+    irq_enable(); // as the heap's callers have it
+    bool good = trace_replay(replay_run);
+    irq_disable();
     if (options.batch) power_off(good ? EXIT_PASSED : EXIT_FAILED);
 }
 
@@ -198,8 +198,8 @@ static void start_up(void) {
     classes_use();
     checks_start();
     events_begin();
-    if (options.replay) replay_first(); // a measurement wants the heap to itself
-    thread_init();                      // needs sys_malloc; this code becomes thread "main"
+    if (options.replay && !options.together) replay_first(); // a measurement wants the heap
+    thread_init(); // needs sys_malloc; this code becomes thread "main"
     process_init(options.frames);
     timer_init(options.hz ? options.hz : TIMER_HZ_DEFAULT, thread_tick);
     console_input_init();
@@ -218,7 +218,8 @@ noreturn void kmain(void) {
     if (options.selftest != SELFTEST_NONE) misbehave(options.selftest);
     bool good = true;
     if (options.test) power_off(ktest_run(options.test) == 0 ? EXIT_PASSED : EXIT_FAILED);
-    if (options.demo) good = demo_run();
+    if (options.replay && options.together) good = trace_replay(together_run);
+    if (options.demo) good = demo_run() && good;
     if (options.run) good = programs_boot(options.run) && good;
     if (options.scene) good = scene_run(options.scene) && good;
     if (options.bugs) good = bugs_boot(options.bugs, options.bugs_fixed) && good;

@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """replay.py - replays a recorded program's allocations in the kernel, and shows what it says of them.
 
-    replay.py TRACE [--classes "16 32 48"] [--mem MIB] [--emulator qemu|bochs] [--image FILE]
+    replay.py TRACE [--classes "16 32 48"] [--mem MIB] [--cpus N] [--emulator qemu|bochs] [--image FILE]
 
 TRACE is a trace as kernel/measure/trace_format.h describes it, packed with xz or not. It is written, padded to whole
 sectors, to a file that the emulator takes as its second disk. The header is looked at here, so that a wrong file
 costs no boot; every operation is checked by the kernel. QEMU runs with -icount shift=0, so that what the kernel counts
-is instructions, and the same in each run; in Bochs they are its own ticks.
+is instructions, and the same in each run; in Bochs they are its own ticks. With several processors (--cpus) all of them
+replay the trace at the same time (kernel/measure/together.h); Bochs lets its processors go in step, so that a call's
+figure is what it takes with the others at work.
 
 The exit status is 0 if the kernel passed, 2 for a wrong trace or wrong use, else what run.py says.
 """
@@ -36,11 +38,11 @@ HISTOGRAM_BYTES = 65536 * 4
 MEM_LEAST = 32  # MiB
 
 
-def default_mem(trace):
-    """MiB that do for a trace: its peak and three quarters more, the replay's own memory, and twice all that,
-    because the kernel's pool is half of the memory."""
-    own = len(fmt.to_bytes(trace)) + trace.slots * SLOT_BYTES + HISTOGRAM_BYTES
-    need = 2 * (trace.peak + trace.peak // 4 * 3 + own) + (16 << 20)
+def default_mem(trace, cpus=1):
+    """MiB that do for a trace: its peak and three quarters more, for each processor, the replay's own memory, and twice
+    all that, because the kernel's pool is half of the memory."""
+    each = trace.peak + trace.peak // 4 * 3 + trace.slots * SLOT_BYTES
+    need = 2 * (cpus * each + len(fmt.to_bytes(trace)) + HISTOGRAM_BYTES) + (16 << 20)
     return max(MEM_LEAST, -(-need // (32 << 20)) * 32)
 
 
@@ -52,7 +54,7 @@ def parse_mem(text):
 
 
 def kernel_args(opt, trace_path):
-    words = ["batch", f"replay={fmt.trace_name(trace_path)}"]
+    words = ["batch", f"replay={fmt.trace_name(trace_path)}"] + (["together demo=no"] if opt.cpus > 1 else [])
     classes = re.split(r"[\s,]+", opt.classes.strip(" \t,"))
     if classes != [""]:
         words.append("classes=" + ",".join(classes))
@@ -63,7 +65,7 @@ def kernel_args(opt, trace_path):
 
 def timeout(opt, trace):
     """Seconds that no good run comes near: measured were 15 us an operation in QEMU, 60 in Bochs."""
-    return 120 + fmt.operation_count(trace) * (0.0006 if opt.emulator == "bochs" else 0.0002)
+    return 120 + fmt.operation_count(trace) * opt.cpus * (0.0006 if opt.emulator == "bochs" else 0.0002)
 
 
 class Filter:
@@ -92,9 +94,9 @@ class Filter:
 
 def boot(opt, trace, disk):
     """Runs the kernel on the trace; returns run.py's exit status."""
-    mem = parse_mem(opt.mem) if opt.mem else default_mem(trace)
+    mem = parse_mem(opt.mem) if opt.mem else default_mem(trace, opt.cpus)
     command = [PYTHON, os.path.join(TOOLS, "run.py"), "--emulator", opt.emulator, "--image", opt.image,
-               "--mem", str(mem), "--disk2", disk, "--args", kernel_args(opt, opt.trace),
+               "--mem", str(mem), "--cpus", str(opt.cpus), "--disk2", disk, "--args", kernel_args(opt, opt.trace),
                "--timeout", str(timeout(opt, trace))]
     if opt.emulator == "qemu":
         command.append("--icount")
@@ -114,6 +116,8 @@ def parse(argv):
     parser.add_argument("trace", metavar="TRACE", help="a trace, packed with xz or not")
     parser.add_argument("--classes", default="", metavar="SIZES", help='block sizes: seed, fine or "16 32 48 ..."')
     parser.add_argument("--mem", default="", metavar="MIB", help="the machine's memory; default: what the trace wants")
+    parser.add_argument("--cpus", type=int, default=1, metavar="N", help="replay it on so many processors at once")
+    parser.add_argument("--first", type=int, metavar="N", help="only its first N operations")
     parser.add_argument("--emulator", choices=sorted(emu.PROGRAM), default="qemu")
     parser.add_argument("--image", default="build/hd.img")
     parser.add_argument("--all", action="store_true", help="show the whole console")
@@ -125,6 +129,8 @@ def main(argv):
     if not opt.trace:
         raise fmt.TraceError("no trace given: make replay TRACE=file.mtrace[.xz]")
     trace = fmt.load(opt.trace)
+    if opt.first is not None:
+        trace = fmt.first(trace, opt.first)
     with cli.folder("replay") as folder:
         disk = os.path.join(folder, "trace.img")
         with open(disk, "wb") as file:

@@ -25,7 +25,7 @@ run             python_3              python3                         image make
 run             nasm                  nasm                            boot sector, loader, the entries of the kernel
 run             compiler_for_32_bits  gcc-i686-linux-gnu              the kernel; smaller than gcc, needs no C library
 run             qemu-system-i386      qemu-system-x86                 the emulator of make run
-bochs           bochs                 bochs,bochsbios,vgabios,bochs-x  make bochs and bochs-debug, tours, its window
+bochs,bench     bochs                 bochs,bochsbios,vgabios,bochs-x  make bochs and bochs-debug, tours, its window
 debug,web       gdb                   gdb                             make debug, make rewind, tours, make web
 debug           qemu-img              qemu-utils                      make rewind: the disk of a recorded run
 test,libc       gcc                   gcc                             unit tests, libgranary, the recorder

@@ -61,6 +61,17 @@ def operation_count(trace):
     return len(trace.words) // 2
 
 
+def first(trace, count):
+    """Its first `count` operations."""
+    words = trace.words[:2 * max(count, 0)]
+    sizes, live, peak = {}, 0, 0
+    for _, slot, size in operations(Trace(words, trace.slots, 0)):
+        live += size - sizes.get(slot, 0)
+        sizes[slot] = size
+        peak = max(peak, live)
+    return Trace(words, trace.slots, peak)
+
+
 class Builder:
     """A trace in the making. Keeps T2 to T5 by itself: hands out slots, and counts what lives in them.
 

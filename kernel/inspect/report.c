@@ -22,12 +22,16 @@ uint32_t heap_report_count;
 static bool report_panics; // heap=panic on the command line
 static report_place_hook *place_hook;
 
-void heap_report_set_place(report_place_hook *hook) { place_hook = hook; }
+report_place_hook *heap_report_set_place(report_place_hook *hook) {
+    report_place_hook *before = place_hook;
+    place_hook = hook;
+    return before;
+}
 
 // The instruction in words, symbolic where it is the kernel's own. False: nothing is to be printed.
 static bool place_text(char *to, size_t room, const struct heap *heap, uintptr_t from) {
     enum report_place place = PLACE_UNKNOWN;
-    if (heap != &k_heap && place_hook) place = place_hook(to, room, heap);
+    if (place_hook) place = place_hook(to, room, heap);
     if (place == PLACE_UNKNOWN) symbol_text(to, room, from);
     return place != PLACE_QUIET;
 }

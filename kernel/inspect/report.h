@@ -22,12 +22,12 @@ extern uint32_t heap_report_count; // since boot
 
 void heap_report_panics(bool panics); // heap=panic: a report ends in a panic. Off at first
 
-// Where a call of another heap than k_heap came from, where a kernel's address would not say it: a
-// program's. PLACE_QUIET: this report is counted and not printed, so that a program cannot fill the
-// console. One hook; NULL: none.
+// Where a call came from, where a kernel's address would not say it: a program's. PLACE_QUIET: this
+// report is counted and not printed, so that a program cannot fill the console. One hook; NULL:
+// none. Setting it returns the one before.
 enum report_place { PLACE_UNKNOWN, PLACE_WRITTEN, PLACE_QUIET };
 typedef enum report_place report_place_hook(char *to, size_t room, const struct heap *heap);
-void heap_report_set_place(report_place_hook *hook);
+report_place_hook *heap_report_set_place(report_place_hook *hook);
 
 // As port_report() of kernel/port.h, for an access and not a call, which only the checked build
 // finds: `eip` is the instruction.

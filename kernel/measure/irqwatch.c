@@ -3,8 +3,8 @@
 //
 // Theory. A counter in irq_disable() and irq_enable() would be what it measures: a part of every
 // call of the heap. Instead each cli and sti leaves its address in the section .irq_sites
-// (lib/x86.h), and the watch puts a breakpoint over those in the watched code, memory.c's, pool.c's
-// and inspect/who.c's, which looks at the records for a report:
+// (lib/x86.h), and the watch puts a breakpoint over those in the watched code (kernel.ld):
+// memory.c's, pool.c's, their port's, and inspect/who.c's, which looks at the records for a report:
 //
 //     cli   becomes   int3      the handler clears IF in the frame it returns to, and looks at the
 //     ...             ...       time as the last thing it does
@@ -31,6 +31,7 @@
 #include "kernel/fault.h"
 #include "kernel/interrupt.h"
 #include "kernel/panic.h"
+#include "kernel/processor.h"
 #include "lib/string.h"
 #include "lib/x86.h"
 
@@ -48,8 +49,8 @@ static uint32_t turns_on[IRQWATCH_BYTES_MAX / 32]; // bit: the byte there is a s
 
 // Written by the breakpoint's handler. Volatile, because no compiler can see that an irq_disable()
 // calls it.
-static volatile uint32_t off_since; // rdtsc_low() after the last cli
-static volatile uint32_t longest;   // with the handlers' way in it
+static PER_PROCESSOR volatile uint32_t off_since; // rdtsc_low() after the last cli
+static PER_PROCESSOR volatile uint32_t longest;   // with the handlers' way in it
 
 static uint32_t cr0_read(void) {
     uint32_t cr0;
@@ -136,12 +137,18 @@ bool irqwatch_start(void) {
     return true;
 }
 
-uint32_t irqwatch_stop(void) {
+uint32_t irqwatch_here(void) {
     uint32_t measured = longest;
     longest = 0;
     site_pair();
     uint32_t way = longest - 1; // site_pair()'s sti is one instruction
+    longest = 0;
+    return measured > way ? measured - way : 0;
+}
+
+uint32_t irqwatch_stop(void) {
+    uint32_t measured = irqwatch_here();
     patch(false);
     interrupt_register(VECTOR_BREAKPOINT, NULL);
-    return measured > way ? measured - way : 0;
+    return measured;
 }

@@ -17,7 +17,7 @@
 //
 // Invariants, in a pass:
 //   Y1  A slot whose pointer is not NULL holds a block of `size` bytes that no other slot holds.
-//   Y2  The first and last MARK_BYTES of each such block are marks_byte() of slot, size and place.
+//   Y2  The ends of each such block are marked (kernel/measure/operation.c).
 //   Y3  The heap is empty before the first and after the last operation.
 //
 // Shortcomings: frames are counted between the calls, so that a realloc that copies counts the old
@@ -31,6 +31,7 @@
 #include "kernel/measure/irqwatch.h"
 #include "kernel/layout.h"
 #include "kernel/memory.h"
+#include "kernel/measure/operation.h"
 #include "kernel/measure/trace_format.h"
 #include "lib/print.h"
 #include "lib/string.h"
@@ -179,136 +180,6 @@ static bool operation_read(uint32_t number, struct trace_operation *operation) {
     return true;
 }
 
-// ---- marks at both ends of every block ----------------------------------------------------------
-
-#define MARK_BYTES 8u
-
-// What a slot of the trace holds. An empty one, and one whose malloc failed, has a null pointer:
-// the next free or realloc of it is then the call that a program would make.
-struct slot {
-    uint8_t *p;
-    uint32_t size;
-};
-static struct slot *replay_slots;
-
-// Differs from slot to slot, from size to size and from place to place, so that a block that lies
-// over another, or a copy that is shifted, shows. The two constants are odd, large and mixed.
-static uint8_t marks_byte(uint32_t slot, uint32_t size, uint32_t place) {
-    return (uint8_t)((slot * 2654435761u ^ size * 2246822519u) >> 24 ^ place * 37u);
-}
-
-// A block's first and last MARK_BYTES, all of a block that has no more than two times that.
-static bool marked(uint32_t size, uint32_t place) {
-    return place < MARK_BYTES || place + MARK_BYTES >= size;
-}
-
-// The next place after `place` that is marked, or one past the block.
-static uint32_t next_mark(uint32_t size, uint32_t place) {
-    return marked(size, place + 1) ? place + 1 : size - MARK_BYTES;
-}
-
-// After each call that gave the slot a block, or another size.
-static void marks_write(uint32_t slot) {
-    uint32_t size = replay_slots[slot].size;
-    for (uint32_t i = 0; i < size; i = next_mark(size, i)) {
-        replay_slots[slot].p[i] = marks_byte(slot, size, i);
-    }
-}
-
-// What is left of a block's marks, now at `p`, when only its first `kept` bytes still count.
-static bool marks_good(uint32_t slot, const uint8_t *p, uint32_t kept) {
-    uint32_t size = replay_slots[slot].size;
-    for (uint32_t i = 0; i < kept; i = next_mark(size, i)) {
-        if (p[i] != marks_byte(slot, size, i)) return false;
-    }
-    return true;
-}
-
-// Every byte, not only the ends: what calloc promises.
-static bool all_zero(const uint8_t *p, uint32_t bytes) {
-    for (uint32_t i = 0; i < bytes; i++) {
-        if (p[i] != 0) return false;
-    }
-    return true;
-}
-
-// ---- a call and its cost ------------------------------------------------------------------------
-//
-// One function for each call, never inlined, so that nothing but the call and its argument is
-// between the two readings, the same each time. The low half of the counter is enough: a call of
-// 2^32 instructions would show in other ways.
-
-static uint32_t reading; // what the readings alone cost
-
-// The two readings, and the one instruction that keeps the first, as in each function below.
-static __attribute__((noinline)) uint32_t nothing_timed(void) {
-    uint32_t start = rdtsc_low();
-    return rdtsc_low() - start;
-}
-
-// The smallest of some: on a real processor the first reading is slower.
-static void reading_calibrate(void) {
-    reading = UINT32_MAX;
-    for (int i = 0; i < 16; i++) {
-        uint32_t cost = nothing_timed();
-        if (cost < reading) reading = cost;
-    }
-}
-
-// Neither a coarse counter (v86's is a clock) nor a heap that clears or copies less than is assumed
-// here must make a cost come out below nothing.
-static uint32_t less(uint32_t cost, uint32_t part) { return cost > part ? cost - part : 0; }
-
-static inline __attribute__((always_inline)) uint32_t ticks_since(uint32_t start) {
-    uint32_t ticks = rdtsc_low() - start;
-    return less(ticks, reading);
-}
-
-static __attribute__((noinline)) void *malloc_timed(uint32_t size, uint32_t *cost) {
-    uint32_t start = rdtsc_low();
-    void *p = sys_malloc(size);
-    *cost = ticks_since(start);
-    return p;
-}
-
-static __attribute__((noinline)) void free_timed(void *p, uint32_t *cost) {
-    uint32_t start = rdtsc_low();
-    sys_free(p);
-    *cost = ticks_since(start);
-}
-
-static __attribute__((noinline)) void *realloc_timed(void *p, uint32_t size, uint32_t *cost) {
-    uint32_t start = rdtsc_low();
-    void *to = sys_realloc(p, size);
-    *cost = ticks_since(start);
-    return to;
-}
-
-// One element of `size` bytes: the trace knows only the product.
-static __attribute__((noinline)) void *calloc_timed(uint32_t size, uint32_t *cost) {
-    uint32_t start = rdtsc_low();
-    void *p = sys_calloc(1, size);
-    *cost = ticks_since(start);
-    return p;
-}
-
-// Of a block that is all zero: calloc has just cleared it, with the same call.
-static __attribute__((noinline)) uint32_t clearing_cost(void *p, uint32_t bytes) {
-    uint32_t start = rdtsc_low();
-    memset(p, 0, bytes);
-    return ticks_since(start);
-}
-
-// Of a block onto itself, which leaves it as it is: there may be no other place of that size. The
-// pointer keeps the compiler from knowing that.
-static __attribute__((noinline)) uint32_t copying_cost(void *p, uint32_t bytes) {
-    void *(*volatile copy_pointer)(void *, const void *, size_t) = memcpy;
-    void *(*copy)(void *, const void *, size_t) = copy_pointer;
-    uint32_t start = rdtsc_low();
-    copy(p, p, bytes);
-    return ticks_since(start);
-}
-
 // ---- a pass -------------------------------------------------------------------------------------
 
 // Only a measuring pass asks sys_usable_size() before a realloc: that call, too, turns interrupts
@@ -330,6 +201,7 @@ struct pass {
     uint64_t cost_sum; // PASS_MEASURE, and the two below
     uint32_t cost_max;
 };
+static struct slot *replay_slots;
 static uint32_t *histogram; // calls of each cost, PASS_MEASURE
 
 // The costs of the other passes are the breakpoints', or of no interest.
@@ -378,77 +250,27 @@ static void damage_note(struct pass *pass, uint32_t number) {
     if (pass->damaged++ == 0) pass->damaged_at = number;
 }
 
-// A slot gets what a call returned: p of `size` bytes, or NULL and stays as it was.
-static void slot_set(struct pass *pass, uint32_t slot, void *p, uint32_t size) {
+// A call that was to give a block gave p of `size` bytes, or NULL.
+static void taken_note(struct pass *pass, const uint8_t *p, uint32_t size) {
     hash_fold(pass, p);
-    if (!p) {
-        pass->failed++;
-        return;
-    }
-    replay_slots[slot].p = p;
-    replay_slots[slot].size = size;
-    marks_write(slot);
-    frames_note(pass, p, size);
-}
-
-static void do_malloc(struct pass *pass, struct trace_operation operation) {
-    uint32_t cost;
-    void *p = malloc_timed(operation.size, &cost);
-    cost_note(pass, cost);
-    slot_set(pass, operation.slot, p, operation.size);
-}
-
-// The check for zero comes before clearing_cost(), which would hide what was not.
-static void do_calloc(struct pass *pass, uint32_t number, struct trace_operation operation) {
-    uint32_t cost;
-    void *p = calloc_timed(operation.size, &cost);
-    if (p && !all_zero(p, operation.size)) damage_note(pass, number);
-    if (p && pass->kind == PASS_MEASURE) cost = less(cost, clearing_cost(p, operation.size));
-    cost_note(pass, cost);
-    slot_set(pass, operation.slot, p, operation.size);
-}
-
-// Marks are looked at before the call: afterwards the bytes are the heap's.
-static void do_free(struct pass *pass, uint32_t number, uint32_t slot) {
-    uint32_t cost;
-    uint8_t *p = replay_slots[slot].p;
-    if (p && !marks_good(slot, p, replay_slots[slot].size)) damage_note(pass, number);
-    free_timed(p, &cost);
-    cost_note(pass, cost);
-    replay_slots[slot] = (struct slot){NULL, 0};
-}
-
-// A block that moved was copied as far as the old one's room and the new size both go. Its old
-// contents must be at the start of the new one, as far as both go.
-static void do_realloc(struct pass *pass, uint32_t number, struct trace_operation operation) {
-    uint32_t cost, size = operation.size, slot = operation.slot, kept = replay_slots[slot].size;
-    uint8_t *p = replay_slots[slot].p;
-    size_t room = pass->kind == PASS_MEASURE ? sys_usable_size(p) : 0;
-    uint8_t *to = realloc_timed(p, size, &cost);
-    if (to && to != p && room > 0) cost = less(cost, copying_cost(to, size < room ? size : room));
-    cost_note(pass, cost);
-    if (kept > size) kept = size;
-    if (to && p && !marks_good(slot, to, kept)) damage_note(pass, number);
-    slot_set(pass, slot, to, size);
+    if (p) frames_note(pass, p, size);
+    else pass->failed++;
 }
 
 // trace_check() has seen that the slot fits the kind.
 static void operation_do(struct pass *pass, uint32_t number, struct trace_operation operation) {
-    switch (operation.kind) {
-    case TRACE_MALLOC: do_malloc(pass, operation); break;
-    case TRACE_FREE: do_free(pass, number, operation.slot); break;
-    case TRACE_REALLOC: do_realloc(pass, number, operation); break;
-    case TRACE_CALLOC: do_calloc(pass, number, operation); break;
-    }
+    struct operation_result result =
+        operation_run(replay_slots, operation, pass->kind == PASS_MEASURE);
+    cost_note(pass, result.cost);
+    if (!result.whole) damage_note(pass, number);
+    if (operation.kind != TRACE_FREE) taken_note(pass, result.p, operation.size);
 }
 
 // Frees what the trace left, and looks at what the heap is then. Before sys_trim(), so that
 // heap_check() also walks the empty arenas that were kept.
 static void pass_end(struct pass *pass) {
     for (uint32_t slot = 0; slot < trace.slots; slot++) {
-        uint8_t *p = replay_slots[slot].p;
-        if (p && !marks_good(slot, p, replay_slots[slot].size)) damage_note(pass, trace.operations);
-        sys_free(p);
+        if (!operation_end(replay_slots, slot)) damage_note(pass, trace.operations);
     }
     if (pass->kind == PASS_WATCH) pass->irqs_off = irqwatch_stop();
     pass->broken = heap_check();
@@ -646,7 +468,7 @@ static bool built_in(const char *name) {
 // show.
 static bool passes_run(void) {
     struct pass measured, watched;
-    reading_calibrate();
+    operation_calibrate();
     bool good = pass_run(&measured, PASS_MEASURE) && pass_good(&measured, used.name) &&
                 pass_run(&watched, PASS_WATCH) && pass_good(&watched, used.name);
     progress_end();

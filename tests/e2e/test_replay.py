@@ -328,6 +328,46 @@ def test_a_name_is_made_fit_for_the_command_line(replay):
     assert done.code == 0 and done.result["name"] == "a__b__c"
 
 
+# ---- on every processor at once ------------------------------------------------------------------
+
+TOGETHER = re.compile(
+    r"replay: name=(\S+) processors=(?P<processors>\d+) classes=(?P<classes>\S+) ops=(?P<ops>\d+) failed=0 "
+    r"insn_per_op=(?P<mean>\d+\.\d\d) insn_max=(?P<most>\d+) refused=(?P<refused>\d+) "
+    r"refused_max=(?P<refused_most>\d+) irqs_off_max=(?P<off>\d+)")
+
+
+def together(done):
+    assert done.code == 0, done.stdout + done.stderr
+    return next(match for match in map(TOGETHER.fullmatch, done.lines) if match)
+
+
+@pytest.mark.parametrize("emulator, processors", [("qemu", 2), ("bochs", 2), ("bochs", 4)])
+def test_every_processor_replays_it(replay, emulator, processors):
+    """The areas of one and two frames are blocks there, so that a call costs much the same; and wrong frees are made
+    and refused."""
+    trace = random_trace(7, 3000, most=8192)
+    alone = float(replay(trace).result["insn_per_op"])
+    found = together(replay(trace, "--cpus", str(processors), "--emulator", emulator))
+    assert (int(found["processors"]), int(found["ops"])) == (processors, 3000 * processors)
+    assert found["classes"] == "16,32,64,128,256,512,1024,4096,8192"
+    assert float(found["mean"]) < 1.3 * alone and int(found["refused"]) >= processors
+    assert 0 < int(found["refused_most"]) < 1500 and 0 < int(found["off"]) < 1500
+
+
+def test_only_the_first_operations(replay):
+    trace = random_trace(8, 2000)
+    assert replay(trace, "--first", "500").result["ops"] == "500"
+    assert replay(trace, "--first", "5000").result["ops"] == "2000"
+
+
+def test_what_fails_on_several_is_named(replay):
+    trace = random_trace(9, 100)
+    assert "bochs takes up to 8 processors, not 9" in replay(trace, "--cpus", "9", "--emulator", "bochs").failure()
+    data = bytearray(trace.data())
+    data[32:36] = struct.pack("<I", FREE << 30 | 5)
+    assert "replay: failed: operation 0" in replay(bytes(data), "--cpus", "2").failure()
+
+
 # ---- stretches with interrupts off ---------------------------------------------------------------
 
 def test_stretches_are_counted_exactly(boot):

@@ -228,7 +228,7 @@ TEST(the_list_of_the_known_fits) {
 TEST(an_unknown_option_is_named_with_the_known) {
     static const char known[] =
         "(known: batch, demo, sizes, heap, hz, cpus, guard, test, bugs, run, frames, scene, log, "
-        "events, replay, progress, bench, soak, magic_break, selftest, classes)";
+        "events, replay, together, progress, bench, soak, magic_break, selftest, classes)";
     char expected[CMDLINE_PROBLEM_BYTES];
     snprintf(expected, sizeof expected, "unknown option 'memory' %s", known);
     expect_problem("memory=64 batch", expected);
@@ -321,6 +321,12 @@ TEST(replay_has_a_name) {
     assert_string_equal(options.replay, "perl32");
     assert_true(options.progress);
     assert_int_equal(options.problem_count, 0);
+    assert_false(options.together);
+    parse("together");
+    assert_true(options.together && options.replay);
+    parse("together replay=perl32");
+    assert_string_equal(options.replay, "perl32");
+    expect_problem("together=2", "bad value '2' for 'together' (together)");
     expect_problem("progress=yes", "bad value 'yes' for 'progress' (progress)");
     assert_false(options.progress);
 }

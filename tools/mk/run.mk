@@ -32,7 +32,7 @@ bochs-debug: $(BUILD)/hd.img $(BUILD)/kernel.sym
 
 # ---- a trace, replayed ---------------------------------------------------------------------------
 
-# Recorded programs' allocations, replayed in the kernel. TRACE, CLASSES, MEM, EMULATOR=bochs.
+# Recorded programs' allocations, replayed in the kernel. TRACE, CLASSES, MEM, EMULATOR=bochs, CPUS.
 
 TRACE ?=
 CLASSES ?=
@@ -43,6 +43,7 @@ REPLAY_MEM := $(if $(filter-out file undefined default,$(origin MEM)),$(MEM))
 .PHONY: replay
 replay: $(BUILD)/hd.img
 	@$(PYTHON) tools/replay.py --image $(BUILD)/hd.img --emulator $(call quoted,$(EMULATOR)) \
+	    --cpus=$(call quoted,$(CPUS)) \
 	    --mem=$(call quoted,$(REPLAY_MEM)) --classes=$(call quoted,$(CLASSES)) -- $(call quoted,$(TRACE))
 
 # ---- backwards -----------------------------------------------------------------------------------
