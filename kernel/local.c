@@ -103,7 +103,6 @@ void local_first(void) {
 #endif
 }
 
-#ifndef HEAP_CHECKED
 static void descs_make(struct memory_block_desc *table, uint32_t seal) {
     for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         struct memory_block_desc *desc = &table[i];
@@ -114,13 +113,12 @@ static void descs_make(struct memory_block_desc *table, uint32_t seal) {
         list_init(&desc->free_list);
     }
 }
-#endif
 
 void local_begin(void) {
-    local_sizes();
-#ifndef HEAP_CHECKED
     struct memory_block_desc *table = descs[processor_number];
+    local_sizes();
     descs_make(table, SMALL_SEAL + (processor_number + 1) * SEAL_STEP);
+#ifndef HEAP_CHECKED
     for (uint32_t slot = 0; slot < k_heap.block_max / BLOCK_ALIGN; slot++) {
         local_desc_of[slot] = table + (k_heap.desc_of[slot] - k_heap.block_descs);
     }
@@ -214,14 +212,14 @@ bool local_gather(struct memory_block_desc **desc) {
 }
 
 // The record that leads from an address, or NULL.
-static struct arena *arena_at(uintptr_t p) {
+static struct arena *local_record(uintptr_t p) {
     uint32_t frame = (uint32_t)((p - HEAP_BASE) >> PG_SHIFT);
     return frame < k_heap.frames ? record_at(&k_heap, frame) : NULL;
 }
 
 // The processor whose own the arena at p is, this one excepted, or NO_PROCESSOR.
 static uint32_t other_owner(uintptr_t p, struct arena **arena) {
-    *arena = arena_at(p);
+    *arena = local_record(p);
     if (!*arena || (*arena)->large || arena_sum(*arena) == SMALL_SEAL) return NO_PROCESSOR;
     uint32_t owner = owner_of((*arena)->desc);
     return owner == processor_number ? NO_PROCESSOR : owner;
@@ -274,25 +272,29 @@ HEAP_QUICK void local_close(struct arena *arena) {
     if (may_close(before, local_seal)) close_later(before);
 }
 
-// Closes a processor's empty arenas.
-static void empty_close(uint32_t owner) {
-    uint32_t seal = descs[owner]->seal;
-    for (uint32_t i = 0; i < LOCAL_SPARES; i++) {
-        struct arena *arena = spares[owner].arena[i];
-        if (may_close(arena, seal)) arena_close(arena);
-    }
+static void reserves_close(struct memory_block_desc *table) {
     for (uint32_t i = 0; i < k_heap.desc_count; i++) {
-        struct arena *arena = descs[owner][i].reserve;
-        descs[owner][i].reserve = NULL;
-        if (may_close(arena, seal)) arena_close(arena);
+        struct arena *arena = table[i].reserve;
+        table[i].reserve = NULL;
+        if (may_close(arena, table[i].seal)) arena_close(arena);
     }
 }
 
-// The same of all processors. Frames given back.
+static void spares_close(const struct ring *ring, uint32_t seal) {
+    for (uint32_t i = 0; i < LOCAL_SPARES; i++) {
+        if (may_close(ring->arena[i], seal)) arena_close(ring->arena[i]);
+    }
+}
+
+// Closes everyone's empty arenas, and those of all processors. Frames given back.
 static uint32_t all_close(void) {
     uint32_t before = k_heap.pool.free;
     processors_hold();
-    for (uint32_t n = 0; local_begun && n < processors_online; n++) empty_close(n);
+    reserves_close(k_heap.block_descs);
+    for (uint32_t n = 0; local_begun && n < processors_online; n++) {
+        reserves_close(descs[n]);
+        spares_close(&spares[n], descs[n]->seal);
+    }
     processors_release();
     return k_heap.pool.free - before;
 }

@@ -25,7 +25,7 @@
 // every operation that needs it, which programs of their own do not.
 #define APART 1500u
 
-static struct trace trace;
+static struct trace the_trace;
 static char *trace_start_at; // the header's first byte
 static bool watching;        // the second pass
 
@@ -40,7 +40,7 @@ static struct part {
 
 static PER_PROCESSOR uint32_t me; // the hand's number
 
-static bool failed(const char *what, const char *why) {
+static bool complain(const char *what, const char *why) {
     kprintf("replay: failed: %s%s\n", what, why);
     return false;
 }
@@ -54,7 +54,7 @@ static struct trace_operation operation_at(uint32_t number) {
 
 // ---- a hand's work ------------------------------------------------------------------------------
 
-static void cost_note(struct part *part, uint32_t cost) {
+static void part_note(struct part *part, uint32_t cost) {
     part->cost += cost;
     part->calls++;
     if (cost > part->most) part->most = cost;
@@ -83,7 +83,7 @@ static void one_operation(struct part *part, uint32_t number) {
     struct trace_operation operation = operation_at(number);
     uint32_t tick = *ticks;
     struct operation_result result = operation_run(part->slots, operation, !watching);
-    if (!watching && *ticks == tick) cost_note(part, result.cost);
+    if (!watching && *ticks == tick) part_note(part, result.cost);
     if (!result.whole) part->damaged++;
     if (operation.kind != TRACE_FREE && !result.p) part->failed++;
     if (result.p && number % WRONG_STEP == 0) free_wrongly(part, result.p + 1);
@@ -94,16 +94,16 @@ static int replay_hand(void *argument) {
     struct part *part = &parts[number];
     if (!hands_apart(number)) part->failed++;
     me = number;
-    part->slots = sys_calloc(trace.slots, sizeof *part->slots);
+    part->slots = sys_calloc(the_trace.slots, sizeof *part->slots);
     if (!part->slots) part->failed++;
     hands_meet(1);
     operation_calibrate();
     for (uint32_t i = 0; i < number * APART; i++) cpu_pause();
     irqwatch_here();
-    for (uint32_t i = 0; part->slots && i < trace.operations; i++) one_operation(part, i);
+    for (uint32_t i = 0; part->slots && i < the_trace.operations; i++) one_operation(part, i);
     if (watching) part->off = irqwatch_here();
     hands_meet(2);
-    for (uint32_t i = 0; part->slots && i < trace.slots; i++) {
+    for (uint32_t i = 0; part->slots && i < the_trace.slots; i++) {
         if (!operation_end(part->slots, i)) part->damaged++;
     }
     sys_free(part->slots);
@@ -116,29 +116,29 @@ static int replay_hand(void *argument) {
 static bool trace_load(const struct replay *replay) {
     char head[SECTOR_BYTES];
     const char *why = replay->disk_bytes >= SECTOR_BYTES ? replay->read(0, 1, head) : NULL;
-    if (why) return failed("reading the trace: ", why);
-    if (!trace_open(&trace, head, replay->disk_bytes)) return failed("", trace.fault);
-    uint32_t sectors = (uint32_t)((trace_bytes(&trace) + SECTOR_BYTES - 1) / SECTOR_BYTES);
+    if (why) return complain("reading the trace: ", why);
+    if (!trace_open(&the_trace, head, replay->disk_bytes)) return complain("", the_trace.fault);
+    uint32_t sectors = (uint32_t)((trace_bytes(&the_trace) + SECTOR_BYTES - 1) / SECTOR_BYTES);
     trace_start_at = sys_malloc((size_t)sectors * SECTOR_BYTES);
-    if (!trace_start_at) return failed("", "too little memory for the trace");
+    if (!trace_start_at) return complain("", "too little memory for the trace");
     why = replay->read(0, sectors, trace_start_at);
-    return !why || failed("reading the trace: ", why);
+    return !why || complain("reading the trace: ", why);
 }
 
-static bool trace_sound(void) {
-    uint32_t *sizes = sys_calloc(trace.slots, sizeof *sizes);
-    if (trace.slots > 0 && !sizes) return failed("", "too little memory for the slots");
-    trace_start(&trace, sizes);
+static bool the_trace_sound(void) {
+    uint32_t *sizes = sys_calloc(the_trace.slots, sizeof *sizes);
+    if (the_trace.slots > 0 && !sizes) return complain("", "too little memory for the slots");
+    trace_start(&the_trace, sizes);
     bool sound = true;
-    for (uint32_t i = 0; sound && i < trace.operations; i++) {
-        sound = trace_check(&trace, operation_at(i));
+    for (uint32_t i = 0; sound && i < the_trace.operations; i++) {
+        sound = trace_check(&the_trace, operation_at(i));
     }
     sys_free(sizes);
-    return sound || failed("", trace.fault);
+    return sound || complain("", the_trace.fault);
 }
 
 // Both passes. False: no memory for the hands, or no cli where one was.
-static bool passes_run(void) {
+static bool both_passes_run(void) {
     watching = false;
     if (hands_run(replay_hand) < 0) return false;
     watching = true;
@@ -165,7 +165,7 @@ static struct part parts_sum(void) {
     return sum;
 }
 
-static void result_print(const char *name, const struct part *sum) {
+static void sum_print(const char *name, const struct part *sum) {
     uint32_t sizes[DESC_MAX];
     char classes[SIZE_TABLE_NAME_BYTES];
     for (uint32_t i = 0; i < k_heap.desc_count; i++) sizes[i] = k_heap.block_descs[i].block_size;
@@ -173,30 +173,30 @@ static void result_print(const char *name, const struct part *sum) {
     kprintf("replay: name=%s processors=%u classes=%s ops=%u failed=%u insn_per_op=%llu.%02u "
             "insn_max=%u refused=%u refused_max=%u irqs_off_max=%u\n",
             name, processors_online, size_table_name(sizes, k_heap.desc_count, classes),
-            trace.operations * processors_online, sum->failed, (unsigned long long)(mean / 100),
+            the_trace.operations * processors_online, sum->failed, (unsigned long long)(mean / 100),
             (uint32_t)(mean % 100), sum->most, sum->refused, sum->refused_most, sum->off);
 }
 
-static bool trace_replay(const char *name) {
+static bool the_trace_replay(const char *name) {
     uint32_t before = frames_free(POOL_KERNEL) + sys_trim();
     memset(parts, 0, sizeof parts);
     report_place_hook *hook = heap_report_set_place(report_quiet);
-    bool good = passes_run();
+    bool good = both_passes_run();
     heap_report_set_place(hook);
-    if (!good) return failed("", "too little memory for a thread on each processor");
+    if (!good) return complain("", "too little memory for a thread on each processor");
     struct part sum = parts_sum();
-    result_print(name, &sum);
-    if (sum.failed) return failed("", "calls failed, or processors that are not there");
-    if (sum.damaged) return failed("", "blocks damaged");
-    if (sum.refused != sum.wrong) return failed("", "a wrong free was not refused");
-    if (heap_check() != 0) return failed("", "heap_check() finds invariants broken");
+    sum_print(name, &sum);
+    if (sum.failed) return complain("", "calls failed, or processors that are not there");
+    if (sum.damaged) return complain("", "blocks damaged");
+    if (sum.refused != sum.wrong) return complain("", "a wrong free was not refused");
+    if (heap_check() != 0) return complain("", "heap_check() finds invariants broken");
     sys_trim();
-    return frames_free(POOL_KERNEL) == before || failed("", "frames still held after sys_trim()");
+    return frames_free(POOL_KERNEL) == before || complain("", "frames still held after sys_trim()");
 }
 
 bool together_run(const struct replay *replay) {
     trace_start_at = NULL;
-    bool good = trace_load(replay) && trace_sound() && trace_replay(replay->name);
+    bool good = trace_load(replay) && the_trace_sound() && the_trace_replay(replay->name);
     sys_free(trace_start_at);
     return good;
 }
