@@ -554,6 +554,32 @@ KTEST(processors_leave_another_heap_its_own) {
     ktest_second_end(second, &from);
 }
 
+// What a program's calls do, with interrupts off and without the lock: its second empty arena is
+// closed at once, and interrupts stay off.
+KTEST(processors_close_another_heaps_arenas_at_once) {
+    struct port_pool from;
+    struct chain blocks = {NULL};
+    second = ktest_second_heap(&from);
+    KNEED(second);
+    for (uint32_t i = 0; i < 3 * PG_SIZE / 64; i++) {
+        struct chain_link *p = heap_malloc(second, 64, 0);
+        if (!p) break;
+        p->next = blocks.first;
+        blocks.first = p;
+    }
+    uint32_t state = irq_save();
+    while (blocks.first) {
+        struct chain_link *p = blocks.first;
+        blocks.first = p->next;
+        KCHECK(heap_give_block(second, (uintptr_t)p));
+        KCHECK(!irq_enabled());
+    }
+    irq_restore(state);
+    KCHECK_EQ(heap_check(), 0);
+    KCHECK(second->small_frames <= 1);
+    ktest_second_end(second, &from);
+}
+
 // ---- records that were written over -------------------------------------------------------------
 
 #ifndef HEAP_CHECKED // there the block's own record tells as well
