@@ -360,6 +360,11 @@ def test_only_the_first_operations(replay):
     assert replay(trace, "--first", "5000").result["ops"] == "2000"
 
 
+def test_a_trace_of_nothing_on_several(replay):
+    found = together(replay(Trace(), "--cpus", "2"))
+    assert (found["ops"], found["mean"], found["refused"]) == ("0", "0.00", "0")
+
+
 def test_what_fails_on_several_is_named(replay):
     trace = random_trace(9, 100)
     assert "bochs takes up to 8 processors, not 9" in replay(trace, "--cpus", "9", "--emulator", "bochs").failure()
