@@ -1,6 +1,6 @@
-"""inkernel.py - what `make bench` measures in the kernel: instructions, counted by QEMU.
+"""inkernel.py - what `make bench` measures in the kernel: instructions, counted by QEMU and Bochs.
 
-Three sources: the kernel's replayer (tools/replay.py, a `replay:` line for each trace and table of block sizes)
+Three sources: the kernel's replayer (tools/replay.py, a `replay:` line for each trace and table of block sizes),
 the kernel's own patterns (command line word `bench`, a `bench:` line for each), and a trace replayed on every processor
 at once, in Bochs. With -icount every executed instruction is one tick of rdtsc; Bochs counts likewise, and lets
 processors go in step. So a figure is the same in every run: no rounds, no medians.

@@ -276,12 +276,16 @@ def together_values(figures, key, alone=False):
             for trace, row in figures["kernel_together"].items()}
 
 
+def together_processors(figures):
+    """How many replayed a trace at once, as text: ["2", ...]"""
+    return [cpus for cpus in next(iter(figures["kernel_together"].values()), {}) if cpus != "1"]
+
+
 def kernel_together(figures):
     """A trace on one processor, and on more of them at once."""
     means = together_values(figures, "insn_per_op", alone=True)
-    cpus = list(next(iter(figures["kernel_together"].values()), {"1": None}))[1:]
     rows = [["", "insn/op alone", *(f"{title}, {number}" for title in ("insn/op", "max", "refused", "irqs off")
-                                    for number in cpus)]]
+                                    for number in together_processors(figures))]]
     others = [together_values(figures, key) for key in ("insn_max", "refused_max", "irqs_off_max")]
     for trace, values in means.items():
         rows.append([trace, *(cell(value, 1) for value in values),

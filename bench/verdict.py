@@ -9,7 +9,8 @@ import stats
 from host import OURS, base
 from inkernel import PROCESSORS, TABLES
 from tables import (aligned, crowd_insn, footprint_ratios, kernel_insn, kernel_names, kernel_sizes, mean_speed,
-                    program_mean, replay_fold, thread_ratio, titled, together_values, trace_ratios)
+                    program_mean, replay_fold, thread_ratio, titled, together_processors, together_values,
+                    trace_ratios)
 
 
 class Rows:
@@ -74,9 +75,8 @@ def memory_growth(figures, table):
 
 
 def crowd_growth(figures, table):
-    """Of the pattern that grows most with the processors that run it at once. Large areas have one lock: not they."""
-    grown = [growth(crowd_insn(figures, table, name))
-             for name in kernel_names(figures, "kernel_crowds") if name != "pair_5000"]
+    """Of the pattern that grows most with the processors that run it at once."""
+    grown = [growth(crowd_insn(figures, table, name)) for name in kernel_names(figures, "kernel_crowds")]
     return max((value for value in grown if value is not None), default=None)
 
 
@@ -97,17 +97,17 @@ def kernel_growth(rows, figures):
             table: growth([kernel_insn(figures, table, largest, name) for name in names]) for table in TABLES}, 1, " %")
     rows.add(f"kernel: growth, {sizes[0]} to {largest} MiB, worst pattern", 10,
              {table: memory_growth(figures, table) for table in TABLES}, 1, " %")
-    rows.add(f"kernel: growth, 1 to {PROCESSORS[-1]} processors at once, worst pattern of blocks", 10,
+    rows.add(f"kernel: growth, 1 to {PROCESSORS[-1]} processors at once, worst pattern", 10,
              {table: crowd_growth(figures, table) for table in TABLES}, 1, " %")
 
 
 def kernel_together(rows, figures):
     """Of the trace that fares worst; "-" where a replay failed."""
-    def worst(key, fold=max):
+    def worst(key):
         values = [value for row in together_values(figures, key).values() for value in row]
-        return fold(values) if values and None not in values else None
+        return max(values) if values and None not in values else None
     grown = [growth(row) for row in together_values(figures, "insn_per_op", alone=True).values()]
-    span = "2 and 8 processors, a trace on each"
+    span = f"{' and '.join(together_processors(figures))} processors, a trace on each"
     rows.add(f"kernel: {span}, growth of an operation", 10,
              {"seed": max(grown) if grown and None not in grown else None}, 1, " %")
     rows.add(f"kernel: {span}, worst single call", 1500, {"seed": worst("insn_max")})

@@ -30,7 +30,6 @@ void local_begin(void);
 
 // ---- for kernel/port.h, with heap_lock held but for local_close() -------------------------------
 
-static inline bool local_own(uintptr_t p);          // the arena at p is. Interrupts off
 bool local_bring(struct memory_block_desc **desc);  // see port_bring()
 bool local_gather(struct memory_block_desc **desc); // see port_gather()
 bool local_need(void);                              // see port_more_frames()
@@ -39,7 +38,8 @@ uint32_t local_hold(uintptr_t p);                   // see port_lock_at(): proce
 HEAP_QUICK void local_close(struct arena *arena);   // see port_close(). Interrupts off
 uint32_t local_trim(void); // closes processors' empty arenas; frames given back
 
-// As sys_free() looks at a record: what a wrong `back` leads to has another sum.
+// The arena at p is this processor's own. As sys_free() looks at a record: what a wrong `back`
+// leads to has another sum. Interrupts off.
 static inline bool local_own(uintptr_t p) {
     uintptr_t frame = (p - HEAP_BASE) >> PG_SHIFT;
     if (frame >= k_heap.fast_frames) return false;

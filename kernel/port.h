@@ -128,8 +128,8 @@ static inline void port_sizes(const struct heap *heap) {
 #define port_bring(desc) (port_several() && (*(desc))->heap == &k_heap && local_bring(desc))
 // The same where the pool has no frames either.
 #define port_gather(desc) (port_several() && (*(desc))->heap == &k_heap && local_gather(desc))
-// Locked for what is at p: its arena is this processor's own, or else nobody works on it but who
-// has the lock.
+// Locked for what is at p: its arena is this processor's own, or else only the lock's holder works
+// on it.
 static inline port_state port_lock_for(const struct heap *heap, uintptr_t p) {
     port_state state = irq_save();
     if (!port_several()) return state;
@@ -151,8 +151,8 @@ static inline const struct memory_block_desc *port_descs(const struct heap *heap
     return heap == &k_heap ? local_descs(table - 1) : NULL;
 }
 #define PORT_TABLES SEALS
-// Empty arenas of further tables that are no reserve, at most.
-#define PORT_SPARES (local_closing + LOCAL_SPARES * PROCESSORS_MAX)
+// Empty arenas of a further table that are no reserve, at most.
+#define PORT_SPARES (local_closing + LOCAL_SPARES)
 
 // `count` frames of a heap's pool from number `first` on are about to become free: a port whose
 // frames are pages of something else gives them back there. Called locked. k_heap's frames are its
@@ -170,9 +170,9 @@ static inline bool port_grow(struct heap *heap, uint32_t count) {
 
 #endif
 
-// A pool has no free run of `count` frames: a port whose window can grow adds frames at its end and
-// says true. Called locked. PORT_FRAMES() is the number of frames that have a record, read where it
-// may be growing.
+// A pool has no free run of `count` frames: a port whose window can grow adds frames at its end,
+// one that keeps empty arenas closes them; true if there are more now. Called locked. PORT_FRAMES()
+// is the number of frames that have a record, read where it may be growing.
 #ifndef port_more_frames
 #define port_more_frames(pool, count) false
 #endif

@@ -101,6 +101,11 @@ const char *size_table_parse(const char *text, uint32_t sizes[DESC_MAX], uint32_
     return NULL;
 }
 
+uint32_t size_table_of(const struct heap *heap, uint32_t sizes[DESC_MAX]) {
+    for (uint32_t i = 0; i < heap->desc_count; i++) sizes[i] = heap->block_descs[i].block_size;
+    return heap->desc_count;
+}
+
 // By its contents, not by the name it was given: the seven sizes typed one by one are the
 // seed's.
 const char *size_table_name(const uint32_t *sizes, uint32_t count, char to[SIZE_TABLE_NAME_BYTES]) {

@@ -29,6 +29,9 @@ const char *size_table_parse(const char *text, uint32_t sizes[DESC_MAX], uint32_
 // The index-th of the tables built in, NULL after the last.
 const char *classes_known(size_t index);
 
+// The sizes of a heap's descriptors, in rising order; returns how many. Any context.
+uint32_t size_table_of(const struct heap *heap, uint32_t sizes[DESC_MAX]);
+
 // A table's name: "seed" or "fine" where it is one of these, else its sizes with commas between
 // them. `to` has room for SIZE_TABLE_NAME_BYTES. Returns `to`. Any context.
 const char *size_table_name(const uint32_t *sizes, uint32_t count, char to[SIZE_TABLE_NAME_BYTES]);

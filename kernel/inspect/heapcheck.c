@@ -158,8 +158,8 @@ static void check_map(const struct arena *arena, uint32_t frame) {
 // Arenas with room, by table of descriptors and descriptor: counted by check_arena(), compared with
 // the lists by check_list().
 static uint32_t with_room[PORT_TABLES][DESC_MAX];
-// Empty arenas that are not their descriptor's reserve: processors have some (L4).
-static uint32_t to_be_closed;
+// By table: empty arenas that are not their descriptor's reserve. A processor has some (L4).
+static uint32_t spares_seen[PORT_TABLES];
 
 // A4: a descriptor's list holds arenas of its own with room, as many as there are.
 static void check_list(const struct heap *heap, uint32_t table, uint32_t index) {
@@ -201,8 +201,8 @@ static uint32_t check_arena(const struct heap *heap, const struct arena *arena, 
     uint32_t table = heap_desc_table(heap, arena->desc);
     if (arena->cnt != 0) with_room[table][arena->desc - port_descs(heap, table)]++;
     bool spare = arena->cnt == arena->desc->blocks_per_arena && arena->desc->reserve != arena;
-    if (spare) to_be_closed++;
-    REQUIRE(!spare || (table > 0 && to_be_closed <= PORT_SPARES), "A5",
+    if (spare) spares_seen[table]++;
+    REQUIRE(!spare || (table > 0 && spares_seen[table] <= PORT_SPARES), "A5",
             "an empty arena too many, frame", frame);
     return frames;
 }
@@ -219,7 +219,7 @@ static void check_blank(const struct arena *arena, uint32_t into, bool small, ui
 static void check_arenas(const struct heap *heap) {
     uint32_t small = 0, large = 0;
     memset(with_room, 0, sizeof with_room);
-    to_be_closed = 0;
+    memset(spares_seen, 0, sizeof spares_seen);
     for (uint32_t frame = 0; frame < heap->frames;) {
         const struct arena *arena = &heap->arena[frame];
         if (!arena->desc && !arena->large) {

@@ -380,8 +380,7 @@ static struct table used; // the one in use when the replay began
 
 // From the descriptors: a table chosen at boot is the one to use.
 static void table_read(struct table *table) {
-    table->count = k_heap.desc_count;
-    for (uint32_t i = 0; i < table->count; i++) table->sizes[i] = k_heap.block_descs[i].block_size;
+    table->count = size_table_of(&k_heap, table->sizes);
     size_table_name(table->sizes, table->count, table->name);
 }
 

@@ -168,11 +168,11 @@ static struct part parts_sum(void) {
 static void sum_print(const char *name, const struct part *sum) {
     uint32_t sizes[DESC_MAX];
     char classes[SIZE_TABLE_NAME_BYTES];
-    for (uint32_t i = 0; i < k_heap.desc_count; i++) sizes[i] = k_heap.block_descs[i].block_size;
+    uint32_t count = size_table_of(&k_heap, sizes);
     uint64_t mean = sum->calls ? sum->cost * 100 / sum->calls : 0;
     kprintf("replay: name=%s processors=%u classes=%s ops=%u failed=%u insn_per_op=%llu.%02u "
             "insn_max=%u refused=%u refused_max=%u irqs_off_max=%u\n",
-            name, processors_online, size_table_name(sizes, k_heap.desc_count, classes),
+            name, processors_online, size_table_name(sizes, count, classes),
             the_trace.operations * processors_online, sum->failed, (unsigned long long)(mean / 100),
             (uint32_t)(mean % 100), sum->most, sum->refused, sum->refused_most, sum->off);
 }

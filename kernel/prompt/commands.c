@@ -474,9 +474,7 @@ static void sizes_list(void) {
         known |= current(sizes, count);
         sizes_line(classes_known(i), sizes, count);
     }
-    for (count = 0; count < k_heap.desc_count; count++) {
-        sizes[count] = k_heap.block_descs[count].block_size;
-    }
+    count = size_table_of(&k_heap, sizes);
     if (!known) sizes_line("own", sizes, count);
     put_str("*: of this boot. sizes NAME or sizes 16,32,... starts again with another\n");
 }

@@ -382,7 +382,7 @@ def test_stretches_are_counted_exactly(boot):
 
 
 def test_no_interrupt_flag_is_changed_where_the_watch_does_not_look(kernel_elf):
-    """The cli and sti of memory.c and pool.c are those in .irq_sites, and there is no popf."""
+    """The cli and sti of the watched code (kernel.ld) are those in .irq_sites, and there is no popf."""
     names = subprocess.run(["nm", kernel_elf], capture_output=True, text=True, check=True).stdout
     symbol = {name: int(address, 16) for address, _, name in map(str.split, names.splitlines())}
     start, end = symbol["irq_watch_start"], symbol["irq_watch_end"]
