@@ -24,7 +24,8 @@ enum pool_id { POOL_KERNEL, POOL_USER, POOL_COUNT };
 // A frame's record in its pool.
 struct frame {
     uint32_t run;        // FRAME_FREE | length at the first and last frame of a free run,
-                         // FRAME_USED | length at the first frame of a run handed out, else 0
+                         // FRAME_USED | length at the first frame of a run handed out, else 0.
+                         // FRAME_KEPT(n) | length: free, but in processor n's pool (kernel/local.c)
     uint32_t bin;        // last frame of a free run only, like the two below: the bin it is in.
                          // Anchor of a run handed out: frames from the run's first to it
     struct frame *next;  // last frame of that bin's next run, or NULL
@@ -32,7 +33,9 @@ struct frame {
 };
 #define FRAME_FREE 0x80000000u
 #define FRAME_USED 0x40000000u
-#define FRAME_RUN(run) ((run)&0x3fffffffu) // length in frames
+#define FRAME_KEPT(n) (0x20000000u | (uint32_t)(n) << 24)
+#define FRAME_LENGTH 0x00ffffffu // in frames: these bits
+#define FRAME_RUN(run) ((run)&FRAME_LENGTH)
 
 // A run of 32 frames or more has an anchor: its first frame whose number is a multiple of 32.
 #define ANCHOR_STEP 32u
@@ -145,7 +148,7 @@ struct heap {
     uint32_t fast_max;                  // block_max, or 0: no call takes a fast path
     uint32_t fast_frames;               // `frames`, or 0, likewise
     uint32_t desc_count;                // descriptors in use
-    uint32_t small_frames;              // frames held by small arenas
+    uint32_t small_frames;              // frames held by small arenas, or kept for them
     uint32_t large_frames;              // frames held by large areas
     struct heap *next;                  // of those that what looks at heaps knows: heap_add()
     const struct heap_backing *backing; // pages that come and go; NULL: all are there
@@ -180,7 +183,8 @@ enum heap_fault {
 // processors, and of every heap but the kernel's, has SMALL_SEAL. No two of them differ by a power
 // of two, so that no bit that flips leads from one to another.
 #define SEAL_STEP 0x3ad1f96bu
-#define SEALS 17 // PROCESSORS_MAX + 1
+#define SEAL_STEP_INVERSE 0xbe646b43u // times SEAL_STEP it is 1 modulo 2^32
+#define SEALS 17                      // PROCESSORS_MAX + 1
 
 // What an arena's record adds up to: SMALL_SEAL or LARGE_SEAL. A change of any single field changes
 // it; where cnt counts, one instruction more keeps it. Carving a block moves one from cnt to carved
@@ -192,10 +196,9 @@ static inline uint32_t arena_sum(const struct arena *arena) {
 
 // True if a record that starts an arena or large area is as it was written.
 static inline bool arena_sealed(const struct arena *arena) {
-    uint32_t total = arena_sum(arena), seal = SMALL_SEAL;
+    uint32_t total = arena_sum(arena);
     if (arena->large || !arena->desc) return total == LARGE_SEAL && arena->large && !arena->desc;
-    for (uint32_t n = 1; total != seal && n < SEALS; n++) seal += SEAL_STEP;
-    return total == seal;
+    return (total - SMALL_SEAL) * SEAL_STEP_INVERSE < SEALS; // steps from SMALL_SEAL
 }
 
 // True if a record starts nothing: no arena, no large area.
@@ -212,10 +215,15 @@ static inline struct arena *record_at(const struct heap *heap, uint32_t frame) {
     return leads ? (struct arena *)((uintptr_t)at - bytes) : NULL;
 }
 
-// Two of memory.c's, for its port. Locked by their caller.
+// Of memory.c, for its port. Locked by their caller.
 //
 // Gives the frames of an arena whose blocks are all free back to the pool.
 HEAP_QUICK void arena_close(struct arena *arena);
+// Opening and closing without the pool and the heap's counters. The first makes an arena of
+// frames_per_arena frames that are handed out, from `first` on; the second makes blank records of
+// it again, and returns its first frame.
+HEAP_QUICK void arena_begin(struct memory_block_desc *desc, const struct frame *first);
+HEAP_QUICK struct frame *arena_end(struct arena *arena);
 // One more descriptor, for a size above all others, a multiple of BLOCK_ALIGN up to BLOCK_SIZE_MAX,
 // and arenas of so many frames. There are fewer than DESC_MAX; the heap may hold blocks. The fast
 // paths learn of it by heap_fast_paths().

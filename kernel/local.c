@@ -11,11 +11,14 @@
 //   - A block of another processor's arena is freed. That arena becomes everyone's first: the other
 //     processor is made to stand still for the moment that this takes (kernel/ask.h), so that it
 //     is in no fast path. Then the free is judged and done as with one processor.
-//   - A processor's own arenas have no room. It takes over one of everyone's, if at least an eighth
-//     of it is free, or opens one.
-//   - An arena is to be closed: one that is empty beside its descriptor's reserve, and LOCAL_SPARES
-//     others that came after it. Its thread waits for the lock with interrupts on.
+//   - A processor's own arenas have no room, and there is one of everyone's: if at least an eighth
+//     of it is free, the processor takes it over.
 //   - No frames are left: empty arenas of all are closed; others that have room become everyone's.
+// Arenas of its own a processor opens and closes without it, on frames of a pool of its own. Only
+// this pool's frames come from the heap's and go back to it under heap_lock, KEPT_STEP at a time.
+// Its frames are among the heap's, and their records are the heap's, too: what tells them from its
+// free ones is a tag.
+//
 // A large area is everyone's, too. So that the small ones among them need no lock, the table gets
 // two sizes more where there are several processors: a large area of one or two frames is a block
 // there, of an arena of four. (Where no arena of four can be had, it is a large area again.)
@@ -36,14 +39,14 @@
 //       heap_lock only.
 //   L2  An arena's seal is its descriptor's.
 //   L3  Where a processor waits with interrupts off, and may be made to stand still, its arenas
-//       satisfy A1 to A6 (memory.c).
-//   L4  A5 with "or one of the spares, or about to be closed" for a processor's own.
+//       satisfy A1 to A6 (memory.c), and its pool F1 to F4 (pool.h).
+//   L4  A processor's pool is changed as its arenas are (L1). small_frames counts its frames.
 //
 // What is not kept: the lowest address first, across processors; each has its own lowest.
 //
 // Shortcomings: a free of another's block costs an interrupt of that processor, once for each arena
 // and each time that it was taken over again; then each call there takes the lock. Where all
-// processors empty one arena after the other, they wait for it. The checked build has no such
+// processors work on areas of more than two frames, they wait for it. The checked build has no such
 // arenas: all of its calls take a lock anyway.
 #include "kernel/local.h"
 
@@ -51,22 +54,20 @@
 
 #include "kernel/ask.h"
 #include "kernel/layout.h"
+#include "kernel/runs.h"
 #include "kernel/spinlock.h"
 #include "lib/string.h"
 
 PER_PROCESSOR struct memory_block_desc *local_desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
 PER_PROCESSOR uint32_t local_seal;
 bool local_begun;
-volatile uint32_t local_closing;
 
 static struct memory_block_desc *descs[PROCESSORS_MAX]; // by processor; NULL: none
 
-// Empty arenas of a processor's own, that it keeps beside its reserves. One that was used
-// meanwhile, or is not its own any more, only fills a place. Changed as an arena is (L1).
-static struct ring {
-    struct arena *arena[LOCAL_SPARES];
-    uint32_t next;
-} spares[PROCESSORS_MAX];
+// Free frames that a processor keeps for its arenas (L4). It has at most KEPT_MAX after a call.
+static struct pool pools[PROCESSORS_MAX];
+#define KEPT_STEP 32u
+#define KEPT_MAX (2 * KEPT_STEP)
 
 // Blocks that a processor is to take from everyone's arenas, by descriptor, before it takes an
 // arena over. Protected by heap_lock.
@@ -78,6 +79,10 @@ _Static_assert(SEALS == PROCESSORS_MAX + 1, "a seal for each processor, and one 
 
 struct memory_block_desc *local_descs(uint32_t n) {
     return n < PROCESSORS_MAX ? descs[n] : NULL;
+}
+
+const struct pool *local_kept(uint32_t n) {
+    return n < PROCESSORS_MAX && pools[n].frame ? &pools[n] : NULL;
 }
 
 // ---- the beginning ------------------------------------------------------------------------------
@@ -123,6 +128,8 @@ void local_begin(void) {
         local_desc_of[slot] = table + (k_heap.desc_of[slot] - k_heap.block_descs);
     }
     local_seal = table->seal;
+    pools[processor_number].frame = k_heap.pool.frame;
+    pools[processor_number].end = k_heap.pool.end;
     local_begun = true;
 #endif
 }
@@ -178,21 +185,82 @@ static void arena_share(uint32_t owner, struct arena *arena) {
     processor_release(owner);
 }
 
+// ---- a processor's pool -------------------------------------------------------------------------
+
+// Frames out of a pool for one of its processor's arenas, or NULL.
+static struct frame *kept_take(uint32_t n, uint32_t count) {
+    struct frame *tail = run_find(&pools[n], count);
+    if (!tail) return NULL;
+    struct frame *first = run_cut(&pools[n], tail, count, FRAME_KEPT(n));
+    first->run = FRAME_USED | count;
+    return first;
+}
+
+static void kept_give(uint32_t n, struct frame *first, uint32_t count) {
+    run_join(&pools[n], first, count, FRAME_KEPT(n));
+}
+
+// KEPT_STEP frames of the heap's for a pool. False if there is no such run.
+static bool kept_fill(uint32_t n) {
+    struct frame *tail = run_find(&k_heap.pool, KEPT_STEP);
+    if (!tail) return false;
+    struct frame *first = run_cut(&k_heap.pool, tail, KEPT_STEP, FRAME_FREE);
+    k_heap.small_frames += KEPT_STEP;
+    kept_give(n, first, KEPT_STEP);
+    return true;
+}
+
+// Gives the heap frames of a pool: of one of its longest runs, KEPT_STEP at most. There is one.
+static void kept_spill(uint32_t n) {
+    uint32_t word = floor_log2(pools[n].nonempty_words);
+    struct frame *tail = pools[n].bin[word * 32 + floor_log2(pools[n].nonempty[word])];
+    uint32_t run = FRAME_RUN(tail->run), count = run < KEPT_STEP ? run : KEPT_STEP;
+    struct frame *first = run_cut(&pools[n], tail, count, FRAME_KEPT(n));
+    k_heap.small_frames -= count;
+    run_join(&k_heap.pool, first, count, FRAME_FREE);
+}
+
 // ---- for kernel/port.h --------------------------------------------------------------------------
+
+// One of everyone's arenas that this processor should use before it opens one of its own, or NULL.
+// Without the lock: a guess.
+static struct arena *arena_to_bring(struct memory_block_desc *common) {
+    struct list_elem *first = list_first(&common->free_list);
+    if (!first) return NULL;
+    struct arena *arena = list_entry(first, struct arena, elem);
+    bool borrows = borrow[processor_number][common - k_heap.block_descs] > 0;
+    return borrows || arena->cnt >= common->blocks_per_arena / 8 ? arena : NULL;
+}
+
+bool local_open(struct memory_block_desc *desc) {
+    if (desc->seal == SMALL_SEAL) return false;
+    if (!list_empty(&desc->free_list)) return true;
+    if (arena_to_bring(common_of(desc))) return false;
+    struct frame *first = kept_take(processor_number, desc->frames_per_arena);
+    if (first) arena_begin(desc, first);
+    return first != NULL;
+}
+
+bool local_fill(struct memory_block_desc *desc) {
+    bool filled = false;
+    uint32_t state = spin_save(&heap_lock);
+    if (desc->seal != SMALL_SEAL && !arena_to_bring(common_of(desc)))
+        filled = kept_fill(processor_number);
+    spin_restore(&heap_lock, state);
+    return filled;
+}
 
 bool local_bring(struct memory_block_desc **desc) {
     struct memory_block_desc *own = *desc, *common = common_of(own);
-    struct list_elem *first = own == common ? NULL : list_first(&common->free_list);
-    if (!first) return false;
-    struct arena *arena = list_entry(first, struct arena, elem);
+    struct arena *arena = own == common ? NULL : arena_to_bring(common);
+    if (!arena) return false;
     uint8_t *left = &borrow[processor_number][common - k_heap.block_descs];
-    if (*left > 0) {
+    if (*left == 0) {
+        arena_move(arena, own);
+    } else {
         --*left;
         *desc = common;
-        return true;
     }
-    if (arena->cnt < common->blocks_per_arena / 8) return false;
-    arena_move(arena, own);
     return true;
 }
 
@@ -238,24 +306,17 @@ uint32_t local_hold(uintptr_t p) {
     return owner;
 }
 
-// An empty arena of an own descriptor, to be closed: not the reserve, which stays.
-static bool may_close(const struct arena *arena, uint32_t seal) {
-    return arena && arena_sum(arena) == seal && arena->cnt == arena->desc->blocks_per_arena &&
-           arena->desc->reserve != arena;
-}
-
 // The last that a free does, so what it had locked may go: with interrupts on, as they were before
-// it, others need not wait while this waits for the lock. Meanwhile the arena may be used again or
-// become everyone's, and this thread move to another processor.
-static void close_later(struct arena *arena) {
-    uint32_t owner = processor_number, seal = local_seal;
-    __atomic_add_fetch(&local_closing, 1, __ATOMIC_SEQ_CST);
+// it, others need not wait while this waits for the lock. Meanwhile this thread may move to another
+// processor.
+static void spill_later(void) {
+    uint32_t n = processor_number;
     irq_enable();
     uint32_t state = spin_save(&heap_lock);
-    processor_hold(owner);
-    if (may_close(arena, seal)) arena_close(arena);
-    __atomic_sub_fetch(&local_closing, 1, __ATOMIC_SEQ_CST);
-    processor_release(owner);
+    bool moved = n != processor_number;
+    if (moved) processor_hold(n);
+    if (pools[n].free > KEPT_MAX) kept_spill(n);
+    if (moved) processor_release(n);
     spin_restore(&heap_lock, state);
     irq_disable();
 }
@@ -268,44 +329,45 @@ HEAP_QUICK void local_close(struct arena *arena) {
         spin_restore(&heap_lock, state);
         return;
     }
-    struct ring *ring = &spares[processor_number];
-    struct arena *before = ring->arena[ring->next];
-    ring->arena[ring->next] = arena;
-    ring->next = (ring->next + 1) % LOCAL_SPARES;
-    if (may_close(before, local_seal)) close_later(before);
+    uint32_t n = processor_number, count = arena->desc->frames_per_arena;
+    kept_give(n, arena_end(arena), count);
+    if (pools[n].free > KEPT_MAX) spill_later();
 }
 
 static void reserves_close(struct memory_block_desc *table) {
     for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         struct arena *arena = table[i].reserve;
         table[i].reserve = NULL;
-        if (may_close(arena, table[i].seal)) arena_close(arena);
+        bool sound = arena && arena_sum(arena) == table[i].seal;
+        if (sound && arena->cnt == table[i].blocks_per_arena) arena_close(arena);
     }
 }
 
-static void spares_close(const struct ring *ring, uint32_t seal) {
-    for (uint32_t i = 0; i < LOCAL_SPARES; i++) {
-        if (may_close(ring->arena[i], seal)) arena_close(ring->arena[i]);
-    }
+// What a processor keeps.
+static void give_all(uint32_t n) {
+    processor_hold(n);
+    reserves_close(descs[n]);
+    while (pools[n].free > 0) kept_spill(n);
+    processor_release(n);
 }
 
-// Closes everyone's empty arenas, and those of all processors. Frames given back.
-static uint32_t all_close(void) {
-    uint32_t before = k_heap.pool.free;
-    processors_hold();
+// One processor after the other, until a run is found.
+bool local_need(uint32_t count) {
     reserves_close(k_heap.block_descs);
     for (uint32_t n = 0; local_begun && n < processors_online; n++) {
-        reserves_close(descs[n]);
-        spares_close(&spares[n], descs[n]->seal);
+        if (run_find(&k_heap.pool, count)) break;
+        give_all(n);
     }
-    processors_release();
-    return k_heap.pool.free - before;
+    return run_find(&k_heap.pool, count) != NULL;
 }
 
-bool local_need(void) { return all_close() > 0; }
-
 uint32_t local_trim(void) {
-    uint32_t state = spin_save(&heap_lock), frames = all_close();
-    spin_restore(&heap_lock, state);
+    uint32_t frames = 0;
+    for (uint32_t n = 0; local_begun && n < processors_online; n++) {
+        uint32_t state = spin_save(&heap_lock), before = k_heap.pool.free;
+        give_all(n);
+        frames += k_heap.pool.free - before;
+        spin_restore(&heap_lock, state);
+    }
     return frames;
 }

@@ -15,9 +15,7 @@
 // one processor those of the heap. Interrupts off, or one processor.
 extern PER_PROCESSOR struct memory_block_desc *local_desc_of[BLOCK_SIZE_MAX / BLOCK_ALIGN];
 extern PER_PROCESSOR uint32_t local_seal;
-extern bool local_begun;                // processors have arenas of their own
-extern volatile uint32_t local_closing; // empty arenas of theirs, about to be closed
-#define LOCAL_SPARES 8u                 // that each keeps, beside a reserve for each descriptor
+extern bool local_begun; // processors have arenas of their own
 
 void local_sizes(void); // k_heap's sizes are set: called by block_desc_set()
 
@@ -28,15 +26,18 @@ void local_first(void);
 // On each processor, before it allocates. Interrupts off.
 void local_begin(void);
 
-// ---- for kernel/port.h, with heap_lock held but for local_close() -------------------------------
+// ---- for kernel/port.h, with heap_lock held but for local_open() and local_close() --------------
 
+bool local_open(struct memory_block_desc *desc);    // see port_open()
+bool local_fill(struct memory_block_desc *desc);    // see port_fill()
 bool local_bring(struct memory_block_desc **desc);  // see port_bring()
 bool local_gather(struct memory_block_desc **desc); // see port_gather()
-bool local_need(void);                              // see port_more_frames()
+bool local_need(uint32_t count);                    // see port_more_frames()
 void local_share(uintptr_t p);                      // see port_lock_for()
 uint32_t local_hold(uintptr_t p);                   // see port_lock_at(): processor_release() it
 HEAP_QUICK void local_close(struct arena *arena);   // see port_close(). Interrupts off
-uint32_t local_trim(void); // closes processors' empty arenas; frames given back
+// Closes processors' empty arenas, gives back what they keep; frames given back. Without the lock.
+uint32_t local_trim(void);
 
 // The arena at p is this processor's own. As sys_free() looks at a record: what a wrong `back`
 // leads to has another sum. Interrupts off.
@@ -49,3 +50,5 @@ static inline bool local_own(uintptr_t p) {
 
 // Processor n's descriptors of k_heap, as many as the heap has; NULL if it has none.
 struct memory_block_desc *local_descs(uint32_t n);
+// The frames that processor n keeps, by their runs; NULL if it keeps none ever.
+const struct pool *local_kept(uint32_t n);

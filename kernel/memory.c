@@ -77,14 +77,10 @@ static inline struct frame *arena_frame(const struct heap *heap, const struct ar
     return heap->pool.frame + (arena - heap->arena);
 }
 
-// Opens an arena for `desc`: nothing carved yet, front of the free list. False if there are no
-// frames.
-static bool arena_open(struct memory_block_desc *desc) {
-    struct heap *heap = desc->heap;
-    struct pool *pool = &heap->pool;
-    struct frame *first = run_take(pool, desc->frames_per_arena);
-    if (!first) return false;
-    uint32_t frame = (uint32_t)(first - pool->frame);
+// Makes an arena for `desc` of frames taken for it: nothing carved yet, front of the free list.
+static INLINE_ALWAYS void arena_make(struct memory_block_desc *desc, const struct frame *first) {
+    const struct heap *heap = desc->heap;
+    uint32_t frame = (uint32_t)(first - heap->pool.frame);
     struct arena *arena = &heap->arena[frame];
     arena->desc = desc;
     arena->head = desc->blocks_per_arena;
@@ -95,13 +91,20 @@ static bool arena_open(struct memory_block_desc *desc) {
     }
     list_push(&desc->free_list, &arena->elem);
     desc->arenas++;
-    heap->small_frames += desc->frames_per_arena;
+}
+
+// Opens an arena for `desc`. False if there are no frames.
+static bool arena_open(struct memory_block_desc *desc) {
+    struct frame *first = run_take(&desc->heap->pool, desc->frames_per_arena);
+    if (!first) return false;
+    arena_make(desc, first);
+    desc->heap->small_frames += desc->frames_per_arena;
     return true;
 }
 
-HEAP_QUICK void arena_close(struct arena *arena) {
+// Makes blank records of an arena whose blocks are all free; returns its first frame.
+static INLINE_ALWAYS struct frame *arena_unmake(struct arena *arena) {
     struct memory_block_desc *desc = arena->desc;
-    struct heap *heap = desc->heap;
     uint32_t frames = desc->frames_per_arena;
     list_remove(&arena->elem);
     for (uint32_t i = 1; i < frames; i++) arena[i].back = 0;
@@ -110,9 +113,22 @@ HEAP_QUICK void arena_close(struct arena *arena) {
     arena->head = arena->carving = arena->seal = arena->map_words = 0;
     arena->base = 0;
     desc->arenas--;
-    heap->small_frames -= frames;
-    run_give(&heap->pool, arena_frame(heap, arena), frames);
+    return arena_frame(desc->heap, arena);
 }
+
+HEAP_QUICK void arena_close(struct arena *arena) {
+    struct heap *heap = arena->desc->heap;
+    uint32_t frames = arena->desc->frames_per_arena;
+    struct frame *first = arena_unmake(arena);
+    heap->small_frames -= frames;
+    run_give(&heap->pool, first, frames);
+}
+
+HEAP_QUICK void arena_begin(struct memory_block_desc *desc, const struct frame *first) {
+    arena_make(desc, first);
+}
+
+HEAP_QUICK struct frame *arena_end(struct arena *arena) { return arena_unmake(arena); }
 
 // Takes a block of the arena that serves: the lowest of those that came back, or else carves the
 // next. False if no arena has room.
@@ -348,6 +364,16 @@ static SLOW_PATH void *small_take(struct memory_block_desc *desc) {
     return p;
 }
 
+// A block of an arena that needs no lock to be opened, or NULL.
+static void *small_take_own(const struct heap *heap, size_t slot) {
+    void *p = NULL;
+    port_state state = port_lock_alone(heap);
+    struct memory_block_desc *desc = PORT_DESC_OF(heap)[slot];
+    if (port_open(desc)) arena_take(desc, &p);
+    port_unlock_alone(heap, state);
+    return p;
+}
+
 // With a handler running, or several processors.
 static SLOW_PATH void *take_special(struct heap *heap, size_t size, uintptr_t caller) {
     if (port_in_interrupt()) {
@@ -355,10 +381,13 @@ static SLOW_PATH void *take_special(struct heap *heap, size_t size, uintptr_t ca
         return NULL;
     }
     if (size == 0) return NULL;
-    port_state state = port_lock(heap);
-    void *p = NULL;
+    bool small = size <= heap->block_max;
     size_t slot = (size - 1) / BLOCK_ALIGN;
-    if (size <= heap->block_max) p = small_take_locked(PORT_DESC_OF(heap)[slot]);
+    void *p = small ? small_take_own(heap, slot) : NULL;
+    if (!p && small && port_fill(heap, slot)) p = small_take_own(heap, slot);
+    if (p) return p;
+    port_state state = port_lock(heap);
+    if (small) p = small_take_locked(PORT_DESC_OF(heap)[slot]);
     if (!p) p = large_take(heap, size); // fewer frames than an arena of several
     port_unlock(heap, state);
     return p;

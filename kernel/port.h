@@ -1,9 +1,9 @@
 // port.h - all that memory.c and pool.c need of their surroundings, in one place.
 //
-// To lift the heap into another kernel, take memory.[ch], pool.[ch], heap.h, frames.h, hints.h,
-// size_tables.h, lib/page.h, lib/list.[ch], lib/string.[ch], lib/print.h, lib/format.h and this
-// header with other bodies: compile with -DGRANARY_PORT='"myport.h"'. The host's tests do just that
-// (tests/host/host_port.h).
+// To lift the heap into another kernel, take memory.[ch], pool.[ch], runs.h, heap.h, frames.h,
+// hints.h, size_tables.h, lib/page.h, lib/list.[ch], lib/string.[ch], lib/print.h, lib/format.h and
+// this header with other bodies: compile with -DGRANARY_PORT='"myport.h"'. The host's tests do just
+// that (tests/host/host_port.h).
 #pragma once
 
 #include <stdbool.h>
@@ -126,7 +126,12 @@ static inline void port_sizes(const struct heap *heap) {
 // *desc has no arena with room: true if another descriptor of that size has, which *desc is then.
 // Locked.
 #define port_bring(desc) (port_several() && (*(desc))->heap == &k_heap && local_bring(desc))
-// The same where the pool has no frames either.
+// *desc has an arena with room, opened on the spot if it is this processor's own and frames are
+// kept for it. Interrupts off, no lock.
+#define port_open(desc) ((desc)->heap == &k_heap && local_open(desc))
+// None is: true if there are frames for it now. Takes the lock.
+#define port_fill(heap, slot) (port_local(heap) && local_fill(local_desc_of[slot]))
+// As port_bring(), where the pool has no frames either.
 #define port_gather(desc) (port_several() && (*(desc))->heap == &k_heap && local_gather(desc))
 // Locked for what is at p: its arena is this processor's own, or else only the lock's holder works
 // on it.
@@ -151,8 +156,13 @@ static inline const struct memory_block_desc *port_descs(const struct heap *heap
     return heap == &k_heap ? local_descs(table - 1) : NULL;
 }
 #define PORT_TABLES SEALS
-// Empty arenas of a further table that are no reserve, at most.
-#define PORT_SPARES (local_closing + LOCAL_SPARES)
+// The pools whose free runs are among a pool's frames, and their tag: for table 0 the pool itself,
+// for table n + 1 what processor n keeps of it. NULL: no such pool.
+static inline const struct pool *port_kept(const struct pool *pool, uint32_t table, uint32_t *tag) {
+    *tag = table == 0 ? FRAME_FREE : FRAME_KEPT(table - 1);
+    if (table == 0) return pool;
+    return pool == &k_heap.pool ? local_kept(table - 1) : NULL;
+}
 
 // `count` frames of a heap's pool from number `first` on are about to become free: a port whose
 // frames are pages of something else gives them back there. Called locked. k_heap's frames are its
@@ -165,14 +175,15 @@ static inline void port_frames_back(struct heap *heap, uint32_t first, uint32_t 
 static inline bool port_grow(struct heap *heap, uint32_t count) {
     return heap && heap->backing && heap->backing->more(heap, count);
 }
-#define port_more_frames(pool, count) \
-    ((pool) == &k_heap.pool ? port_several() && local_need() : port_grow((pool)->heap, (count)))
+#define port_more_frames(pool, count)                             \
+    ((pool) == &k_heap.pool ? port_several() && local_need(count) \
+                            : port_grow((pool)->heap, (count)))
 
 #endif
 
 // A pool has no free run of `count` frames: a port whose window can grow adds frames at its end,
-// one that keeps empty arenas closes them; true if there are more now. Called locked. PORT_FRAMES()
-// is the number of frames that have a record, read where it may be growing.
+// one that keeps some gives them back; true if there are more now. Called locked. PORT_FRAMES() is
+// the number of frames that have a record, read where it may be growing.
 #ifndef port_more_frames
 #define port_more_frames(pool, count) false
 #endif
@@ -210,6 +221,8 @@ struct port_look {
 // Arenas of a processor's own: a port need not have any.
 #ifndef port_local
 #define port_local(heap) false
+#define port_open(desc) false
+#define port_fill(heap, slot) false
 #define port_bring(desc) false
 #define port_gather(desc) false
 #endif
@@ -224,7 +237,10 @@ static inline const struct memory_block_desc *port_descs(const struct heap *heap
     return table == 0 ? heap->block_descs : NULL;
 }
 #define PORT_TABLES 1u
-#define PORT_SPARES 0u
+static inline const struct pool *port_kept(const struct pool *pool, uint32_t table, uint32_t *tag) {
+    *tag = FRAME_FREE;
+    return table == 0 ? pool : NULL;
+}
 #endif
 
 // A port may have a heap of several owners (libgranary: a thread each), who take and free blocks in

@@ -62,10 +62,10 @@ static void spinlock_wait(const struct spinlock *lock, uintptr_t caller, uint32_
     }
 }
 
-static inline bool spinlock_try(struct spinlock *lock) {
+static inline bool spinlock_try(struct spinlock *lock, uint32_t holder) {
     uint32_t free = 0;
-    return __atomic_compare_exchange_n(&lock->holder, &free, processor_number + 1, false,
-                                       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(&lock->holder, &free, holder, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
 }
 
 // The thread may be on another processor after each wait.
@@ -73,14 +73,15 @@ static __attribute__((noinline)) void spinlock_get_later(struct spinlock *lock, 
                                                          uint32_t state) {
     do {
         spinlock_wait(lock, caller, state);
-    } while (!spinlock_try(lock));
+    } while (!spinlock_try(lock, processor_number + 1));
     lock->waited++;
 }
 
 static inline bool spinlock_get(struct spinlock *lock, uintptr_t caller, uint32_t state) {
-    if (spin_held(lock)) return false;
+    uint32_t me = processor_number + 1;
+    if (lock->holder == me) return false;
     if (ranks_held >= lock->rank) wrong_order(lock, caller);
-    if (!spinlock_try(lock)) spinlock_get_later(lock, caller, state);
+    if (!spinlock_try(lock, me)) spinlock_get_later(lock, caller, state);
     ranks_held |= lock->rank;
     lock->caller = caller;
     lock->taken++;

@@ -27,8 +27,8 @@ import cli  # noqa: E402 (the line above makes it findable)
 import sourcekey  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SOURCES = ("kernel/memory.c", "kernel/pool.c", "kernel/pool.h", "kernel/memmap.c", "lib/bitmap.c", "lib/list.c",
-           "lib/list.h")
+SOURCES = ("kernel/memory.c", "kernel/pool.c", "kernel/pool.h", "kernel/runs.h", "kernel/memmap.c", "lib/bitmap.c",
+           "lib/list.c", "lib/list.h")
 EXPLAINED = os.path.join(ROOT, "tests", "host", "unreachable.txt")
 # memory.c's calls have other names there, some of which are never called (kernel/checked/checked_names.h).
 RENAMED = "test_checked_random"

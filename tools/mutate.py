@@ -33,7 +33,7 @@ import sourcekey  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 UNITS = ("kernel/memory.c", "kernel/pool.c")
-SOURCES = (*UNITS, "kernel/pool.h")  # a header of the two units
+SOURCES = (*UNITS, "kernel/pool.h", "kernel/runs.h")  # headers of the two units
 EXPLAINED = os.path.join(ROOT, "tests", "host", "mutants.txt")
 TESTS = ("test_heap_paths", "test_heapcheck", "test_exhaust", "test_size_tables", "test_heap", "test_heap_random")
 REACH = 95.0  # per cent

@@ -29,11 +29,12 @@ HEADERS = ("kernel/heap.h", "kernel/layout.h", "lib/page.h", "kernel/measure/eve
 CONSTANT = re.compile(r"^#define (\w+) (?:\()?(0x[0-9a-f]+|\d+)u?(?:\))?(?: *//.*)?$", re.MULTILINE)
 BOOT = re.compile(r"^([A-Z][A-Z0-9_]*) *equ *(0x[0-9a-f]+|\d+)", re.MULTILINE)
 # What the page asks for by name. One that is missing would be `undefined` there, and a wrong picture.
-NEEDED = ("FRAME_FREE", "FRAME_USED", "ANCHOR_STEP", "ARENA_WORDS", "DESC_MAX", "ARENA_LARGE", "CHECKED_QUARANTINE",
-          "CHECKED_SUM_START", "CHECKED_SUM_PRIME", "SMALL_SEAL", "LARGE_SEAL", "PG_SIZE", "EVENT_BYTES",
-          "EVENT_MARK", "EVENT_REFUSED", "THREAD_MAGIC", "KERNEL_BASE", "IRQ_BASE", "SPARE_IRQ", "BOOT_INFO",
-          "BOOT_INFO_MAGIC", "SECTOR_BYTES", "HEADER_LBA", "HEADER_MAGIC", "HEADER_MAGIC_OFF", "HEADER_CMDLINE_LBA",
-          "HEADER_KERNEL_CRC", "CMDLINE_BYTES", "LOW_MAP_BYTES", "HEAP_WINDOW_BYTES", "STACK_SLOT_BYTES")
+NEEDED = ("FRAME_FREE", "FRAME_USED", "FRAME_LENGTH", "ANCHOR_STEP", "ARENA_WORDS", "DESC_MAX", "ARENA_LARGE",
+          "CHECKED_QUARANTINE", "CHECKED_SUM_START", "CHECKED_SUM_PRIME", "SMALL_SEAL", "LARGE_SEAL", "PG_SIZE",
+          "EVENT_BYTES", "EVENT_MARK", "EVENT_REFUSED", "THREAD_MAGIC", "KERNEL_BASE", "IRQ_BASE", "SPARE_IRQ",
+          "BOOT_INFO", "BOOT_INFO_MAGIC", "SECTOR_BYTES", "HEADER_LBA", "HEADER_MAGIC", "HEADER_MAGIC_OFF",
+          "HEADER_CMDLINE_LBA", "HEADER_KERNEL_CRC", "CMDLINE_BYTES", "LOW_MAP_BYTES", "HEAP_WINDOW_BYTES",
+          "STACK_SLOT_BYTES")
 
 
 def read(path):

@@ -54,23 +54,36 @@ static void check_anchors(const struct pool *pool) {
 // Frames that have a record: all of the pool's, but where its window is still growing.
 static uint32_t frames_in(const struct pool *pool) { return (uint32_t)(pool->end - pool->frame); }
 
+// Free frames of the runs seen, by pool (port_kept()).
+static uint32_t free_seen[PORT_TABLES];
+
+// The pool in which a run is free, by its tag; false if there is none.
+static bool check_free_run(const struct pool *pool, uint32_t at, uint32_t tag, uint32_t length) {
+    uint32_t table = 0, known;
+    while (table < PORT_TABLES && port_kept(pool, table, &known) && known != tag) table++;
+    if (table == PORT_TABLES || !port_kept(pool, table, &known)) return false;
+    REQUIRE(pool->frame[at + length - 1].run == (tag | length), "F1", "last tag differs, frame",
+            at);
+    free_seen[table] += length;
+    return true;
+}
+
 // F1 for the run that starts at `at`: its length, or 1 to go on with the next record where there is
-// no run.
-static uint32_t check_run(const struct pool *pool, uint32_t at, bool *was_free, uint32_t *free) {
-    uint32_t tag = pool->frame[at].run, length = FRAME_RUN(tag);
-    if (tag == 0) { // a hole of the memory map: it has no owner
-        *was_free = false;
+// no run. *before: the tag of the free run that ends there, or 0.
+static uint32_t check_run(const struct pool *pool, uint32_t at, uint32_t *before) {
+    uint32_t run = pool->frame[at].run, length = FRAME_RUN(run), tag = run & ~FRAME_LENGTH;
+    if (run == 0) { // a hole of the memory map: it has no owner
+        *before = 0;
         return 1;
     }
     if (length == 0 || length > frames_in(pool) - at) {
         heap_complain("F1", "a run leaves its pool, frame", at);
         return 1;
     }
-    bool is_free = (tag & FRAME_FREE) != 0;
+    bool is_free = !(tag & FRAME_USED);
     if (is_free) {
-        REQUIRE(!*was_free, "F2", "two free runs touch at frame", at);
-        REQUIRE(pool->frame[at + length - 1].run == tag, "F1", "last tag differs, frame", at);
-        *free += length;
+        REQUIRE(*before != tag, "F2", "two free runs touch at frame", at);
+        REQUIRE(check_free_run(pool, at, tag, length), "F1", "the tag of no pool, frame", at);
     } else if (length >= ANCHOR_STEP) {
         check_anchor(pool, at);
     }
@@ -78,22 +91,23 @@ static uint32_t check_run(const struct pool *pool, uint32_t at, bool *was_free, 
     for (uint32_t i = 1; i < inner_end; i++) {
         REQUIRE(pool->frame[at + i].run == 0, "F1", "a tag inside a run, frame", at + i);
     }
-    *was_free = is_free;
+    *before = is_free ? tag : 0;
     return length;
 }
 
 // A bin's list holds last frames only: true if `tail` is one of this pool's.
-static bool tail_valid(const struct pool *pool, const struct frame *tail) {
+static bool tail_valid(const struct pool *pool, const struct frame *tail, uint32_t tag) {
     if (tail < pool->frame || tail >= pool->end) return false;
-    return (tail->run & FRAME_FREE) && FRAME_RUN(tail->run) <= (uint32_t)(tail - pool->frame) + 1;
+    if ((tail->run & ~FRAME_LENGTH) != tag) return false;
+    return FRAME_RUN(tail->run) <= (uint32_t)(tail - pool->frame) + 1;
 }
 
 // F3 for one bin; returns the frames of all runs in it.
-static uint32_t check_bin(const struct pool *pool, uint32_t bin) {
+static uint32_t check_bin(const struct pool *pool, uint32_t bin, uint32_t tag) {
     struct frame *const *link = &pool->bin[bin];
     uint32_t frames = 0, steps = 0;
     for (const struct frame *tail = *link; tail; tail = tail->next) {
-        if (!tail_valid(pool, tail) || ++steps > frames_in(pool)) {
+        if (!tail_valid(pool, tail, tag) || ++steps > frames_in(pool)) {
             heap_complain("F3", "a bin's list is not sound, bin", bin);
             return frames;
         }
@@ -107,12 +121,12 @@ static uint32_t check_bin(const struct pool *pool, uint32_t bin) {
     return frames;
 }
 
-static uint32_t check_bins(const struct pool *pool) {
+static uint32_t check_bins(const struct pool *pool, uint32_t tag) {
     uint32_t frames = 0;
     for (uint32_t bin = 0; bin < POOL_BINS; bin++) {
         bool bit = (pool->nonempty[bin / 32] >> bin % 32 & 1) != 0;
         REQUIRE(bit == (pool->bin[bin] != NULL), "F3", "nonempty's bit for bin", bin);
-        frames += check_bin(pool, bin);
+        frames += check_bin(pool, bin, tag);
     }
     for (uint32_t word = 0; word < POOL_BINS / 32; word++) {
         bool bit = (pool->nonempty_words >> word & 1) != 0;
@@ -122,13 +136,28 @@ static uint32_t check_bins(const struct pool *pool) {
 }
 
 static void check_pool(const struct pool *pool) {
-    uint32_t free = 0;
-    bool was_free = false;
+    uint32_t before = 0, tag;
     anchors_due = 0;
-    for (uint32_t at = 0; at < frames_in(pool);) at += check_run(pool, at, &was_free, &free);
-    REQUIRE(free == pool->free, "F4", "free frames counted", free);
-    REQUIRE(check_bins(pool) == free, "F3", "a free run is in no bin; free frames", free);
+    memset(free_seen, 0, sizeof free_seen);
+    for (uint32_t at = 0; at < frames_in(pool);) at += check_run(pool, at, &before);
+    for (uint32_t table = 0; table < PORT_TABLES; table++) {
+        const struct pool *kept = port_kept(pool, table, &tag);
+        if (!kept) continue;
+        uint32_t free = free_seen[table];
+        REQUIRE(free == kept->free, "F4", "free frames counted", free);
+        REQUIRE(check_bins(kept, tag) == free, "F3", "a free run is in no bin; free frames", free);
+    }
     check_anchors(pool);
+}
+
+// Frames that processors keep for arenas of this heap.
+static uint32_t kept_frames(const struct heap *heap) {
+    uint32_t frames = 0, tag;
+    for (uint32_t table = 1; table < PORT_TABLES; table++) {
+        const struct pool *kept = port_kept(&heap->pool, table, &tag);
+        if (kept) frames += kept->free;
+    }
+    return frames;
 }
 
 // ---- A1 .. A6: arenas --------------------------------------------------------------------------
@@ -158,8 +187,6 @@ static void check_map(const struct arena *arena, uint32_t frame) {
 // Arenas with room, by table of descriptors and descriptor: counted by check_arena(), compared with
 // the lists by check_list().
 static uint32_t with_room[PORT_TABLES][DESC_MAX];
-// By table: empty arenas that are not their descriptor's reserve. A processor has some (L4).
-static uint32_t spares_seen[PORT_TABLES];
 
 // A4: a descriptor's list holds arenas of its own with room, as many as there are.
 static void check_list(const struct heap *heap, uint32_t table, uint32_t index) {
@@ -201,9 +228,7 @@ static uint32_t check_arena(const struct heap *heap, const struct arena *arena, 
     uint32_t table = heap_desc_table(heap, arena->desc);
     if (arena->cnt != 0) with_room[table][arena->desc - port_descs(heap, table)]++;
     bool spare = arena->cnt == arena->desc->blocks_per_arena && arena->desc->reserve != arena;
-    if (spare) spares_seen[table]++;
-    REQUIRE(!spare || (table > 0 && spares_seen[table] <= PORT_SPARES), "A5",
-            "an empty arena too many, frame", frame);
+    REQUIRE(!spare, "A5", "an empty arena too many, frame", frame);
     return frames;
 }
 
@@ -219,7 +244,6 @@ static void check_blank(const struct arena *arena, uint32_t into, bool small, ui
 static void check_arenas(const struct heap *heap) {
     uint32_t small = 0, large = 0;
     memset(with_room, 0, sizeof with_room);
-    memset(spares_seen, 0, sizeof spares_seen);
     for (uint32_t frame = 0; frame < heap->frames;) {
         const struct arena *arena = &heap->arena[frame];
         if (!arena->desc && !arena->large) {
@@ -233,7 +257,8 @@ static void check_arenas(const struct heap *heap) {
         *(arena->large ? &large : &small) += frames;
         frame += frames;
     }
-    REQUIRE(small == heap->small_frames, "A1", "frames in small arenas", small);
+    small += kept_frames(heap);
+    REQUIRE(small == heap->small_frames, "A1", "frames in small arenas, or kept for them", small);
     REQUIRE(large == heap->large_frames, "A1", "frames in large areas", large);
     for (uint32_t table = 0; table < PORT_TABLES && port_descs(heap, table); table++) {
         for (uint32_t i = 0; i < heap->desc_count; i++) check_list(heap, table, i);

@@ -50,7 +50,7 @@ static struct use use_of(const struct pool *pool, uint32_t frame, uint32_t all) 
     uint32_t tag = pool->frame[frame].run, length = FRAME_RUN(tag), most = all - frame;
     if (tag == 0) return (struct use){MAP_HOLE, 1, 0, 0};
     if (length == 0 || length > most) return (struct use){MAP_CORRUPT, 1, 0, 0};
-    if (tag & FRAME_FREE) return (struct use){MAP_FREE, length, 0, 0};
+    if (!(tag & FRAME_USED)) return (struct use){MAP_FREE, length, 0, 0};
     if (!pool->heap) return (struct use){MAP_OTHER, length, 0, 0};
     return arena_use(pool->heap, &pool->heap->arena[frame], length);
 }

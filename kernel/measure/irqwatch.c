@@ -50,6 +50,7 @@ static uint32_t turns_on[IRQWATCH_BYTES_MAX / 32]; // bit: the byte there is a s
 // Written by the breakpoint's handler. Volatile, because no compiler can see that an irq_disable()
 // calls it.
 static PER_PROCESSOR volatile uint32_t off_since; // rdtsc_low() after the last cli
+static PER_PROCESSOR volatile bool counting;      // no sti has ended that stretch yet
 static PER_PROCESSOR volatile uint32_t longest;   // with the handlers' way in it
 
 static uint32_t cr0_read(void) {
@@ -79,17 +80,20 @@ static volatile uint8_t *site_byte(uint32_t address) { return (volatile uint8_t 
 static bool is_sti(uint32_t offset) { return turns_on[offset / 32] >> offset % 32 & 1; }
 
 // A breakpoint's saved eip is that of the next instruction. Counts the stretch that ends here,
-// or starts one; interrupts that are off already, or on, stay what they are.
+// or starts one; interrupts that are off already, or on, stay what they are. A sti of the heap's
+// may end a stretch that others began, a report's for one, which gives back a lock: not counted.
 static void on_breakpoint(struct interrupt_frame *frame) {
     uint32_t now = rdtsc_low();
     uint32_t offset = watch_offset(frame->eip - 1);
     if (offset >= watch_bytes()) fault_panic(frame);
     bool on = (frame->eflags & EFLAGS_IF) != 0;
     if (is_sti(offset)) {
-        if (!on && now - off_since > longest) longest = now - off_since;
+        if (!on && counting && now - off_since > longest) longest = now - off_since;
+        counting = false;
         frame->eflags |= EFLAGS_IF;
     } else if (on) {
         frame->eflags &= ~EFLAGS_IF;
+        counting = true;
         off_since = rdtsc_low();
     }
 }

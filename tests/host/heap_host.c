@@ -24,6 +24,7 @@ bool host_irqs_off;
 bool host_several;
 bool host_local;
 struct memory_block_desc *host_bring, *host_gather;
+uint32_t host_kept, host_fill;
 uint32_t host_fast_entries, host_slow_entries;
 void (*host_unlocked)(void);
 
@@ -56,6 +57,16 @@ void port_unlock(const struct heap *heap, port_state state) {
     assert_int_equal(state, 0x10c);
     locked = false;
     if (host_unlocked) host_unlocked();
+}
+
+bool host_open(struct memory_block_desc *desc) {
+    if (host_kept == 0) return false;
+    host_kept--;
+    uint32_t frame = frame_alloc(POOL_KERNEL, desc->frames_per_arena);
+    if (frame == FRAME_NONE) return false;
+    k_heap.small_frames += desc->frames_per_arena;
+    arena_begin(desc, &k_heap.pool.frame[frame]);
+    return true;
 }
 
 void port_pool(enum pool_id id, struct port_pool *out) {
@@ -159,6 +170,7 @@ static void heap_start(uint32_t frames, const struct port_run *run, size_t runs)
     host_grow = NULL;
     host_irqs_off = host_several = host_local = false;
     host_bring = host_gather = NULL;
+    host_kept = host_fill = 0;
     host_unlocked = NULL;
     report.fault = HEAP_OK;
     printed_length = 0;

@@ -68,7 +68,16 @@ static inline bool host_other(struct memory_block_desc **desc, struct memory_blo
     if (other) *desc = other;
     return other;
 }
+// And how many arenas may be opened without the lock; how many more once it was taken for them.
+extern uint32_t host_kept, host_fill;
+bool host_open(struct memory_block_desc *desc);
+static inline bool host_filled(void) {
+    host_kept += host_fill;
+    return host_fill > 0;
+}
 #define port_local(heap) host_local
+#define port_open(desc) host_open(desc)
+#define port_fill(heap, slot) host_filled()
 #define port_bring(desc) host_other((desc), host_bring)
 #define port_gather(desc) host_other((desc), host_gather)
 

@@ -191,6 +191,36 @@ TEST(another_descriptors_arena_serves) {
     assert_all_home();
 }
 
+// An arena of frames that a processor keeps: opened and closed without the lock.
+TEST(an_arena_is_opened_without_the_lock) {
+    host_several = host_local = true;
+    heap_fast_paths(&k_heap);
+    host_kept = 1;
+    host_slow_entries = 0;
+    void *p = sys_malloc(64);
+    assert_non_null(p);
+    assert_int_equal(host_slow_entries, 1); // its frame's, of the pool
+    host_fill = 1;
+    void *q = sys_malloc(128);
+    assert_non_null(q);
+    assert_int_equal(host_slow_entries, 2);
+    host_fill = 0;
+    sys_free(q);
+    sys_free(p);
+    assert_int_equal(heap_check(), 0);
+    for (uint32_t size = 64; size <= 128; size += 64) {
+        struct memory_block_desc *desc = k_heap.desc_of[(size - 1) / BLOCK_ALIGN];
+        struct frame *first = arena_end(desc->reserve);
+        desc->reserve = NULL;
+        k_heap.small_frames--;
+        assert_int_equal(desc->arenas, 0);
+        frame_free(POOL_KERNEL, (uint32_t)(first - k_heap.pool.frame), 1);
+    }
+    host_several = host_local = false;
+    heap_fast_paths(&k_heap);
+    assert_all_home();
+}
+
 TEST(a_wrong_free_with_interrupts_off_is_refused) {
     void *p = sys_malloc(64), *q = sys_malloc(64);
     sys_free(p);
@@ -788,6 +818,7 @@ static int run_surroundings(const char *classes) {
         cmocka_unit_test_setup_teardown(own_arenas_have_the_fast_paths_with_several_processors,
                                         start, end),
         cmocka_unit_test_setup_teardown(another_descriptors_arena_serves, start, end),
+        cmocka_unit_test_setup_teardown(an_arena_is_opened_without_the_lock, start, end),
         cmocka_unit_test_setup_teardown(a_wrong_free_with_interrupts_off_is_refused, start, end),
     };
     return cmocka_run_group_tests_name(classes, tests, NULL, NULL);

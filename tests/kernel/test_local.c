@@ -463,6 +463,78 @@ KTEST(processors_do_with_fewer_frames_than_an_arena) {
 }
 #endif
 
+// ---- frames that a processor keeps --------------------------------------------------------------
+
+#ifndef HEAP_CHECKED
+#define KEPT_ARENAS 24 // fewer than the frames that are fetched at once
+
+static void open_and_close_arenas(void) {
+    struct chain blocks = {NULL};
+    for (uint32_t i = 0; i < KEPT_ARENAS * (PG_SIZE / 1024); i++) {
+        struct chain_link *p = sys_malloc(1024);
+        if (!p) break;
+        p->next = blocks.first;
+        blocks.first = p;
+    }
+    ktest_give_all(&blocks);
+}
+
+// The processors that have none to do take no lock meanwhile.
+KTEST(processors_open_and_close_arenas_without_the_lock) {
+    sys_trim();
+    open_and_close_arenas();
+    uint32_t before = heap_lock.taken;
+    open_and_close_arenas();
+    KCHECK_EQ(heap_lock.taken, before);
+}
+
+static volatile uint32_t most_kept;
+
+static int keep_what_may_be_kept(void *argument) {
+    uint32_t me = (uint32_t)(uintptr_t)argument;
+    int wrong = !hands_apart(me);
+    leave_empty_arenas();
+    hands_meet(1);
+    for (uint32_t n = 0; me == 0 && n < PROCESSORS_MAX; n++) {
+        const struct pool *its = local_kept(n);
+        if (its && its->free > most_kept) most_kept = its->free;
+    }
+    return wrong;
+}
+
+KTEST(processors_keep_few_frames) {
+    most_kept = 0;
+    KCHECK_EQ(on_each(keep_what_may_be_kept), 0);
+    KCHECK(most_kept <= 64);
+    KCHECK(most_kept > 0 || !processors_many);
+}
+
+// A frame that a processor keeps is handed out to no one, and the check knows whose it is.
+KTEST(processors_frames_that_are_kept_are_free) {
+    open_and_close_arenas();
+    const struct pool *its = local_kept(processor_number);
+    if (!processors_many) {
+        KCHECK_EQ(its, NULL);
+        return;
+    }
+    KNEED(its && its->free > 0);
+    uint32_t bin = 0;
+    while (!its->bin[bin]) bin++;
+    struct frame *tail = its->bin[bin];
+    uint32_t frame = (uint32_t)(tail - k_heap.pool.frame), run = tail->run;
+    uintptr_t at = k_heap.base + ((uintptr_t)frame << PG_SHIFT);
+    KREPORT(HEAP_NOT_ALLOCATED, at, frame_free(POOL_KERNEL, frame, 1));
+    KREPORT(HEAP_NOT_ALLOCATED, at, sys_free((void *)at));
+    KCHECK_EQ(heap_check(), 0);
+    uint32_t state = irq_save();
+    tail->run = run ^ 15u << 24;
+    KCHECK(heap_check() > 0);
+    tail->run = run;
+    irq_restore(state);
+    KCHECK_EQ(heap_check(), 0);
+}
+#endif
+
 // Empty arenas that processors keep go back when asked for.
 static int fill_and_leave(void *argument) {
     int wrong = !hands_apart((uint32_t)(uintptr_t)argument);

@@ -32,7 +32,7 @@ $(BUILD)/obj/%.o: %.c $(FLAGS_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD)
 	@echo '  CC    $<'
 	@$(CC) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/obj/kernel/memory.o $(BUILD)/obj/kernel/pool.o: KERNEL_CFLAGS += $(HEAP_CFLAGS)
+$(addprefix $(BUILD)/obj/kernel/,memory.o pool.o local.o): KERNEL_CFLAGS += $(HEAP_CFLAGS)
 
 $(BUILD)/obj/%.asm.o: %.asm boot/boot.inc $(FLAGS_STAMP) | $(TO_BUILD)
 	@mkdir -p $(@D)

@@ -75,8 +75,9 @@ KERNEL_CFLAGS := -std=gnu11 $(TARGET_FLAGS) $(OPT) -g -ffreestanding -fno-pie -f
 ifeq ($(COMPILER),clang)
   KERNEL_CFLAGS := $(filter-out -fno-tree-loop-distribute-patterns,$(KERNEL_CFLAGS))
 endif
-# Stacks need 4-byte alignment only: nothing here uses SSE. memory.c and pool.c, which nearly every instruction count
-# of the project is about, go without a frame pointer; ebp stays what it was, so that call traces pass through it.
+# Stacks need 4-byte alignment only: nothing here uses SSE. memory.c, pool.c and local.c, which nearly every instruction
+# count of the project is about, go without a frame pointer; ebp stays what it was, so that call traces pass through
+# it.
 ifeq ($(COMPILER),gcc)
   KERNEL_CFLAGS += -mpreferred-stack-boundary=2
   HEAP_CFLAGS := -fomit-frame-pointer -foptimize-sibling-calls -ffixed-ebp -mtune=core2

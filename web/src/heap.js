@@ -73,7 +73,7 @@ export class Heap {
 
     // Frames of a run, by what its first frame says. As FRAME_RUN().
     length(run) {
-        return (run & ~(this.c.FRAME_FREE | this.c.FRAME_USED)) >>> 0;
+        return run & this.c.FRAME_LENGTH;
     }
 
     // As anchor_below() of pool.c.
@@ -192,7 +192,7 @@ export class Heap {
         const run = this.run(pool, frame), length = this.length(run), most = pool.frames - frame;
         if (run === 0) return { kind: HOLE, frames: 1, live: 0, blocks: 0 };
         if (length === 0 || length > most) return { kind: CORRUPT, frames: 1, live: 0, blocks: 0 };
-        if (run & this.c.FRAME_FREE) return { kind: FREE, frames: length, live: 0, blocks: 0 };
+        if (!(run & this.c.FRAME_USED)) return { kind: FREE, frames: length, live: 0, blocks: 0 };
         const use = { kind: OTHER, frames: length, live: 0, blocks: 0 };
         if (pool.id !== 0) return use;
         const arena = this.arena(frame);

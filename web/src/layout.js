@@ -24,7 +24,7 @@ const CHECKED_FIELDS = { // the checked build alone has these
 };
 const SYMBOLS = ["k_heap", "mem_pool", "current", "all_threads", "directory_pa", "processes",
     "heap_last_report", "heap_report_count", "scene_mine", "scene_others", "classic_descs"];
-const CONSTANTS = ["FRAME_FREE", "FRAME_USED", "ANCHOR_STEP", "PG_SIZE", "KERNEL_BASE", "SMALL_SEAL",
+const CONSTANTS = ["FRAME_FREE", "FRAME_USED", "FRAME_LENGTH", "ANCHOR_STEP", "PG_SIZE", "KERNEL_BASE", "SMALL_SEAL",
     "LARGE_SEAL", "ARENA_LARGE", "ARENA_WORDS", "DESC_MAX", "CHECKED_QUARANTINE", "CHECKED_SUM_START",
     "CHECKED_SUM_PRIME", "EVENT_MARK", "EVENT_REFUSED", "EVENT_BYTES", "THREAD_MAGIC", "BOOT_INFO", "BOOT_INFO_MAGIC",
     "SECTOR_BYTES", "HEADER_LBA", "HEADER_MAGIC", "HEADER_MAGIC_OFF", "HEADER_CMDLINE_LBA", "CMDLINE_BYTES", "IRQ_BASE",
