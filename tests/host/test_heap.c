@@ -18,6 +18,7 @@
 
 #include "kernel/size_tables.h"
 #include "kernel/inspect/heapcheck.h"
+#include "kernel/runs.h"
 
 #define FRAMES 256u // of the kernel pool in most tests
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -312,6 +313,27 @@ static void long_runs_are_looked_for_eight_deep(void **state) {
     assert_null(sys_malloc(35 * PAGE));
     assert_int_equal(frame_alloc(POOL_KERNEL, 33), 40 * 8); // and with one out of the way
     assert_int_equal(frame_alloc(POOL_KERNEL, 35), 0);
+}
+
+// What two processors keep, frame beside frame, stays theirs.
+static void neighbours_of_another_pool_are_not_joined(void **state) {
+    (void)state;
+    struct pool pools[2] = {0};
+    uint32_t before = frames_free(POOL_KERNEL);
+    struct frame *first = &k_heap.pool.frame[frame_alloc(POOL_KERNEL, 3)];
+    for (uint32_t i = 0; i < 3; i++) {
+        pools[i % 2].frame = k_heap.pool.frame;
+        pools[i % 2].end = k_heap.pool.end;
+        run_join(&pools[i % 2], first + i, 1, FRAME_KEPT(i % 2));
+    }
+    assert_int_equal(pools[0].free, 2);
+    assert_null(run_find(&pools[0], 2));
+    assert_ptr_equal(run_cut(&pools[1], run_find(&pools[1], 1), 1, FRAME_KEPT(1)), first + 1);
+    run_join(&pools[0], first + 1, 1, FRAME_KEPT(0));
+    assert_ptr_equal(run_find(&pools[0], 3), first + 2);
+    run_join(&k_heap.pool, run_cut(&pools[0], first + 2, 3, FRAME_KEPT(0)), 3, FRAME_FREE);
+    assert_int_equal(frames_free(POOL_KERNEL), before);
+    assert_int_equal(heap_check(), 0);
 }
 
 // Three runs side by side, given back in each of the six orders.
@@ -1121,6 +1143,7 @@ static const struct CMUnitTest once[] = {
 static const struct CMUnitTest with_each_table[] = {
     TEST(tables_make_their_descriptors),
     TEST(wrong_frames_are_refused),
+    TEST(neighbours_of_another_pool_are_not_joined),
     TEST(neighbours_join_in_any_order),
     TEST(size_zero_gives_null),
     TEST(sizes_meet_their_descriptor),

@@ -216,6 +216,7 @@ TEST(an_arena_is_opened_without_the_lock) {
         assert_int_equal(desc->arenas, 0);
         frame_free(POOL_KERNEL, (uint32_t)(first - k_heap.pool.frame), 1);
     }
+    assert_refused((uintptr_t)p, HEAP_NOT_ALLOCATED);
     host_several = host_local = false;
     heap_fast_paths(&k_heap);
     assert_all_home();
