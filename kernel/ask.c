@@ -81,13 +81,13 @@ static void await(uint32_t n, bool value) {
 }
 
 void processor_hold(uint32_t n) {
-    if (all_depth > 0) return;
+    if (all_depth > 0 || !other(n)) return;
     ask(n, true);
     await(n, true);
 }
 
 void processor_release(uint32_t n) {
-    if (all_depth > 0) return;
+    if (all_depth > 0 || !other(n)) return;
     ask(n, false);
     await(n, false);
 }

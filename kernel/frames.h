@@ -18,7 +18,7 @@ uint32_t frame_alloc(enum pool_id pool, uint32_t count);
 void frame_free(enum pool_id pool, uint32_t first, uint32_t count);
 uint64_t frame_address(enum pool_id pool, uint32_t frame); // physical address, bytes
 uint32_t frames_total(enum pool_id pool);                  // usable frames of the pool
-uint32_t frames_free(enum pool_id pool);                   // of them, not handed out
+uint32_t frames_free(enum pool_id pool); // of them, neither handed out nor kept by a processor
 
 // ---- for what looks at a pool, tests and debuggers ---------------------------------------------
 

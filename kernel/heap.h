@@ -24,8 +24,9 @@ enum pool_id { POOL_KERNEL, POOL_USER, POOL_COUNT };
 // A frame's record in its pool.
 struct frame {
     uint32_t run;        // FRAME_FREE | length at the first and last frame of a free run,
-                         // FRAME_USED | length at the first frame of a run handed out, else 0.
-                         // FRAME_KEPT(n) | length: free, but in processor n's pool (kernel/local.c)
+                         // or FRAME_KEPT(n) in place of FRAME_FREE: processor n's (kernel/local.c);
+                         // FRAME_USED | length at the first frame of a run handed out, and
+                         // FRAME_LENT with it if frame_alloc() did that; else 0
     uint32_t bin;        // last frame of a free run only, like the two below: the bin it is in.
                          // Anchor of a run handed out: frames from the run's first to it
     struct frame *next;  // last frame of that bin's next run, or NULL
@@ -33,7 +34,8 @@ struct frame {
 };
 #define FRAME_FREE 0x80000000u
 #define FRAME_USED 0x40000000u
-#define FRAME_KEPT(n) (0x20000000u | (uint32_t)(n) << 24)
+#define FRAME_KEPT(n) (0x20000000u | (uint32_t)(n) << 24) // n up to 15
+#define FRAME_LENT 0x10000000u
 #define FRAME_LENGTH 0x00ffffffu // in frames: these bits
 #define FRAME_RUN(run) ((run)&FRAME_LENGTH)
 
@@ -58,7 +60,7 @@ struct pool {
     uint64_t phys;                     // physical address of frame 0, bytes
     uint32_t frames;                   // frames in the window, holes included
     uint32_t usable;                   // of them, frames that are memory
-    uint32_t free;                     // of them, not handed out
+    uint32_t free;                     // of them, neither handed out nor kept by a processor
     uint32_t nonempty[POOL_BINS / 32]; // bit b of the array: bin b holds a run
     uint32_t nonempty_words;           // bit w: nonempty[w] is not 0
     uint32_t *anchor;                  // bit n: frame 32 * n is the anchor of a run handed out
@@ -215,15 +217,16 @@ static inline struct arena *record_at(const struct heap *heap, uint32_t frame) {
     return leads ? (struct arena *)((uintptr_t)at - bytes) : NULL;
 }
 
-// Of memory.c, for its port. Locked by their caller.
+// Of memory.c, for its port.
 //
-// Gives the frames of an arena whose blocks are all free back to the pool.
+// Gives the frames of an arena whose blocks are all free back to the pool. Locked by its caller.
 HEAP_QUICK void arena_close(struct arena *arena);
 // Opening and closing without the pool and the heap's counters. The first makes an arena of
-// frames_per_arena frames that are handed out, from `first` on; the second makes blank records of
-// it again, and returns its first frame.
-HEAP_QUICK void arena_begin(struct memory_block_desc *desc, const struct frame *first);
-HEAP_QUICK struct frame *arena_end(struct arena *arena);
+// frames_per_arena frames that are no one's, from `first` on; the second makes blank records of it
+// again, and returns its first frame. Locked by their caller, or of its processor's own, with
+// interrupts off.
+HEAP_QUICK void arena_make(struct memory_block_desc *desc, const struct frame *first);
+HEAP_QUICK struct frame *arena_unmake(struct arena *arena);
 // One more descriptor, for a size above all others, a multiple of BLOCK_ALIGN up to BLOCK_SIZE_MAX,
 // and arenas of so many frames. There are fewer than DESC_MAX; the heap may hold blocks. The fast
 // paths learn of it by heap_fast_paths().

@@ -13,11 +13,11 @@
 //     is in no fast path. Then the free is judged and done as with one processor.
 //   - A processor's own arenas have no room, and there is one of everyone's: if at least an eighth
 //     of it is free, the processor takes it over.
-//   - No frames are left: empty arenas of all are closed; others that have room become everyone's.
-// Arenas of its own a processor opens and closes without it, on frames of a pool of its own. Only
-// this pool's frames come from the heap's and go back to it under heap_lock, KEPT_STEP at a time.
-// Its frames are among the heap's, and their records are the heap's, too: what tells them from its
-// free ones is a tag.
+//   - No frames are left: one processor after another gives back its empty arenas and the frames
+//     that it keeps, until a run is found; arenas that have room become everyone's.
+// A processor opens and closes its own arenas without the lock, on frames of a pool of its own:
+// only filling that pool from the heap's, and spilling from it, takes the lock. The frames have
+// records in the heap's table; a tag in them says in which pool a free run is.
 //
 // A large area is everyone's, too. So that the small ones among them need no lock, the table gets
 // two sizes more where there are several processors: a large area of one or two frames is a block
@@ -35,8 +35,9 @@
 //
 // Invariants:
 //   L1  An arena whose descriptor is processor n's is changed by n, with interrupts off, or by a
-//       processor that has heap_lock and has made n stand still. `desc` itself changes under
-//       heap_lock only.
+//       processor that has heap_lock and has made n stand still. From one processor to another, or
+//       to everyone, it goes under heap_lock only. On frames that n keeps n may open one at any
+//       moment, so a blank record is looked at once: what was no block then is a wrong pointer.
 //   L2  An arena's seal is its descriptor's.
 //   L3  Where a processor waits with interrupts off, and may be made to stand still, its arenas
 //       satisfy A1 to A6 (memory.c), and its pool F1 to F4 (pool.h).
@@ -64,18 +65,22 @@ bool local_begun;
 
 static struct memory_block_desc *descs[PROCESSORS_MAX]; // by processor; NULL: none
 
-// Free frames that a processor keeps for its arenas (L4). It has at most KEPT_MAX after a call.
+// Free frames that a processor keeps for its arenas (L4), at most KEPT_MAX after a call. Of these
+// pools only the runs are in use: frame, end, free, nonempty, bin.
 static struct pool pools[PROCESSORS_MAX];
 #define KEPT_STEP 32u
 #define KEPT_MAX (2 * KEPT_STEP)
 
 // Blocks that a processor is to take from everyone's arenas, by descriptor, before it takes an
-// arena over. Protected by heap_lock.
+// arena over. Changed under heap_lock.
 static uint8_t borrow[PROCESSORS_MAX][DESC_MAX];
 #define BORROW 64u
 
 _Static_assert(DESC_MAX * sizeof(struct memory_block_desc) <= PG_SIZE, "a table is a page");
 _Static_assert(SEALS == PROCESSORS_MAX + 1, "a seal for each processor, and one for all");
+_Static_assert(SEAL_STEP *SEAL_STEP_INVERSE == 1u, "arena_sealed()");
+_Static_assert((FRAME_KEPT(PROCESSORS_MAX - 1) & (FRAME_LENGTH | FRAME_LENT)) == 0, "bits apart");
+_Static_assert(FRAME_LENGTH == ARENA_LARGE - 1, "a window's frames are a length");
 
 struct memory_block_desc *local_descs(uint32_t n) {
     return n < PROCESSORS_MAX ? descs[n] : NULL;
@@ -137,15 +142,41 @@ void local_begin(void) {
 // ---- whose a descriptor is ----------------------------------------------------------------------
 
 #define NO_PROCESSOR PROCESSORS_MAX
+#define ANY_PROCESSOR (PROCESSORS_MAX + 1)
 
-// The processor whose own descriptor `desc` is, or NO_PROCESSOR: that of the heap, or a wild
-// pointer.
+// The processor whose own descriptor `desc` is; NO_PROCESSOR for the heap's and a wild pointer,
+// ANY_PROCESSOR for NULL.
 static uint32_t owner_of(const struct memory_block_desc *desc) {
     for (uint32_t n = 0; n < processors_online; n++) {
         uintptr_t into = (uintptr_t)desc - (uintptr_t)descs[n];
         if (into < k_heap.desc_count * sizeof *desc && into % sizeof *desc == 0) return n;
     }
-    return NO_PROCESSOR;
+    return desc ? NO_PROCESSOR : ANY_PROCESSOR;
+}
+
+// The record that leads from an address, or NULL.
+static struct arena *local_record(uintptr_t p) {
+    uint32_t frame = (uint32_t)((p - HEAP_BASE) >> PG_SHIFT);
+    return frame < k_heap.frames ? record_at(&k_heap, frame) : NULL;
+}
+
+// Whose the arena at p is, this processor excepted. NO_PROCESSOR: it changes under heap_lock only,
+// or is this processor's. ANY_PROCESSOR: there is none now, but any processor may open one there
+// meanwhile, on frames that it keeps.
+static uint32_t other_owner(uintptr_t p, struct arena **arena) {
+    *arena = local_record(p);
+    if (!local_begun || !*arena || (*arena)->large) return NO_PROCESSOR;
+    uint32_t owner = owner_of((*arena)->desc);
+    return owner == processor_number ? NO_PROCESSOR : owner;
+}
+
+// Makes a processor stand still on which other_owner() came; false if it had changed the arena
+// before it stood, and then it does not.
+static bool owner_hold(uint32_t owner, uintptr_t p, const struct arena *arena) {
+    processor_hold(owner);
+    if (local_record(p) == arena && owner_of(arena->desc) == owner) return true;
+    processor_release(owner);
+    return false;
 }
 
 // The heap's descriptor of the same size.
@@ -177,12 +208,9 @@ static void arena_move(struct arena *arena, struct memory_block_desc *to) {
 // A processor's own arena becomes everyone's. One whose record was written over stays where it is:
 // its free is refused.
 static void arena_share(uint32_t owner, struct arena *arena) {
-    processor_hold(owner);
-    if (arena_sealed(arena)) {
-        borrow[owner][arena->desc - descs[owner]] = BORROW;
-        arena_move(arena, common_of(arena->desc));
-    }
-    processor_release(owner);
+    if (!arena_sealed(arena)) return;
+    borrow[owner][arena->desc - descs[owner]] = BORROW;
+    arena_move(arena, common_of(arena->desc));
 }
 
 // ---- a processor's pool -------------------------------------------------------------------------
@@ -210,7 +238,7 @@ static bool kept_fill(uint32_t n) {
     return true;
 }
 
-// Gives the heap frames of a pool: of one of its longest runs, KEPT_STEP at most. There is one.
+// Gives the heap one of a pool's longest runs, or KEPT_STEP frames of it. There is one.
 static void kept_spill(uint32_t n) {
     uint32_t word = floor_log2(pools[n].nonempty_words);
     struct frame *tail = pools[n].bin[word * 32 + floor_log2(pools[n].nonempty[word])];
@@ -223,10 +251,11 @@ static void kept_spill(uint32_t n) {
 // ---- for kernel/port.h --------------------------------------------------------------------------
 
 // One of everyone's arenas that this processor should use before it opens one of its own, or NULL.
-// Without the lock: a guess.
+// Where heap_lock is not held, the answer is a guess.
 static struct arena *arena_to_bring(struct memory_block_desc *common) {
-    struct list_elem *first = list_first(&common->free_list);
-    if (!first) return NULL;
+    struct list_elem *head = &common->free_list.head;
+    struct list_elem *first = __atomic_load_n(&head->next, __ATOMIC_RELAXED);
+    if (first == head) return NULL;
     struct arena *arena = list_entry(first, struct arena, elem);
     bool borrows = borrow[processor_number][common - k_heap.block_descs] > 0;
     return borrows || arena->cnt >= common->blocks_per_arena / 8 ? arena : NULL;
@@ -237,17 +266,19 @@ bool local_open(struct memory_block_desc *desc) {
     if (!list_empty(&desc->free_list)) return true;
     if (arena_to_bring(common_of(desc))) return false;
     struct frame *first = kept_take(processor_number, desc->frames_per_arena);
-    if (first) arena_begin(desc, first);
+    if (first) arena_make(desc, first);
     return first != NULL;
 }
 
-bool local_fill(struct memory_block_desc *desc) {
-    bool filled = false;
-    uint32_t state = spin_save(&heap_lock);
-    if (desc->seal != SMALL_SEAL && !arena_to_bring(common_of(desc)))
-        filled = kept_fill(processor_number);
+// A pool that holds much, and no run of that length, is not filled: the arena's frames are then the
+// heap's, and its opening takes the lock. A step of its own, so that each is short.
+bool local_fill(struct memory_block_desc *common) {
+    if (arena_to_bring(common)) return false;
+    uint32_t state = spin_save(&heap_lock), n = processor_number;
+    bool found = run_find(&pools[n], common->frames_per_arena) != NULL; // moved since local_open()
+    if (!found && pools[n].free <= KEPT_MAX - KEPT_STEP) found = kept_fill(n);
     spin_restore(&heap_lock, state);
-    return filled;
+    return found;
 }
 
 bool local_bring(struct memory_block_desc **desc) {
@@ -279,44 +310,32 @@ bool local_gather(struct memory_block_desc **desc) {
     return !list_empty(&common->free_list);
 }
 
-// The record that leads from an address, or NULL.
-static struct arena *local_record(uintptr_t p) {
-    uint32_t frame = (uint32_t)((p - HEAP_BASE) >> PG_SHIFT);
-    return frame < k_heap.frames ? record_at(&k_heap, frame) : NULL;
-}
-
-// The processor whose own the arena at p is, this one excepted, or NO_PROCESSOR.
-static uint32_t other_owner(uintptr_t p, struct arena **arena) {
-    *arena = local_record(p);
-    if (!*arena || (*arena)->large || arena_sum(*arena) == SMALL_SEAL) return NO_PROCESSOR;
-    uint32_t owner = owner_of((*arena)->desc);
-    return owner == processor_number ? NO_PROCESSOR : owner;
-}
-
-void local_share(uintptr_t p) {
+// If an arena was closed between the look and the hold, its blocks were all free at that moment.
+bool local_share(uintptr_t p) {
     struct arena *arena;
     uint32_t owner = other_owner(p, &arena);
-    if (owner != NO_PROCESSOR) arena_share(owner, arena);
+    if (owner == NO_PROCESSOR) return true;
+    if (owner == ANY_PROCESSOR || !owner_hold(owner, p, arena)) return false;
+    arena_share(owner, arena);
+    processor_release(owner);
+    return true;
 }
 
 uint32_t local_hold(uintptr_t p) {
     struct arena *arena;
     uint32_t owner = other_owner(p, &arena);
-    processor_hold(owner);
-    return owner;
+    return owner < NO_PROCESSOR && owner_hold(owner, p, arena) ? owner : NO_PROCESSOR;
 }
 
-// The last that a free does, so what it had locked may go: with interrupts on, as they were before
-// it, others need not wait while this waits for the lock. Meanwhile this thread may move to another
-// processor.
+// The last that a free does: with interrupts on, as they were before it, no device need wait while
+// this waits for the lock. Meanwhile this thread may move to another processor.
 static void spill_later(void) {
     uint32_t n = processor_number;
     irq_enable();
     uint32_t state = spin_save(&heap_lock);
-    bool moved = n != processor_number;
-    if (moved) processor_hold(n);
+    processor_hold(n);
     if (pools[n].free > KEPT_MAX) kept_spill(n);
-    if (moved) processor_release(n);
+    processor_release(n);
     spin_restore(&heap_lock, state);
     irq_disable();
 }
@@ -330,7 +349,7 @@ HEAP_QUICK void local_close(struct arena *arena) {
         return;
     }
     uint32_t n = processor_number, count = arena->desc->frames_per_arena;
-    kept_give(n, arena_end(arena), count);
+    kept_give(n, arena_unmake(arena), count);
     if (pools[n].free > KEPT_MAX) spill_later();
 }
 
@@ -343,7 +362,7 @@ static void reserves_close(struct memory_block_desc *table) {
     }
 }
 
-// What a processor keeps.
+// Gives the heap all that processor n keeps: empty arenas, and frames. Locked.
 static void give_all(uint32_t n) {
     processor_hold(n);
     reserves_close(descs[n]);
@@ -353,9 +372,10 @@ static void give_all(uint32_t n) {
 
 // One processor after the other, until a run is found.
 bool local_need(uint32_t count) {
+    if (count > k_heap.pool.free + k_heap.small_frames) return false;
     reserves_close(k_heap.block_descs);
     for (uint32_t n = 0; local_begun && n < processors_online; n++) {
-        if (run_find(&k_heap.pool, count)) break;
+        if (run_find(&k_heap.pool, count)) return true;
         give_all(n);
     }
     return run_find(&k_heap.pool, count) != NULL;

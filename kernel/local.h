@@ -26,18 +26,20 @@ void local_first(void);
 // On each processor, before it allocates. Interrupts off.
 void local_begin(void);
 
-// ---- for kernel/port.h, with heap_lock held but for local_open() and local_close() --------------
+// ---- for kernel/port.h --------------------------------------------------------------------------
+//
+// Without heap_lock the first four, interrupts off for local_open() and local_close(); with it the
+// others.
 
 bool local_open(struct memory_block_desc *desc);    // see port_open()
-bool local_fill(struct memory_block_desc *desc);    // see port_fill()
+HEAP_QUICK void local_close(struct arena *arena);   // see port_close()
+uint32_t local_trim(void);                          // see port_trim()
+bool local_fill(struct memory_block_desc *common);  // see port_fill()
 bool local_bring(struct memory_block_desc **desc);  // see port_bring()
 bool local_gather(struct memory_block_desc **desc); // see port_gather()
 bool local_need(uint32_t count);                    // see port_more_frames()
-void local_share(uintptr_t p);                      // see port_lock_for()
+bool local_share(uintptr_t p);                      // see port_lock_for()
 uint32_t local_hold(uintptr_t p);                   // see port_lock_at(): processor_release() it
-HEAP_QUICK void local_close(struct arena *arena);   // see port_close(). Interrupts off
-// Closes processors' empty arenas, gives back what they keep; frames given back. Without the lock.
-uint32_t local_trim(void);
 
 // The arena at p is this processor's own. As sys_free() looks at a record: what a wrong `back`
 // leads to has another sum. Interrupts off.

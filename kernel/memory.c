@@ -42,10 +42,10 @@
 //       which leads from the further frames of a small arena to its first.
 //
 // Who protects what: everything here by port_lock(heap), in the kernel interrupts off, and a
-// spinlock where there are several processors; but an arena that is one processor's own by that
-// processor's interrupts off alone (kernel/local.c). Every locked stretch is a bounded number of
-// steps, of a call that is refused, too; clearing and copying happen outside. No decision outlives
-// its lock: what acts on a record has judged it under the same lock.
+// spinlock where there are several processors; but an arena that is one processor's own, and the
+// frames that it keeps, by that processor's interrupts off alone (kernel/local.c). Every locked
+// stretch is a bounded number of steps, of a call that is refused, too; clearing and copying happen
+// outside. No decision outlives its lock: what acts on a record has judged it under the same lock.
 //
 // Shortcomings:
 //   - A large area needs frames in a row: with every second frame taken, nothing above 4096 bytes
@@ -78,7 +78,8 @@ static inline struct frame *arena_frame(const struct heap *heap, const struct ar
 }
 
 // Makes an arena for `desc` of frames taken for it: nothing carved yet, front of the free list.
-static INLINE_ALWAYS void arena_make(struct memory_block_desc *desc, const struct frame *first) {
+HEAP_QUICK INLINE_ALWAYS void arena_make(struct memory_block_desc *desc,
+                                         const struct frame *first) {
     const struct heap *heap = desc->heap;
     uint32_t frame = (uint32_t)(first - heap->pool.frame);
     struct arena *arena = &heap->arena[frame];
@@ -103,7 +104,7 @@ static bool arena_open(struct memory_block_desc *desc) {
 }
 
 // Makes blank records of an arena whose blocks are all free; returns its first frame.
-static INLINE_ALWAYS struct frame *arena_unmake(struct arena *arena) {
+HEAP_QUICK INLINE_ALWAYS struct frame *arena_unmake(struct arena *arena) {
     struct memory_block_desc *desc = arena->desc;
     uint32_t frames = desc->frames_per_arena;
     list_remove(&arena->elem);
@@ -123,12 +124,6 @@ HEAP_QUICK void arena_close(struct arena *arena) {
     heap->small_frames -= frames;
     run_give(&heap->pool, first, frames);
 }
-
-HEAP_QUICK void arena_begin(struct memory_block_desc *desc, const struct frame *first) {
-    arena_make(desc, first);
-}
-
-HEAP_QUICK struct frame *arena_end(struct arena *arena) { return arena_unmake(arena); }
 
 // Takes a block of the arena that serves: the lowest of those that came back, or else carves the
 // next. False if no arena has room.
@@ -498,12 +493,17 @@ struct look {
 // Locked from here to look_end(), but for a handler. True if p is a block or large area: its caller
 // acts on it before look_end(), as it may be something else behind that.
 static inline bool look_begin(struct heap *heap, struct look *look, uintptr_t p) {
+    bool none = false;
     look->fault = HEAP_FROM_INTERRUPT;
     if (UNLIKELY(port_special())) {
         if (port_in_interrupt()) return false;
-        look->state = port_lock_for(heap, p);
+        look->state = port_lock_for(heap, p, &none);
     } else {
         look->state = port_lock_alone(heap);
+    }
+    if (UNLIKELY(none)) {
+        look->fault = classify_frame(heap, (uint32_t)((p - heap->base) >> PG_SHIFT));
+        return false;
     }
     look->fault = classify(heap, p, &look->arena, &look->block);
     return look->fault == HEAP_OK && look->arena; // never without: the analyzer cannot know

@@ -74,6 +74,7 @@ uint32_t frame_alloc(enum pool_id id, uint32_t count) {
     if (count == 0 || count > pool->frames) return FRAME_NONE;
     port_state state = port_lock(&k_heap);
     struct frame *first = run_take(pool, count);
+    if (first) first->run |= FRAME_LENT;
     if (first && count >= ANCHOR_STEP) anchor_set(pool, first);
     port_unlock(&k_heap, state);
     return first ? (uint32_t)(first - pool->frame) : FRAME_NONE;
@@ -85,8 +86,7 @@ void frame_free(enum pool_id id, uint32_t first, uint32_t count) {
     port_state state = port_lock(&k_heap);
     if (first >= pool->frames) {
         fault = HEAP_OUTSIDE;
-    } else if (count == 0 || pool->frame[first].run != (FRAME_USED | count) ||
-               (pool->heap && !arena_blank(&pool->heap->arena[first]))) { // the heap's own
+    } else if (count == 0 || pool->frame[first].run != (FRAME_USED | FRAME_LENT | count)) {
         fault = HEAP_NOT_ALLOCATED;
     } else {
         if (count >= ANCHOR_STEP) anchor_clear(pool, &pool->frame[first]);

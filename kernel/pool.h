@@ -15,7 +15,8 @@
 //
 // Invariants (kernel/inspect/heapcheck.c walks them by these numbers; memory.c has A1 to A6):
 //   F1  The first and last record of a free run hold its pool's tag | length, the first record of a
-//       run handed out holds FRAME_USED | length, all other records hold 0 in `run`.
+//       run handed out holds FRAME_USED | length, with FRAME_LENT if frame_alloc() did that; all
+//       other records hold 0 in `run`.
 //   F2  No two free runs of one pool touch.
 //   F3  A free run is, by its last record, in the one bin of its length; nonempty's bit is set
 //       exactly where a bin holds a run, and nonempty_words' exactly where nonempty is not 0.
@@ -23,7 +24,8 @@
 //   F5  The bits of pool.anchor are those of the anchors of runs handed out, and `bin` there leads
 //       to the run's first frame; anchor_words has bit w exactly where anchor[w] is not 0.
 //
-// Who protects what: a heap's pool port_lock(heap), the user pool port_lock(&k_heap).
+// Who protects what: a heap's pool port_lock(heap), the user pool port_lock(&k_heap), what a
+// processor keeps that processor's interrupts off (kernel/local.c).
 //
 // Shortcomings:
 //   - A request longer than 31 frames looks at 8 runs of its own bin at most before it goes to

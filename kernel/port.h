@@ -126,26 +126,28 @@ static inline void port_sizes(const struct heap *heap) {
 // *desc has no arena with room: true if another descriptor of that size has, which *desc is then.
 // Locked.
 #define port_bring(desc) (port_several() && (*(desc))->heap == &k_heap && local_bring(desc))
-// *desc has an arena with room, opened on the spot if it is this processor's own and frames are
-// kept for it. Interrupts off, no lock.
+// True if desc is this processor's own and has an arena with room, opened on kept frames if need
+// be. Interrupts off, no lock.
 #define port_open(desc) ((desc)->heap == &k_heap && local_open(desc))
-// None is: true if there are frames for it now. Takes the lock.
-#define port_fill(heap, slot) (port_local(heap) && local_fill(local_desc_of[slot]))
+// True if the processor keeps frames for an arena of this size now, got from the pool. Takes the
+// lock.
+#define port_fill(heap, slot) (port_local(heap) && local_fill((heap)->desc_of[slot]))
 // As port_bring(), where the pool has no frames either.
 #define port_gather(desc) (port_several() && (*(desc))->heap == &k_heap && local_gather(desc))
 // Locked for what is at p: its arena is this processor's own, or else only the lock's holder works
-// on it.
-static inline port_state port_lock_for(const struct heap *heap, uintptr_t p) {
+// on it. *none: there was no arena at p, and one that is there now was opened since.
+static inline port_state port_lock_for(const struct heap *heap, uintptr_t p, bool *none) {
     port_state state = irq_save();
     if (!port_several()) return state;
     if (heap == &k_heap && (state & EFLAGS_IF) && local_own(p)) return state;
     state = spin_enter(&heap_lock, state);
-    if (heap == &k_heap) local_share(p);
+    *none = heap == &k_heap && !local_share(p);
     return state;
 }
 // arena_close() for a caller that may have no lock, and then had interrupts on before it turned
 // them off: the last that it does.
 #define port_close(arena) (port_several() ? local_close(arena) : arena_close(arena))
+// Closes processors' empty arenas and gives back the frames that they keep; frames given back.
 static inline uint32_t port_trim(const struct heap *heap) {
     return port_several() && heap == &k_heap ? local_trim() : 0;
 }
@@ -230,7 +232,7 @@ struct port_look {
 #define PORT_DESC_OF(heap) ((heap)->desc_of)
 #define PORT_SEAL(heap) SMALL_SEAL
 #define port_sizes(heap) ((void)0)
-#define port_lock_for(heap, p) port_lock(heap)
+#define port_lock_for(heap, p, none) port_lock(heap)
 #define port_close arena_close
 #define port_trim(heap) 0u
 static inline const struct memory_block_desc *port_descs(const struct heap *heap, uint32_t table) {

@@ -113,7 +113,7 @@ static INLINE_ALWAYS void run_join(struct pool *pool, struct frame *first, uint3
     struct frame *after = first + count, *tail = after - 1;
     pool->free += count;
     bool linked = after < pool->end && run_has_tag(after->run, tag);
-    if (linked) {
+    if (LIKELY(linked)) {
         uint32_t more = FRAME_RUN(after->run);
         count += more;
         tail += more;

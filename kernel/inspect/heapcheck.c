@@ -57,15 +57,18 @@ static uint32_t frames_in(const struct pool *pool) { return (uint32_t)(pool->end
 // Free frames of the runs seen, by pool (port_kept()).
 static uint32_t free_seen[PORT_TABLES];
 
-// The pool in which a run is free, by its tag; false if there is none.
-static bool check_free_run(const struct pool *pool, uint32_t at, uint32_t tag, uint32_t length) {
-    uint32_t table = 0, known;
-    while (table < PORT_TABLES && port_kept(pool, table, &known) && known != tag) table++;
-    if (table == PORT_TABLES || !port_kept(pool, table, &known)) return false;
-    REQUIRE(pool->frame[at + length - 1].run == (tag | length), "F1", "last tag differs, frame",
-            at);
-    free_seen[table] += length;
-    return true;
+// The pool that has such a tag (port_kept()), or PORT_TABLES.
+static uint32_t table_of_tag(const struct pool *pool, uint32_t tag) {
+    uint32_t known;
+    for (uint32_t table = 0; table < PORT_TABLES; table++) {
+        if (port_kept(pool, table, &known) && known == tag) return table;
+    }
+    return PORT_TABLES;
+}
+
+static bool tag_known(const struct pool *pool, uint32_t tag) {
+    return tag == FRAME_USED || tag == (FRAME_USED | FRAME_LENT) ||
+           table_of_tag(pool, tag) < PORT_TABLES;
 }
 
 // F1 for the run that starts at `at`: its length, or 1 to go on with the next record where there is
@@ -76,14 +79,15 @@ static uint32_t check_run(const struct pool *pool, uint32_t at, uint32_t *before
         *before = 0;
         return 1;
     }
-    if (length == 0 || length > frames_in(pool) - at) {
+    if (length == 0 || length > frames_in(pool) - at || !tag_known(pool, tag)) {
         heap_complain("F1", "a run leaves its pool, frame", at);
         return 1;
     }
     bool is_free = !(tag & FRAME_USED);
     if (is_free) {
         REQUIRE(*before != tag, "F2", "two free runs touch at frame", at);
-        REQUIRE(check_free_run(pool, at, tag, length), "F1", "the tag of no pool, frame", at);
+        REQUIRE(pool->frame[at + length - 1].run == run, "F1", "last tag differs, frame", at);
+        free_seen[table_of_tag(pool, tag)] += length;
     } else if (length >= ANCHOR_STEP) {
         check_anchor(pool, at);
     }
@@ -143,21 +147,13 @@ static void check_pool(const struct pool *pool) {
     for (uint32_t table = 0; table < PORT_TABLES; table++) {
         const struct pool *kept = port_kept(pool, table, &tag);
         if (!kept) continue;
+        bool same = kept->frame == pool->frame && kept->end == pool->end;
+        REQUIRE(same, "F1", "a pool of other frames, table", table);
         uint32_t free = free_seen[table];
         REQUIRE(free == kept->free, "F4", "free frames counted", free);
         REQUIRE(check_bins(kept, tag) == free, "F3", "a free run is in no bin; free frames", free);
     }
     check_anchors(pool);
-}
-
-// Frames that processors keep for arenas of this heap.
-static uint32_t kept_frames(const struct heap *heap) {
-    uint32_t frames = 0, tag;
-    for (uint32_t table = 1; table < PORT_TABLES; table++) {
-        const struct pool *kept = port_kept(&heap->pool, table, &tag);
-        if (kept) frames += kept->free;
-    }
-    return frames;
 }
 
 // ---- A1 .. A6: arenas --------------------------------------------------------------------------
@@ -257,7 +253,7 @@ static void check_arenas(const struct heap *heap) {
         *(arena->large ? &large : &small) += frames;
         frame += frames;
     }
-    small += kept_frames(heap);
+    for (uint32_t table = 1; table < PORT_TABLES; table++) small += free_seen[table];
     REQUIRE(small == heap->small_frames, "A1", "frames in small arenas, or kept for them", small);
     REQUIRE(large == heap->large_frames, "A1", "frames in large areas", large);
     for (uint32_t table = 0; table < PORT_TABLES && port_descs(heap, table); table++) {

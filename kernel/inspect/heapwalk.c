@@ -88,7 +88,7 @@ void heap_for_each(const struct heap *heap,
 void pool_free_runs(enum pool_id id, uint32_t *runs, uint32_t *longest) {
     const struct pool *pool = mem_pool[id];
     *runs = *longest = 0;
-    port_state state = port_lock(&k_heap);
+    port_state state = port_freeze(&k_heap);
     for (uint32_t at = 0; at < pool->frames;) {
         uint32_t tag = pool->frame[at].run, length = FRAME_RUN(tag);
         if (tag & FRAME_FREE) {
@@ -97,7 +97,7 @@ void pool_free_runs(enum pool_id id, uint32_t *runs, uint32_t *longest) {
         }
         at += length > 0 && length <= pool->frames - at ? length : 1; // a hole, or broken
     }
-    port_unlock(&k_heap, state);
+    port_thaw(&k_heap, state);
 }
 
 // The record of the arena or large area that holds `frame`, or NULL.

@@ -65,7 +65,8 @@ bool host_open(struct memory_block_desc *desc) {
     uint32_t frame = frame_alloc(POOL_KERNEL, desc->frames_per_arena);
     if (frame == FRAME_NONE) return false;
     k_heap.small_frames += desc->frames_per_arena;
-    arena_begin(desc, &k_heap.pool.frame[frame]);
+    k_heap.pool.frame[frame].run &= ~FRAME_LENT; // an arena's
+    arena_make(desc, &k_heap.pool.frame[frame]);
     return true;
 }
 

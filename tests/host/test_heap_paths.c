@@ -210,10 +210,11 @@ TEST(an_arena_is_opened_without_the_lock) {
     assert_int_equal(heap_check(), 0);
     for (uint32_t size = 64; size <= 128; size += 64) {
         struct memory_block_desc *desc = k_heap.desc_of[(size - 1) / BLOCK_ALIGN];
-        struct frame *first = arena_end(desc->reserve);
+        struct frame *first = arena_unmake(desc->reserve);
         desc->reserve = NULL;
         k_heap.small_frames--;
         assert_int_equal(desc->arenas, 0);
+        first->run |= FRAME_LENT;
         frame_free(POOL_KERNEL, (uint32_t)(first - k_heap.pool.frame), 1);
     }
     assert_refused((uintptr_t)p, HEAP_NOT_ALLOCATED);

@@ -25,7 +25,7 @@ from granary.memory import read as memory  # noqa: E402 (the line above makes it
 PG_SIZE = 4096
 KERNEL_BASE = 0x80000000  # kernel/layout.h; a macro, so not in the debug information
 HEAP_BASE = 0x88000000
-FRAME_FREE, FRAME_USED, FRAME_LENGTH = 0x80000000, 0x40000000, 0x3fffffff
+FRAME_FREE, FRAME_USED, FRAME_LENGTH = 0x80000000, 0x40000000, 0x00ffffff
 EFLAGS_IF = 0x200
 HISTOGRAM_MAX = 65536  # kernel/measure/replay.c: costs above it are counted in the last one
 STEPS_MAX = 2000  # instructions of one call: more is no call that should be drawn
