@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define IRQWATCH_BYTES_MAX 32768u // of code that can be watched: half of it is, and a bit each kept
+#define IRQWATCH_BYTES_MAX 40960u // of code that can be watched: 33 KiB are, and a bit each kept
 
 // From here to irqwatch_stop() every cli and sti in the code of the heap and its port is
 // counted, at a hundredfold of its cost. False, and nothing changed, if the code is not as the
