@@ -188,6 +188,9 @@ enum heap_fault {
 #define SEAL_STEP_INVERSE 0xbe646b43u // times SEAL_STEP it is 1 modulo 2^32
 #define SEALS 17                      // PROCESSORS_MAX + 1
 
+_Static_assert(1u == SEAL_STEP * SEAL_STEP_INVERSE, "arena_sealed()");
+_Static_assert(FRAME_LENGTH == ARENA_LARGE - 1, "a large area's frames are a run's length");
+
 // What an arena's record adds up to: SMALL_SEAL or LARGE_SEAL. A change of any single field changes
 // it; where cnt counts, one instruction more keeps it. Carving a block moves one from cnt to carved
 // and leaves the sum as it is.

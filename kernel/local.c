@@ -78,9 +78,7 @@ static uint8_t borrow[PROCESSORS_MAX][DESC_MAX];
 
 _Static_assert(DESC_MAX * sizeof(struct memory_block_desc) <= PG_SIZE, "a table is a page");
 _Static_assert(SEALS == PROCESSORS_MAX + 1, "a seal for each processor, and one for all");
-_Static_assert(SEAL_STEP *SEAL_STEP_INVERSE == 1u, "arena_sealed()");
 _Static_assert((FRAME_KEPT(PROCESSORS_MAX - 1) & (FRAME_LENGTH | FRAME_LENT)) == 0, "bits apart");
-_Static_assert(FRAME_LENGTH == ARENA_LARGE - 1, "a window's frames are a length");
 
 struct memory_block_desc *local_descs(uint32_t n) {
     return n < PROCESSORS_MAX ? descs[n] : NULL;
@@ -251,7 +249,7 @@ static void kept_spill(uint32_t n) {
 // ---- for kernel/port.h --------------------------------------------------------------------------
 
 // One of everyone's arenas that this processor should use before it opens one of its own, or NULL.
-// Where heap_lock is not held, the answer is a guess.
+// Where heap_lock is not held, the answer is a guess, and the list is read once: it may change.
 static struct arena *arena_to_bring(struct memory_block_desc *common) {
     struct list_elem *head = &common->free_list.head;
     struct list_elem *first = __atomic_load_n(&head->next, __ATOMIC_RELAXED);

@@ -135,7 +135,8 @@ static inline void port_sizes(const struct heap *heap) {
 // As port_bring(), where the pool has no frames either.
 #define port_gather(desc) (port_several() && (*(desc))->heap == &k_heap && local_gather(desc))
 // Locked for what is at p: its arena is this processor's own, or else only the lock's holder works
-// on it. *none: there was no arena at p, and one that is there now was opened since.
+// on it. Sets *none, which was false, where there was no arena at p: one that is there by now was
+// opened since.
 static inline port_state port_lock_for(const struct heap *heap, uintptr_t p, bool *none) {
     port_state state = irq_save();
     if (!port_several()) return state;
@@ -144,6 +145,7 @@ static inline port_state port_lock_for(const struct heap *heap, uintptr_t p, boo
     *none = heap == &k_heap && !local_share(p);
     return state;
 }
+#define port_lock_for port_lock_for
 // arena_close() for a caller that may have no lock, and then had interrupts on before it turned
 // them off: the last that it does.
 #define port_close(arena) (port_several() ? local_close(arena) : arena_close(arena))
@@ -220,6 +222,9 @@ struct port_look {
 #ifndef PORT_FAST_FRAMES
 #define PORT_FAST_FRAMES PORT_FRAMES
 #endif
+#ifndef port_lock_for
+#define port_lock_for(heap, p, none) port_lock(heap)
+#endif
 // Arenas of a processor's own: a port need not have any.
 #ifndef port_local
 #define port_local(heap) false
@@ -232,7 +237,6 @@ struct port_look {
 #define PORT_DESC_OF(heap) ((heap)->desc_of)
 #define PORT_SEAL(heap) SMALL_SEAL
 #define port_sizes(heap) ((void)0)
-#define port_lock_for(heap, p, none) port_lock(heap)
 #define port_close arena_close
 #define port_trim(heap) 0u
 static inline const struct memory_block_desc *port_descs(const struct heap *heap, uint32_t table) {

@@ -173,7 +173,8 @@ char *heap_who_in(char *to, size_t room, const struct heap *heap, uintptr_t addr
     struct port_look look = port_lock_at(heap, address);
     sight_take(&sight, heap, address);
     port_unlock_at(heap, look);
-    if (!arena_blank(&sight.arena) && !arena_sound(heap, &sight.arena)) { // or it was just opened
+    if (!arena_blank(&sight.arena) && !arena_sound(heap, &sight.arena)) {
+        // Overwritten, or another processor was just opening it: with that one still, it is told.
         port_state state = port_freeze(heap);
         sight_take(&sight, heap, address);
         port_thaw(heap, state);

@@ -25,6 +25,7 @@ bool host_several;
 bool host_local;
 struct memory_block_desc *host_bring, *host_gather;
 uint32_t host_kept, host_fill;
+bool host_none;
 uint32_t host_fast_entries, host_slow_entries;
 void (*host_unlocked)(void);
 
@@ -172,6 +173,7 @@ static void heap_start(uint32_t frames, const struct port_run *run, size_t runs)
     host_irqs_off = host_several = host_local = false;
     host_bring = host_gather = NULL;
     host_kept = host_fill = 0;
+    host_none = false;
     host_unlocked = NULL;
     report.fault = HEAP_OK;
     printed_length = 0;

@@ -223,6 +223,24 @@ TEST(an_arena_is_opened_without_the_lock) {
     assert_all_home();
 }
 
+// A pointer that was no block's when another processor opened an arena there stays refused.
+TEST(what_was_no_arena_when_looked_at_is_not_looked_at_again) {
+    void *p = sys_malloc(64), *area = sys_malloc(3 * PAGE);
+    host_several = true;
+    heap_fast_paths(&k_heap);
+    host_none = true;
+    assert_refused((uintptr_t)p, HEAP_NOT_ALLOCATED);
+    assert_refused((uintptr_t)area + PAGE, HEAP_INTERIOR_POINTER);
+    assert_null(sys_realloc(p, 100));
+    assert_int_equal(host_report_take().fault, HEAP_NOT_ALLOCATED);
+    host_none = false;
+    sys_free(p);
+    sys_free(area);
+    host_several = false;
+    heap_fast_paths(&k_heap);
+    assert_all_home();
+}
+
 TEST(a_wrong_free_with_interrupts_off_is_refused) {
     void *p = sys_malloc(64), *q = sys_malloc(64);
     sys_free(p);
@@ -821,6 +839,8 @@ static int run_surroundings(const char *classes) {
                                         start, end),
         cmocka_unit_test_setup_teardown(another_descriptors_arena_serves, start, end),
         cmocka_unit_test_setup_teardown(an_arena_is_opened_without_the_lock, start, end),
+        cmocka_unit_test_setup_teardown(what_was_no_arena_when_looked_at_is_not_looked_at_again,
+                                        start, end),
         cmocka_unit_test_setup_teardown(a_wrong_free_with_interrupts_off_is_refused, start, end),
     };
     return cmocka_run_group_tests_name(classes, tests, NULL, NULL);
