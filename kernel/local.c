@@ -8,9 +8,11 @@
 // interrupts off, and no lock.
 //
 // Everything else takes heap_lock:
-//   - A block of another processor's arena is freed. That arena becomes everyone's first: the other
-//     processor is made to stand still for the moment that this takes (kernel/ask.h), so that it
-//     is in no fast path. Then the free is judged and done as with one processor.
+//   - A block of another processor's arena is freed. That arena becomes everyone's first: its
+//     processor is interrupted and gives it up, while the one that asks waits with interrupts on.
+//     Then the free is judged and done as with one processor. Where there is no time for that
+//     (interrupts were off), or it came to nothing, the other processor is made to stand still for
+//     the moment that it takes (kernel/ask.h), so that it is in no fast path.
 //   - A processor's own arenas have no room, and there is one of everyone's: if at least an eighth
 //     of it is free, the processor takes it over.
 //   - No frames are left: one processor after another gives back its empty arenas and the frames
@@ -54,6 +56,7 @@
 #include <stddef.h>
 
 #include "kernel/ask.h"
+#include "kernel/hints.h"
 #include "kernel/layout.h"
 #include "kernel/runs.h"
 #include "kernel/spinlock.h"
@@ -145,6 +148,8 @@ void local_begin(void) {
 // The processor whose own descriptor `desc` is; NO_PROCESSOR for the heap's and a wild pointer,
 // ANY_PROCESSOR for NULL.
 static uint32_t owner_of(const struct memory_block_desc *desc) {
+    uintptr_t common = (uintptr_t)desc - (uintptr_t)k_heap.block_descs;
+    if (LIKELY(common < sizeof k_heap.block_descs)) return NO_PROCESSOR;
     for (uint32_t n = 0; n < processors_online; n++) {
         uintptr_t into = (uintptr_t)desc - (uintptr_t)descs[n];
         if (into < k_heap.desc_count * sizeof *desc && into % sizeof *desc == 0) return n;
@@ -203,8 +208,8 @@ static void arena_move(struct arena *arena, struct memory_block_desc *to) {
     if (arena->cnt == to->blocks_per_arena) reserve_set(to, arena);
 }
 
-// A processor's own arena becomes everyone's. One whose record was written over stays where it is:
-// its free is refused.
+// A processor's own arena becomes everyone's: that processor stands still, or is this one. An arena
+// whose record was written over stays where it is: its free is refused.
 static void arena_share(uint32_t owner, struct arena *arena) {
     if (!arena_sealed(arena)) return;
     borrow[owner][arena->desc - descs[owner]] = BORROW;
@@ -323,6 +328,44 @@ uint32_t local_hold(uintptr_t p) {
     struct arena *arena;
     uint32_t owner = other_owner(p, &arena);
     return owner < NO_PROCESSOR && owner_hold(owner, p, arena) ? owner : NO_PROCESSOR;
+}
+
+// An address in an arena that its processor is to give up, by processor; 0: none. Set from 0 by one
+// that asks, cleared by that processor.
+static uintptr_t wanted[PROCESSORS_MAX];
+
+static bool want(uint32_t owner, uintptr_t p) {
+    uintptr_t none = 0;
+    return __atomic_compare_exchange_n(&wanted[owner], &none, p, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_SEQ_CST);
+}
+
+static uintptr_t wanted_of(uint32_t n) { return __atomic_load_n(&wanted[n], __ATOMIC_ACQUIRE); }
+
+// One that finds another's wish there tries again, as with a spinlock.
+void local_ask(uintptr_t p) {
+    struct arena *arena;
+    for (bool asked = false; !asked && processors_many;) {
+        uint32_t owner = other_owner(p, &arena);
+        if (owner >= NO_PROCESSOR) return;
+        asked = want(owner, p);
+        if (asked) processor_kick(owner);
+        irq_enable();
+        do cpu_pause();
+        while (asked && processors_many && wanted_of(owner) == p);
+        irq_disable();
+    }
+}
+
+void local_answer(void) {
+    uint32_t n = processor_number;
+    uintptr_t p = wanted_of(n);
+    if (p == 0) return;
+    uint32_t state = spin_save(&heap_lock);
+    struct arena *arena = local_record(p);
+    if (arena && owner_of(arena->desc) == n) arena_share(n, arena);
+    spin_restore(&heap_lock, state);
+    __atomic_store_n(&wanted[n], 0, __ATOMIC_RELEASE);
 }
 
 // The last that a free does: with interrupts on, as they were before it, no device need wait while

@@ -28,26 +28,32 @@ void local_begin(void);
 
 // ---- for kernel/port.h --------------------------------------------------------------------------
 //
-// Without heap_lock the first four, interrupts off for local_open() and local_close(); with it the
-// others.
+// Without heap_lock the first five, interrupts off for local_open(), local_close() and local_ask();
+// with it the others.
 
 bool local_open(struct memory_block_desc *desc);    // see port_open()
 HEAP_QUICK void local_close(struct arena *arena);   // see port_close()
 uint32_t local_trim(void);                          // see port_trim()
 bool local_fill(struct memory_block_desc *common);  // see port_fill()
+void local_ask(uintptr_t p);                        // see port_lock_for()
 bool local_bring(struct memory_block_desc **desc);  // see port_bring()
 bool local_gather(struct memory_block_desc **desc); // see port_gather()
 bool local_need(uint32_t count);                    // see port_more_frames()
 bool local_share(uintptr_t p);                      // see port_lock_for()
 uint32_t local_hold(uintptr_t p);                   // see port_lock_at(): processor_release() it
 
-// The arena at p is this processor's own. As sys_free() looks at a record: what a wrong `back`
-// leads to has another sum. Interrupts off.
-static inline bool local_own(uintptr_t p) {
+// Gives up the arena that another processor asked for, if one did. For the interrupt that
+// processor_kick() sends: it comes where no call of the heap is half done. Interrupts off, no lock.
+void local_answer(void);
+
+// What the record for p adds up to: local_seal if the arena there is this processor's own,
+// SMALL_SEAL if it is everyone's. As sys_free() looks at a record: what a wrong `back` leads to has
+// another sum; 0 outside the heap. Interrupts off.
+static inline uint32_t local_sum(uintptr_t p) {
     uintptr_t frame = (p - HEAP_BASE) >> PG_SHIFT;
-    if (frame >= k_heap.fast_frames) return false;
+    if (frame >= k_heap.fast_frames) return 0;
     const struct arena *arena = &k_heap.arena[frame];
-    return arena_sum((const struct arena *)((uintptr_t)arena - arena->back)) == local_seal;
+    return arena_sum((const struct arena *)((uintptr_t)arena - arena->back));
 }
 
 // Processor n's descriptors of k_heap, as many as the heap has; NULL if it has none.

@@ -197,11 +197,15 @@ static inline void *large_open(struct heap *heap, const struct frame *first, uin
     return (void *)arena->base;
 }
 
-// Frees the large area that starts at p. False, and nothing changed, if its record is not that of a
-// sound large area that starts there.
-static INLINE_ALWAYS bool large_give(struct heap *heap, struct arena *arena, uintptr_t p) {
+// True if a record is that of a sound large area that starts at p.
+static INLINE_ALWAYS bool large_at(const struct arena *arena, uintptr_t p) {
     if (UNLIKELY(!arena->large || arena->base != p || arena->desc)) return false;
-    if (UNLIKELY(arena_sum(arena) != LARGE_SEAL)) return false;
+    return LIKELY(arena_sum(arena) == LARGE_SEAL);
+}
+
+// Frees the large area that starts at p. False, and nothing changed, if none does.
+static INLINE_ALWAYS bool large_give(struct heap *heap, struct arena *arena, uintptr_t p) {
+    if (!large_at(arena, p)) return false;
     uint32_t count = arena->cnt;
     arena->head = arena->seal = 0;
     arena->base = 0;
@@ -616,7 +620,7 @@ size_t heap_usable_size(struct heap *heap, void *p, uintptr_t caller) {
 
 // Makes a large area hold `size` bytes where it is; false if it cannot, or should be a block.
 // Locked by its caller.
-static bool large_resize(struct heap *heap, struct arena *arena, size_t size) {
+static bool large_resize_locked(struct heap *heap, struct arena *arena, size_t size) {
     size_t count = frames_of(size);
     if (size <= heap->block_max || count > heap->pool.frames) return false;
     uint32_t from = arena->cnt, to = (uint32_t)count;
@@ -627,18 +631,33 @@ static bool large_resize(struct heap *heap, struct arena *arena, size_t size) {
     return true;
 }
 
+// The same of the area that starts at p, and *room: bytes it holds, 0 if there is none.
+static bool large_resize(struct heap *heap, uintptr_t p, size_t size, size_t *room) {
+    uintptr_t frame = (p - heap->base) >> PG_SHIFT;
+    struct arena *arena = &heap->arena[frame];
+    bool done = false;
+    *room = 0;
+    if (frame >= heap->frames || !arena->large || port_in_interrupt()) return false;
+    port_state state = port_lock(heap);
+    if (large_at(arena, p)) {
+        done = large_resize_locked(heap, arena, size);
+        *room = arena_room(arena);
+    }
+    port_unlock(heap, state);
+    return done;
+}
+
 // heap_realloc() without a move. True if p now holds `size` bytes as it should. *room: bytes it
 // holds, 0 after a report if p is wrong.
 static bool heap_resize(struct heap *heap, uintptr_t p, size_t size, size_t *room,
                         uintptr_t caller) {
     struct look look;
-    bool done = false;
-    *room = 0;
+    bool done = large_resize(heap, p, size, room);
+    if (*room != 0) return done;
     if (look_begin(heap, &look, p)) {
         *room = arena_room(look.arena);
-        done = look.arena->large
-                   ? large_resize(heap, look.arena, size)
-                   : size <= *room && heap->desc_of[(size - 1) / BLOCK_ALIGN]->block_size == *room;
+        done =
+            size <= heap->block_max && heap->desc_of[(size - 1) / BLOCK_ALIGN]->block_size == *room;
     }
     look_end(heap, &look, p, caller);
     return done;

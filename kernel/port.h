@@ -136,11 +136,16 @@ static inline void port_sizes(const struct heap *heap) {
 #define port_gather(desc) (port_several() && (*(desc))->heap == &k_heap && local_gather(desc))
 // Locked for what is at p: its arena is this processor's own, or else only the lock's holder works
 // on it. Sets *none, which was false, where there was no arena at p: one that is there by now was
-// opened since.
+// opened since. Where interrupts were on, they are while another's arena is asked for.
 static inline port_state port_lock_for(const struct heap *heap, uintptr_t p, bool *none) {
     port_state state = irq_save();
     if (!port_several()) return state;
-    if (heap == &k_heap && (state & EFLAGS_IF) && local_own(p)) return state;
+    if (heap == &k_heap && (state & EFLAGS_IF)) {
+        uint32_t sum = local_sum(p);
+        if (sum == local_seal) return state;
+        irq_window(); // from here on that was a guess
+        if (sum != SMALL_SEAL && sum != LARGE_SEAL) local_ask(p);
+    }
     state = spin_enter(&heap_lock, state);
     *none = heap == &k_heap && !local_share(p);
     return state;

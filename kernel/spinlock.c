@@ -52,14 +52,17 @@ static noreturn void wrong_order(const struct spinlock *lock, uintptr_t caller) 
           lock->name, name, offset, processor_number);
 }
 
-// With interrupts as `state` has them; they are off again when this returns.
+// With interrupts as `state` has them; they are off again when this returns. Where they are on,
+// what others ask comes as an interrupt.
 static void spinlock_wait(const struct spinlock *lock, uintptr_t caller, uint32_t state) {
+    bool on = (state & EFLAGS_IF) != 0;
+    if (on) irq_enable();
     for (uint32_t looks = 0; lock->holder != 0; looks++) {
         if (looks >= spin_patience) never_free(lock, caller);
-        processor_answer();
+        if (!on) processor_answer();
         cpu_pause();
-        if (state & EFLAGS_IF) irq_window();
     }
+    if (on) irq_disable();
 }
 
 static inline bool spinlock_try(struct spinlock *lock, uint32_t holder) {

@@ -92,6 +92,7 @@ static void kick(uint32_t number) {
 static void on_kick(struct interrupt_frame *frame) {
     apic_end_of_interrupt();
     processor_answer();
+    local_answer();
 }
 
 static void on_local_timer(struct interrupt_frame *frame) {

@@ -10,6 +10,7 @@
 #include "device/timer.h"
 #include "kernel/inspect/heapcheck.h"
 #include "kernel/inspect/heapwalk.h"
+#include "kernel/inspect/report.h"
 #include "kernel/interrupt.h"
 #include "kernel/measure/hands.h"
 #include "kernel/measure/step.h"
@@ -37,6 +38,8 @@ static void on_each_refused(thread_function *function, uint32_t reports) {
     KCHECK_EQ(on_each(function), 0);
     ktest_reports_any(reports);
 }
+
+static bool at_home(const void *p) { return ktest_table(p) == processor_number + 1; }
 
 // ---- a pair at home -----------------------------------------------------------------------------
 
@@ -98,7 +101,7 @@ KTEST(processors_a_pair_is_the_same_on_each) {
 // of a block of another's arena the wait for that processor is counted, which has no bound of its
 // own.
 static void *volatile others_block[3];
-static uint32_t slow_steps[4];
+static uint32_t slow_steps[4], slow_off; // off: in a row with interrupts off
 
 static void free_others_block(void *number) { sys_free(others_block[(uintptr_t)number]); }
 static void take_small(void *unused) { others_block[0] = sys_malloc(120); }
@@ -108,13 +111,18 @@ static void free_large(void *unused) { sys_free(others_block[1]); }
 static uint32_t steps_of(void (*call)(void *argument), uintptr_t argument) {
     struct step_count count;
     step_run(call, (void *)argument, at_place, NULL, &count);
+    if (slow_off < count.row) slow_off = count.row;
     return count.steps;
 }
+
+static void grow_large(void *unused) { others_block[1] = sys_realloc(others_block[1], 30000); }
 
 static int measure_or_make(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument, last = processors_online - 1;
     int wrong = !hands_apart(me);
+    if (me == last) ktest_settle(120);
     for (uint32_t i = 0; me == last && i < 3; i++) others_block[i] = sys_malloc(120);
+    if (me == last && last > 0) wrong += !at_home(others_block[0]);
     hands_meet(1);
     if (me == 0) {
         slow_steps[0] = steps_of(free_others_block, 0); // the arena becomes everyone's
@@ -123,6 +131,9 @@ static int measure_or_make(void *argument) {
         slow_steps[3] = steps_of(take_large, 0);
         uint32_t freed = steps_of(free_large, 0);
         if (slow_steps[3] < freed) slow_steps[3] = freed;
+        others_block[1] = sys_malloc(12000); // of three frames: no block
+        steps_of(grow_large, 0);
+        free_large(NULL);
         sys_free(others_block[0]);
         sys_free(others_block[2]);
     }
@@ -132,9 +143,10 @@ static int measure_or_make(void *argument) {
 
 KTEST(processors_slow_ways_are_bounded) {
     KCHECK_EQ(on_each(measure_or_make), 0);
-    kprintf("away: free %u steps, the next %u, take %u, large area %u at most\n", slow_steps[0],
-            slow_steps[1], slow_steps[2], slow_steps[3]);
+    kprintf("away: free %u steps, the next %u, take %u, large area %u at most, off %u\n",
+            slow_steps[0], slow_steps[1], slow_steps[2], slow_steps[3], slow_off);
     for (uint32_t i = 1; i < 4; i++) KCHECK(slow_steps[i] <= 1000);
+    KCHECK(slow_off <= 300); // so for the first: its wait has interrupts on
 }
 #endif
 
@@ -145,8 +157,6 @@ KTEST(processors_slow_ways_are_bounded) {
 
 static void *volatile made[PROCESSORS_MAX][EACH];
 static volatile uint32_t foreign; // blocks of another processor's arenas that were freed
-
-static bool at_home(const void *p) { return ktest_table(p) == processor_number + 1; }
 
 // Each makes blocks; then all at once free each other's, and some of their own.
 static int make_and_swap(void *argument) {
@@ -219,6 +229,57 @@ static int take_away_or_work(void *argument) {
 KTEST(processors_take_arenas_away) {
     taken_away = false;
     on_each_refused(take_away_or_work, TAKEN_AWAY);
+}
+
+// The last takes and frees an arena's blocks and one more, so that it opens and closes an arena
+// each time; the first frees that one more all the while, mostly where it sees that there is no
+// arena at this moment. Of these frees some are right, and then the last one's own is refused
+// instead: of each block one.
+#define FREED_BLINDLY 4000
+#define OPENED 5 // of 1024 bytes: four fill an arena
+
+static void *volatile opened;
+
+static int open_and_close(void) {
+    void *held[OPENED];
+    int wrong = 0;
+    while (!taken_away) {
+        for (uint32_t i = 0; i < OPENED; i++) {
+            opened = held[i] = sys_malloc(1024);
+            wrong += !held[i];
+        }
+        for (uint32_t i = 0; i < OPENED; i++) sys_free(held[i]);
+    }
+    return wrong;
+}
+
+static int free_blindly_or_open(void *argument) {
+    uint32_t me = (uint32_t)(uintptr_t)argument, last = processors_online - 1;
+    int wrong = !hands_apart(me);
+    hands_meet(1);
+    if (me == last && last > 0) return wrong + open_and_close();
+    if (me > 0) return wrong;
+    while (last > 0 && !opened) cpu_pause();
+    for (uint32_t i = 0; i < FREED_BLINDLY; i++) {
+        uintptr_t p = opened ? (uintptr_t)opened : HEAP_BASE - 4;
+        const struct arena *arena = &k_heap.arena[(p - HEAP_BASE) >> PG_SHIFT];
+        for (uint32_t looks = 0; last > 0 && looks < 5000 && !arena_blank(arena); looks++) {
+            cpu_pause();
+        }
+        for (uint32_t j = 0; j < i % 64; j++) cpu_pause();
+        sys_free((void *)p);
+    }
+    taken_away = true;
+    return wrong;
+}
+
+KTEST(processors_free_what_is_about_to_open) {
+    taken_away = false;
+    opened = NULL;
+    uint32_t before = heap_report_count;
+    on_each_refused(free_blindly_or_open, FREED_BLINDLY);
+    KCHECK_EQ(heap_report_count - before, FREED_BLINDLY);
+    KCHECK_EQ(heap_check(), 0);
 }
 
 // The last has interrupts off, as in the middle of a call, while the first frees a block of its

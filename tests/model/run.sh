@@ -34,6 +34,8 @@ judge arena arena-without-locks 1 -DLOCKED=0
 judge local local 0
 judge local local-without-standing-still 1 -DHELD=0
 judge local local-without-an-answer 1 -DANSWERED=0
+judge local local-with-another-look 1 -DONCE=0
+judge local local-with-interrupts-off 1 -DOFF=1
 judge owners owners 0 -DOTHERS=1
 judge owners owners-foreign 0 -DOTHERS=1 -DFOREIGN=1
 judge owners owners-without-barrier 1 -DOTHERS=1 -DBARRIER=0

@@ -124,8 +124,8 @@ def free(stated, folder):
 
 # ---- an arena changes hands ---------------------------------------------------------------------
 
-MOMENTS = [("before", "sys_free(p) on processor 1"), ("the arena has moved", "processor 0 stands still"),
-           ("after", "processor 0 goes on")]
+MOMENTS = [("before", "sys_free(p) on processor 1"), ("the arena has moved", "processor 0 gave it up"),
+           ("after", "processor 1 has the lock")]
 
 
 def hands_facts(found):
@@ -156,7 +156,7 @@ def hands(stated, folder):
                 **MONO)
         if column > 0:
             arrow(axes, (x - 14, 33), (x - 2, 33))
-    axes.text(12 + 28, 30, "heap_lock", ha="center", fontsize=9.5)
+    axes.text(12 + 28, 30, "an interrupt", ha="center", fontsize=9.5)
     axes.text(12 + 64, 30, "the free", ha="center", fontsize=9.5)
     axes.text(0, 58, f"Processor 1's own arenas add up to {facts['seal']:#010x}. So its fast path finds another sum, "
               "and leaves the record alone.", fontsize=9.5)

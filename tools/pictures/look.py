@@ -274,9 +274,9 @@ def scene_two():
     """A block of processor 0's, freed on processor 1: its record before, with the arena moved, and with the free done.
     At the first two the running processor is 1; its own seal is read there."""
     run_to("scene_free_there")
-    run_to("local_share")
+    run_to("local_ask")
     pointer, seal, found = argument(), number("local_seal"), []
-    for place in (None, "processor_release", "scene_end"):
+    for place in (None, "local_share", "scene_end"):
         if place:
             run_to(place)
         found.append(record((pointer - HEAP_BASE) // PG_SIZE))

@@ -20,7 +20,8 @@ A claim is an expression of Python over a few names, evaluated at a stop:
     mine, others       what the threads of the scene `switch-inside` got
     processor          number of the processor that has stopped; owner(P): whose own the arena of P is, None: everyone's
     total(RECORD)      what an arena's record adds up to; seal: what it must be for the processor's own arenas
-    lock_holder        number of the processor that has the heap's lock, or None; still(N): N stands still
+    lock_holder        number of the processor that has the heap's lock, or None; wanted(N): an address in the arena
+                       that N is to give up, or 0
                        (the last three lines: in the debuggers, not in the page, whose machine has one processor)
     and every value that the tour has remembered
 
@@ -168,7 +169,7 @@ class World:
                  "processor": self.number(self.layout["symbols"]["processor_number"]), "owner": self.owner,
                  "total": self.total, "seal": self.number(self.layout["symbols"]["local_seal"]),
                  "lock_holder": self.lock_holder(),
-                 "still": lambda n: bool(self.number(self.layout["symbols"]["still"] + n, 0, 8)),
+                 "wanted": lambda n: self.number(self.layout["symbols"]["wanted"] + 4 * n),
                  "program": self.program(), "PAGE": PAGE, "HEAP_BASE": HEAP_BASE}
         found |= {name: self.machine.register(name) for name in ("ebx", "ecx", "edx", "esp")}
         found |= self.remembered

@@ -14,7 +14,7 @@ STRUCTS = ("heap", "pool", "frame", "arena", "memory_block_desc", "thread", "hea
            "classic_block_desc", "list", "list_elem", "boot_info", "event", "event_head", "process", "spinlock")
 SYMBOLS = ("k_heap", "mem_pool", "current", "heap_last_report", "heap_report_count", "scene_mine",
            "scene_others", "classic_descs", "all_threads", "directory_pa", "process_running",
-           "processor_number", "processors_online", "local_seal", "descs", "still", "heap_lock")
+           "processor_number", "processors_online", "local_seal", "descs", "wanted", "heap_lock")
 MARK = "LAYOUT: "
 SECONDS = 60
 PROGRAM_STRUCTS, PROGRAM_SYMBOLS = ("process", "user_heap"), ("processes",)  # of programs, for the page
