@@ -236,7 +236,8 @@ KTEST(processors_take_arenas_away) {
 // arena at this moment. Of these frees some are right, and then the last one's own is refused
 // instead: of each block one.
 #define FREED_BLINDLY 4000
-#define OPENED 5 // of 1024 bytes: four fill an arena
+#define OPENED 5     // of 1024 bytes: four fill an arena
+#define LOOKS 300000 // in all
 
 static void *volatile opened;
 
@@ -249,6 +250,7 @@ static int open_and_close(void) {
             wrong += !held[i];
         }
         for (uint32_t i = 0; i < OPENED; i++) sys_free(held[i]);
+        cpu_pause(); // where processors take turns, one ends here
     }
     return wrong;
 }
@@ -260,12 +262,11 @@ static int free_blindly_or_open(void *argument) {
     if (me == last && last > 0) return wrong + open_and_close();
     if (me > 0) return wrong;
     while (last > 0 && !opened) cpu_pause();
+    uint32_t looks = last > 0 ? LOOKS : 0;
     for (uint32_t i = 0; i < FREED_BLINDLY; i++) {
         uintptr_t p = opened ? (uintptr_t)opened : HEAP_BASE - 4;
         const struct arena *arena = &k_heap.arena[(p - HEAP_BASE) >> PG_SHIFT];
-        for (uint32_t looks = 0; last > 0 && looks < 5000 && !arena_blank(arena); looks++) {
-            cpu_pause();
-        }
+        for (; looks > 0 && !arena_blank(arena); looks--) cpu_pause();
         for (uint32_t j = 0; j < i % 64; j++) cpu_pause();
         sys_free((void *)p);
     }
