@@ -21,7 +21,7 @@ import cli  # noqa: E402 (the line above makes it findable)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COUNT = re.compile(r"^(?:[^:]+: )?(\d+) passed, (\d+) failed$")
-KERNEL_TIMEOUT = {"qemu": 200, "bochs": 600}  # seconds; alone they take 15 and 90
+KERNEL_TIMEOUT = {"qemu": 400, "bochs": 1200}  # seconds; alone they take 15 and 90, and machines may be slow
 # The first as it boots by default, with nothing said: the tests hold what they find against the command line.
 KERNEL_ARGS = ("batch test", "batch test classes=fine")
 # The checked build: what differs from the fast one in both emulators, the rest, unchanged C code, in the quicker one.
