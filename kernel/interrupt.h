@@ -23,7 +23,7 @@ typedef void interrupt_handler(struct interrupt_frame *frame);
 // handlers end the interrupt there themselves.
 #define LOCAL_BASE 0x30
 #define VECTOR_LOCAL_TIMER 0x30
-#define VECTOR_KICK 0x31     // look at the queue, and at processor_answer()
+#define VECTOR_KICK 0x31     // look at the queue, processor_answer(), local_answer()
 #define VECTOR_SPURIOUS 0x3f // the low four bits must be set: SDM volume 3, 10.9
 
 void interrupt_init(void); // IDT, exceptions that panic, PICs remapped with every line masked

@@ -26,7 +26,7 @@ extern volatile uint32_t processor_number;
 extern bool processors_many;
 extern volatile uint32_t processors_online; // that were started, numbered from 0
 
-// Sends a processor the interrupt that makes it look at its queue, and at processor_answer().
+// Sends a processor the interrupt that makes it look at its queue, and at what others ask of it.
 // Nothing for the one that calls. Any context.
 void processor_kick(uint32_t number);
 // Halts all the others for good: what follows has the machine to itself, and no lock keeps it out.

@@ -117,7 +117,7 @@ inline interrupts_on() {
     fi
 }
 
-/* The arena is another's, o: it is asked for, if nobody else does just now. */
+/* The arena is another's, o: it is asked for, unless another one asks just now. */
 inline ask() {
     if
     :: atomic { wanted[o] == 0 -> wanted[o] = me + 1 };
