@@ -89,7 +89,7 @@ def debug_with_bochs(opt, folder, image):
     write_bochs_commands(rc, os.path.abspath(os.path.join(opt.build, "kernel.sym")), opt.stop)
     with open(os.path.join(BOCHS_SCRIPTS, "cheatsheet.txt"), encoding="utf-8") as sheet:
         print(sheet.read(), flush=True)
-    com1 = "mode=file, dev=/dev/stdout"
+    com1 = "mode=file, dev=/proc/self/fd/1"
     command = emu.bochs_command(folder, image, opt.mem, com1, rc, window=emu.window_if_any("bochs"), debugger=True,
                                 cpus=opt.cpus)
     command.append("magic_break: enabled=1")
