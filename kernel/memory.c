@@ -634,10 +634,11 @@ static bool large_resize_locked(struct heap *heap, struct arena *arena, size_t s
 // The same of the area that starts at p, and *room: bytes it holds, 0 if there is none.
 static bool large_resize(struct heap *heap, uintptr_t p, size_t size, size_t *room) {
     uintptr_t frame = (p - heap->base) >> PG_SHIFT;
-    struct arena *arena = &heap->arena[frame];
     bool done = false;
     *room = 0;
-    if (frame >= heap->frames || !arena->large || port_in_interrupt()) return false;
+    if (frame >= PORT_FRAMES(heap) || port_in_interrupt()) return false;
+    struct arena *arena = &heap->arena[frame];
+    if (!arena->large) return false;
     port_state state = port_lock(heap);
     if (large_at(arena, p)) {
         done = large_resize_locked(heap, arena, size);
