@@ -46,9 +46,9 @@ uint32_t local_hold(uintptr_t p);                   // see port_lock_at(): proce
 // processor_kick() sends: it comes where no call of the heap is half done. Interrupts off, no lock.
 void local_answer(void);
 
-// What the record for p adds up to: local_seal if the arena there is this processor's own,
-// SMALL_SEAL if it is everyone's. As sys_free() looks at a record: what a wrong `back` leads to has
-// another sum; 0 outside the heap. Interrupts off.
+// What the record for p adds up to: local_seal if the arena there is this processor's own. As
+// sys_free() looks at a record: what a wrong `back` leads to has another sum; 0 outside the heap.
+// Interrupts off.
 static inline uint32_t local_sum(uintptr_t p) {
     uintptr_t frame = (p - HEAP_BASE) >> PG_SHIFT;
     if (frame >= k_heap.fast_frames) return 0;

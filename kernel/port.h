@@ -141,10 +141,9 @@ static inline port_state port_lock_for(const struct heap *heap, uintptr_t p, boo
     port_state state = irq_save();
     if (!port_several()) return state;
     if (heap == &k_heap && (state & EFLAGS_IF)) {
-        uint32_t sum = local_sum(p);
-        if (sum == local_seal) return state;
-        irq_window(); // from here on that was a guess
-        if (sum != SMALL_SEAL && sum != LARGE_SEAL) local_ask(p);
+        if (local_sum(p) == local_seal) return state;
+        local_ask(p);
+        irq_window(); // from here on, whose it was is a guess
     }
     state = spin_enter(&heap_lock, state);
     *none = heap == &k_heap && !local_share(p);

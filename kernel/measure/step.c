@@ -38,9 +38,9 @@ static struct {
     step_hook *hook;
     void *argument;
     struct step_count count;
-    uint32_t row; // of steps with interrupts off, up to now
-    bool was_on;  // interrupts, at the stop before
-    bool ended;   // by the hook
+    uint32_t off_now; // steps in a row with interrupts off, up to now
+    bool was_on;      // interrupts, at the stop before
+    bool ended;       // by the hook
 } walk;
 
 // The first stop is after the instruction that follows `popf`.
@@ -62,8 +62,8 @@ static void step_debug(struct interrupt_frame *frame) {
     }
     bool on = (frame->eflags & EFLAGS_IF) != 0, place = on && walk.was_on;
     walk.count.steps++;
-    walk.row = on ? 0 : walk.row + 1;
-    if (walk.count.row < walk.row) walk.count.row = walk.row;
+    walk.off_now = on ? 0 : walk.off_now + 1;
+    if (walk.count.off_longest < walk.off_now) walk.count.off_longest = walk.off_now;
     if (!on) walk.count.off++;
     else if (!walk.was_on) walk.count.shadow++;
     walk.was_on = on;
@@ -80,7 +80,7 @@ bool step_run(void (*call)(void *argument), void *argument, step_hook *hook, voi
     walk.hook = hook;
     walk.argument = hook_argument;
     walk.count = (struct step_count){0};
-    walk.row = 0;
+    walk.off_now = 0;
     walk.was_on = true;
     walk.ended = false;
     interrupt_register(VECTOR_DEBUG, step_debug);

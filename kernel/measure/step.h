@@ -11,11 +11,11 @@ struct interrupt_frame;
 
 // What was seen on the way through a call.
 struct step_count {
-    uint32_t steps;  // instructions, each iteration of a `rep` counted as one
-    uint32_t off;    // after them interrupts were off
-    uint32_t row;    // the most of those in a row
-    uint32_t shadow; // after them interrupts had just gone on: none can come before one more
-    uint32_t places; // after them an interrupt can come: the rest
+    uint32_t steps;       // instructions, each iteration of a `rep` counted as one
+    uint32_t off;         // after them interrupts were off
+    uint32_t off_longest; // the most of those in a row
+    uint32_t shadow;      // after them interrupts had just gone on: none can come before one more
+    uint32_t places;      // after them an interrupt can come: the rest
 };
 
 // Called at each place where an interrupt could come, with the number of the place, 0 first. Runs

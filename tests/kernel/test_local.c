@@ -111,7 +111,7 @@ static void free_large(void *unused) { sys_free(others_block[1]); }
 static uint32_t steps_of(void (*call)(void *argument), uintptr_t argument) {
     struct step_count count;
     step_run(call, (void *)argument, at_place, NULL, &count);
-    if (slow_off < count.row) slow_off = count.row;
+    if (slow_off < count.off_longest) slow_off = count.off_longest;
     return count.steps;
 }
 
@@ -264,10 +264,13 @@ static int free_blindly_or_open(void *argument) {
     while (last > 0 && !opened) cpu_pause();
     uint32_t looks = last > 0 ? LOOKS : 0;
     for (uint32_t i = 0; i < FREED_BLINDLY; i++) {
-        uintptr_t p = opened ? (uintptr_t)opened : HEAP_BASE - 4;
-        const struct arena *arena = &k_heap.arena[(p - HEAP_BASE) >> PG_SHIFT];
-        for (; looks > 0 && !arena_blank(arena); looks--) cpu_pause();
-        for (uint32_t j = 0; j < i % 64; j++) cpu_pause();
+        uintptr_t p = HEAP_BASE - 4; // with one processor
+        if (opened) {
+            p = (uintptr_t)opened;
+            const struct arena *arena = &k_heap.arena[(p - HEAP_BASE) >> PG_SHIFT];
+            for (; looks > 0 && !arena_blank(arena); looks--) cpu_pause();
+            for (uint32_t j = 0; j < i % 64; j++) cpu_pause();
+        }
         sys_free((void *)p);
     }
     taken_away = true;
