@@ -786,7 +786,10 @@ uint32_t shared_home(const struct heap *heap, const struct arena *arena, uint32_
 
 // ---- the start, and fork() ----------------------------------------------------------------------
 
-void owners_init(struct heap *heap, struct owners *owners) { heap->owners = owners; }
+void owners_init(struct heap *heap, struct owners *owners) {
+    owners->to_share = (uintptr_t)owners->share - (uintptr_t)heap->arena * SHARE_RATIO;
+    heap->owners = owners;
+}
 
 // Puts the lists of an owner together again, from the records of its arenas.
 static void owner_recover(struct owner *owner) {

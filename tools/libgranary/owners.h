@@ -19,11 +19,12 @@ typedef uintptr_t block_bits;
 #define ALL_BLOCKS UINTPTR_MAX
 _Static_assert(offsetof(struct arena, map) % sizeof(block_bits) == 0, "words of the map");
 
-// What others free in the arena that starts at a frame: a record for each frame of the pool.
+// What others free in the arena that starts at a frame: a record for each frame of the pool, in
+// cache lines of its own.
 struct share {
     // One for each 32 blocks. Low half: those that others have freed since the owner last collected
     // them. High half: how often it has.
-    uint64_t away[ARENA_BLOCKS_MAX / 32];
+    _Alignas(128) uint64_t away[ARENA_BLOCKS_MAX / 32];
     struct share *next; // of the owner's news
     bool known;         // the owner has seen them
 };
@@ -66,6 +67,7 @@ struct owners {
     bool marks;          // there is no port_barrier(): every arena is ARENA_EVER from its opening
     struct owner *owner; // OWNERS_MAX at most
     struct share *share; // one for each frame of the pool
+    uintptr_t to_share;  // from an arena's record to its share: see share_of()
     uint32_t count;
     struct owner *idle; // a list, by next_idle
 };
@@ -156,15 +158,19 @@ static inline bool shared_take_fast(struct owner *me, size_t size, void **p) {
     return true;
 }
 
+// Both arrays have an element for each frame: a product and a sum lead from one to the other.
+#define SHARE_RATIO (sizeof(struct share) / sizeof(struct arena))
+_Static_assert(sizeof(struct share) % sizeof(struct arena) == 0, "a whole number");
+
 static inline struct share *share_of(const struct heap *heap, const struct arena *arena) {
-    return &heap->owners->share[arena - heap->arena];
+    return (struct share *)((uintptr_t)arena * SHARE_RATIO + heap->owners->to_share);
 }
 
 // Whether another owner has freed a block since its word was last collected.
 static inline bool shared_away(const struct heap *heap, const struct arena *arena,
                                uintptr_t block) {
     const uint64_t *away = &share_of(heap, arena)->away[block / 32];
-    return __atomic_load_n(away, __ATOMIC_RELAXED) >> block % 32 & 1;
+    return (uint32_t)__atomic_load_n(away, __ATOMIC_RELAXED) >> block % 32 & 1;
 }
 
 // Sets a bit of a word, by its number modulo the word's bits; true if it was set. One instruction,
