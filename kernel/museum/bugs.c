@@ -17,6 +17,7 @@
 #include "kernel/inspect/report.h"
 #include "lib/print.h"
 #include "lib/string.h"
+#include "lib/x86.h"
 
 uint32_t bugs_count(void) {
     return heap_bug_count + use_bug_count + kernel_bug_count + processor_bug_count;
@@ -64,6 +65,29 @@ enum bug_build bugs_build(void) {
 bool bugs_saw(bool there, const char *what) {
     if (there) kprintf("bug: %s\n", what);
     return there;
+}
+
+// ---- two threads at the same place --------------------------------------------------------------
+
+static volatile uint32_t arrived;
+#define EVERYBODY 0x80000000u // more than ever arrive
+
+void bugs_meet(uint32_t times) {
+    __atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST);
+    while (arrived < 2 * times) {
+        thread_yield();
+        cpu_pause();
+    }
+}
+
+bool bugs_two(thread_function *function) {
+    arrived = 0;
+    struct thread *one = thread_create("one", PRIORITY_DEFAULT, function, (void *)0);
+    struct thread *two = thread_create("two", PRIORITY_DEFAULT, function, (void *)1);
+    if (!one || !two) arrived = EVERYBODY; // the other does not wait
+    if (one) thread_join(one);
+    if (two) thread_join(two);
+    return one && two;
 }
 
 // ---- the verdict --------------------------------------------------------------------------------

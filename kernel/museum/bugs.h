@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "kernel/memory.h"
+#include "thread/thread.h"
 
 uint32_t bugs_count(void);              // numbers 1 .. bugs_count() are given
 uint32_t bugs_number(const char *name); // 0: no such bug
@@ -49,5 +50,10 @@ extern const uint32_t heap_bug_count, use_bug_count, kernel_bug_count, processor
 void bugs_classic(uint32_t n);
 
 enum bug_build bugs_build(void); // which of the three runs
+// Two threads run the function, called with 0 and 1. False: there was no memory for both.
+bool bugs_two(thread_function *function);
+// For those two: the `times`-th time that either is here, 1 first. It goes on when the other is
+// here, too.
+void bugs_meet(uint32_t times);
 // What an exhibit saw, in a line "bug: WHAT" if it was there; returns `there`, for the verdict.
 bool bugs_saw(bool there, const char *what);

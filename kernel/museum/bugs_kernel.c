@@ -69,13 +69,15 @@ static struct lock counter_lock;
 static bool counter_locked; // the twin
 static volatile int counter;
 
-// Read, be interrupted, write: thread_yield() plays the tick that comes at that point. Volatile
-// alone is no cure: each access is made, and they come in the wrong order all the same.
-static int count_up(void *argument) {
-    for (int i = 0; i < ROUNDS; i++) {
+// Read, be interrupted, write: bugs_meet() plays the tick that comes at that point, and lets the
+// other thread read as well. Volatile alone is no cure: each access is made, and they come in the
+// wrong order all the same.
+static int count_up(void *unused) {
+    for (uint32_t i = 0; i < ROUNDS; i++) {
         if (counter_locked) lock_acquire(&counter_lock);
         int value = counter;
-        thread_yield();
+        if (counter_locked) thread_yield();
+        else bugs_meet(i + 1);
         counter = value + 1;
         if (counter_locked) lock_release(&counter_lock);
     }
@@ -86,11 +88,7 @@ static bool lost_update(bool fixed) {
     lock_init(&counter_lock);
     counter_locked = fixed;
     counter = 0;
-    struct thread *one = thread_create("one", PRIORITY_DEFAULT, count_up, NULL);
-    struct thread *two = thread_create("two", PRIORITY_DEFAULT, count_up, NULL);
-    if (one) thread_join(one);
-    if (two) thread_join(two);
-    if (!one || !two) return false;
+    if (!bugs_two(count_up)) return false;
     kprintf("bug: two threads counted to %d each, together to %d\n", ROUNDS, counter);
     return fixed ? counter == 2 * ROUNDS : counter < 2 * ROUNDS;
 }

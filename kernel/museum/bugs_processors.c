@@ -8,36 +8,8 @@
 #include "kernel/memory.h"
 #include "kernel/museum/bugs.h"
 #include "lib/print.h"
-#include "lib/x86.h"
-#include "thread/thread.h"
 
 static bool room_fixed; // the twin
-
-// ---- two at the same place ----------------------------------------------------------------------
-
-static volatile uint32_t arrived;
-#define EVERYBODY 0x80000000u // more than ever arrive
-
-// The `times`-th time that either thread is here: it goes on when the other is here, too.
-static void meet(uint32_t times) {
-    __atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST);
-    while (arrived < 2 * times) {
-        thread_yield();
-        cpu_pause();
-    }
-}
-
-// Two threads run the function, called with 0 and 1. False: there is no memory for both.
-static bool two_run(thread_function *function, bool fixed) {
-    room_fixed = fixed;
-    arrived = 0;
-    struct thread *one = thread_create("one", PRIORITY_DEFAULT, function, (void *)0);
-    struct thread *two = thread_create("two", PRIORITY_DEFAULT, function, (void *)1);
-    if (!one || !two) arrived = EVERYBODY; // the other does not wait
-    if (one) thread_join(one);
-    if (two) thread_join(two);
-    return one && two;
-}
 
 // ---- a lost remote free -------------------------------------------------------------------------
 
@@ -58,7 +30,7 @@ static struct letter *letters[2][LETTERS]; // better memory than the fault's: it
 static void send_back(struct letter *letter, uint32_t times) {
     struct letter *first = mailbox;
     letter->next = first;
-    meet(times);
+    bugs_meet(times);
     if (!room_fixed) mailbox = letter;
     // Only if it is still the first; else `first` is the new one, and once more.
     while (room_fixed && !__atomic_compare_exchange_n(&mailbox, &first, letter, false,
@@ -97,7 +69,8 @@ static bool lost_remote_free(bool fixed) {
         made = made && letter;
     }
     mailbox = NULL;
-    bool sent = made && two_run(send_all_back, fixed);
+    room_fixed = fixed;
+    bool sent = made && bugs_two(send_all_back);
     uint32_t came = sent ? open_mailbox() : 0;
     for (uint32_t i = 0; i < 2 * LETTERS; i++) sys_free(letters[i / LETTERS][i % LETTERS]);
     if (!sent) return false;
@@ -115,19 +88,20 @@ static int close_session(void *argument) {
     void *p = session;
     if (!p) return 0;
     __atomic_add_fetch(&went_on, 1, __ATOMIC_SEQ_CST);
-    meet(1);
+    bugs_meet(1);
     if (room_fixed) p = __atomic_exchange_n(&session, NULL, __ATOMIC_SEQ_CST);
     else session = NULL;
-    sys_free(p); // the twin's second gets NULL here
-    meet(2);     // until the report has named both
+    sys_free(p);  // the twin's second gets NULL here
+    bugs_meet(2); // until the report has named both
     return 0;
 }
 
 static bool racing_free(bool fixed) {
     void *p = session = sys_malloc(100);
     went_on = 0;
+    room_fixed = fixed;
     if (!p) return false;
-    if (!two_run(close_session, fixed)) {
+    if (!bugs_two(close_session)) {
         if (session) sys_free(p);
         return false;
     }
