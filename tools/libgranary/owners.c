@@ -57,6 +57,7 @@
 
 // From an address to its record by shifts; 64 bytes have no room for pointers of 64 bits.
 _Static_assert((sizeof(struct arena) & (sizeof(struct arena) - 1)) == 0, "-DARENA_PADDED");
+_Static_assert(sizeof(struct share) % sizeof(struct arena) == 0, "SHARE_RATIO is a whole number");
 
 // What a front takes from is a word that is 0: its next call looks further.
 static inline void take_away(struct front *front) {

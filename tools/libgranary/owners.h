@@ -160,7 +160,6 @@ static inline bool shared_take_fast(struct owner *me, size_t size, void **p) {
 
 // Both arrays have an element for each frame: a product and a sum lead from one to the other.
 #define SHARE_RATIO (sizeof(struct share) / sizeof(struct arena))
-_Static_assert(sizeof(struct share) % sizeof(struct arena) == 0, "a whole number");
 
 static inline struct share *share_of(const struct heap *heap, const struct arena *arena) {
     return (struct share *)((uintptr_t)arena * SHARE_RATIO + heap->owners->to_share);
