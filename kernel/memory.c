@@ -86,7 +86,9 @@ HEAP_QUICK INLINE_ALWAYS void arena_make(struct memory_block_desc *desc,
     arena->desc = desc;
     arena->head = desc->blocks_per_arena;
     arena->base = frame_base(heap, frame);
-    arena->seal = desc->seal - arena_sum(arena); // of a blank record the rest is 0
+    // Of a blank record the rest is 0.
+    arena->seal =
+        desc->seal - (uint32_t)(uintptr_t)desc - (uint32_t)arena->base - desc->blocks_per_arena;
     for (uint32_t i = 1; i < desc->frames_per_arena; i++) {
         arena[i].back = (uint16_t)(i * sizeof *arena);
     }
@@ -95,7 +97,7 @@ HEAP_QUICK INLINE_ALWAYS void arena_make(struct memory_block_desc *desc,
 }
 
 // Opens an arena for `desc`. False if there are no frames.
-static bool arena_open(struct memory_block_desc *desc) {
+static INLINE_ALWAYS bool arena_open(struct memory_block_desc *desc) {
     struct frame *first = run_take(&desc->heap->pool, desc->frames_per_arena);
     if (!first) return false;
     arena_make(desc, first);
@@ -106,10 +108,10 @@ static bool arena_open(struct memory_block_desc *desc) {
 // Makes blank records of an arena whose blocks are all free; returns its first frame.
 HEAP_QUICK INLINE_ALWAYS struct frame *arena_unmake(struct arena *arena) {
     struct memory_block_desc *desc = arena->desc;
-    uint32_t frames = desc->frames_per_arena;
+    uint32_t frames = desc->frames_per_arena, carved = arena->carved;
     list_remove(&arena->elem);
     for (uint32_t i = 1; i < frames; i++) arena[i].back = 0;
-    for (uint32_t i = 0; i * 32 < arena->carved; i++) arena->map[i] = 0;
+    for (uint32_t i = 0; i * 32 < carved; i += 2) arena->map[i] = arena->map[i + 1] = 0;
     arena->desc = NULL;
     arena->head = arena->carving = arena->seal = arena->map_words = 0;
     arena->base = 0;
@@ -350,16 +352,18 @@ static SLOW_PATH void *large_take_slow(struct heap *heap, size_t size) {
 // A block of an arena that must perhaps be opened first, or NULL. Locked by its caller.
 static inline void *small_take_locked(struct memory_block_desc *desc) {
     void *p = NULL;
-    if (!arena_take(desc, &p) && (port_bring(&desc) || arena_open(desc) || port_gather(&desc)))
+    if (!list_empty(&desc->free_list) || port_bring(&desc) || arena_open(desc) ||
+        port_gather(&desc))
         arena_take(desc, &p);
     return p;
 }
 
+// The same where several processors cannot be. Takes the lock.
 static SLOW_PATH void *small_take(struct memory_block_desc *desc) {
-    struct heap *heap = desc->heap;
-    port_state state = port_lock_alone(heap);
-    void *p = small_take_locked(desc);
-    port_unlock_alone(heap, state);
+    void *p = NULL;
+    port_state state = port_lock_alone(desc->heap);
+    if (!list_empty(&desc->free_list) || arena_open(desc)) arena_take(desc, &p);
+    port_unlock_alone(desc->heap, state);
     return p;
 }
 
@@ -397,7 +401,7 @@ static SLOW_PATH void *take_special(struct heap *heap, size_t size, uintptr_t ca
 static SLOW_PATH void *take_slow(struct heap *heap, size_t size, uintptr_t caller) {
     if (UNLIKELY(port_special())) return take_special(heap, size, caller);
     size_t slot = (size - 1) / BLOCK_ALIGN;
-    if (size - 1 < heap->block_max) return small_take(PORT_DESC_OF(heap)[slot]);
+    if (size - 1 < heap->block_max) return small_take(heap->desc_of[slot]);
     return size != 0 ? large_take_slow(heap, size) : NULL;
 }
 
@@ -415,11 +419,16 @@ static inline bool take_fast(struct heap *heap, size_t size, void **p) {
     return taken;
 }
 
-// A block or large area for `size`, or NULL.
-void *heap_malloc(struct heap *heap, size_t size, uintptr_t caller) {
+// A block or large area for `size`, or NULL. This and other functions that end in `_in` are a
+// call's body, for any heap and once more for k_heap, of which the compiler knows where it is.
+static INLINE_ALWAYS void *malloc_in(struct heap *heap, size_t size, uintptr_t caller) {
     void *p;
     if (port_owners(heap)) return owners_malloc(heap, size);
     return take_fast(heap, size, &p) ? p : take_slow(heap, size, caller);
+}
+
+void *heap_malloc(struct heap *heap, size_t size, uintptr_t caller) {
+    return malloc_in(heap, size, caller);
 }
 
 void *sys_malloc(size_t size) {
@@ -571,15 +580,33 @@ static inline bool give_fast(struct heap *heap, uintptr_t p) {
 }
 
 // False, after a report, if p is wrong.
-bool heap_free(struct heap *heap, void *p, uintptr_t caller) {
+static INLINE_ALWAYS bool free_in(struct heap *heap, void *p, uintptr_t caller) {
     if (port_owners(heap)) return !p || owners_free(heap, (uintptr_t)p, caller);
     return !p || give_fast(heap, (uintptr_t)p) || give_slow(heap, (uintptr_t)p, caller);
 }
+
+bool heap_free(struct heap *heap, void *p, uintptr_t caller) { return free_in(heap, p, caller); }
 
 void sys_free(void *p) {
     if (LIKELY(give_fast(&k_heap, (uintptr_t)p))) return;
     FORGET_REGISTER_OF(p);
     if (p) give_slow(&k_heap, (uintptr_t)p, CALLER);
+}
+
+// Bytes that the block at p holds, proved to be a live one as give_fast() does; 0 for all else.
+static inline size_t room_fast(const struct heap *heap, uintptr_t p) {
+    uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
+    if (UNLIKELY(frame >= PORT_FAST_FRAMES(heap) || !port_enter(heap))) return 0;
+    size_t room = 0;
+    const struct arena *arena = &heap->arena[frame];
+    arena = (const struct arena *)((uintptr_t)arena - arena->back);
+    if (LIKELY(arena_sum(arena) == PORT_SEAL(heap))) {
+        uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
+        bool live = block < arena->carving && !(arena->map[block / 32] >> block % 32 & 1);
+        if (live) room = arena->desc->block_size;
+    }
+    port_leave(heap);
+    return room;
 }
 
 HEAP_QUICK void *heap_take_block(struct heap *heap, size_t size) {
@@ -596,12 +623,17 @@ HEAP_QUICK bool heap_give_block(struct heap *heap, uintptr_t p) {
     return LIKELY(arena_sum(arena) == SMALL_SEAL) && small_give(arena, p);
 }
 
-void *heap_calloc(struct heap *heap, size_t count, size_t size, uintptr_t caller) {
+static INLINE_ALWAYS void *calloc_in(struct heap *heap, size_t count, size_t size,
+                                     uintptr_t caller) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
-    void *p = heap_malloc(heap, bytes, caller);
+    void *p = malloc_in(heap, bytes, caller);
     if (p) memset(p, 0, bytes);
     return p;
+}
+
+void *heap_calloc(struct heap *heap, size_t count, size_t size, uintptr_t caller) {
+    return calloc_in(heap, count, size, caller);
 }
 
 static size_t arena_room(const struct arena *arena) {
@@ -611,11 +643,17 @@ static size_t arena_room(const struct arena *arena) {
 // Bytes that the block or area at p holds; 0 with a report if p is wrong.
 size_t heap_usable_size(struct heap *heap, void *p, uintptr_t caller) {
     struct look look;
-    size_t room = 0;
     if (!p) return 0;
+    size_t room = room_fast(heap, (uintptr_t)p);
+    if (LIKELY(room != 0)) return room;
     if (look_begin(heap, &look, (uintptr_t)p)) room = arena_room(look.arena);
     look_end(heap, &look, (uintptr_t)p, caller);
     return room;
+}
+
+// Whether a block of `room` bytes is what sys_malloc(size) would give.
+static bool room_fits(const struct heap *heap, size_t room, size_t size) {
+    return size <= heap->block_max && heap->desc_of[(size - 1) / BLOCK_ALIGN]->block_size == room;
 }
 
 // Makes a large area hold `size` bytes where it is; false if it cannot, or should be a block.
@@ -648,30 +686,33 @@ static bool large_resize(struct heap *heap, uintptr_t p, size_t size, size_t *ro
     return done;
 }
 
-// heap_realloc() without a move. True if p now holds `size` bytes as it should. *room: bytes it
-// holds, 0 after a report if p is wrong.
-static bool heap_resize(struct heap *heap, uintptr_t p, size_t size, size_t *room,
-                        uintptr_t caller) {
+static SLOW_PATH bool resize_slow(struct heap *heap, uintptr_t p, size_t size, size_t *room,
+                                  uintptr_t caller) {
     struct look look;
     bool done = large_resize(heap, p, size, room);
     if (*room != 0) return done;
-    if (look_begin(heap, &look, p)) {
-        *room = arena_room(look.arena);
-        done =
-            size <= heap->block_max && heap->desc_of[(size - 1) / BLOCK_ALIGN]->block_size == *room;
-    }
+    if (look_begin(heap, &look, p)) *room = arena_room(look.arena);
     look_end(heap, &look, p, caller);
-    return done;
+    return *room != 0 && room_fits(heap, *room, size);
+}
+
+// heap_realloc() without a move. True if p now holds `size` bytes as it should. *room: bytes it
+// holds, 0 after a report if p is wrong.
+static INLINE_ALWAYS bool resize_in(struct heap *heap, uintptr_t p, size_t size, size_t *room,
+                                    uintptr_t caller) {
+    *room = room_fast(heap, p);
+    if (LIKELY(*room != 0)) return room_fits(heap, *room, size);
+    return resize_slow(heap, p, size, room, caller);
 }
 
 bool heap_extend(struct heap *heap, uintptr_t p, size_t size) {
     size_t room;
-    return heap_resize(heap, p, size, &room, CALLER);
+    return resize_in(heap, p, size, &room, CALLER);
 }
 
 // A pointer that is freed meanwhile is a wrong one from then on: reported, and the new block given
 // back. To copy from it does no harm, as the window stays mapped.
-void *heap_realloc(struct heap *heap, void *p, size_t size, uintptr_t caller) {
+static INLINE_ALWAYS void *realloc_in(struct heap *heap, void *p, size_t size, uintptr_t caller) {
     uintptr_t from = (uintptr_t)p;
     size_t room;
     if (!p) return heap_malloc(heap, size, caller);
@@ -679,16 +720,20 @@ void *heap_realloc(struct heap *heap, void *p, size_t size, uintptr_t caller) {
         heap_free(heap, p, caller);
         return NULL;
     }
-    if (heap_resize(heap, from, size, &room, caller)) return p;
+    if (resize_in(heap, from, size, &room, caller)) return p;
     if (room == 0) return NULL;
-    void *to = heap_malloc(heap, size, caller);
+    void *to = malloc_in(heap, size, caller);
     if (!to) { // too large serves
         return size <= room && heap_usable_size(heap, p, caller) >= size ? p : NULL;
     }
     memcpy(to, p, size < room ? size : room);
-    if (heap_free(heap, p, caller)) return to;
+    if (free_in(heap, p, caller)) return to;
     heap_free(heap, to, caller);
     return NULL;
+}
+
+void *heap_realloc(struct heap *heap, void *p, size_t size, uintptr_t caller) {
+    return realloc_in(heap, p, size, caller);
 }
 
 // A large area at a multiple of `alignment` (a power of two above PG_SIZE): takes enough frames
@@ -749,8 +794,8 @@ uint32_t heap_trim(struct heap *heap) {
     return frames;
 }
 
-void *sys_calloc(size_t count, size_t size) { return heap_calloc(&k_heap, count, size, CALLER); }
-void *sys_realloc(void *p, size_t size) { return heap_realloc(&k_heap, p, size, CALLER); }
+void *sys_calloc(size_t count, size_t size) { return calloc_in(&k_heap, count, size, CALLER); }
+void *sys_realloc(void *p, size_t size) { return realloc_in(&k_heap, p, size, CALLER); }
 void *sys_aligned_alloc(size_t alignment, size_t size) {
     return heap_aligned_alloc(&k_heap, alignment, size, CALLER);
 }

@@ -114,7 +114,11 @@ static void every_call_works(void) {
     assert_non_null(area);
     memset(block, 1, 100);
     memset(area, 2, 3 * PAGE);
-    block = sys_realloc(block, 300); // moves
+    size_t room = sys_usable_size(block);
+    assert_ptr_equal(sys_realloc(block, room), block); // stays
+    block = sys_realloc(block, room + 1);              // moves
+    assert_int_equal(block[99], 1);
+    block = sys_realloc(block, 3 * PAGE);
     assert_int_equal(block[99], 1);
     area = sys_realloc(area, 2 * PAGE); // stays
     assert_int_equal(area[2 * PAGE - 1], 2);
@@ -521,7 +525,7 @@ TEST(without_memory_a_block_that_was_freed_meanwhile_is_not_kept) {
     memset(&rival, 0, sizeof rival);
     void *area = rival.victim = sys_malloc(rival.size = 3 * PAGE);
     uint32_t rest = frames_free(POOL_KERNEL), first = frame_alloc(POOL_KERNEL, rest);
-    rival.wait = 2; // the look at the area, the fast way to a block, the slow one
+    rival.wait = 3; // two looks at the area and two at the blocks, the fast way first
     host_unlocked = rival_turn;
     assert_null(sys_realloc(area, 24));
     assert_true(rival.ran);
