@@ -350,7 +350,7 @@ static SLOW_PATH void *large_take_slow(struct heap *heap, size_t size) {
 }
 
 // A block of an arena that must perhaps be opened first, or NULL. Locked by its caller.
-static inline void *small_take_locked(struct memory_block_desc *desc) {
+static SLOW_PATH void *small_take_locked(struct memory_block_desc *desc) {
     void *p = NULL;
     if (!list_empty(&desc->free_list) || port_bring(&desc) || arena_open(desc) ||
         port_gather(&desc))
@@ -358,12 +358,11 @@ static inline void *small_take_locked(struct memory_block_desc *desc) {
     return p;
 }
 
-// The same where several processors cannot be. Takes the lock.
 static SLOW_PATH void *small_take(struct memory_block_desc *desc) {
-    void *p = NULL;
-    port_state state = port_lock_alone(desc->heap);
-    if (!list_empty(&desc->free_list) || arena_open(desc)) arena_take(desc, &p);
-    port_unlock_alone(desc->heap, state);
+    struct heap *heap = desc->heap;
+    port_state state = port_lock_alone(heap);
+    void *p = small_take_locked(desc);
+    port_unlock_alone(heap, state);
     return p;
 }
 
