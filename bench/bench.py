@@ -26,6 +26,7 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "tools")]
 import cli  # noqa: E402 (the line above makes it findable)
 import host  # noqa: E402
 import inkernel  # noqa: E402
+import locked  # noqa: E402
 import programs  # noqa: E402
 from host import Problem  # noqa: E402
 
@@ -122,6 +123,7 @@ def measure(options, work):
     figures["micro_ns"] = bench.micro_times()
     figures["threads"] = bench.threads()
     figures["micro_insn"] = bench.micro_counts(work)
+    figures["locked"] = locked.measure(tools, found, work, show_progress)
     figures["probes"] = bench.probes()
     figures["programs"], errors = programs.measure(found, plan, os.path.join(tools, "launch"), work, show_progress)
     figures["kernel_replay"] = inkernel.replays(image, traces, show_progress)

@@ -139,6 +139,17 @@ def threads(figures):
     return titled("Threads, ns of processor time for a pair of malloc and free (the loop's own in it)", aligned(rows))
 
 
+def locked(figures):
+    names = figures["allocators"]
+    table = figures["locked"]
+    rows = [["mode, threads", *names]]
+    for mode, row in table.items():
+        rows.append([mode, *(cell(row[n]["locked"], 3) for n in names)])
+    pool = {n: max(row[n]["pool"] for row in table.values()) for n in names}
+    rows.append(["the pool's lock, most", *(cell(pool[n] or None, 4) for n in names)])
+    return titled("Threads, instructions for a pair that lock a cache line (callgrind)", aligned(rows))
+
+
 def thread_ratio(figures, name, peer, modes):
     """The worst of an allocator's times over a peer's, over the modes; None without either."""
     table = figures["threads"]
@@ -299,7 +310,7 @@ def report(figures):
     lines = [f"{figures['when']}  {machine['cpu']}, {machine['cpus']} CPUs, Linux {machine['kernel']}, "
              f"{machine['compiler']}" + (", QUICK" if figures["quick"] else ""),
              ", ".join(f"{name} {version}" for name, version in figures["versions"].items()), ""]
-    for part in (speed, footprint, worst, micro, threads, probes, programs, kernel_replay, kernel_micro,
+    for part in (speed, footprint, worst, micro, threads, locked, probes, programs, kernel_replay, kernel_micro,
                  kernel_crowds, kernel_together):
         lines += part(figures)
     if figures["errors"]:

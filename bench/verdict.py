@@ -143,6 +143,17 @@ def host_threads(rows, figures):
                  ours(lambda name, p=peer, m=modes: thread_ratio(figures, name, p, m)), 2)
 
 
+def host_locked(rows, figures):
+    def most(name, modes, measure):
+        return max(measure(figures["locked"][mode][name]) for mode in modes)
+    for what, bound, mode in (("a pair of a thread's own", 0, "pairs 2"), ("larson's mix", 0.3, "larson 2"),
+                              ("every free by another thread", 1.1, "remote 2")):
+        rows.add(f"host: locked instructions, {what}", bound,
+                 ours(lambda name, m=mode: most(name, (m,), lambda pair: pair["locked"] - pair["pool"])), 3)
+    rows.add("host: the pool's lock, times for an operation", 0.002,
+             ours(lambda name: most(name, figures["locked"], lambda pair: pair["pool"] / 2)), 4)
+
+
 def host_memory(rows, figures):
     peers = [stats.geomean(footprint_ratios(figures, name).values())
              for name in figures["allocators"] if name not in OURS]
@@ -162,7 +173,7 @@ def host_memory(rows, figures):
 def verdict(figures):
     """The last table and the line with its sums."""
     rows = Rows()
-    for part in (kernel_patterns, kernel_replays, kernel_growth, kernel_together, host_speed, host_threads,
+    for part in (kernel_patterns, kernel_replays, kernel_growth, kernel_together, host_speed, host_threads, host_locked,
                  host_memory):
         part(rows, figures)
     rows.add("real programs: wall time over glibc's", 1.0, ours(lambda n: program_mean(figures, n, "wall_ns")), 2)

@@ -16,6 +16,7 @@ BENCH = os.path.join(TOP, "bench")
 sys.path.insert(0, BENCH)
 
 import host  # noqa: E402
+import locked  # noqa: E402
 import stats  # noqa: E402
 import verdict  # noqa: E402
 
@@ -128,6 +129,18 @@ def test_probe_tells_allocators_apart(programs):
     assert len(glibc) == 9 and glibc[0] == "aborted" and "refused" not in glibc
     assert granary == ["refused"] * 9
     assert all(stats.pairs(line)["old"] > 0 for line in call(probe, "zero", LD_PRELOAD=ours)[1].splitlines())
+
+
+def test_locked_instructions_of_a_local_and_a_remote_free(programs, tmp_path):
+    """A pair of a thread's own has none but for opening arenas; a free of another's block has one, at least."""
+    ours = host.Allocator("granary-fine", os.path.join(TOP, "build", "host", "libgranary.so"), {})
+    glibc = host.Allocator("glibc", None, {})
+    table = locked.measure(programs, [ours, glibc], str(tmp_path), lambda text: None)
+    local, remote = table["pairs 2"]["granary-fine"], table["remote 2"]["granary-fine"]
+    assert local["locked"] == local["pool"] < 0.001
+    assert 1 <= remote["locked"] - remote["pool"] < 1.1
+    assert table["pairs 2"]["glibc"]["locked"] > 0.1 and table["pairs 2"]["glibc"]["pool"] == 0
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_library_that_is_not_preloaded_is_noticed(programs, tmp_path):
