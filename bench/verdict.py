@@ -40,6 +40,8 @@ def ours(measure):
     return {name.split("-")[1]: measure(name) for name in OURS}
 
 
+# Where a bound of these two is no round number, it is what was reached when there was one processor only.
+
 def kernel_patterns(rows, figures):
     smallest = kernel_sizes(figures)[0]
     for what, bound, name in (("kernel: 32 B pair in a warm arena, instructions", 74, "pair_32"),
@@ -52,7 +54,6 @@ def kernel_patterns(rows, figures):
 
 
 def kernel_replays(rows, figures):
-    # What was reached when the kernel had one processor only.
     for what, bound, key, fold, digits in (
             ("kernel: instructions per operation, mean over traces", 43.6, "insn_per_op", stats.geomean, 1),
             ("kernel: 99.99th percentile, mean over traces", 283, "insn_p9999", stats.geomean, 0),

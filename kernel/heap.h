@@ -78,7 +78,7 @@ struct pool {
 struct memory_block_desc;
 
 // An arena's meta data. One record for each frame of the kernel pool, outside the frames; the
-// record of an arena's first frame is the arena's own, the others are all zero but for `back`.
+// record of an arena's first frame is the arena's own, of the others only `back` is used.
 //
 // Blocks are carved one after the other: those numbered below `carved` were handed out at least
 // once, and a set bit in `map` says that one of them has come back; those from `carved` on are free
@@ -104,8 +104,8 @@ struct arena {
         };
         uint32_t carving; // both: == carved in an arena's own record
     };
-    uint32_t seal;      // makes arena_sum() what it is: one field overwritten, and it differs
-    uint32_t map_words; // bit w set wherever map[w] is not 0; may stay set when it becomes 0
+    uint32_t seal; // makes arena_sum() what it is: one of its fields overwritten, and it differs
+    uint32_t map_words;        // bit w set wherever map[w] is not 0; may stay set when it becomes 0
     uint32_t map[ARENA_WORDS]; // bit b of word w: block 32 * w + b was handed out and is free again
 #if defined(ARENA_PADDED) && UINTPTR_MAX > UINT32_MAX // a port's wish
     uint8_t padding[128 - 80];
@@ -118,8 +118,8 @@ struct memory_block_desc {
     uint32_t blocks_per_arena; // at most ARENA_BLOCKS_MAX
     uint32_t inverse;          // of block_size's odd part modulo 2^32: see block_index()
     uint32_t shift;            // block_size's power of two
-    uint32_t inner_max;        // most free blocks beside which one more changes no list:
-                               // blocks_per_arena - 2, see arena_put()
+    uint32_t inner_max;        // blocks_per_arena - 2: a free changes no list if 1 to inner_max
+                               // were free before it, see arena_put(). Wraps for a single block
     uint32_t frames_per_arena;
     struct heap *heap;     // whose descriptor it is
     uint32_t seal;         // what arena_sum() of its arenas is: SMALL_SEAL, but in kernel/local.c
@@ -191,9 +191,10 @@ enum heap_fault {
 _Static_assert(1u == SEAL_STEP * SEAL_STEP_INVERSE, "arena_sealed()");
 _Static_assert(FRAME_LENGTH == ARENA_LARGE - 1, "a large area's frames are a run's length");
 
-// What an arena's record adds up to: SMALL_SEAL or LARGE_SEAL. A change of any single field changes
-// it; where cnt counts, one instruction more keeps it. Carving a block moves one from cnt to carved
-// and leaves the sum as it is.
+// What an arena's record adds up to: its descriptor's seal, or LARGE_SEAL. A change of any one of
+// these fields changes it; where cnt counts, one instruction more keeps it. Carving a block moves
+// one from cnt to carved and leaves the sum as it is. The map and the links are not in it: a bit of
+// the map that flips frees a block, or makes a free be refused.
 static inline uint32_t arena_sum(const struct arena *arena) {
     return (uint32_t)(uintptr_t)arena->desc + (uint32_t)arena->base + arena->head + arena->carving +
            arena->seal;
@@ -218,6 +219,13 @@ static inline struct arena *record_at(const struct heap *heap, uint32_t frame) {
     uint32_t bytes = __atomic_load_n(&at->back, __ATOMIC_RELAXED);
     bool leads = bytes % sizeof *at == 0 && bytes / sizeof *at <= frame;
     return leads ? (struct arena *)((uintptr_t)at - bytes) : NULL;
+}
+
+// The same, not looked at: what a wrong `back` leads to adds up to something else, or is another
+// arena's, and the pointer no block of it.
+static inline struct arena *record_guess(const struct heap *heap, uintptr_t frame) {
+    struct arena *at = &heap->arena[frame];
+    return (struct arena *)((uintptr_t)at - at->back);
 }
 
 // Of memory.c, for its port.

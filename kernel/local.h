@@ -46,14 +46,10 @@ uint32_t local_hold(uintptr_t p);                   // see port_lock_at(): proce
 // processor_kick() sends: it comes where no call of the heap is half done. Interrupts off, no lock.
 void local_answer(void);
 
-// What the record for p adds up to: local_seal if the arena there is this processor's own. As
-// sys_free() looks at a record: what a wrong `back` leads to has another sum; 0 outside the heap.
-// Interrupts off.
-static inline uint32_t local_sum(uintptr_t p) {
+// Whether the arena at p is this processor's own, proved as sys_free() does it. Interrupts off.
+static inline bool local_own(uintptr_t p) {
     uintptr_t frame = (p - HEAP_BASE) >> PG_SHIFT;
-    if (frame >= k_heap.fast_frames) return 0;
-    const struct arena *arena = &k_heap.arena[frame];
-    return arena_sum((const struct arena *)((uintptr_t)arena - arena->back));
+    return frame < k_heap.fast_frames && arena_sum(record_guess(&k_heap, frame)) == local_seal;
 }
 
 // Processor n's descriptors of k_heap, as many as the heap has; NULL if it has none.

@@ -141,9 +141,9 @@ static inline port_state port_lock_for(const struct heap *heap, uintptr_t p, boo
     port_state state = irq_save();
     if (!port_several()) return state;
     if (heap == &k_heap && (state & EFLAGS_IF)) {
-        if (local_sum(p) == local_seal) return state;
-        local_ask(p);
-        irq_window(); // from here on, whose it was is a guess
+        if (local_own(p)) return state;
+        local_ask(p); // may turn interrupts on: from here on, whose it is is a guess
+        irq_window();
     }
     state = spin_enter(&heap_lock, state);
     *none = heap == &k_heap && !local_share(p);

@@ -140,8 +140,7 @@ static uint32_t room_for(const struct user_heap *user, uint32_t size) {
 
 // All pages of the arena or large area that p is in.
 static bool pages_add(struct user_heap *user, uintptr_t p) {
-    const struct arena *arena = &user->heap.arena[(p - USER_HEAP_BASE) >> PG_SHIFT];
-    arena = (const struct arena *)((uintptr_t)arena - arena->back);
+    const struct arena *arena = record_guess(&user->heap, (p - USER_HEAP_BASE) >> PG_SHIFT);
     uint32_t frames = arena->large ? arena->cnt : arena->desc->frames_per_arena;
     return space_add_range(user->space, arena->base, frames << PG_SHIFT);
 }

@@ -80,7 +80,7 @@ void bugs_meet(uint32_t times) {
     }
 }
 
-bool bugs_two(thread_function *function) {
+bool bugs_run_two(thread_function *function) {
     arrived = 0;
     struct thread *one = thread_create("one", PRIORITY_DEFAULT, function, (void *)0);
     struct thread *two = thread_create("two", PRIORITY_DEFAULT, function, (void *)1);

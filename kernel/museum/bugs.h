@@ -50,10 +50,9 @@ extern const uint32_t heap_bug_count, use_bug_count, kernel_bug_count, processor
 void bugs_classic(uint32_t n);
 
 enum bug_build bugs_build(void); // which of the three runs
-// Two threads run the function, called with 0 and 1. False: there was no memory for both.
-bool bugs_two(thread_function *function);
-// For those two: the `times`-th time that either is here, 1 first. It goes on when the other is
-// here, too.
+// Runs the function in two threads, with 0 and 1. False: there was no memory for both.
+bool bugs_run_two(thread_function *function);
+// Called by both with 1, 2, 3 ...: returns when the other has called it as often.
 void bugs_meet(uint32_t times);
 // What an exhibit saw, in a line "bug: WHAT" if it was there; returns `there`, for the verdict.
 bool bugs_saw(bool there, const char *what);

@@ -70,7 +70,7 @@ static bool lost_remote_free(bool fixed) {
     }
     mailbox = NULL;
     room_fixed = fixed;
-    bool sent = made && bugs_two(send_all_back);
+    bool sent = made && bugs_run_two(send_all_back);
     uint32_t came = sent ? open_mailbox() : 0;
     for (uint32_t i = 0; i < 2 * LETTERS; i++) sys_free(letters[i / LETTERS][i % LETTERS]);
     if (!sent) return false;
@@ -101,7 +101,7 @@ static bool racing_free(bool fixed) {
     went_on = 0;
     room_fixed = fixed;
     if (!p) return false;
-    if (!bugs_two(close_session)) {
+    if (!bugs_run_two(close_session)) {
         if (session) sys_free(p);
         return false;
     }

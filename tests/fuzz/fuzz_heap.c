@@ -102,17 +102,20 @@ static void slot_resize(struct slot *of, size_t size) {
     slot_fill(of, p, size);
 }
 
-// The words that fit, or others that are as true of such an address.
-static void wrong_free(uintptr_t p) {
+// Whichever call: the words that fit, or others that are as true of such an address.
+static void wrong_call(uint32_t call, uintptr_t p) {
     uint32_t granule = (uint32_t)((p - k_heap.base) / BLOCK_ALIGN);
     bool inside = p - k_heap.base < FRAMES * PG_SIZE;
     for (uint32_t i = 0; i < SLOTS; i++) {
         if (slot[i].p == (unsigned char *)p) return; // not wrong at all
     }
-    sys_free((void *)p);
+    switch (call % 3) {
+    case 0: sys_free((void *)p); break;
+    case 1: REQUIRE(sys_realloc((void *)p, 100) == NULL); break;
+    default: REQUIRE(sys_usable_size((void *)p) == 0);
+    }
     enum heap_fault fault = host_report_take().fault;
-    if (p == 0) REQUIRE(fault == HEAP_OK);
-    else if (!inside) REQUIRE(fault == HEAP_OUTSIDE);
+    if (!inside) REQUIRE(fault == HEAP_OUTSIDE);
     else if (owner[granule] != UNOWNED) REQUIRE(fault == HEAP_INTERIOR_POINTER);
     else
         REQUIRE(fault == HEAP_DOUBLE_FREE || fault == HEAP_NOT_ALLOCATED ||
@@ -155,7 +158,7 @@ static void operate(uint32_t kind, struct slot *at, uint32_t bits) {
         slot_fill(at, sys_aligned_alloc((size_t)1 << bits % 16, size), size);
         if (at->p) REQUIRE((uintptr_t)at->p % ((size_t)1 << bits % 16) == 0);
         break;
-    case 8: wrong_free(k_heap.base + bits * 8 % (FRAMES * PG_SIZE + 4096)); break;
+    case 8: wrong_call(kind / 10, k_heap.base + bits * 8 % (FRAMES * PG_SIZE + 4096)); break;
     default: sys_trim();
     }
 }

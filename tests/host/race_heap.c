@@ -29,6 +29,7 @@
 void *granary_malloc(size_t size);
 void *granary_calloc(size_t count, size_t size);
 void *granary_realloc(void *p, size_t size);
+size_t granary_malloc_usable_size(void *p);
 void *granary_memalign(size_t alignment, size_t size);
 void granary_free(void *p);
 int granary_malloc_trim(size_t pad);
@@ -79,6 +80,8 @@ static void change(void **slot, unsigned x) {
     }
     if (x >> 30 == 1) {
         *slot = __atomic_exchange_n(&shelf[(x >> 4) % SHELF], *slot, __ATOMIC_ACQ_REL);
+        if (*slot && granary_malloc_usable_size(*slot) == 0)
+            __atomic_fetch_add(&broken, 1, __ATOMIC_RELAXED);
     }
     granary_free(*slot);
     *slot = NULL;

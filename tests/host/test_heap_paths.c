@@ -95,14 +95,23 @@ TEST(a_pool_that_can_grow_is_asked_when_it_has_nothing_and_only_then) {
     assert_all_home();
 }
 
-// A refused free: the fault named, the heap as before.
-static void assert_refused(uintptr_t p, enum heap_fault fault) {
-    host_state_save();
-    sys_free((void *)p);
+// The fault of the call just made is named, and the heap as it was saved.
+static void assert_was_refused(uintptr_t p, enum heap_fault fault) {
     host_state_assert_unchanged();
     struct host_report report = host_report_take();
     assert_int_equal(report.fault, fault);
     assert_ptr_equal((void *)report.pointer, (void *)p);
+}
+
+// Every call that takes a pointer refuses this one.
+static void assert_refused(uintptr_t p, enum heap_fault fault) {
+    host_state_save();
+    sys_free((void *)p);
+    assert_was_refused(p, fault);
+    assert_null(sys_realloc((void *)p, 10));
+    assert_was_refused(p, fault);
+    assert_int_equal(sys_usable_size((void *)p), 0);
+    assert_was_refused(p, fault);
 }
 
 // ---- interrupts off -----------------------------------------------------------------------------
@@ -115,8 +124,10 @@ static void every_call_works(void) {
     memset(block, 1, 100);
     memset(area, 2, 3 * PAGE);
     size_t room = sys_usable_size(block);
-    assert_ptr_equal(sys_realloc(block, room), block); // stays
-    block = sys_realloc(block, room + 1);              // moves
+    assert_ptr_equal(sys_realloc(block, room), block);
+    unsigned char *before = block;
+    block = sys_realloc(block, room + 1);
+    assert_ptr_not_equal(block, before);
     assert_int_equal(block[99], 1);
     block = sys_realloc(block, 3 * PAGE);
     assert_int_equal(block[99], 1);
@@ -525,7 +536,7 @@ TEST(without_memory_a_block_that_was_freed_meanwhile_is_not_kept) {
     memset(&rival, 0, sizeof rival);
     void *area = rival.victim = sys_malloc(rival.size = 3 * PAGE);
     uint32_t rest = frames_free(POOL_KERNEL), first = frame_alloc(POOL_KERNEL, rest);
-    rival.wait = 3; // two looks at the area and two at the blocks, the fast way first
+    rival.wait = 4; // two looks at the area, two at the blocks, the fast way first, one for frames
     host_unlocked = rival_turn;
     assert_null(sys_realloc(area, 24));
     assert_true(rival.ran);
@@ -555,6 +566,11 @@ TEST(warm_pairs_take_the_fast_path) {
     assert_fast(sys_malloc, 2000);
     assert_fast(sys_malloc, 5000); // in a later frame of its arena
     assert_fast(sys_malloc, 3 * PAGE);
+    host_fast_entries = host_slow_entries = 0;
+    assert_int_equal(sys_usable_size(keep[1]), 2048);
+    assert_ptr_equal(sys_realloc(keep[2], 5120), keep[2]);
+    assert_int_equal(host_fast_entries, 2);
+    assert_int_equal(host_slow_entries, 0);
     sys_free(keep[0]);
     sys_free(keep[1]);
     sys_free(keep[2]);

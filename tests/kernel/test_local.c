@@ -54,7 +54,8 @@ static int pairs_at_home(void *argument) {
     for (uint32_t i = 0; i < PAIRS; i++) {
         sys_free(held[i % HELD]);
         held[i % HELD] = sys_malloc(i % 8 == 0 ? 5000 : 1 + i * 37 % 200); // two frames: a block
-        wrong += !held[i % HELD];
+        size_t room = sys_usable_size(held[i % HELD]);
+        wrong += room == 0 || sys_realloc(held[i % HELD], room) != held[i % HELD];
     }
     for (uint32_t i = 0; i < HELD; i++) sys_free(held[i]);
     return wrong;
@@ -346,6 +347,17 @@ static void batch_give(void) {
     for (uint32_t i = 0; i < BATCH; i++) sys_free(passed_on[i]);
 }
 
+// None of them is a block any more, whatever is asked of it.
+static int batch_refused(void) {
+    int wrong = 0;
+    for (uint32_t i = 0; i < BATCH; i++) {
+        if (i % 3 == 0) sys_free(passed_on[i]);
+        else if (i % 3 == 1) wrong += sys_realloc(passed_on[i], 10) != NULL;
+        else wrong += sys_usable_size(passed_on[i]) != 0;
+    }
+    return wrong;
+}
+
 // Who has made a block frees it before or after another has: the second is refused at the call.
 static int free_twice(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument, all = processors_online;
@@ -356,7 +368,7 @@ static int free_twice(void *argument) {
         hands_meet(3 * round + 1);
         if (me == first) batch_give();
         hands_meet(3 * round + 2);
-        if (me == second) batch_give();
+        if (me == second) wrong += batch_refused();
         hands_meet(3 * round + 3);
     }
     return wrong;

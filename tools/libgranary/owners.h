@@ -19,8 +19,9 @@ typedef uintptr_t block_bits;
 #define ALL_BLOCKS UINTPTR_MAX
 _Static_assert(offsetof(struct arena, map) % sizeof(block_bits) == 0, "words of the map");
 
-// What others free in the arena that starts at a frame: a record for each frame of the pool, in
-// cache lines of its own.
+// What others free in the arena that starts at a frame: a record for each frame of the pool. 128
+// bytes: a multiple of an arena's record (share_of()), and no other arena's frees write to the same
+// cache lines.
 struct share {
     // One for each 32 blocks. Low half: those that others have freed since the owner last collected
     // them. High half: how often it has.
