@@ -123,6 +123,11 @@ def folder(name):
             shutil.rmtree(path, ignore_errors=True)
 
 
+def environment(path):
+    """Of a child that makes temporary files: there, so that one that is killed leaves none. (QEMU's vl.XXXXXX.)"""
+    return {**os.environ, "TMPDIR": path}
+
+
 @contextlib.contextmanager
 def ignoring(*numbers):
     """Signals that come meanwhile are lost: what is done here must not be left half done."""

@@ -168,7 +168,7 @@ def run_batch(opt, command, console_path, errors_path):
     tail = ConsoleTail(console_path, None if opt.quiet else sys.stdout.buffer, screen.Screen(opt.places))
     with open(errors_path, "wb") as errors:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd=emu.ROOT,
-                                   preexec_fn=cli.tied)
+                                   env=cli.environment(os.path.dirname(errors_path)), preexec_fn=cli.tied)
         timed_out = watch(process, tail, opt.timeout)
     return transcript_lines(tail.raw), timed_out, None if timed_out else process.returncode
 
@@ -177,7 +177,8 @@ def run_on_terminal(opt, command, line, console_path, errors_path):
     """A run that a user types into. Returns (lines, user left, status)."""
     with open(errors_path, "wb") as errors:
         streams = {"stdin": subprocess.DEVNULL, "stdout": errors, **line.streams()}
-        process = subprocess.Popen(command, **streams, stderr=errors, cwd=emu.ROOT, preexec_fn=cli.tied)
+        process = subprocess.Popen(command, **streams, stderr=errors, cwd=emu.ROOT,
+                                   env=cli.environment(os.path.dirname(errors_path)), preexec_fn=cli.tied)
     try:
         with open(console_path, "wb") as console:
             session = terminal.Session(line.text, line.keys, lambda: process.poll() is not None,

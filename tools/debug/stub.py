@@ -20,7 +20,7 @@ def waiting(folder, command, quiet=False, stdin=subprocess.DEVNULL, stdout=None)
                          "-monitor", "none"]
     # A session of its own: Ctrl-C is for GDB, which stops the machine; it must not end QEMU.
     qemu = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL if quiet else None,
-                            start_new_session=True, preexec_fn=cli.tied)
+                            env=cli.environment(folder), start_new_session=True, preexec_fn=cli.tied)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not os.path.exists(path):
