@@ -9,7 +9,7 @@ from style import GREEN, INK, MONO, ORANGE, PALE, PURPLE, SKY, YELLOW, arrow, bo
 # What an inlined function is about: the steps of the book.
 STAGES = {
     "size to descriptor, or pointer to record": (SKY, {"sys_malloc", "sys_free", "take_fast", "give_fast",
-                                                       "list_front"}),
+                                                       "list_front", "arena_first", "record_guess"}),
     "interrupts off and on": (ORANGE, {"port_enter", "port_leave", "eflags_read", "irq_disable", "irq_enable",
                                       "irq_enabled"}),
     "is the record sound": (PURPLE, {"arena_sum"}),
