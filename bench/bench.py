@@ -186,7 +186,7 @@ def main(argv):
     parser = cli.Parser(prog="bench.py", description="Granary's heap beside glibc, mimalloc, jemalloc and tcmalloc")
     parser.add_argument("--build", default="build", help="the folder of everything made")
     parser.add_argument("--traces", action="append", metavar="FOLDER", help="traces to replay, default tests/traces")
-    parser.add_argument("--quick", action="store_true", help="less of everything: under a minute, rough figures")
+    parser.add_argument("--quick", action="store_true", help="less of everything: two minutes, rough figures")
     parser.add_argument("--docs", action="store_true", help="write the report and plots into docs/")
     parser.add_argument("--from", dest="saved", metavar="FILE", help="print an earlier run's figures.json")
     options = parser.parse_args(argv)
