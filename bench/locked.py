@@ -17,7 +17,8 @@ import stats
 
 MODES = (("pairs", 2), ("larson", 2), ("remote", 2))
 LOCKS = re.compile(r"^ *([0-9a-f]+):\t(?:lock |xchg .*\()")
-POOL = "<granary_held>"  # of libgranary: the lock of the pool, in what objdump says of an instruction
+# Of libgranary: the lock of the pool and the wait for it (lock.c), in what objdump says of an instruction.
+POOL = re.compile(r"<(granary_held|granary_waiting|notified|stand_back|turn)>")
 
 
 def locking(path):
@@ -25,7 +26,7 @@ def locking(path):
     done = subprocess.run(["objdump", "-d", "--no-show-raw-insn", path], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise host.Problem(f"objdump {path}: {done.stderr.strip()}")
-    found = ((LOCKS.match(line), POOL in line) for line in done.stdout.splitlines())
+    found = ((LOCKS.match(line), POOL.search(line) is not None) for line in done.stdout.splitlines())
     return {int(match[1], 16): pool for match, pool in found if match}
 
 
