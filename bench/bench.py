@@ -79,7 +79,7 @@ def machine():
 
 def check_tools(build):
     """Everything that is needed, before the first minute is spent."""
-    for program in ("valgrind", "qemu-system-i386", "bochs"):
+    for program in ("valgrind", "objdump", "qemu-system-i386", "bochs"):
         cli.find_program(program)
     image = os.path.join(build, "hd.img")
     for path in (image, os.path.join(build, "host", "bench", "replay")):
@@ -150,12 +150,21 @@ def write_document(lines, work):
             shutil.copyfile(os.path.join(work, name), os.path.join(ROOT, "docs", "img", name))
 
 
+# What the tables read of a run.
+PARTS = ("speed", "cold", "footprint", "frames_held", "worst", "micro_ns", "threads", "micro_insn", "locked", "probes",
+         "programs", "kernel_replay", "kernel_micro", "kernel_together", "kernel_crowds")
+
+
 def load(path):
     try:
         with open(path, encoding="utf-8") as file:
-            return json.load(file)
+            figures = json.load(file)
     except (OSError, ValueError) as error:
         raise Problem(f"{path}: not the figures of an earlier run: {error}") from error
+    lacking = [part for part in PARTS if part not in figures]
+    if lacking:
+        raise Problem(f"{path}: not the figures of a run of this version: without {', '.join(lacking)}")
+    return figures
 
 
 def run(options):

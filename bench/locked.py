@@ -4,8 +4,8 @@ callgrind tells how often each instruction ran, objdump which of them lock: thos
 memory. Counted in the allocator's library and in libc, whose mutexes some of them use, and bench/threads.c, which is
 what runs, a few times. Of libgranary in its library alone: it calls no such function of libc.
 
-Shortcoming: under valgrind one thread runs at a time, so what only two at the same moment do is not seen (a second
-attempt at an exchange, a wait for a lock).
+Shortcoming: under valgrind one thread runs at a time, so what two do at the same moment (a second attempt at an
+exchange, a wait for a lock) comes less often than it would.
 """
 
 import os
@@ -59,22 +59,26 @@ def total(text, wanted):
     return count, pool
 
 
+def counted_in(allocator):
+    """Tells of a library's path whether its instructions are this allocator's."""
+    own = os.path.realpath(allocator.library) if allocator.library else None
+    libc = allocator.name not in host.OURS
+    return lambda path: os.path.realpath(path) == own or libc and os.path.basename(path).startswith("libc.so")
+
+
 def measure(programs, found, folder, progress):
     """{"mode threads": {allocator: {"locked": a pair, "pool": a pair}}}"""
     table = {}
     out = os.path.join(folder, "callgrind.locked")
     for allocator in found:
         progress(f"locked instructions: {allocator.name}")
-        own = os.path.realpath(allocator.library) if allocator.library else None
         for mode, threads in MODES:
             command = ["valgrind", "--tool=callgrind", "--fair-sched=yes", "--dump-instr=yes", "--compress-pos=no",
                        "--compress-strings=no", f"--callgrind-out-file={out}",
                        os.path.join(programs, "threads"), mode, str(threads)]
             pairs = stats.pairs(host.run(command, allocator))["pairs"]
             with open(out, encoding="utf-8") as file:
-                locked, pool = total(file.read(), lambda path, own=own, ours=allocator.name in host.OURS:
-                                     os.path.realpath(path) == own or
-                                     not ours and os.path.basename(path).startswith("libc.so"))
+                locked, pool = total(file.read(), counted_in(allocator))
             row = table.setdefault(f"{mode} {threads}", {})
             row[allocator.name] = {"locked": locked / pairs, "pool": pool / pairs}
     os.remove(out)

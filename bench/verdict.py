@@ -40,8 +40,8 @@ def ours(measure):
     return {name.split("-")[1]: measure(name) for name in OURS}
 
 
-# Where a bound of these two is no round number, it is what was reached when there was one processor only.
-
+# These and the replays' bounds are what was reached before there were several processors, where that is below what was
+# asked for first.
 def kernel_patterns(rows, figures):
     smallest = kernel_sizes(figures)[0]
     for what, bound, name in (("kernel: 32 B pair in a warm arena, instructions", 74, "pair_32"),

@@ -24,5 +24,5 @@ uint32_t frames_free(enum pool_id pool); // of them, neither handed out nor kept
 
 uint32_t pool_bin_of(uint32_t count); // the bin for runs of `count` frames, count > 0
 // First frame of the run handed out that holds `frame`, FRAME_NONE if none does. Locked by its
-// caller, which `pure` makes shorter.
+// caller. `pure`: what asks it under the lock is shorter.
 __attribute__((pure)) uint32_t pool_run_at(const struct pool *pool, uint32_t frame);

@@ -429,9 +429,9 @@ static inline bool take_fast(struct heap *heap, size_t size, void **p) {
 }
 
 // A block or large area for `size`, or NULL. Functions that end in `_body` are inlined twice: into
-// heap_...() for any heap, and into sys_...(), where the compiler knows k_heap's address. That
-// saves a sys_realloc() that moves 60 of 276 instructions. (sys_malloc() and sys_free() are written
-// out, as they want fewer registers still.)
+// heap_...() for any heap, and into sys_...(), where the compiler knows k_heap's address: without
+// it each step asks which heap this is. (sys_malloc() and sys_free() are written out, as they want
+// fewer registers still.)
 static INLINE_ALWAYS void *malloc_body(struct heap *heap, size_t size, uintptr_t caller) {
     void *p;
     if (port_owners(heap)) return owners_malloc(heap, size);
@@ -732,7 +732,7 @@ static INLINE_ALWAYS void *realloc_body(struct heap *heap, void *p, size_t size,
     if (resize_body(heap, from, size, &room, caller)) return p;
     if (room == 0) return NULL;
     void *to = malloc_body(heap, size, caller);
-    if (!to) { // one that is too large will do, if nobody has freed it meanwhile
+    if (!to) { // one that is too large will do, unless it has been freed meanwhile
         return size <= room && heap_usable_size(heap, p, caller) >= size ? p : NULL;
     }
     memcpy(to, p, size < room ? size : room);

@@ -107,7 +107,8 @@ def take(options, folder):
                "-no-reboot", "-icount", "shift=0,sleep=off",
                "-drive", f"file={emu.qemu_option_path(options.image)},format=raw,if=ide,snapshot=on",
                "-serial", f"file:{log}", "-qmp", f"unix:{monitor},server=on,wait=off", *emu.QEMU_EXIT]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=cli.tied) as qemu:
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, env=cli.environment(folder),
+                          preexec_fn=cli.tied) as qemu:
         try:
             if not wait_for(log, options.until, deadline):
                 print(f"screenshot: {options.until!r} did not come within {options.timeout} s", file=sys.stderr)

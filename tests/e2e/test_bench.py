@@ -143,6 +143,14 @@ def test_locked_instructions_of_a_local_and_a_remote_free(programs, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("text, says", [("{", "an earlier run: "), ("{}", "this version: without speed, cold, ")])
+def test_figures_that_are_none_get_one_line(tmp_path, text, says):
+    (tmp_path / "figures.json").write_text(text)
+    status, _, err = call("/usr/bin/python3", os.path.join(BENCH, "bench.py"), "--build", tmp_path, "--from",
+                          tmp_path / "figures.json")
+    assert status == 2 and says in err and err.count("\n") == 1
+
+
 def test_a_library_that_is_not_preloaded_is_noticed(programs, tmp_path):
     """The dynamic linker goes on without it; the benchmark must not."""
     broken = tmp_path / "libmimalloc.so.2"
