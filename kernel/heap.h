@@ -76,6 +76,19 @@ struct pool {
 #define ARENA_FRAMES_MAX 16                 // frames of one small arena
 
 struct memory_block_desc;
+struct arena;
+
+// A port's wish, where addresses have 64 bits: what a free goes by, for each frame of an arena
+// (tools/libgranary/owners.h).
+#if defined(ARENA_PADDED) && UINTPTR_MAX > UINT32_MAX
+#define ARENA_PROOFS
+struct proof {
+    uint64_t factor;     // 2^32 times the number of the block at p is p * factor - start
+    uint64_t start;      // base * factor
+    struct arena *arena; // whose frame it is; all are 0 if it is none's
+    uintptr_t seal;      // makes proof_sum() what it is
+};
+#endif
 
 // An arena's meta data. One record for each frame of the kernel pool, outside the frames; the
 // record of an arena's first frame is the arena's own, of the others only `back` is used.
@@ -85,6 +98,10 @@ struct memory_block_desc;
 // and need no bit.
 struct arena {
     struct list_elem elem; // in desc->free_list while cnt != 0. First: see memory_block_desc.end
+#ifdef ARENA_PROOFS
+    struct proof proof;       // of this frame
+    uint8_t padding[64 - 48]; // and the rest is a line of the cache
+#endif
     struct memory_block_desc *desc; // NULL: a large area, or no arena starts at this frame
     uintptr_t base;                 // address of block 0
     union {
@@ -107,9 +124,6 @@ struct arena {
     uint32_t seal; // makes arena_sum() what it is: one of its fields overwritten, and it differs
     uint32_t map_words;        // bit w set wherever map[w] is not 0; may stay set when it becomes 0
     uint32_t map[ARENA_WORDS]; // bit b of word w: block 32 * w + b was handed out and is free again
-#if defined(ARENA_PADDED) && UINTPTR_MAX > UINT32_MAX // a port's wish
-    uint8_t padding[128 - 80];
-#endif
 };
 
 // Block descriptor: the one entrance to all blocks of a size.

@@ -194,7 +194,8 @@ static bool unlearn(size_t size) {
     return true;
 }
 
-#define WARM 72u // blocks: a word of them has been carved then, and is taken as it is
+#define FULL 256u // blocks of an arena
+#define WARM 72u  // blocks: a word of them has been carved then, and is taken as it is
 
 // Both free the first one's block at the same time, of a size of which no other has ever freed
 // one; the owner goes on taking blocks of that word.
@@ -255,8 +256,9 @@ static void no_right_call_is_refused(void **state) {
     assert_int_equal(run_all(step_right), 0);
 }
 
-// Each bit of a record's sum, flipped: no free goes by it, that of its owner as little as that of a
-// thread that owns nothing.
+// Each bit of what a free goes by, flipped: it is refused, that of the block's owner as that of a
+// thread that owns nothing. The owner goes by the frame's proof (with 64 bits) and follows the
+// arena's own record only where others have freed.
 static void *free_it(void *p) {
     granary_free(p);
     return NULL;
@@ -268,55 +270,132 @@ static void in_a_thread(void *(*call)(void *), void *p) {
     pthread_join(other, NULL);
 }
 
-#define FLIPS (2 * (3 * sizeof(uintptr_t) * 8 + 32) + 16) // reports
-
-static void flip_each_bit_of_its_record(void *p) {
-    struct arena *arena = &k_heap.arena[((uintptr_t)p - k_heap.base) / PG_SIZE];
-    const struct {
-        void *at;
-        uint32_t bits;
-    } fields[] = {{&arena->desc, sizeof(uintptr_t) * 8},
-                  {&arena->base, sizeof(uintptr_t) * 8},
-                  {seal_of(arena), sizeof(uintptr_t) * 8},
-                  {&arena->head, 32}};
-    uint32_t before = granary_reports;
-    int saved = silence();
-    for (uint32_t i = 0; i < 4; i++) {
-        for (uint32_t bit = 0; bit < fields[i].bits; bit++) {
-            uint8_t *byte = (uint8_t *)fields[i].at + bit / 8; // the lowest comes first
-            *byte ^= 1u << bit % 8;
-            granary_free(p);
-            in_a_thread(free_it, p);
-            *byte ^= 1u << bit % 8;
-        }
+// Flips each bit of a field in turn and frees p. Returns the frees that went unreported.
+static uint32_t flip(void *field, size_t bytes, void *p, bool mine) {
+    uint32_t missing = 0;
+    for (uint32_t bit = 0; bit < bytes * 8; bit++) {
+        uint8_t *byte = (uint8_t *)field + bit / 8; // the lowest comes first
+        uint32_t before = granary_reports;
+        *byte ^= 1u << bit % 8;
+        if (mine) granary_free(p);
+        in_a_thread(free_it, p);
+        *byte ^= 1u << bit % 8;
+        missing += 1 + mine - (granary_reports - before);
     }
-    for (uint32_t bit = 0; bit < 16; bit++) { // leads in front of all records: it is a low frame
-        arena->back ^= 1u << bit;
-        granary_free(p);
-        arena->back ^= 1u << bit;
-    }
-    speak(saved);
-    assert_int_equal(granary_reports - before, FLIPS);
+    return missing;
 }
 
-static void a_record_with_a_flipped_bit_is_refused(void **state) {
-    (void)state;
-    void *p = take(64), *q = take(64);
-    uint32_t before = granary_reports;
-    flip_each_bit_of_its_record(p);
-    unmark(q);
-    in_a_thread(free_it, q); // it is marked from here on
-    flip_each_bit_of_its_record(p);
-    before = granary_reports - before;
-    give(p);
-    assert_int_equal(before, 2 * FLIPS);
+// `ever`: others have freed in p's arena.
+static uint32_t flip_all(void *p, bool ever) {
+    uintptr_t into = (uintptr_t)p - k_heap.base;
+    struct arena *arena = record_of(&k_heap, into), *frame = &k_heap.arena[into / PG_SIZE];
+    uint32_t missing = flip(&arena->head, sizeof arena->head, p, true);
+#ifdef ARENA_PROOFS
+    missing += flip(&frame->proof.factor, sizeof(uint64_t), p, true);
+    missing += flip(&frame->proof.start, sizeof(uint64_t), p, true);
+    missing += flip(&frame->proof.arena, sizeof(void *), p, true);
+    missing += flip(&frame->proof.seal, sizeof(uintptr_t), p, true);
+#else
+    ever = true;
+#endif
+    missing += flip(&arena->desc, sizeof(void *), p, ever);
+    missing += flip(&arena->base, sizeof(uintptr_t), p, ever);
+    missing += flip(seal_of(arena), sizeof(uintptr_t), p, ever);
+    // Leads in front of all records, too: it is a low frame.
+    return missing + flip(&frame->back, sizeof frame->back, p, false);
+}
+
+static void flips_are_refused(size_t size, uint32_t first) {
+    void *block[32];
+    assert_true(!front_for(granary_me, size)->foreign || unlearn(size));
+    for (uint32_t i = 0; i < 32; i++) block[i] = take(size);
+    void *p = block[first];
+    int saved = silence();
+    uint32_t missing = k_heap.owners->marks ? 0 : flip_all(p, false);
+    unmark(block[31]);
+    in_a_thread(free_it, block[31]); // it is marked from here on
+    missing += flip_all(p, true);
+    speak(saved);
+    assert_int_equal(missing, 0);
+    for (uint32_t i = 0; i < 31; i++) give(block[i]);
     granary_malloc_trim(0);
     assert_int_equal(heap_check(), 0);
 }
 
-// ---- claimed blocks of an arena in which no other has freed -------------------------------------
+static void a_record_with_a_flipped_bit_is_refused(void **state) {
+    (void)state;
+    flips_are_refused(208, 0);
+    flips_are_refused(1024, 9); // of another frame than the first
+}
 
-#define FULL 256u // blocks of an arena
+// The last block of a word that is not in hand closes the arena: for that the record is followed.
+static void the_last_block_of_an_overwritten_record_is_refused(void **state) {
+    (void)state;
+    static void *block[2 * WORD_BLOCKS];
+    assert_true(!front_for(granary_me, 240)->foreign || unlearn(240));
+    for (uint32_t i = 0; i < 2 * WORD_BLOCKS; i++) block[i] = take(240);
+    struct arena *arena = record_of(&k_heap, (uintptr_t)block[0] - k_heap.base);
+    for (uint32_t i = 1; i < WORD_BLOCKS; i++) give(block[i]);
+    uint32_t before = granary_reports;
+    int saved = silence();
+    uintptr_t *desc = (uintptr_t *)&arena->desc;
+    *desc ^= UINTPTR_MAX / 2 + 1; // whoever follows it, crashes
+    granary_free(block[0]);
+    *desc ^= UINTPTR_MAX / 2 + 1;
+    speak(saved);
+    assert_int_equal(granary_reports - before, 1);
+    give(block[0]);
+    for (uint32_t i = WORD_BLOCKS; i < 2 * WORD_BLOCKS; i++) give(block[i]);
+    granary_malloc_trim(0);
+    assert_int_equal(heap_check(), 0);
+}
+
+// Nothing is taken from an arena whose record was overwritten, and that is said once.
+static void an_overwritten_record_gives_no_blocks(void **state) {
+    (void)state;
+    static void *block[3 * FULL];
+    uint32_t inside = 0, before = granary_reports;
+    for (uint32_t i = 0; i < 3 * FULL; i++) block[i] = take(96);
+    struct arena *arena = record_of(&k_heap, (uintptr_t)block[0] - k_heap.base);
+    for (uint32_t i = 0; i < FULL; i += 2) give(block[i]); // half of the first arena
+    int saved = silence();
+    arena->base += PG_SIZE;
+    for (uint32_t i = 0; i < FULL; i += 2) {
+        block[i] = take(96);
+        inside += record_of(&k_heap, (uintptr_t)block[i] - k_heap.base) == arena;
+    }
+    arena->base -= PG_SIZE;
+    speak(saved);
+    assert_int_equal(inside, 0);
+    assert_int_equal(granary_reports - before, 1);
+    for (uint32_t i = 0; i < 3 * FULL; i++) give(block[i]);
+    granary_malloc_trim(0);
+    assert_int_equal(heap_check(), 0);
+}
+
+// Every address of an arena of each size, by its frame's proof and by block_index().
+static void each_address_has_the_block_that_block_index_says(void **state) {
+    (void)state;
+    uint32_t wrong = 0;
+    for (uint32_t i = 0; i < k_heap.desc_count; i++) {
+        const struct memory_block_desc *desc = &granary_me->front[i].desc;
+        void *p = take(desc->block_size);
+        const struct arena *arena = record_of(&k_heap, (uintptr_t)p - k_heap.base);
+        for (uint32_t off = 0; off < desc->frames_per_arena * PG_SIZE; off++) {
+            struct place at;
+            bool found = place_find(&granary_me->seal, &k_heap, arena->base + off, &at);
+            uint32_t block = block_index(desc, off);
+            bool same = block < ARENA_BLOCKS_MAX
+                            ? at.block == block && at.word == block / WORD_BLOCKS
+                            : at.block >= ARENA_BLOCKS_MAX;
+            wrong += !(found && at.arena == arena && same);
+        }
+        give(p);
+    }
+    assert_int_equal(wrong, 0);
+}
+
+// ---- claimed blocks of an arena in which no other has freed -------------------------------------
 
 // Two arenas are full, and another frees in the second of them. Then a block of the first is taken:
 // with it others were claimed, and those are as free as before.
@@ -455,7 +534,10 @@ int main(int argc, char **argv) {
         cmocka_unit_test(each_race_is_refused_once_where_it_is_the_first_free_by_another),
         cmocka_unit_test(a_late_double_free_is_refused_at_the_call),
         cmocka_unit_test(no_right_call_is_refused),
+        cmocka_unit_test(each_address_has_the_block_that_block_index_says),
         cmocka_unit_test(a_record_with_a_flipped_bit_is_refused),
+        cmocka_unit_test(the_last_block_of_an_overwritten_record_is_refused),
+        cmocka_unit_test(an_overwritten_record_gives_no_blocks),
         cmocka_unit_test(what_is_claimed_is_not_live),
         cmocka_unit_test(a_fork_at_any_step_of_claiming_a_word),
         cmocka_unit_test(every_arena_is_marked_where_there_is_no_barrier),

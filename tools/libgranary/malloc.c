@@ -61,7 +61,7 @@ static __attribute__((noinline)) void arena_at_edge(struct arena *arena);
 #define PUBLIC __attribute__((visibility("default")))
 // The whole of the heap's function becomes part of this one, and CALLER in it the program's own
 // address.
-#define ENTRANCE PUBLIC __attribute__((flatten))
+#define ENTRANCE PUBLIC __attribute__((flatten, aligned(64)))
 
 // Here, where the pools' runs are (kernel/pool.h).
 bool granary_more_frames(struct pool *pool, uint32_t count) {

@@ -45,6 +45,8 @@
 //       is and was marked, or in its owner's news until the owner has looked there.
 //   S6  Bits of blocks that do not exist are 1 in the map, as are those of blocks that are not
 //       carved yet, from `carved` on. Only front.young may have such blocks.
+//   S7  With 64 bits, each frame of an arena has a proof, which adds up to the owner's seal; all
+//       other frames' are 0. It changes when the arena is opened and closed.
 //
 // What is not kept: arena.cnt and desc->arenas' free blocks; who wants them counts.
 //
@@ -153,7 +155,9 @@ static inline void hand_take(struct front *front, block_bits *word, block_bits m
 }
 
 static inline void hand_turn(struct front *front, struct arena *arena, uint32_t word) {
-    front->base = arena->base + (uintptr_t)word * WORD_BLOCKS * front->block_size;
+    struct heap *heap = front->desc.heap;
+    uintptr_t base = frame_base(heap, (uint32_t)(arena - heap->arena)); // arena->base, if sound
+    front->base = base + (uintptr_t)word * WORD_BLOCKS * front->block_size;
     front->arena = arena;
 }
 
@@ -233,6 +237,42 @@ static inline struct arena *arena_next(const struct front *front) {
 
 // ---- opening and closing, under the heap's lock -------------------------------------------------
 
+#ifdef ARENA_PROOFS
+// S7, when the arena's own record is written.
+static inline void proofs_write(struct arena *arena, const struct front *front, uintptr_t seal) {
+    uint64_t start = arena->base * front->factor;
+    seal -= front->factor + start + (uintptr_t)arena;
+    for (uint32_t i = 0; i < front->desc.frames_per_arena; i++) {
+        struct proof *proof = &arena[i].proof;
+        STORE(proof->factor, front->factor);
+        STORE(proof->start, start);
+        STORE(proof->arena, arena);
+        __atomic_store_n(&proof->seal, seal, __ATOMIC_RELEASE);
+    }
+}
+
+static inline void proofs_clear(struct arena *arena, uint32_t frames) {
+    for (uint32_t i = 0; i < frames; i++) {
+        struct proof *proof = &arena[i].proof;
+        STORE(proof->seal, 0);
+        STORE(proof->factor, 0);
+        STORE(proof->start, 0);
+        STORE(proof->arena, NULL);
+    }
+}
+
+// Whether a frame is, by its proof, one of a sound arena whose record adds up to `sum`.
+static inline bool frame_proved(const struct heap *heap, uintptr_t frame, const struct arena *arena,
+                                uintptr_t sum) {
+    const struct proof *proof = &heap->arena[frame].proof;
+    return LOOK(proof->arena) == arena && proof_sum(proof) == sum;
+}
+#else
+#define proofs_write(arena, front, seal) ((void)0)
+#define proofs_clear(arena, frames) ((void)0)
+#define frame_proved(heap, frame, arena, sum) true
+#endif
+
 // False: no frames.
 static bool shared_open(struct owner *me, struct front *front) {
     struct memory_block_desc *desc = &front->desc;
@@ -250,6 +290,7 @@ static bool shared_open(struct owner *me, struct front *front) {
     STORE(*seal_of(arena), 0);
     __atomic_store_n(seal_of(arena), me->seal - shared_sum(arena), __ATOMIC_RELEASE);
     for (uint32_t i = 1; i < frames; i++) STORE(arena[i].back, (uint16_t)(i * sizeof *arena));
+    proofs_write(arena, front, me->seal);
     // A record that is not written to takes no memory.
     if (share_of(heap, arena)->known != front->foreign)
         share_of(heap, arena)->known = front->foreign;
@@ -273,6 +314,7 @@ static void shared_close(struct front *front, struct arena *arena, block_bits *t
     struct memory_block_desc *desc = &front->desc;
     struct heap *heap = desc->heap;
     uint32_t frames = desc->frames_per_arena, words = arena->ever ? front->words : 0;
+    proofs_clear(arena, frames);
     STORE(*seal_of(arena), 0);
     STORE(arena->desc, NULL);
     STORE(arena->head, 0);
@@ -531,6 +573,13 @@ static void front_full(struct front *front, struct arena *arena) {
     STORE(arena->full, ARENA_FULL);
 }
 
+// The record of an arena of the free list was overwritten: nothing is taken from it any more.
+static SLOW_PATH void front_refuse(struct front *front, struct arena *arena) {
+    const struct heap *heap = front->desc.heap;
+    front_full(front, arena);
+    port_report(heap, HEAP_CORRUPT_ARENA, frame_base(heap, (uint32_t)(arena - heap->arena)), 0);
+}
+
 // Takes blocks into hand: of the same word, the next one of the arena in hand, or one of the arena
 // whose turn it is; while there are blocks to carve, only where two or more are at home. False if
 // there are none.
@@ -544,6 +593,10 @@ static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
         done = word_claim(front, left, word, least);
     }
     while (!done && (arena = arena_next(front)) != NULL) {
+        if (UNLIKELY(shared_sum(arena) != me->seal)) {
+            front_refuse(front, arena);
+            continue;
+        }
         done = word_claim(front, arena, 0, least);
         if (done || least > 1) break;
         front_full(front, arena); // the one in hand, too, after all others
@@ -714,7 +767,8 @@ enum heap_fault owners_classify(const struct heap *heap, uintptr_t p, struct are
     if (arena_blank(at)) return classify_frame(heap, (uint32_t)frame);
     *arena = at;
     if (at->large && arena_sealed(at)) return p == at->base ? HEAP_OK : HEAP_INTERIOR_POINTER;
-    if (!owner_of(heap, at)) return HEAP_CORRUPT_ARENA;
+    bool sound = owner_of(heap, at) && frame_proved(heap, frame, at, shared_sum(at));
+    if (!sound) return HEAP_CORRUPT_ARENA;
     *block = block_index(at->desc, (uint32_t)(p - at->base));
     if (*block >= blocks_of(at)) return HEAP_INTERIOR_POINTER;
     return owners_block(heap, at, *block);
@@ -739,7 +793,8 @@ static SLOW_PATH bool free_any(struct heap *heap, struct owner *me, uintptr_t p,
     while (frame < PORT_FRAMES(heap)) {
         struct arena *arena = record_at(heap, (uint32_t)frame);
         uintptr_t sum = arena ? shared_sum(arena) : 0;
-        struct owner *owner = arena ? owner_by(heap, arena, sum) : NULL;
+        bool proved = arena && frame_proved(heap, frame, arena, sum);
+        struct owner *owner = proved ? owner_by(heap, arena, sum) : NULL;
         if (!owner) {
             if (put_locked(heap, p, &fault)) break;
             continue;
@@ -761,7 +816,9 @@ bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t cal
         struct arena *arena = record_of(heap, into);
         uintptr_t sum = shared_sum(arena);
         uint32_t head = LOOK(arena->head);
-        if (sum == me->seal && LIKELY(head_sound(head))) {
+        if (UNLIKELY(!frame_proved(heap, into >> PG_SHIFT, arena, sum))) {
+            // of no arena, or overwritten
+        } else if (sum == me->seal && LIKELY(head_sound(head))) {
             if (LIKELY(put_home(me, arena, p))) return true;
         } else if (LIKELY(head & ARENA_EVER) && LIKELY(owner_by(heap, arena, sum) != NULL) &&
                    LIKELY(put_away(heap, arena, sum, p, true) == HEAP_OK)) {

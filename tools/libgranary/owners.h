@@ -14,7 +14,8 @@
 // A word of an arena's map, as its owner reads and writes it: as many blocks as the machine's words
 // have bits, a bit each. (On a little-endian machine, two words of arena.map with 64 bits.)
 typedef uintptr_t block_bits;
-#define WORD_BLOCKS ((uint32_t)(sizeof(block_bits) * 8))
+#define WORD_SHIFT (sizeof(block_bits) == 8 ? 6 : 5)
+#define WORD_BLOCKS (1u << WORD_SHIFT)
 #define WORDS (ARENA_BLOCKS_MAX / WORD_BLOCKS)
 #define ALL_BLOCKS UINTPTR_MAX
 _Static_assert(offsetof(struct arena, map) % sizeof(block_bits) == 0, "words of the map");
@@ -37,7 +38,7 @@ struct front {
     _Alignas(64) block_bits *take;
     uintptr_t base;      // address of block 0 of the word in hand
     block_bits mask;     // bits of *take that stand for carved blocks: the lowest, or all
-    uint64_t factor;     // see block_at()
+    uint64_t factor;     // see place_find()
     uint32_t block_size; // the descriptor's
     block_bits *word;    // the word in hand, NULL for none
     block_bits claimed;  // foreign: blocks of that word that left the map and are not handed out
@@ -122,18 +123,6 @@ static inline struct front *front_of(const struct memory_block_desc *desc) {
     return (struct front *)((uintptr_t)desc - offsetof(struct front, desc));
 }
 
-// block_index() without its rotation, which takes a 64-bit processor as long as the rest: a
-// multiple q * size of the block's size times `factor`, desc.inverse * 2^32 / (size's power of
-// two), is q * 2^32, and no other offset gives any q below ARENA_BLOCKS_MAX.
-static inline uintptr_t block_at(const struct memory_block_desc *desc, uint32_t off) {
-#if UINTPTR_MAX > UINT32_MAX
-    uint64_t product = off * front_of(desc)->factor;
-    return product >> 32 | product << 32;
-#else
-    return block_index(desc, off);
-#endif
-}
-
 static inline struct front *front_for(struct owner *me, size_t size) {
     return (struct front *)((uintptr_t)me + me->front_at[(size - 1) / BLOCK_ALIGN]);
 }
@@ -164,6 +153,57 @@ static inline bool shared_take_fast(struct owner *me, size_t size, void **p) {
 
 static inline struct share *share_of(const struct heap *heap, const struct arena *arena) {
     return (struct share *)((uintptr_t)arena * SHARE_RATIO + heap->owners->to_share);
+}
+
+// Where a block is, for its owner.
+struct place {
+    struct arena *arena;
+    uintptr_t block; // its number; ARENA_BLOCKS_MAX or more if none starts there
+    uintptr_t word;  // of the map, where the block's bit is
+};
+
+// Looks up the frame at p, which is one of the heap's. False, with nothing that may be followed, if
+// it is in no arena of the owner with this seal.
+#ifdef ARENA_PROOFS
+// An owner's seal, if the frame is one of an arena of that owner.
+static inline uintptr_t proof_sum(const struct proof *proof) {
+    return LOOK(proof->factor) + LOOK(proof->start) + (uintptr_t)LOOK(proof->arena) +
+           LOOK(proof->seal);
+}
+
+// A free waits for a line of the cache that has the proof, and for one that has the arena's head
+// and map. The rest of the arena's own record is proved where it is followed: front_sound().
+//
+// A multiple q * size of the block's size times `factor`, which is desc.inverse * 2^32 / (size's
+// power of two), is q * 2^32, and no other offset gives any q below ARENA_BLOCKS_MAX. That is
+// block_index() without a rotation by a variable number, which takes as long as the rest. The word
+// is known before the block is: the next malloc may be waiting for it.
+static inline bool place_find(const uintptr_t *seal, const struct heap *heap, uintptr_t p,
+                              struct place *place) {
+    const struct proof *proof = &PORT_RECORD(heap, p)->proof;
+    uint64_t factor = LOOK(proof->factor), start = LOOK(proof->start);
+    struct arena *arena = LOOK(proof->arena);
+    uintptr_t sum = factor + start + (uintptr_t)arena + LOOK_ONCE(proof->seal);
+    if (__builtin_expect(sum != *seal, 0)) return false;
+    uint64_t product = p * factor - start;
+    *place = (struct place){arena, product >> 32 | product << 32, product >> 32 >> WORD_SHIFT};
+    return true;
+}
+#else
+static inline bool place_find(const uintptr_t *seal, const struct heap *heap, uintptr_t p,
+                              struct place *place) {
+    struct arena *arena = record_of(heap, p - PORT_BASE(heap));
+    if (__builtin_expect(shared_sum(arena) != *seal, 0)) return false;
+    uint32_t block = block_index(LOOK(arena->desc), p - LOOK(arena->base));
+    *place = (struct place){arena, block, block / WORD_BLOCKS};
+    return true;
+}
+#endif
+
+// The front of an arena that place_find() has found, by the arena's own record; NULL if that is not
+// sound.
+static inline struct front *front_sound(const struct arena *arena, uintptr_t seal) {
+    return __builtin_expect(shared_sum(arena) == seal, 1) ? front_of(LOOK(arena->desc)) : NULL;
 }
 
 // Whether another owner has freed a block since its word was last collected.
@@ -206,24 +246,27 @@ static inline block_bits in_hand(const struct front *front, const block_bits *wo
     return hand;
 }
 
-// A block of an arena of this owner's comes home. False, with nothing changed, if it is no live
-// one, or it is the last of its word, and that is not the one in hand.
-static inline bool shared_comes(struct arena *arena, const struct memory_block_desc *desc,
-                                uintptr_t block, block_bits hand) {
-    block_bits *word = word_of(arena, block), map = *word;
-    if (__builtin_expect(set_bit(&map, block), 0)) return false;
-    if (__builtin_expect(is_set(hand, block), 0)) return false;
-    if (__builtin_expect(map == ALL_BLOCKS, 0) && word != front_of(desc)->take) return false;
+// A block of an arena of this owner's comes home; `hand`: of its word, what is in hand. False, with
+// nothing changed, if it is no live one, or it is the last of its word, and that is not the one in
+// hand.
+static inline bool shared_comes(const uintptr_t *seal, const struct place *at, block_bits hand) {
+    block_bits *word = map_of(at->arena) + at->word, map = *word;
+    if (__builtin_expect(set_bit(&map, at->block), 0)) return false;
+    if (__builtin_expect(is_set(hand, at->block), 0)) return false;
+    if (__builtin_expect(map == ALL_BLOCKS, 0)) {
+        const struct front *front = front_sound(at->arena, *seal);
+        if (!front || word != front->take) return false;
+    }
     STORE(*word, map);
     return true;
 }
 
 // shared_give_fast() where others have freed: then a block may be in hand, or in their bitmap.
-static inline bool shared_give_ever(const struct heap *heap, struct arena *arena,
-                                    const struct memory_block_desc *desc, uint32_t off) {
-    uintptr_t block = block_at(desc, off);
-    if (block >= ARENA_BLOCKS_MAX || shared_away(heap, arena, block)) return false;
-    return shared_comes(arena, desc, block, in_hand(front_of(desc), word_of(arena, block)));
+static inline bool shared_give_ever(const uintptr_t *seal, const struct heap *heap,
+                                    const struct place *at) {
+    const struct front *front = front_sound(at->arena, *seal);
+    if (!front || shared_away(heap, at->arena, at->block)) return false;
+    return shared_comes(seal, at, in_hand(front, map_of(at->arena) + at->word));
 }
 
 // Frees a block of an arena of this owner that has a place in its free list. False, with nothing
@@ -231,17 +274,13 @@ static inline bool shared_give_ever(const struct heap *heap, struct arena *arena
 static inline bool shared_give_fast(const uintptr_t *seal, const struct heap *heap, uintptr_t p) {
     uintptr_t into = p - PORT_BASE(heap);
     if (__builtin_expect(into >= PORT_BYTES(heap), 0)) return false;
-    struct arena *arena = record_of(heap, into);
-    const struct memory_block_desc *desc = LOOK(arena->desc);
-    uintptr_t base = LOOK(arena->base), sum = (uintptr_t)desc + base + LOOK_ONCE(*seal_of(arena));
-    uint32_t off = (uint32_t)(p - base);
-    if (__builtin_expect(sum != *seal, 0)) return false; // then nothing of it may be followed
-    if (__builtin_expect(LOOK_ONCE(arena->head) != 0, 0)) {
-        return LOOK(arena->head) == ARENA_EVER && shared_give_ever(heap, arena, desc, off);
+    struct place at;
+    if (__builtin_expect(!place_find(seal, heap, p, &at), 0)) return false;
+    if (__builtin_expect(at.block >= ARENA_BLOCKS_MAX, 0)) return false;
+    if (__builtin_expect(LOOK_ONCE(at.arena->head) != 0, 0)) {
+        return LOOK(at.arena->head) == ARENA_EVER && shared_give_ever(seal, heap, &at);
     }
-    uintptr_t block = block_at(desc, off);
-    if (__builtin_expect(block >= ARENA_BLOCKS_MAX, 0)) return false;
-    return shared_comes(arena, desc, block, 0); // S4: nothing of the arena is claimed
+    return shared_comes(seal, &at, 0); // S4: nothing of the arena is claimed
 }
 
 // Bytes that the live block at p holds, if it is in an arena of this owner that nothing is special
@@ -249,13 +288,12 @@ static inline bool shared_give_fast(const uintptr_t *seal, const struct heap *he
 static inline size_t shared_room(struct owner *me, const struct heap *heap, uintptr_t p) {
     uintptr_t off = p - PORT_BASE(heap);
     if (off >= PORT_BYTES(heap)) return 0;
-    struct arena *arena = record_of(heap, off);
-    if (shared_sum(arena) != me->seal || LOOK(arena->head) & ARENA_EVER) return 0;
-    const struct front *front = front_of(arena->desc);
-    uintptr_t block = block_at(arena->desc, (uint32_t)(p - arena->base));
-    if (block >= ARENA_BLOCKS_MAX) return 0;
+    struct place at;
+    if (!place_find(&me->seal, heap, p, &at) || at.block >= ARENA_BLOCKS_MAX) return 0;
+    const struct front *front = front_sound(at.arena, me->seal);
+    if (!front || LOOK(at.arena->head) & ARENA_EVER) return 0;
     // S4: and nothing is claimed.
-    return is_set(*word_of(arena, block), block) ? 0 : front->block_size;
+    return is_set(map_of(at.arena)[at.word], at.block) ? 0 : front->block_size;
 }
 
 // Makes a heap that holds nothing one of several owners: `owners` is its caller's to keep, with

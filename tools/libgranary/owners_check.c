@@ -15,6 +15,23 @@ static uint32_t popcount(uint32_t bits) {
     return count;
 }
 
+// S7 of a frame.
+static void check_proof(const struct heap *heap, const struct arena *arena, uint32_t frame) {
+#ifdef ARENA_PROOFS
+    const struct proof *proof = &heap->arena[frame].proof;
+    bool right = LOOK(proof->arena) == arena;
+    if (arena) {
+        const struct front *front = front_of(arena->desc);
+        right = right && LOOK(proof->factor) == front->factor &&
+                LOOK(proof->start) == arena->base * front->factor &&
+                proof_sum(proof) == shared_sum(arena);
+    } else right = right && (LOOK(proof->factor) | LOOK(proof->start) | LOOK(proof->seal)) == 0;
+    REQUIRE(right, "S7", "the proof is wrong, frame", frame);
+#else
+    (void)heap, (void)arena, (void)frame;
+#endif
+}
+
 // A1, A2 and A6 of an arena or large area. Returns the frames it holds.
 static uint32_t check_record(const struct heap *heap, const struct arena *arena, uint32_t frame) {
     uint32_t run = heap->pool.frame[frame].run, frames = FRAME_RUN(run);
@@ -26,6 +43,9 @@ static uint32_t check_record(const struct heap *heap, const struct arena *arena,
             frame);
     REQUIRE(arena->base == heap->base + ((uintptr_t)frame << PG_SHIFT), "A1", "base, frame", frame);
     if (!(run & FRAME_USED) || frames > heap->frames - frame) return 1;
+    for (uint32_t i = 0; i < frames; i++) {
+        check_proof(heap, arena->large ? NULL : arena, frame + i);
+    }
     for (uint32_t i = 1; i < frames; i++) {
         const struct arena *further = arena + i;
         uint32_t back = arena->large ? 0 : i * (uint32_t)sizeof *arena;
@@ -85,6 +105,7 @@ void owners_check(const struct heap *heap) {
         if (arena_blank(arena)) {
             REQUIRE(arena->back == 0 && arena->base == 0, "A6",
                     "a record that should be blank, frame", frame);
+            check_proof(heap, NULL, frame);
             frame++;
             continue;
         }

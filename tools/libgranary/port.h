@@ -14,15 +14,19 @@
 // Single variables, and known to lie in this library: each is an operand of one instruction. A
 // struct, or a name that might be another library's, wants its address in a register.
 #pragma GCC visibility push(hidden)
-extern uintptr_t granary_base;   // of frame 0; written once, before the first block is handed out
-extern uintptr_t granary_bytes;  // of the frames that have records
-extern uint32_t granary_held;    // 1 while a thread has the heap, in a process of several
-extern uint32_t granary_waiting; // threads that sleep until it is free, or are about to
-extern bool granary_ready;       // memory_init() is done
+extern uintptr_t granary_base;    // of frame 0; written once, before the first block is handed out
+extern uintptr_t granary_bytes;   // of the frames that have records
+extern uintptr_t granary_records; // see PORT_RECORD()
+extern uint32_t granary_held;     // 1 while a thread has the heap, in a process of several
+extern uint32_t granary_waiting;  // threads that sleep until it is free, or are about to
+extern bool granary_ready;        // memory_init() is done
 #pragma GCC visibility pop
 
 // The library has one heap, so none of these asks which.
 #define PORT_BASE(heap) granary_base
+// The record of the frame that an address is in: quicker than by the frame's number.
+#define PORT_RECORD(heap, p) \
+    ((const struct arena *)(granary_records + (p) / PG_SIZE * sizeof(struct arena)))
 // The seed reads it from 0xb00.
 #define PORT_TOTAL_MEMORY granary_memory()
 uint32_t granary_memory(void); // bytes of the window, at most what 32 bits say

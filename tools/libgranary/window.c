@@ -26,6 +26,7 @@
 #include "tools/libgranary/settings.h"
 #include "tools/libgranary/system.h"
 
+uintptr_t granary_records;
 uintptr_t granary_base, granary_bytes;
 uint32_t *granary_stale;
 
@@ -121,6 +122,7 @@ void port_pool(enum pool_id id, struct port_pool *out) {
     out->frames = frames;
     out->frame = (struct frame *)tags.start;
     out->arena = (struct arena *)(arenas.start + ARENA_OFFSET);
+    granary_records = (uintptr_t)out->arena - granary_base / PG_SIZE * sizeof(struct arena);
 }
 
 // ---- opening ------------------------------------------------------------------------------------
