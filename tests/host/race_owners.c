@@ -256,9 +256,9 @@ static void no_right_call_is_refused(void **state) {
     assert_int_equal(run_all(step_right), 0);
 }
 
-// Each bit of what a free goes by, flipped: it is refused, that of the block's owner as that of a
-// thread that owns nothing. The owner goes by the frame's proof (with 64 bits) and follows the
-// arena's own record only where others have freed.
+// Each bit of what a free goes by, flipped: it is refused. The owner goes by the frame's proof (with
+// 64 bits) and follows the arena's own record only where others have freed; others go by that
+// record, and look for a proof only if nothing has ever been freed there by another.
 static void *free_it(void *p) {
     granary_free(p);
     return NULL;
@@ -270,17 +270,20 @@ static void in_a_thread(void *(*call)(void *), void *p) {
     pthread_join(other, NULL);
 }
 
-// Flips each bit of a field in turn and frees p. Returns the frees that went unreported.
-static uint32_t flip(void *field, size_t bytes, void *p, bool mine) {
+enum who { OWNER = 1, OTHER = 2, BOTH = 3 };
+
+// Flips each bit of a field in turn, and each of these frees p. Returns the frees that went
+// unreported.
+static uint32_t flip(void *field, size_t bytes, void *p, enum who who) {
     uint32_t missing = 0;
     for (uint32_t bit = 0; bit < bytes * 8; bit++) {
         uint8_t *byte = (uint8_t *)field + bit / 8; // the lowest comes first
         uint32_t before = granary_reports;
         *byte ^= 1u << bit % 8;
-        if (mine) granary_free(p);
-        in_a_thread(free_it, p);
+        if (who & OWNER) granary_free(p);
+        if (who & OTHER) in_a_thread(free_it, p);
         *byte ^= 1u << bit % 8;
-        missing += 1 + mine - (granary_reports - before);
+        missing += (who == BOTH ? 2 : 1) - (granary_reports - before);
     }
     return missing;
 }
@@ -289,20 +292,22 @@ static uint32_t flip(void *field, size_t bytes, void *p, bool mine) {
 static uint32_t flip_all(void *p, bool ever) {
     uintptr_t into = (uintptr_t)p - k_heap.base;
     struct arena *arena = record_of(&k_heap, into), *frame = &k_heap.arena[into / PG_SIZE];
-    uint32_t missing = flip(&arena->head, sizeof arena->head, p, true);
+    uint32_t missing = flip(&arena->head, sizeof arena->head, p, BOTH);
+    enum who record = ever ? BOTH : OTHER;
 #ifdef ARENA_PROOFS
-    missing += flip(&frame->proof.factor, sizeof(uint64_t), p, true);
-    missing += flip(&frame->proof.start, sizeof(uint64_t), p, true);
-    missing += flip(&frame->proof.arena, sizeof(void *), p, true);
-    missing += flip(&frame->proof.seal, sizeof(uintptr_t), p, true);
+    enum who proof = ever ? OWNER : BOTH;
+    missing += flip(&frame->proof.factor, sizeof(uint64_t), p, proof);
+    missing += flip(&frame->proof.start, sizeof(uint64_t), p, proof);
+    missing += flip(&frame->proof.arena, sizeof(void *), p, proof);
+    missing += flip(&frame->proof.seal, sizeof(uintptr_t), p, proof);
 #else
-    ever = true;
+    record = BOTH;
 #endif
-    missing += flip(&arena->desc, sizeof(void *), p, ever);
-    missing += flip(&arena->base, sizeof(uintptr_t), p, ever);
-    missing += flip(seal_of(arena), sizeof(uintptr_t), p, ever);
+    missing += flip(&arena->desc, sizeof(void *), p, record);
+    missing += flip(&arena->base, sizeof(uintptr_t), p, record);
+    missing += flip(seal_of(arena), sizeof(uintptr_t), p, record);
     // Leads in front of all records, too: it is a low frame.
-    return missing + flip(&frame->back, sizeof frame->back, p, false);
+    return missing + flip(&frame->back, sizeof frame->back, p, OTHER);
 }
 
 static void flips_are_refused(size_t size, uint32_t first) {

@@ -816,10 +816,9 @@ bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t cal
         struct arena *arena = record_of(heap, into);
         uintptr_t sum = shared_sum(arena);
         uint32_t head = LOOK(arena->head);
-        if (UNLIKELY(!frame_proved(heap, into >> PG_SHIFT, arena, sum))) {
-            // of no arena, or overwritten
-        } else if (sum == me->seal && LIKELY(head_sound(head))) {
-            if (LIKELY(put_home(me, arena, p))) return true;
+        if (sum == me->seal && LIKELY(head_sound(head))) {
+            bool proved = frame_proved(heap, into >> PG_SHIFT, arena, sum);
+            if (LIKELY(proved) && LIKELY(put_home(me, arena, p))) return true;
         } else if (LIKELY(head & ARENA_EVER) && LIKELY(owner_by(heap, arena, sum) != NULL) &&
                    LIKELY(put_away(heap, arena, sum, p, true) == HEAP_OK)) {
             return true;
