@@ -134,7 +134,7 @@ def bochs(machine, folder, image):
 def console(command, folder, seconds):
     """Runs to the end, in a folder of its own. Returns (exit status or None, what the console said)."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                               cwd=folder, preexec_fn=cli.tied)
+                               cwd=folder, env=cli.environment(folder), preexec_fn=cli.tied)
     try:
         status = process.wait(seconds)
     except subprocess.TimeoutExpired:

@@ -77,7 +77,8 @@ def look(scene, build, args, mem=32, trace=None, cpus=1):
             raise Problem(str(error)) from None
         socket, out = os.path.join(folder, "gdb"), os.path.join(folder, "found.json")
         command += ["-S", "-serial", "null", "-gdb", f"unix:{socket},server=on,wait=off"]
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=cli.tied) as qemu:
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              env=cli.environment(folder), preexec_fn=cli.tied) as qemu:
             try:
                 wait_for(socket, qemu)
                 debug(scene, elf, socket, out)
