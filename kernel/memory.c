@@ -39,8 +39,8 @@
 //   A4  A small arena is in its descriptor's free_list exactly if cnt != 0.
 //   A5  At most one arena of a descriptor is empty, and that one is desc->reserve.
 //   A6  All records but those of arenas' and large areas' first frames are zero, apart from `elem`,
-//       which nobody reads, and `back`,
-//       which leads from the further frames of a small arena to its first.
+//       which nobody reads, and `back`, which leads from the further frames of a small arena to its
+//       first.
 //
 // Who protects what: everything here by port_lock(heap), in the kernel interrupts off, and a
 // spinlock where there are several processors; but an arena that is one processor's own, and the
@@ -197,7 +197,7 @@ static inline bool arena_put(struct arena *arena, uint32_t block) {
 }
 
 // A large area of `count` frames handed out; returns its address.
-static inline void *large_open(struct heap *heap, const struct frame *first, uint32_t count) {
+static inline void *large_make(struct heap *heap, const struct frame *first, uint32_t count) {
     uint32_t frame = (uint32_t)(first - heap->pool.frame);
     struct arena *arena = &heap->arena[frame];
     arena->head = ARENA_LARGE | count;
@@ -226,78 +226,6 @@ static INLINE_ALWAYS bool large_give(struct heap *heap, struct arena *arena, uin
     return true;
 }
 
-// The multiplicative inverse of an odd number modulo 2^32, by Newton's iteration: each step doubles
-// the right bits.
-static uint32_t inverse_of(uint32_t odd) {
-    uint32_t inverse = odd; // right in three bits: odd * odd == 1 modulo 8
-    for (int step = 0; step < 4; step++) inverse *= 2 - odd * inverse;
-    return inverse;
-}
-
-// Frames for an arena of blocks of `size`: one up to 1024 bytes, as in the seed; above, the fewest
-// whose rest behind the last block is at most an eighth. With ARENA_FRAMES_MAX of them it always
-// is, being less than a block.
-_Static_assert(BLOCK_SIZE_MAX <= ARENA_FRAMES_MAX * PG_SIZE / 8, "frames_for() ends");
-static uint32_t frames_for(uint32_t size) {
-    uint32_t frames = 1;
-    if (size <= 1024) return frames;
-    while (frames * PG_SIZE % size > frames * PG_SIZE / 8) frames++;
-    return frames;
-}
-
-static bool sizes_valid(const uint32_t *sizes, uint32_t count) {
-    if (count == 0 || count > DESC_MAX) return false;
-    for (uint32_t i = 0; i < count; i++) {
-        if (sizes[i] == 0 || sizes[i] % BLOCK_ALIGN != 0 || sizes[i] > BLOCK_SIZE_MAX) return false;
-        if (i > 0 && sizes[i] <= sizes[i - 1]) return false;
-    }
-    return true;
-}
-
-void heap_fast_paths(struct heap *heap) {
-    bool fast = !port_several() || port_local(heap);
-    heap->fast_max = fast ? heap->block_max : 0;
-    heap->fast_frames = fast ? heap->frames : 0;
-}
-
-void block_desc_add(struct heap *heap, uint32_t size, uint32_t frames) {
-    struct memory_block_desc *desc_array = heap->block_descs;
-    struct memory_block_desc *desc = &desc_array[heap->desc_count++];
-    memset(desc, 0, sizeof *desc);
-    desc->heap = heap;
-    desc->seal = SMALL_SEAL;
-    desc->block_size = size;
-    desc->frames_per_arena = frames;
-    desc->blocks_per_arena = frames * PG_SIZE / size;
-    desc->inner_max = desc->blocks_per_arena - 2;
-    desc->shift = (uint32_t)__builtin_ctz(size);
-    desc->inverse = inverse_of(size >> desc->shift);
-    list_init(&desc->free_list);
-    uint32_t slot = heap->block_max / BLOCK_ALIGN;
-    while (slot < size / BLOCK_ALIGN) heap->desc_of[slot++] = desc;
-    heap->block_max = size;
-}
-
-int block_desc_set(struct heap *heap, const uint32_t *sizes, uint32_t count) {
-    if (!sizes_valid(sizes, count)) return -1;
-    heap->desc_count = heap->block_max = 0;
-    for (uint32_t i = 0; i < count; i++) block_desc_add(heap, sizes[i], frames_for(sizes[i]));
-    port_sizes(heap);
-    heap_fast_paths(heap);
-    return 0;
-}
-
-void heap_grow(struct heap *heap, uint32_t count) {
-    struct frame *first = heap->pool.end;
-    heap->pool.end += count;
-    heap->pool.usable += count;
-    heap->frames += count;
-    heap_fast_paths(heap);
-    run_give(&heap->pool, first, count);
-}
-
-void block_desc_init(struct heap *heap) { block_desc_set(heap, seed_sizes, DESC_CNT); }
-
 // ================================================================================================
 // III  sys_malloc, sys_free and their kin
 // ================================================================================================
@@ -305,7 +233,7 @@ void block_desc_init(struct heap *heap) { block_desc_set(heap, seed_sizes, DESC_
 // Which function calls which, down to the arenas and the pool:
 //
 //   sys_malloc > take_fast > arena_take                 a block of the arena that serves
-//                          > k_large_take > large_take  a large area: run_take(), large_open()
+//                          > k_large_take > large_take  a large area: run_take(), large_make()
 //              > take_slow > small_take > arena_open    no arena has room: run_take(), arena_take()
 //                          > large_take_slow            a large area, called with interrupts off
 //   sys_free   > give_fast > small_give > arena_put     a block; arena_at_edge(): first, last one
@@ -324,7 +252,7 @@ static void *large_take_long(struct heap *heap, size_t count) {
     struct frame *first = run_take(pool, (uint32_t)count);
     if (!first) return NULL;
     anchor_set(pool, first);
-    return large_open(heap, first, (uint32_t)count);
+    return large_make(heap, first, (uint32_t)count);
 }
 
 // A large area of frames, or NULL. Locked by its caller.
@@ -332,7 +260,7 @@ static INLINE_ALWAYS void *large_take(struct heap *heap, size_t size) {
     size_t count = frames_of(size);
     if (UNLIKELY(count >= ANCHOR_STEP)) return large_take_long(heap, count);
     struct frame *first = run_take(&heap->pool, (uint32_t)count);
-    return LIKELY(first) ? large_open(heap, first, (uint32_t)count) : NULL;
+    return LIKELY(first) ? large_make(heap, first, (uint32_t)count) : NULL;
 }
 
 static INLINE_ALWAYS void *large_take_fast(struct heap *heap, size_t size) {
@@ -375,6 +303,8 @@ static SLOW_PATH void *small_take(struct memory_block_desc *desc) {
     return LIKELY(p) ? p : large_take_slow(heap, desc->block_size); // fewer frames than an arena's
 }
 
+// ---- with several processors, or a handler running: a reader with one may go on at take_slow() --
+
 // A block of an arena that needs no lock to be opened, or NULL.
 static void *small_take_own(const struct heap *heap, size_t slot) {
     void *p = NULL;
@@ -403,6 +333,17 @@ static SLOW_PATH void *take_special(struct heap *heap, size_t size, uintptr_t ca
     port_unlock(heap, state);
     return p;
 }
+
+// large_give(), with a lock of its own.
+static SLOW_PATH bool large_give_several(struct heap *heap, struct arena *arena, uintptr_t p) {
+    if (!arena->large) return false; // a lock less for what is none; large_give() looks again
+    port_state state = port_lock(heap);
+    bool done = large_give(heap, arena, p);
+    port_unlock(heap, state);
+    return done;
+}
+
+// -------------------------------------------------------------------------------------------------
 
 // What take_fast() has refused: no arena has room, the caller has interrupts off, size is 0, a
 // handler runs, there is no memory.
@@ -550,15 +491,6 @@ static SLOW_PATH bool give_slow(struct heap *heap, uintptr_t p, uintptr_t caller
         else arena_put(look.arena, look.block);
     }
     return look_end(heap, &look, p, caller);
-}
-
-// large_give() where there are several processors.
-static SLOW_PATH bool large_give_several(struct heap *heap, struct arena *arena, uintptr_t p) {
-    if (!arena->large) return false; // a lock less for what is none; large_give() looks again
-    port_state state = port_lock(heap);
-    bool done = large_give(heap, arena, p);
-    port_unlock(heap, state);
-    return done;
 }
 
 // Frees the block at p of a small arena that is sound. False, with nothing changed, if it is none,
@@ -762,7 +694,7 @@ static void *large_take_aligned(struct heap *heap, size_t alignment, size_t size
         if (before > 0) run_give(pool, first, before);
         if (before < slack) run_give(pool, after, (uint32_t)slack - before);
         if (count >= ANCHOR_STEP) anchor_set(pool, start);
-        p = large_open(heap, start, (uint32_t)count);
+        p = large_make(heap, start, (uint32_t)count);
     }
     port_unlock(heap, state);
     return p;
@@ -814,6 +746,78 @@ uint32_t sys_trim(void) { return heap_trim(&k_heap); }
 // ================================================================================================
 // Initialisation
 // ================================================================================================
+
+// The multiplicative inverse of an odd number modulo 2^32, by Newton's iteration: each step doubles
+// the right bits.
+static uint32_t inverse_of(uint32_t odd) {
+    uint32_t inverse = odd; // right in three bits: odd * odd == 1 modulo 8
+    for (int step = 0; step < 4; step++) inverse *= 2 - odd * inverse;
+    return inverse;
+}
+
+// Frames for an arena of blocks of `size`: one up to 1024 bytes, as in the seed; above, the fewest
+// whose rest behind the last block is at most an eighth. With ARENA_FRAMES_MAX of them it always
+// is, being less than a block.
+_Static_assert(BLOCK_SIZE_MAX <= ARENA_FRAMES_MAX * PG_SIZE / 8, "frames_for() ends");
+static uint32_t frames_for(uint32_t size) {
+    uint32_t frames = 1;
+    if (size <= 1024) return frames;
+    while (frames * PG_SIZE % size > frames * PG_SIZE / 8) frames++;
+    return frames;
+}
+
+static bool sizes_valid(const uint32_t *sizes, uint32_t count) {
+    if (count == 0 || count > DESC_MAX) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (sizes[i] == 0 || sizes[i] % BLOCK_ALIGN != 0 || sizes[i] > BLOCK_SIZE_MAX) return false;
+        if (i > 0 && sizes[i] <= sizes[i - 1]) return false;
+    }
+    return true;
+}
+
+void heap_fast_paths(struct heap *heap) {
+    bool fast = !port_several() || port_local(heap);
+    heap->fast_max = fast ? heap->block_max : 0;
+    heap->fast_frames = fast ? heap->frames : 0;
+}
+
+void block_desc_add(struct heap *heap, uint32_t size, uint32_t frames) {
+    struct memory_block_desc *desc_array = heap->block_descs;
+    struct memory_block_desc *desc = &desc_array[heap->desc_count++];
+    memset(desc, 0, sizeof *desc);
+    desc->heap = heap;
+    desc->seal = SMALL_SEAL;
+    desc->block_size = size;
+    desc->frames_per_arena = frames;
+    desc->blocks_per_arena = frames * PG_SIZE / size;
+    desc->inner_max = desc->blocks_per_arena - 2;
+    desc->shift = (uint32_t)__builtin_ctz(size);
+    desc->inverse = inverse_of(size >> desc->shift);
+    list_init(&desc->free_list);
+    uint32_t slot = heap->block_max / BLOCK_ALIGN;
+    while (slot < size / BLOCK_ALIGN) heap->desc_of[slot++] = desc;
+    heap->block_max = size;
+}
+
+int block_desc_set(struct heap *heap, const uint32_t *sizes, uint32_t count) {
+    if (!sizes_valid(sizes, count)) return -1;
+    heap->desc_count = heap->block_max = 0;
+    for (uint32_t i = 0; i < count; i++) block_desc_add(heap, sizes[i], frames_for(sizes[i]));
+    port_sizes(heap);
+    heap_fast_paths(heap);
+    return 0;
+}
+
+void heap_grow(struct heap *heap, uint32_t count) {
+    struct frame *first = heap->pool.end;
+    heap->pool.end += count;
+    heap->pool.usable += count;
+    heap->frames += count;
+    heap_fast_paths(heap);
+    run_give(&heap->pool, first, count);
+}
+
+void block_desc_init(struct heap *heap) { block_desc_set(heap, seed_sizes, DESC_CNT); }
 
 void heap_init(struct heap *heap, const char *name, const struct port_pool *from) {
     bin_floors_init();

@@ -256,8 +256,8 @@ static void no_right_call_is_refused(void **state) {
     assert_int_equal(run_all(step_right), 0);
 }
 
-// Each bit of what a free goes by, flipped: it is refused. The owner goes by the frame's proof (with
-// 64 bits) and follows the arena's own record only where others have freed; others go by that
+// Each bit of what a free goes by, flipped: it is refused. The owner goes by the frame's proof
+// (with 64 bits) and follows the arena's own record only where others have freed; others go by that
 // record, and look for a proof only if nothing has ever been freed there by another.
 static void *free_it(void *p) {
     granary_free(p);
@@ -293,15 +293,14 @@ static uint32_t flip_all(void *p, bool ever) {
     uintptr_t into = (uintptr_t)p - k_heap.base;
     struct arena *arena = record_of(&k_heap, into), *frame = &k_heap.arena[into / PG_SIZE];
     uint32_t missing = flip(&arena->head, sizeof arena->head, p, BOTH);
-    enum who record = ever ? BOTH : OTHER;
 #ifdef ARENA_PROOFS
-    enum who proof = ever ? OWNER : BOTH;
+    enum who proof = ever ? OWNER : BOTH, record = ever ? BOTH : OTHER;
     missing += flip(&frame->proof.factor, sizeof(uint64_t), p, proof);
     missing += flip(&frame->proof.start, sizeof(uint64_t), p, proof);
     missing += flip(&frame->proof.arena, sizeof(void *), p, proof);
     missing += flip(&frame->proof.seal, sizeof(uintptr_t), p, proof);
 #else
-    record = BOTH;
+    enum who record = BOTH;
 #endif
     missing += flip(&arena->desc, sizeof(void *), p, record);
     missing += flip(&arena->base, sizeof(uintptr_t), p, record);
