@@ -31,7 +31,7 @@
 // Words are taken in turn, of all arenas in turn (front_turn()): by the time that it is a word's
 // turn again, as many of its blocks have come home as can be, and it gives several. The one just
 // used up is taken once more if several have come home already: those are in the cache. A word that
-// would give one block only has to wait while there are blocks to carve.
+// would give a few blocks only has to wait while there are blocks to carve.
 //
 // Invariants:
 //   S1  A record's desc, base, seal and `ever`, and a front's `foreign`, change under the heap's
@@ -60,6 +60,8 @@
 // From an address to its record by shifts; 64 bytes have no room for pointers of 64 bits.
 _Static_assert((sizeof(struct arena) & (sizeof(struct arena) - 1)) == 0, "-DARENA_PADDED");
 _Static_assert(sizeof(struct share) % sizeof(struct arena) == 0, "SHARE_RATIO is a whole number");
+
+#define WORTH_IT 4u // blocks: fewer are no reason to carve, or to take a word once more
 
 // What a front takes from is a word that is 0: its next call looks further.
 static inline void take_away(struct front *front) {
@@ -480,7 +482,9 @@ static void owner_init(struct owner *me, struct heap *heap, uint32_t number) {
         widen(&front->desc);
         front->words = (uint8_t)((front->desc.blocks_per_arena + WORD_BLOCKS - 1) / WORD_BLOCKS);
         uint32_t chunk = PG_SIZE / front->block_size;
-        front->chunk = (uint8_t)(chunk > WORD_BLOCKS ? WORD_BLOCKS : chunk > 0 ? chunk : 1);
+        front->chunk = (uint8_t)(chunk > WORD_BLOCKS ? WORD_BLOCKS
+                                 : chunk > WORTH_IT  ? chunk
+                                                     : WORTH_IT);
         front->foreign = heap->owners->marks;
         list_init(&front->desc.free_list);
         list_init(&front->waiting);
@@ -581,15 +585,15 @@ static SLOW_PATH void front_refuse(struct front *front, struct arena *arena) {
 }
 
 // Takes blocks into hand: of the same word, the next one of the arena in hand, or one of the arena
-// whose turn it is; while there are blocks to carve, only where two or more are at home. False if
-// there are none.
+// whose turn it is; while there are blocks to carve, only where it is worth the way. False if there
+// are none.
 static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
     struct arena *left = front->arena, *arena = left;
-    uint32_t word = 0, least = front->young ? 2 : 1;
+    uint32_t word = 0, least = front->young ? WORTH_IT : 1;
     bool done = false;
     if (LIKELY(left != NULL)) {
         word = (uint32_t)(front->word - map_of(left));
-        if (!at_least(4, *front->word & below(left->carved, word))) word++;
+        if (!at_least(WORTH_IT, *front->word & below(left->carved, word))) word++;
         done = word_claim(front, left, word, least);
     }
     while (!done && (arena = arena_next(front)) != NULL) {
