@@ -175,22 +175,23 @@ static SLOW_PATH void mark_own(struct front *front, struct arena *arena) {
     port_unlock(heap, state);
 }
 
-// Whether so many bits are set; 1, 2 or 4.
-static INLINE_ALWAYS bool at_least(uint32_t least, block_bits bits) {
-    for (uint32_t bit = 1; bit < least; bit++) bits &= bits - 1;
+// Whether a word that has these blocks at home is worth the way: four of them.
+static INLINE_ALWAYS bool worth_it(block_bits bits) {
+    for (uint32_t bit = 1; bit < WORTH_IT; bit++) bits &= bits - 1;
     return bits != 0;
 }
 
 // Takes the first word from `word` on that has at least so many blocks at home, or any that others
 // have freed, into hand; those come home first. False if there is none.
 static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, uint32_t word,
-                                     uint32_t least) {
+                                     bool any) {
     struct heap *heap = front->desc.heap;
     bool foreign = LOOK(front->foreign);
     for (uint32_t carved = arena->carved; word * WORD_BLOCKS < carved; word++) {
         block_bits *map = &map_of(arena)[word], blocks = below(carved, word), twice = 0;
         bool away = UNLIKELY(foreign) && any_away(share_of(heap, arena), word);
-        if (!at_least(least, *map & blocks) && !away) continue;
+        bool enough = any ? (*map & blocks) != 0 : worth_it(*map & blocks);
+        if (!enough && !away) continue;
         hand_turn(front, arena, word);
         if (LIKELY(!foreign)) {
             hand_take(front, map, blocks);
@@ -589,20 +590,20 @@ static SLOW_PATH void front_refuse(struct front *front, struct arena *arena) {
 // are none.
 static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
     struct arena *left = front->arena, *arena = left;
-    uint32_t word = 0, least = front->young ? WORTH_IT : 1;
-    bool done = false;
+    uint32_t word = 0;
+    bool done = false, any = !front->young;
     if (LIKELY(left != NULL)) {
         word = (uint32_t)(front->word - map_of(left));
-        if (!at_least(WORTH_IT, *front->word & below(left->carved, word))) word++;
-        done = word_claim(front, left, word, least);
+        if (!worth_it(*front->word & below(left->carved, word))) word++;
+        done = word_claim(front, left, word, any);
     }
     while (!done && (arena = arena_next(front)) != NULL) {
         if (UNLIKELY(shared_sum(arena) != me->seal)) {
             front_refuse(front, arena);
             continue;
         }
-        done = word_claim(front, arena, 0, least);
-        if (done || least > 1) break;
+        done = word_claim(front, arena, 0, any);
+        if (done || !any) break;
         front_full(front, arena); // the one in hand, too, after all others
     }
     if (!done && !front_carve(front)) return false;
