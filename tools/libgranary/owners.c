@@ -181,8 +181,8 @@ static INLINE_ALWAYS bool worth_it(block_bits bits) {
     return bits != 0;
 }
 
-// Takes the first word from `word` on that has at least so many blocks at home, or any that others
-// have freed, into hand; those come home first. False if there is none.
+// Takes the first word from `word` on that is worth the way (`any`: that has a block at home), or
+// of which others have freed blocks, into hand; those come home first. False if there is none.
 static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, uint32_t word,
                                      bool any) {
     struct heap *heap = front->desc.heap;
@@ -578,10 +578,13 @@ static void front_full(struct front *front, struct arena *arena) {
     STORE(arena->full, ARENA_FULL);
 }
 
-// The record of an arena of the free list was overwritten: nothing is taken from it any more.
-static SLOW_PATH void front_refuse(struct front *front, struct arena *arena) {
+// The record of an arena of the free list was overwritten: nothing is taken from it any more, and
+// nothing of it followed.
+static SLOW_PATH void front_refuse(const struct front *front, struct arena *arena) {
     const struct heap *heap = front->desc.heap;
-    front_full(front, arena);
+    list_remove(&arena->elem);
+    arena->elem.prev = arena->elem.next = &arena->elem; // of no list: may be removed once more
+    STORE(arena->full, ARENA_FULL);
     port_report(heap, HEAP_CORRUPT_ARENA, frame_base(heap, (uint32_t)(arena - heap->arena)), 0);
 }
 
