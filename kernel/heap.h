@@ -91,7 +91,8 @@ struct proof {
 #endif
 
 // An arena's meta data. One record for each frame of the kernel pool, outside the frames; the
-// record of an arena's first frame is the arena's own, of the others only `back` is used.
+// record of an arena's first frame is the arena's own, of the others only `back` is used (and
+// `proof`, where there is one).
 //
 // Blocks are carved one after the other: those numbered below `carved` were handed out at least
 // once, and a set bit in `map` says that one of them has come back; those from `carved` on are free
@@ -100,7 +101,7 @@ struct arena {
     struct list_elem elem; // in desc->free_list while cnt != 0. First: see memory_block_desc.end
 #ifdef ARENA_PROOFS
     struct proof proof;       // of this frame
-    uint8_t padding[64 - 48]; // and the rest is a line of the cache
+    uint8_t padding[64 - 48]; // the arena's own record is a line of the cache, from `desc` on
 #endif
     struct memory_block_desc *desc; // NULL: a large area, or no arena starts at this frame
     uintptr_t base;                 // address of block 0

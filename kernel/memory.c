@@ -40,7 +40,7 @@
 //   A5  At most one arena of a descriptor is empty, and that one is desc->reserve.
 //   A6  All records but those of arenas' and large areas' first frames are zero, apart from `elem`,
 //       which nobody reads, and `back`, which leads from the further frames of a small arena to its
-//       first.
+//       first. (And `proof`, where there is one: S7 in tools/libgranary/owners.c.)
 //
 // Who protects what: everything here by port_lock(heap), in the kernel interrupts off, and a
 // spinlock where there are several processors; but an arena that is one processor's own, and the
@@ -744,7 +744,7 @@ size_t sys_usable_size(void *p) { return heap_usable_size(&k_heap, p, CALLER); }
 uint32_t sys_trim(void) { return heap_trim(&k_heap); }
 
 // ================================================================================================
-// Initialisation
+// Set-up and growth
 // ================================================================================================
 
 // The multiplicative inverse of an odd number modulo 2^32, by Newton's iteration: each step doubles

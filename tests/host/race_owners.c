@@ -35,6 +35,7 @@
 extern __thread struct owner *granary_me; // tools/libgranary/port.h
 void *granary_malloc(size_t size);
 void granary_free(void *p);
+void *granary_realloc(void *p, size_t size);
 int granary_malloc_trim(size_t pad);
 
 #define PAIRS_MAX 4u
@@ -258,7 +259,7 @@ static void no_right_call_is_refused(void **state) {
 
 // Each bit of what a free goes by, flipped: it is refused. The owner goes by the frame's proof
 // (with 64 bits) and follows the arena's own record only where others have freed; others go by that
-// record, and look for a proof only if nothing has ever been freed there by another.
+// record, and by the proof as well where they are the first.
 static void *free_it(void *p) {
     granary_free(p);
     return NULL;
@@ -314,14 +315,20 @@ static void flips_are_refused(size_t size, uint32_t first) {
     assert_true(!front_for(granary_me, size)->foreign || unlearn(size));
     for (uint32_t i = 0; i < 32; i++) block[i] = take(size);
     void *p = block[first];
+    const struct arena *arena = record_of(&k_heap, (uintptr_t)p - k_heap.base);
+    bool further = arena != &k_heap.arena[((uintptr_t)p - k_heap.base) / PG_SIZE];
+    assert_int_equal(further, first != 0);
+    give(block[30]); // it is in the free list from here on: no free of its owner's is a slow one
+    assert_int_equal(arena->head, k_heap.owners->marks ? ARENA_EVER : 0);
     int saved = silence();
     uint32_t missing = k_heap.owners->marks ? 0 : flip_all(p, false);
     unmark(block[31]);
     in_a_thread(free_it, block[31]); // it is marked from here on
+    assert_int_equal(arena->head, ARENA_EVER);
     missing += flip_all(p, true);
     speak(saved);
     assert_int_equal(missing, 0);
-    for (uint32_t i = 0; i < 31; i++) give(block[i]);
+    for (uint32_t i = 0; i < 30; i++) give(block[i]);
     granary_malloc_trim(0);
     assert_int_equal(heap_check(), 0);
 }
@@ -332,20 +339,29 @@ static void a_record_with_a_flipped_bit_is_refused(void **state) {
     flips_are_refused(1024, 9); // of another frame than the first
 }
 
-// The last block of a word that is not in hand closes the arena: for that the record is followed.
+// The record of the arena that a block is in, overwritten so that whoever follows it crashes; and
+// as it was.
+static void overwrite(void *p) {
+    uintptr_t into = (uintptr_t)p - k_heap.base;
+    uintptr_t *desc = (uintptr_t *)&record_of(&k_heap, into)->desc;
+    *desc ^= UINTPTR_MAX / 2 + 1;
+}
+
+static struct arena *arena_at(void *p) { return record_of(&k_heap, (uintptr_t)p - k_heap.base); }
+
+// The last block of a word that is not in hand may close the arena: for that the record is
+// followed.
 static void the_last_block_of_an_overwritten_record_is_refused(void **state) {
     (void)state;
     static void *block[2 * WORD_BLOCKS];
     assert_true(!front_for(granary_me, 240)->foreign || unlearn(240));
     for (uint32_t i = 0; i < 2 * WORD_BLOCKS; i++) block[i] = take(240);
-    struct arena *arena = record_of(&k_heap, (uintptr_t)block[0] - k_heap.base);
     for (uint32_t i = 1; i < WORD_BLOCKS; i++) give(block[i]);
     uint32_t before = granary_reports;
     int saved = silence();
-    uintptr_t *desc = (uintptr_t *)&arena->desc;
-    *desc ^= UINTPTR_MAX / 2 + 1; // whoever follows it, crashes
+    overwrite(block[0]);
     granary_free(block[0]);
-    *desc ^= UINTPTR_MAX / 2 + 1;
+    overwrite(block[0]);
     speak(saved);
     assert_int_equal(granary_reports - before, 1);
     give(block[0]);
@@ -354,26 +370,65 @@ static void the_last_block_of_an_overwritten_record_is_refused(void **state) {
     assert_int_equal(heap_check(), 0);
 }
 
-// Nothing is taken from an arena whose record was overwritten, and that is said once.
+// Takes `count` blocks of `size`, gives the first `back` of them back, takes one, and overwrites
+// the record of their arena: of what is taken then, no more is of that arena than a word that was
+// in hand, and what is reported is that, once.
+static void gives_no_blocks(size_t size, uint32_t count, uint32_t back, bool marked) {
+    static void *block[3 * FULL], *more[3 * FULL];
+    uint32_t inside = 0, before = granary_reports;
+    for (uint32_t i = 0; i < count; i++) block[i] = take(size);
+    struct arena *arena = arena_at(block[0]);
+    for (uint32_t i = 0; i < back; i++) {
+        unmark(block[i]);
+        if (marked && i == 0) in_a_thread(free_it, block[i]);
+        else granary_free(block[i]);
+    }
+    int saved = silence();
+    for (uint32_t i = 0; i < 3 * FULL; i++) {
+        more[i] = take(size);
+        if (i == 0) overwrite(block[0]);
+        inside += arena_at(more[i]) == arena;
+    }
+    granary_malloc_trim(0); // looks at all arenas
+    overwrite(block[0]);
+    speak(saved);
+    assert_in_range(inside, 0, WORD_BLOCKS);
+    assert_int_equal(granary_reports - before, 1);
+    for (uint32_t i = back; i < count; i++) give(block[i]);
+    for (uint32_t i = 0; i < 3 * FULL; i++) give(more[i]);
+    granary_malloc_trim(0);
+    assert_int_equal(heap_check(), 0);
+}
+
 static void an_overwritten_record_gives_no_blocks(void **state) {
     (void)state;
-    static void *block[3 * FULL];
-    uint32_t inside = 0, before = granary_reports;
-    for (uint32_t i = 0; i < 3 * FULL; i++) block[i] = take(96);
-    struct arena *arena = record_of(&k_heap, (uintptr_t)block[0] - k_heap.base);
-    for (uint32_t i = 0; i < FULL; i += 2) give(block[i]); // half of the first arena
+    gives_no_blocks(96, 2 * FULL, FULL / 2, false);        // of an arena whose turn comes
+    gives_no_blocks(112, FULL, FULL - WORD_BLOCKS, false); // of the one in hand
+    gives_no_blocks(128, FULL / 4, FULL / 8, false);       // of one that is carved
+    gives_no_blocks(144, 2 * FULL, FULL / 2, true);        // in which others have freed
+    gives_no_blocks(192, FULL, FULL - WORD_BLOCKS, false); // of which words are all at home
+}
+
+// The frame's proof, too, is looked at by heap_check(), and by realloc().
+static void a_wrong_proof_is_found(void **state) {
+    (void)state;
+#ifdef ARENA_PROOFS
+    char *p = take(3000), *q = take(3000);
+    uintptr_t into = (uintptr_t)p - k_heap.base;
+    uint32_t before = granary_reports;
     int saved = silence();
-    arena->base += PG_SIZE;
-    for (uint32_t i = 0; i < FULL; i += 2) {
-        block[i] = take(96);
-        inside += record_of(&k_heap, (uintptr_t)block[i] - k_heap.base) == arena;
-    }
-    arena->base -= PG_SIZE;
+    k_heap.arena[into / PG_SIZE].proof.start++;
+    uint32_t found = heap_check();
+    char *moved = granary_realloc(p, 6000);
+    k_heap.arena[into / PG_SIZE].proof.start--;
     speak(saved);
-    assert_int_equal(inside, 0);
+    assert_int_equal(found, 1);
+    assert_null(moved);
     assert_int_equal(granary_reports - before, 1);
-    for (uint32_t i = 0; i < 3 * FULL; i++) give(block[i]);
+    give(p);
+    give(q);
     granary_malloc_trim(0);
+#endif
     assert_int_equal(heap_check(), 0);
 }
 
@@ -542,6 +597,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_record_with_a_flipped_bit_is_refused),
         cmocka_unit_test(the_last_block_of_an_overwritten_record_is_refused),
         cmocka_unit_test(an_overwritten_record_gives_no_blocks),
+        cmocka_unit_test(a_wrong_proof_is_found),
         cmocka_unit_test(what_is_claimed_is_not_live),
         cmocka_unit_test(a_fork_at_any_step_of_claiming_a_word),
         cmocka_unit_test(every_arena_is_marked_where_there_is_no_barrier),

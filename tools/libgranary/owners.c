@@ -4,7 +4,11 @@
 // Theory. An owner has, for each size, one word of an arena's map in hand, and sys_malloc takes its
 // lowest bit. As long as no other owner frees blocks of that size, that is all: sys_free sets the
 // bit again. The bits of blocks that were never handed out are set as well. They are carved, a page
-// of them at a time: from then on they are among those that may be taken (front.mask).
+// of them at a time or a few: from then on they are among those that may be taken (front.mask).
+//
+// With 64 bits, sys_free proves a block of its own by what stands beside its frame's record (struct
+// proof), and looks at the arena's record for head and map only. The rest of that record is proved
+// where it is followed.
 //
 // When another owner frees, the front of that size becomes foreign, for good: from then on each
 // word is claimed, its blocks leave the map before the first of them is handed out. So a block that
@@ -42,11 +46,11 @@
 //       they are claimed, and a marked arena's after its record is blanked; a marked arena's front
 //       is foreign.
 //   S5  An arena is in its front's free_list exactly if it is not ARENA_FULL; in `waiting`, if it
-//       is and was marked, or in its owner's news until the owner has looked there.
+//       is and was marked or refused, or in its owner's news until the owner has looked there.
 //   S6  Bits of blocks that do not exist are 1 in the map, as are those of blocks that are not
 //       carved yet, from `carved` on. Only front.young may have such blocks.
 //   S7  With 64 bits, each frame of an arena has a proof, which adds up to the owner's seal; all
-//       other frames' are 0. It changes when the arena is opened and closed.
+//       other frames' are 0. It changes when the arena is opened and closed, under the heap's lock.
 //
 // What is not kept: arena.cnt and desc->arenas' free blocks; who wants them counts.
 //
@@ -55,13 +59,16 @@
 //     pool is out of frames; an owner that allocates nothing more leaves them where they are.
 //   - A block that was carved and never handed out, of the word in hand, is as free as one that
 //     was: a wrong free of it is called a double free.
+//   - That an arena's own record was overwritten is noticed by its owner when a word's last block
+//     comes home, or when it is the arena's turn to give blocks. From then on each free there is
+//     refused, and its frames are lost.
 #include "tools/libgranary/owners.h"
 
 // From an address to its record by shifts; 64 bytes have no room for pointers of 64 bits.
 _Static_assert((sizeof(struct arena) & (sizeof(struct arena) - 1)) == 0, "-DARENA_PADDED");
 _Static_assert(sizeof(struct share) % sizeof(struct arena) == 0, "SHARE_RATIO is a whole number");
 
-#define WORTH_IT 4u // blocks: fewer are no reason to carve, or to take a word once more
+#define WORD_LEAST 4u // blocks that a carve, or a word taken again, should give
 
 // What a front takes from is a word that is 0: its next call looks further.
 static inline void take_away(struct front *front) {
@@ -73,7 +80,15 @@ static inline uint32_t blocks_of(const struct arena *arena) {
     return arena->desc->blocks_per_arena;
 }
 
-static inline uint32_t words_of(const struct arena *arena) { return front_of(arena->desc)->words; }
+// Whether an arena's own record is as its owner wrote it. What may have been overwritten is not to
+// be followed: who knows the front goes by that, and by the record's place.
+static inline bool record_sound(const struct owner *me, const struct arena *arena) {
+    return shared_sum(arena) == me->seal;
+}
+
+static inline uintptr_t arena_base(const struct heap *heap, const struct arena *arena) {
+    return frame_base(heap, (uint32_t)(arena - heap->arena)); // arena->base, if that is sound
+}
 
 // The blocks of a word that are below `end`.
 static inline block_bits below(uint32_t end, uint32_t word) {
@@ -83,8 +98,7 @@ static inline block_bits below(uint32_t end, uint32_t word) {
 
 // Blocks of a word that are not handed out, by the map and by what is in hand. The map is read
 // first: a claim writes what it has in hand before it clears the map.
-static inline block_bits word_home(const struct arena *arena, const block_bits *at) {
-    const struct front *front = front_of(arena->desc);
+static inline block_bits word_home(const struct front *front, const block_bits *at) {
     for (;;) {
         block_bits map = __atomic_load_n(at, __ATOMIC_ACQUIRE);
         const block_bits *hand = __atomic_load_n(&front->word, __ATOMIC_ACQUIRE);
@@ -158,8 +172,7 @@ static inline void hand_take(struct front *front, block_bits *word, block_bits m
 
 static inline void hand_turn(struct front *front, struct arena *arena, uint32_t word) {
     struct heap *heap = front->desc.heap;
-    uintptr_t base = frame_base(heap, (uint32_t)(arena - heap->arena)); // arena->base, if sound
-    front->base = base + (uintptr_t)word * WORD_BLOCKS * front->block_size;
+    front->base = arena_base(heap, arena) + (uintptr_t)word * WORD_BLOCKS * front->block_size;
     front->arena = arena;
 }
 
@@ -175,14 +188,14 @@ static SLOW_PATH void mark_own(struct front *front, struct arena *arena) {
     port_unlock(heap, state);
 }
 
-// Whether a word that has these blocks at home is worth the way: four of them.
-static INLINE_ALWAYS bool worth_it(block_bits bits) {
-    for (uint32_t bit = 1; bit < WORTH_IT; bit++) bits &= bits - 1;
+// Whether a word that has these blocks at home gives enough of them.
+static INLINE_ALWAYS bool worth_taking(block_bits bits) {
+    for (uint32_t bit = 1; bit < WORD_LEAST; bit++) bits &= bits - 1;
     return bits != 0;
 }
 
-// Takes the first word from `word` on that is worth the way (`any`: that has a block at home), or
-// of which others have freed blocks, into hand; those come home first. False if there is none.
+// Takes the first word from `word` on that is worth taking (`any`: that has a block at home), or of
+// which others have freed blocks, into hand; those come home first. False if there is none.
 static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, uint32_t word,
                                      bool any) {
     struct heap *heap = front->desc.heap;
@@ -190,7 +203,7 @@ static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, u
     for (uint32_t carved = arena->carved; word * WORD_BLOCKS < carved; word++) {
         block_bits *map = &map_of(arena)[word], blocks = below(carved, word), twice = 0;
         bool away = UNLIKELY(foreign) && any_away(share_of(heap, arena), word);
-        bool enough = any ? (*map & blocks) != 0 : worth_it(*map & blocks);
+        bool enough = any ? (*map & blocks) != 0 : worth_taking(*map & blocks);
         if (!enough && !away) continue;
         hand_turn(front, arena, word);
         if (LIKELY(!foreign)) {
@@ -206,15 +219,19 @@ static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, u
     return false;
 }
 
-// Blocks that were never handed out are to be had: those that follow, of the same word, a page of
-// them at most. Takes their word into hand. False if there are none.
-static inline bool front_carve(struct front *front) {
+// Blocks that were never handed out are to be had: those that follow, of the same word, front.chunk
+// of them at most. Takes their word into hand. False if there are none.
+static inline bool front_carve(const struct owner *me, struct front *front) {
     struct arena *arena = front->young;
     if (UNLIKELY(!arena)) return false;
+    if (UNLIKELY(!record_sound(me, arena))) {
+        front->young = NULL;
+        return false;
+    }
     uint32_t first = arena->carved, word = first / WORD_BLOCKS, end = first + front->chunk;
     if (end > (word + 1) * WORD_BLOCKS) end = (word + 1) * WORD_BLOCKS;
-    if (end >= blocks_of(arena)) {
-        end = blocks_of(arena);
+    if (end >= front->desc.blocks_per_arena) {
+        end = front->desc.blocks_per_arena;
         front->young = NULL;
     }
     STORE(arena->carved, (uint16_t)end);
@@ -340,8 +357,9 @@ static bool news_take(struct owner *me, const struct front *wanted) {
     struct share *next;
     for (struct share *share = me->news; share; share = next) {
         struct arena *arena = &me->heap->arena[share - me->heap->owners->share];
-        struct front *front = front_of(arena->desc);
         next = share->next;
+        if (UNLIKELY(!record_sound(me, arena))) continue; // its turn comes, and it is refused
+        struct front *front = front_of(arena->desc);
         share->known = true;
         if (!arena->full) continue; // in its free list
         list_append(&front->waiting, &arena->elem);
@@ -365,7 +383,8 @@ static void unfull(struct front *front, struct arena *arena) {
 static SLOW_PATH uint32_t home_close(struct owner *me, struct front *front, struct arena *arena) {
     block_bits twice[WORDS];
     uint32_t words;
-    uintptr_t base = arena->base, word_bytes = (uintptr_t)WORD_BLOCKS * front->block_size;
+    uintptr_t base = arena_base(me->heap, arena),
+              word_bytes = (uintptr_t)WORD_BLOCKS * front->block_size;
     port_state state = port_lock(me->heap);
     if (me->news) news_take(me, NULL); // it must not be among them
     words = arena->ever ? front->words : 0;
@@ -382,8 +401,8 @@ static SLOW_PATH uint32_t home_close(struct owner *me, struct front *front, stru
 
 // An arena is at home perhaps: closes it, or, with `spare`, keeps it and closes the one that was
 // kept. Who frees an arena's blocks and takes them again is not to open and close it each time.
-static inline uint32_t close_if_home(struct owner *me, struct arena *arena, bool spare) {
-    struct front *front = front_of(arena->desc);
+static inline uint32_t close_if_home(struct owner *me, struct front *front, struct arena *arena,
+                                     bool spare) {
     if (front->arena == arena || arena->full || !arena_home(arena)) return 0;
     struct arena *before = front->spare;
     if (!spare) return home_close(me, front, arena);
@@ -394,14 +413,15 @@ static inline uint32_t close_if_home(struct owner *me, struct arena *arena, bool
 }
 
 // Puts into the map what others have freed in an arena; true if it was anything.
-static bool arena_collect(struct heap *heap, struct arena *arena) {
-    uint32_t block_size = arena->desc->block_size;
+static bool arena_collect(const struct front *front, struct arena *arena) {
+    struct heap *heap = front->desc.heap;
+    uint32_t block_size = front->block_size;
     bool any = false;
-    for (uint32_t word = 0; word < words_of(arena); word++) {
+    for (uint32_t word = 0; word < front->words; word++) {
         if (!any_away(share_of(heap, arena), word)) continue;
         block_bits twice = word_collect(heap, arena, word);
-        twice_report(heap, arena->base + (uintptr_t)word * WORD_BLOCKS * block_size, block_size,
-                     twice);
+        uintptr_t base = arena_base(heap, arena) + (uintptr_t)word * WORD_BLOCKS * block_size;
+        twice_report(heap, base, block_size, twice);
         any = true;
     }
     return any;
@@ -415,7 +435,7 @@ static bool waiting_look(struct owner *me, struct front *front) {
         struct list_elem *first = list_first(&front->waiting);
         if (!first) return false;
         struct arena *arena = list_entry(first, struct arena, elem);
-        if (arena_collect(me->heap, arena)) {
+        if (LIKELY(record_sound(me, arena)) && arena_collect(front, arena)) {
             unfull(front, arena);
             return true;
         }
@@ -433,9 +453,10 @@ static uint32_t gather_list(struct owner *me, struct front *front, struct list *
     for (struct list_elem *e = list_first(list); e; e = next) {
         struct arena *arena = list_entry(e, struct arena, elem);
         next = list_next(list, e);
-        bool any = arena_collect(me->heap, arena);
+        if (UNLIKELY(!record_sound(me, arena))) continue;
+        bool any = arena_collect(front, arena);
         if (any && arena->full) unfull(front, arena);
-        if (!arena->full) frames += close_if_home(me, arena, false);
+        if (!arena->full) frames += close_if_home(me, front, arena, false);
     }
     return frames;
 }
@@ -483,9 +504,9 @@ static void owner_init(struct owner *me, struct heap *heap, uint32_t number) {
         widen(&front->desc);
         front->words = (uint8_t)((front->desc.blocks_per_arena + WORD_BLOCKS - 1) / WORD_BLOCKS);
         uint32_t chunk = PG_SIZE / front->block_size;
-        front->chunk = (uint8_t)(chunk > WORD_BLOCKS ? WORD_BLOCKS
-                                 : chunk > WORTH_IT  ? chunk
-                                                     : WORTH_IT);
+        front->chunk = (uint8_t)(chunk > WORD_BLOCKS  ? WORD_BLOCKS
+                                 : chunk > WORD_LEAST ? chunk
+                                                      : WORD_LEAST);
         front->foreign = heap->owners->marks;
         list_init(&front->desc.free_list);
         list_init(&front->waiting);
@@ -530,8 +551,8 @@ static uint32_t hand_back(struct owner *me, struct front *front) {
     STORE(front->word, NULL);
     STORE(front->claimed, 0);
     front->arena = NULL;
-    if (arena->full) unfull(front, arena);
-    return close_if_home(me, arena, false);
+    if (arena->full && record_sound(me, arena)) unfull(front, arena);
+    return close_if_home(me, front, arena, false);
 }
 
 // Nothing that is free is kept.
@@ -578,30 +599,29 @@ static void front_full(struct front *front, struct arena *arena) {
     STORE(arena->full, ARENA_FULL);
 }
 
-// The record of an arena of the free list was overwritten: nothing is taken from it any more, and
-// nothing of it followed.
-static SLOW_PATH void front_refuse(const struct front *front, struct arena *arena) {
+// The record of an arena of the free list was overwritten: nothing is taken from it any more.
+static SLOW_PATH void front_refuse(struct front *front, struct arena *arena) {
     const struct heap *heap = front->desc.heap;
-    list_remove(&arena->elem);
-    arena->elem.prev = arena->elem.next = &arena->elem; // of no list: may be removed once more
-    STORE(arena->full, ARENA_FULL);
-    port_report(heap, HEAP_CORRUPT_ARENA, frame_base(heap, (uint32_t)(arena - heap->arena)), 0);
+    share_of(heap, arena)->known = true; // so that it is among those that wait
+    front_full(front, arena);
+    port_report(heap, HEAP_CORRUPT_ARENA, arena_base(heap, arena), 0);
 }
 
 // Takes blocks into hand: of the same word, the next one of the arena in hand, or one of the arena
-// whose turn it is; while there are blocks to carve, only where it is worth the way. False if there
-// are none.
+// whose turn it is; while there are blocks to carve, only words that are worth taking. False if
+// there are none.
 static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
     struct arena *left = front->arena, *arena = left;
     uint32_t word = 0;
     bool done = false, any = !front->young;
+    if (left && UNLIKELY(!record_sound(me, left))) left = NULL; // its turn comes, and it is refused
     if (LIKELY(left != NULL)) {
         word = (uint32_t)(front->word - map_of(left));
-        if (!worth_it(*front->word & below(left->carved, word))) word++;
+        if (!worth_taking(*front->word & below(left->carved, word))) word++;
         done = word_claim(front, left, word, any);
     }
     while (!done && (arena = arena_next(front)) != NULL) {
-        if (UNLIKELY(shared_sum(arena) != me->seal)) {
+        if (UNLIKELY(!record_sound(me, arena))) {
             front_refuse(front, arena);
             continue;
         }
@@ -609,8 +629,8 @@ static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
         if (done || !any) break;
         front_full(front, arena); // the one in hand, too, after all others
     }
-    if (!done && !front_carve(front)) return false;
-    if (left && UNLIKELY(*map_of(left) == ALL_BLOCKS)) close_if_home(me, left, true);
+    if (!done && !front_carve(me, front)) return false;
+    if (left && UNLIKELY(*map_of(left) == ALL_BLOCKS)) close_if_home(me, front, left, true);
     return true;
 }
 
@@ -662,7 +682,8 @@ static enum heap_fault home_fault(const struct arena *arena, uint32_t block) {
 
 // What a free of a block would be: HEAP_OK, HEAP_DOUBLE_FREE, HEAP_NOT_ALLOCATED.
 enum heap_fault owners_block(const struct heap *heap, const struct arena *arena, uint32_t block) {
-    if (is_set(word_home(arena, word_of(arena, block)), block)) return home_fault(arena, block);
+    const struct front *front = front_of(arena->desc);
+    if (is_set(word_home(front, word_of(arena, block)), block)) return home_fault(arena, block);
     return shared_away(heap, arena, block) ? HEAP_DOUBLE_FREE : HEAP_OK;
 }
 
@@ -672,7 +693,7 @@ static void hand_look(struct owner *me) {
     struct front *front = &me->front[me->look++ % me->heap->desc_count];
     const struct arena *arena = front->arena;
     if (!arena) return;
-    for (uint32_t word = 0; word < words_of(arena); word++) {
+    for (uint32_t word = 0; word < front->words; word++) {
         const block_bits *at = &map_of(arena)[word];
         if ((*at | in_hand(front, at)) != ALL_BLOCKS) return;
     }
@@ -689,7 +710,7 @@ static inline bool put_home(struct owner *me, struct arena *arena, uintptr_t p) 
     if (UNLIKELY(LOOK(arena->ever)) && shared_away(me->heap, arena, block)) return false;
     STORE(*word, map);
     if (arena->full) unfull(front, arena);
-    if (map == ALL_BLOCKS && close_if_home(me, arena, true) > 0) hand_look(me);
+    if (map == ALL_BLOCKS && close_if_home(me, front, arena, true) > 0) hand_look(me);
     return true;
 }
 
@@ -752,7 +773,8 @@ static INLINE_ALWAYS enum heap_fault put_away(struct heap *heap, struct arena *a
     // What was collected before `seen` was read is in the record now.
     if (UNLIKELY(shared_sum(arena) != sum || LOOK(arena->desc) != desc)) return HEAP_CORRUPT_ARENA;
     if (UNLIKELY(!inside)) return HEAP_INTERIOR_POINTER;
-    bool free = ((uint32_t)seen & bit) || is_set(word_home(arena, word_of(arena, block)), block);
+    block_bits home = word_home(front_of(desc), word_of(arena, block));
+    bool free = ((uint32_t)seen & bit) || is_set(home, block);
     if (quick && UNLIKELY(free)) return HEAP_CORRUPT_ARENA;
     enum heap_fault fault = LIKELY(!free)          ? HEAP_OK
                             : (uint32_t)seen & bit ? HEAP_DOUBLE_FREE
@@ -844,8 +866,8 @@ bool owners_sound(const struct heap *heap, const struct arena *arena) {
 uint32_t shared_home(const struct heap *heap, const struct arena *arena, uint32_t first) {
     uint32_t away = (uint32_t)LOOK(share_of(heap, arena)->away[first / 32]);
     const block_bits *at = word_of(arena, first);
-    block_bits home =
-        word_home(arena, at) & below(blocks_of(arena), (uint32_t)(at - map_of(arena)));
+    block_bits home = word_home(front_of(arena->desc), at) &
+                      below(blocks_of(arena), (uint32_t)(at - map_of(arena)));
     return (uint32_t)(home >> first % WORD_BLOCKS) | away;
 }
 

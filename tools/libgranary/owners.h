@@ -162,15 +162,19 @@ struct place {
     uintptr_t word;  // of the map, where the block's bit is
 };
 
-// Looks up the frame at p, which is one of the heap's. False, with nothing that may be followed, if
-// it is in no arena of the owner with this seal.
 #ifdef ARENA_PROOFS
+_Static_assert(offsetof(struct arena, desc) == 64 && sizeof(struct arena) == 128,
+               "a line for a frame's proof, and one for an arena's own record");
+
 // An owner's seal, if the frame is one of an arena of that owner.
 static inline uintptr_t proof_sum(const struct proof *proof) {
     return LOOK(proof->factor) + LOOK(proof->start) + (uintptr_t)LOOK(proof->arena) +
            LOOK(proof->seal);
 }
 
+// Looks up the frame at p, which is one of the heap's. False, with nothing that may be followed, if
+// it is in no arena of the owner with this seal.
+//
 // A free waits for a line of the cache that has the proof, and for one that has the arena's head
 // and map. The rest of the arena's own record is proved where it is followed: front_sound().
 //
@@ -190,6 +194,7 @@ static inline bool place_find(const uintptr_t *seal, const struct heap *heap, ui
     return true;
 }
 #else
+// The same with 32 bits, where the arena's own record proves a block.
 static inline bool place_find(const uintptr_t *seal, const struct heap *heap, uintptr_t p,
                               struct place *place) {
     struct arena *arena = record_of(heap, p - PORT_BASE(heap));

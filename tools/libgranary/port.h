@@ -24,7 +24,8 @@ extern bool granary_ready;        // memory_init() is done
 
 // The library has one heap, so none of these asks which.
 #define PORT_BASE(heap) granary_base
-// The record of the frame that an address is in: quicker than by the frame's number.
+// The record of the frame that an address is in: two steps to wait for, where the frame's number
+// takes four.
 #define PORT_RECORD(heap, p) \
     ((const struct arena *)(granary_records + (p) / PG_SIZE * sizeof(struct arena)))
 // The seed reads it from 0xb00.

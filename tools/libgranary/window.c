@@ -40,7 +40,8 @@ uint32_t *granary_stale;
 // Where an arena.back that was overwritten may lead, in front of the records: read, and refused.
 #define BEFORE ((size_t)UINT16_MAX + 1)
 
-// All of an arena's record but its list links, which no free reads, is one cache line.
+// An arena's own record, from `desc` to the map, is one line of the cache; with 64 bits a frame's
+// proof is in the line before it.
 #define ARENA_OFFSET ((64 - offsetof(struct arena, desc)) % sizeof(struct arena))
 
 #define STEP_MIN 512u   // frames that are opened at once: 2 MiB,
