@@ -349,14 +349,13 @@ static void overwrite(void *p) {
 
 static struct arena *arena_at(void *p) { return record_of(&k_heap, (uintptr_t)p - k_heap.base); }
 
-// The last block of a word that is not in hand may close the arena: for that the record is
-// followed.
+// An arena's last block may close it: for that the record is followed.
 static void the_last_block_of_an_overwritten_record_is_refused(void **state) {
     (void)state;
     static void *block[2 * WORD_BLOCKS];
     assert_true(!front_for(granary_me, 240)->foreign || unlearn(240));
     for (uint32_t i = 0; i < 2 * WORD_BLOCKS; i++) block[i] = take(240);
-    for (uint32_t i = 1; i < WORD_BLOCKS; i++) give(block[i]);
+    for (uint32_t i = 1; i < 2 * WORD_BLOCKS; i++) give(block[i]);
     uint32_t before = granary_reports;
     int saved = silence();
     overwrite(block[0]);
@@ -365,7 +364,6 @@ static void the_last_block_of_an_overwritten_record_is_refused(void **state) {
     speak(saved);
     assert_int_equal(granary_reports - before, 1);
     give(block[0]);
-    for (uint32_t i = WORD_BLOCKS; i < 2 * WORD_BLOCKS; i++) give(block[i]);
     granary_malloc_trim(0);
     assert_int_equal(heap_check(), 0);
 }

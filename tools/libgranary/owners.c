@@ -59,8 +59,8 @@
 //     pool is out of frames; an owner that allocates nothing more leaves them where they are.
 //   - A block that was carved and never handed out, of the word in hand, is as free as one that
 //     was: a wrong free of it is called a double free.
-//   - That an arena's own record was overwritten is noticed by its owner when a word's last block
-//     comes home, or when it is the arena's turn to give blocks. From then on each free there is
+//   - That an arena's own record was overwritten is noticed by its owner when the arena's last
+//     block comes home, or when it is its turn to give blocks. From then on each free there is
 //     refused, and its frames are lost.
 #include "tools/libgranary/owners.h"
 
@@ -319,13 +319,6 @@ static bool shared_open(struct owner *me, struct front *front) {
     desc->arenas++;
     heap->small_frames += frames;
     return true;
-}
-
-// All blocks that exist are in the map.
-static inline bool arena_home(const struct arena *arena) {
-    block_bits home = ALL_BLOCKS;
-    for (uint32_t word = 0; word < WORDS; word++) home &= map_of(arena)[word];
-    return home == ALL_BLOCKS;
 }
 
 // An arena that is all at home, is not in hand, and is in no list any more.

@@ -251,18 +251,27 @@ static inline block_bits in_hand(const struct front *front, const block_bits *wo
     return hand;
 }
 
+// All blocks that exist are in the map.
+static inline bool arena_home(const struct arena *arena) {
+    block_bits home = ALL_BLOCKS;
+#pragma GCC unroll 8
+    for (uint32_t word = 0; word < WORDS; word++) home &= LOOK(map_of(arena)[word]);
+    return home == ALL_BLOCKS;
+}
+
 // A block of an arena of this owner's comes home; `hand`: of its word, what is in hand. False, with
-// nothing changed, if it is no live one, or it is the last of its word, and that is not the one in
-// hand.
+// nothing changed, if it is no live one, or the arena's last, of a word that is not in hand.
 static inline bool shared_comes(const uintptr_t *seal, const struct place *at, block_bits hand) {
     block_bits *word = map_of(at->arena) + at->word, map = *word;
     if (__builtin_expect(set_bit(&map, at->block), 0)) return false;
     if (__builtin_expect(is_set(hand, at->block), 0)) return false;
-    if (__builtin_expect(map == ALL_BLOCKS, 0)) {
-        const struct front *front = front_sound(at->arena, *seal);
-        if (!front || word != front->take) return false;
-    }
     STORE(*word, map);
+    if (__builtin_expect(map == ALL_BLOCKS, 0) && arena_home(at->arena)) {
+        const struct front *front = front_sound(at->arena, *seal);
+        if (front && word == front->take) return true;
+        STORE(*word, ~((block_bits)1 << at->block % WORD_BLOCKS)); // as it was
+        return false;
+    }
     return true;
 }
 
