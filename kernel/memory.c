@@ -39,8 +39,8 @@
 //   A4  A small arena is in its descriptor's free_list exactly if cnt != 0.
 //   A5  At most one arena of a descriptor is empty, and that one is desc->reserve.
 //   A6  All records but those of arenas' and large areas' first frames are zero, apart from `elem`,
-//       which nobody reads, and `back`, which leads from the further frames of a small arena to its
-//       first. (And `proof`, where there is one: S7 in tools/libgranary/owners.c.)
+//       which is never read, and `back`, which leads from the further frames of a small arena to
+//       its first. (And `proof`, where there is one: S7 in tools/libgranary/owners.c.)
 //
 // Who protects what: everything here by port_lock(heap), in the kernel interrupts off, and a
 // spinlock where there are several processors; but an arena that is one processor's own, and the

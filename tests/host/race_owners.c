@@ -66,6 +66,10 @@ static void *take(size_t size) {
     return p;
 }
 
+static struct arena *arena_at(const void *p) {
+    return record_of(&k_heap, (uintptr_t)p - k_heap.base);
+}
+
 static void unmark(void *p) { __atomic_store_n(mark_of(p), 0, __ATOMIC_RELEASE); }
 
 static void give(void *p) {
@@ -195,6 +199,10 @@ static bool unlearn(size_t size) {
     return true;
 }
 
+static void unlearn_if_learned(size_t size) {
+    assert_true(!front_for(granary_me, size)->foreign || unlearn(size));
+}
+
 #define FULL 256u // blocks of an arena
 #define WARM 72u  // blocks: a word of them has been carved then, and is taken as it is
 
@@ -292,7 +300,7 @@ static uint32_t flip(void *field, size_t bytes, void *p, enum who who) {
 // `ever`: others have freed in p's arena.
 static uint32_t flip_all(void *p, bool ever) {
     uintptr_t into = (uintptr_t)p - k_heap.base;
-    struct arena *arena = record_of(&k_heap, into), *frame = &k_heap.arena[into / PG_SIZE];
+    struct arena *arena = arena_at(p), *frame = &k_heap.arena[into / PG_SIZE];
     uint32_t missing = flip(&arena->head, sizeof arena->head, p, BOTH);
 #ifdef ARENA_PROOFS
     enum who proof = ever ? OWNER : BOTH, record = ever ? BOTH : OTHER;
@@ -312,10 +320,10 @@ static uint32_t flip_all(void *p, bool ever) {
 
 static void flips_are_refused(size_t size, uint32_t first) {
     void *block[32];
-    assert_true(!front_for(granary_me, size)->foreign || unlearn(size));
+    unlearn_if_learned(size);
     for (uint32_t i = 0; i < 32; i++) block[i] = take(size);
     void *p = block[first];
-    const struct arena *arena = record_of(&k_heap, (uintptr_t)p - k_heap.base);
+    const struct arena *arena = arena_at(p);
     bool further = arena != &k_heap.arena[((uintptr_t)p - k_heap.base) / PG_SIZE];
     assert_int_equal(further, first != 0);
     give(block[30]); // it is in the free list from here on: no free of its owner's is a slow one
@@ -339,21 +347,18 @@ static void a_record_with_a_flipped_bit_is_refused(void **state) {
     flips_are_refused(1024, 9); // of another frame than the first
 }
 
-// The record of the arena that a block is in, overwritten so that whoever follows it crashes; and
-// as it was.
+// Overwrites the record of the arena that a block is in, so that following it ends in a crash; and
+// puts it right again.
 static void overwrite(void *p) {
-    uintptr_t into = (uintptr_t)p - k_heap.base;
-    uintptr_t *desc = (uintptr_t *)&record_of(&k_heap, into)->desc;
+    uintptr_t *desc = (uintptr_t *)&arena_at(p)->desc;
     *desc ^= UINTPTR_MAX / 2 + 1;
 }
-
-static struct arena *arena_at(void *p) { return record_of(&k_heap, (uintptr_t)p - k_heap.base); }
 
 // An arena's last block may close it: for that the record is followed.
 static void the_last_block_of_an_overwritten_record_is_refused(void **state) {
     (void)state;
     static void *block[2 * WORD_BLOCKS];
-    assert_true(!front_for(granary_me, 240)->foreign || unlearn(240));
+    unlearn_if_learned(240);
     for (uint32_t i = 0; i < 2 * WORD_BLOCKS; i++) block[i] = take(240);
     for (uint32_t i = 1; i < 2 * WORD_BLOCKS; i++) give(block[i]);
     uint32_t before = granary_reports;
@@ -437,7 +442,7 @@ static void each_address_has_the_block_that_block_index_says(void **state) {
     for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         const struct memory_block_desc *desc = &granary_me->front[i].desc;
         void *p = take(desc->block_size);
-        const struct arena *arena = record_of(&k_heap, (uintptr_t)p - k_heap.base);
+        const struct arena *arena = arena_at(p);
         for (uint32_t off = 0; off < desc->frames_per_arena * PG_SIZE; off++) {
             struct place at;
             bool found = place_find(&granary_me->seal, &k_heap, arena->base + off, &at);
@@ -548,7 +553,7 @@ static void a_fork_at_any_step_of_claiming_a_word(void **state) {
     uint32_t failed = 0;
     assert_true(front->foreign && front->claimed != 0);
     void *mine = take(128);
-    struct arena *another = record_of(&k_heap, (uintptr_t)mine - k_heap.base);
+    struct arena *another = arena_at(mine);
     for (uint32_t step = 0; step <= 5; step++) {
         int status = -1;
         cut_off(front, step, another);

@@ -80,14 +80,8 @@ static inline uint32_t blocks_of(const struct arena *arena) {
     return arena->desc->blocks_per_arena;
 }
 
-// Whether an arena's own record is as its owner wrote it. What may have been overwritten is not to
-// be followed: who knows the front goes by that, and by the record's place.
-static inline bool record_sound(const struct owner *me, const struct arena *arena) {
-    return shared_sum(arena) == me->seal;
-}
-
 static inline uintptr_t arena_base(const struct heap *heap, const struct arena *arena) {
-    return frame_base(heap, (uint32_t)(arena - heap->arena)); // arena->base, if that is sound
+    return frame_base(heap, (uint32_t)(arena - heap->arena)); // arena->base, sound or not
 }
 
 // The blocks of a word that are below `end`.
@@ -224,7 +218,7 @@ static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, u
 static inline bool front_carve(const struct owner *me, struct front *front) {
     struct arena *arena = front->young;
     if (UNLIKELY(!arena)) return false;
-    if (UNLIKELY(!record_sound(me, arena))) {
+    if (UNLIKELY(!record_sound(arena, me->seal))) {
         front->young = NULL;
         return false;
     }
@@ -260,11 +254,11 @@ static inline struct arena *arena_next(const struct front *front) {
 #ifdef ARENA_PROOFS
 // S7, when the arena's own record is written.
 static inline void proofs_write(struct arena *arena, const struct front *front, uintptr_t seal) {
-    uint64_t start = arena->base * front->factor;
-    seal -= front->factor + start + (uintptr_t)arena;
+    uint64_t factor = factor_of(&front->desc), start = arena->base * factor;
+    seal -= factor + start + (uintptr_t)arena;
     for (uint32_t i = 0; i < front->desc.frames_per_arena; i++) {
         struct proof *proof = &arena[i].proof;
-        STORE(proof->factor, front->factor);
+        STORE(proof->factor, factor);
         STORE(proof->start, start);
         STORE(proof->arena, arena);
         __atomic_store_n(&proof->seal, seal, __ATOMIC_RELEASE);
@@ -351,7 +345,7 @@ static bool news_take(struct owner *me, const struct front *wanted) {
     for (struct share *share = me->news; share; share = next) {
         struct arena *arena = &me->heap->arena[share - me->heap->owners->share];
         next = share->next;
-        if (UNLIKELY(!record_sound(me, arena))) continue; // its turn comes, and it is refused
+        if (UNLIKELY(!record_sound(arena, me->seal))) continue; // its turn comes, and it is refused
         struct front *front = front_of(arena->desc);
         share->known = true;
         if (!arena->full) continue; // in its free list
@@ -428,7 +422,7 @@ static bool waiting_look(struct owner *me, struct front *front) {
         struct list_elem *first = list_first(&front->waiting);
         if (!first) return false;
         struct arena *arena = list_entry(first, struct arena, elem);
-        if (LIKELY(record_sound(me, arena)) && arena_collect(front, arena)) {
+        if (LIKELY(record_sound(arena, me->seal)) && arena_collect(front, arena)) {
             unfull(front, arena);
             return true;
         }
@@ -446,7 +440,7 @@ static uint32_t gather_list(struct owner *me, struct front *front, struct list *
     for (struct list_elem *e = list_first(list); e; e = next) {
         struct arena *arena = list_entry(e, struct arena, elem);
         next = list_next(list, e);
-        if (UNLIKELY(!record_sound(me, arena))) continue;
+        if (UNLIKELY(!record_sound(arena, me->seal))) continue;
         bool any = arena_collect(front, arena);
         if (any && arena->full) unfull(front, arena);
         if (!arena->full) frames += close_if_home(me, front, arena, false);
@@ -493,7 +487,6 @@ static void owner_init(struct owner *me, struct heap *heap, uint32_t number) {
         take_away(front);
         front->desc = heap->block_descs[i];
         front->block_size = front->desc.block_size;
-        front->factor = ((uint64_t)front->desc.inverse << 32) >> front->desc.shift;
         widen(&front->desc);
         front->words = (uint8_t)((front->desc.blocks_per_arena + WORD_BLOCKS - 1) / WORD_BLOCKS);
         uint32_t chunk = PG_SIZE / front->block_size;
@@ -544,7 +537,7 @@ static uint32_t hand_back(struct owner *me, struct front *front) {
     STORE(front->word, NULL);
     STORE(front->claimed, 0);
     front->arena = NULL;
-    if (arena->full && record_sound(me, arena)) unfull(front, arena);
+    if (arena->full && record_sound(arena, me->seal)) unfull(front, arena);
     return close_if_home(me, front, arena, false);
 }
 
@@ -607,14 +600,15 @@ static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
     struct arena *left = front->arena, *arena = left;
     uint32_t word = 0;
     bool done = false, any = !front->young;
-    if (left && UNLIKELY(!record_sound(me, left))) left = NULL; // its turn comes, and it is refused
+    if (left && UNLIKELY(!record_sound(left, me->seal)))
+        left = NULL; // its turn comes, and it is refused
     if (LIKELY(left != NULL)) {
         word = (uint32_t)(front->word - map_of(left));
         if (!worth_taking(*front->word & below(left->carved, word))) word++;
         done = word_claim(front, left, word, any);
     }
     while (!done && (arena = arena_next(front)) != NULL) {
-        if (UNLIKELY(!record_sound(me, arena))) {
+        if (UNLIKELY(!record_sound(arena, me->seal))) {
             front_refuse(front, arena);
             continue;
         }

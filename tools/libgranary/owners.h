@@ -38,7 +38,6 @@ struct front {
     _Alignas(64) block_bits *take;
     uintptr_t base;      // address of block 0 of the word in hand
     block_bits mask;     // bits of *take that stand for carved blocks: the lowest, or all
-    uint64_t factor;     // see place_find()
     uint32_t block_size; // the descriptor's
     block_bits *word;    // the word in hand, NULL for none
     block_bits claimed;  // foreign: blocks of that word that left the map and are not handed out
@@ -166,6 +165,11 @@ struct place {
 _Static_assert(offsetof(struct arena, desc) == 64 && sizeof(struct arena) == 128,
                "a line for a frame's proof, and one for an arena's own record");
 
+// proof.factor of a size: see place_find().
+static inline uint64_t factor_of(const struct memory_block_desc *desc) {
+    return ((uint64_t)desc->inverse << 32) >> desc->shift;
+}
+
 // An owner's seal, if the frame is one of an arena of that owner.
 static inline uintptr_t proof_sum(const struct proof *proof) {
     return LOOK(proof->factor) + LOOK(proof->start) + (uintptr_t)LOOK(proof->arena) +
@@ -205,10 +209,15 @@ static inline bool place_find(const uintptr_t *seal, const struct heap *heap, ui
 }
 #endif
 
-// The front of an arena that place_find() has found, by the arena's own record; NULL if that is not
-// sound.
+// Whether an arena's own record is as the owner with this seal wrote it. What may have been
+// overwritten is not to be followed.
+static inline bool record_sound(const struct arena *arena, uintptr_t seal) {
+    return __builtin_expect(shared_sum(arena) == seal, 1);
+}
+
+// The front of an arena that place_find() has found; NULL if its own record is not sound.
 static inline struct front *front_sound(const struct arena *arena, uintptr_t seal) {
-    return __builtin_expect(shared_sum(arena) == seal, 1) ? front_of(LOOK(arena->desc)) : NULL;
+    return record_sound(arena, seal) ? front_of(LOOK(arena->desc)) : NULL;
 }
 
 // Whether another owner has freed a block since its word was last collected.

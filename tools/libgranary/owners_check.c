@@ -21,10 +21,9 @@ static void check_proof(const struct heap *heap, const struct arena *arena, uint
     const struct proof *proof = &heap->arena[frame].proof;
     bool right = LOOK(proof->arena) == arena;
     if (arena) {
-        const struct front *front = front_of(arena->desc);
-        right = right && LOOK(proof->factor) == front->factor &&
-                LOOK(proof->start) == arena->base * front->factor &&
-                proof_sum(proof) == shared_sum(arena);
+        uint64_t factor = factor_of(arena->desc);
+        right = right && LOOK(proof->factor) == factor &&
+                LOOK(proof->start) == arena->base * factor && proof_sum(proof) == shared_sum(arena);
     } else right = right && (LOOK(proof->factor) | LOOK(proof->start) | LOOK(proof->seal)) == 0;
     REQUIRE(right, "S7", "the proof is wrong, frame", frame);
 #else
