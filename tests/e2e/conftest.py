@@ -5,6 +5,7 @@ under test is copied once, before any test runs, to build/e2e: `make run ARGS=..
 build/hd.img anew, and other tests run meanwhile (pytest-xdist).
 """
 
+import errno
 import os
 import shutil
 import signal
@@ -69,6 +70,19 @@ def pytest_unconfigure(config):
 def root():
     """The project's top folder."""
     return ROOT
+
+
+@pytest.fixture
+def loader32():
+    """The loader of Debian's cross C library: it starts programs of 32 bits, where the system does."""
+    loader = "/usr/i686-linux-gnu/lib/ld-linux.so.2"
+    try:
+        subprocess.run([loader, "--version"], capture_output=True, check=True)
+    except OSError as problem:
+        if problem.errno != errno.ENOEXEC:
+            raise
+        pytest.skip("this system starts no programs of 32 bits (Linux without IA32 emulation)")
+    return loader
 
 
 @pytest.fixture

@@ -254,18 +254,23 @@ def test_contract(same, program):
     assert same("contract", [program("contract")]).out == "contract holds\n"
 
 
-def test_programs_of_32_bits(root, tmp_path):
-    """The library for them, under the loader of Debian's cross C library: the contract, and a wrong call."""
+@pytest.fixture
+def libgranary32(root):
     subprocess.run(["make", "--no-print-directory", "-s", "libgranary32"], cwd=root, check=True)
-    loader = "/usr/i686-linux-gnu/lib/ld-linux.so.2"
+    return os.path.join(root, "build", "32", "host")
+
+
+def test_programs_of_32_bits(tmp_path, libgranary32, loader32):
+    """The library for them: the contract, and a wrong call."""
     for name, words, status in (("contract", [], "contract holds\n"), ("wrong", ["double"], None)):
         to = tmp_path / name
         source = os.path.join(PROGRAMS, f"{name}.c")
         subprocess.run(["i686-linux-gnu-gcc", "-O1", "-fno-builtin", "-w", "-pthread", source, "-o", to], check=True)
         for library in ("libgranary.so", "libgranary-checked.so"):
-            preload = os.path.join(root, "build", "32", "host", library)
-            done = subprocess.run([loader, "--library-path", os.path.dirname(loader), "--preload", preload, to, *words],
-                                  capture_output=True, text=True, check=False, env={"GRANARY_CHECK": "1"})
+            preload = os.path.join(libgranary32, library)
+            start = [loader32, "--library-path", os.path.dirname(loader32), "--preload", preload]
+            done = subprocess.run([*start, to, *words], capture_output=True, text=True, check=False,
+                                  env={"GRANARY_CHECK": "1"})
             assert done.returncode == 0, done
             assert done.stdout == status if status else done.stderr.startswith("heap: double free: ")
 

@@ -209,14 +209,18 @@ def test_the_recorder_builds_itself(program, tmp_path):
     assert done.code == 0 and own_figures(tmp_path / "a.mtrace") == done.out
 
 
-def test_a_program_of_32_bits(tmp_path):
-    """Run by the loader of Debian's cross C library: it is the program that is started, and has 32 bits."""
-    loader = "/usr/i686-linux-gnu/lib/ld-linux.so.2"
-    made, library = make_recorder("recorder32", "mtrace-record32.so")
+@pytest.fixture
+def recorder32():
+    made, _ = make_recorder("recorder32", "mtrace-record32.so")
     assert made.returncode == 0, made.stderr
+
+
+@pytest.mark.usefixtures("recorder32")
+def test_a_program_of_32_bits(tmp_path, loader32):
+    """It is the program that is started, not its loader, and has 32 bits."""
     program = compile_program("i686-linux-gnu-gcc", str(tmp_path / "program32"))
-    done = tool("record", "-o", tmp_path / "a.mtrace", "--", loader, "--library-path", os.path.dirname(loader), program,
-                "threads")
+    done = tool("record", "-o", tmp_path / "a.mtrace", "--", loader32, "--library-path", os.path.dirname(loader32),
+                program, "threads")
     assert done.code == 0, done.err
     assert own_figures(tmp_path / "a.mtrace") == done.out
 
