@@ -5,7 +5,8 @@
 //   probe whose      the file that malloc comes from: a library that cannot be preloaded is
 //                    ignored, and the C library's figures would pass for its
 //   probe reserve    one block of every size up to 16 KiB, freed before the next: what a heap of
-//                    size classes holds then is what it keeps ready, one block's worth a class
+//                    size classes holds then is what it keeps ready, one block's worth a class.
+//                    Before that many of each, since a heap may keep more of what was used more
 //   probe misuse     commits each wrong free in a child of its own, and tells what came of it
 //
 // One line each: `heap=PATH`, `size=N again=yes|no old=BYTES` and `misuse=NAME outcome=WORD`.
@@ -73,8 +74,23 @@ static void probe_zero(size_t size) {
 #define RESERVE_MAX 16384u
 #define RESERVE_STEP 16u
 
+#define RESERVE_BLOCKS 600
+#define RESERVE_ROUNDS 10
+
+static void many(size_t size) {
+    static char *volatile block[RESERVE_BLOCKS];
+    for (int i = 0; i < RESERVE_BLOCKS; i++) {
+        block[i] = malloc(size);
+        if (block[i] == NULL) fail("no memory for %zu bytes", size);
+    }
+    for (int i = 0; i < RESERVE_BLOCKS; i++) free(block[i]);
+}
+
 // One at a time: what is kept then is what a freed block's arena leaves, not what many blocks need.
 static void probe_reserve(void) {
+    for (int round = 0; round < RESERVE_ROUNDS; round++) {
+        for (size_t size = RESERVE_STEP; size <= RESERVE_MAX; size += RESERVE_STEP) many(size);
+    }
     for (size_t size = RESERVE_STEP; size <= RESERVE_MAX; size += RESERVE_STEP) {
         char *volatile p = malloc(size);
         if (p == NULL) fail("no memory for %zu bytes", size);

@@ -163,7 +163,7 @@ def host_memory(rows, figures):
              ours(lambda name: stats.geomean(footprint_ratios(figures, name).values())), 2)
     held = figures["frames_held"]
     rows.add("host: held when all is freed, over one arena a descriptor", 1.0,
-             ours(lambda name: held[name]["freed"] and held[name]["freed"] / held[name]["each"]), 2)
+             ours(lambda name: held[name]["freed"] and held[name]["freed"] / max(held[name]["each"], 1)), 2)
     rows.add("host: frames held after a trim call", 0, ours(lambda name: held[name]["trimmed"]))
     # Records stay: 88 bytes and a few for each 4 KiB frame that was ever in use.
     rows.add("host: still resident after a trim call, of the peak", 5,

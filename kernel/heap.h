@@ -111,7 +111,7 @@ struct arena {
             uint32_t large : 8; // 1: one undivided area of `cnt` frames; 0: small, or none
         };
         struct {
-            uint8_t full, ever; // small, where a port has owners (kernel/port.h)
+            uint8_t full, ever, known; // small, where a port has owners (kernel/port.h)
         };
         uint32_t head; // both: == cnt in a small arena, ARENA_LARGE | cnt in a large area
     };

@@ -267,6 +267,9 @@ enum heap_fault owners_classify(const struct heap *heap, uintptr_t p, struct are
 bool owners_sound(const struct heap *heap, const struct arena *arena); // a record or a copy of it
 // What a free of a block would be: HEAP_OK, HEAP_DOUBLE_FREE, HEAP_NOT_ALLOCATED.
 enum heap_fault owners_block(const struct heap *heap, const struct arena *arena, uint32_t block);
+// Frames, and blocks, of a sound arena of an owner's: no two of a size need be of one length.
+uint32_t owners_frames(const struct heap *heap, const struct arena *arena);
+uint32_t owners_blocks(const struct heap *heap, const struct arena *arena);
 void owners_check(const struct heap *heap); // for heap_check()
 void owners_desc_state(const struct heap *heap, uint32_t index, struct desc_state *out);
 

@@ -27,7 +27,8 @@ static void visit_blocks(const struct heap *heap, const struct arena *arena,
 // Frames that the record holds, 1 for one that starts nothing.
 static uint32_t frames_held(const struct heap *heap, const struct arena *arena) {
     if (!arena_sound(heap, arena)) return 1;
-    return arena->large ? arena->cnt : arena->desc->frames_per_arena;
+    if (arena->large) return arena->cnt;
+    return port_owners(heap) ? owners_frames(heap, arena) : arena->desc->frames_per_arena;
 }
 
 // k_heap is the first, so there is no other head. Locked like a pool: no reader sees half a change.

@@ -32,7 +32,12 @@
 #include "tools/libgranary/owners.h"
 #include "tools/libgranary/settings.h"
 
-extern __thread struct owner *granary_me; // tools/libgranary/port.h
+// tools/libgranary/port.h
+extern __thread struct owner *granary_me;
+extern uint32_t granary_highest, granary_paid;
+void granary_high_next(uint32_t wish, uint32_t pages);
+bool granary_touched(uintptr_t p);
+
 void *granary_malloc(size_t size);
 void granary_free(void *p);
 void *granary_realloc(void *p, size_t size);
@@ -203,6 +208,13 @@ static void unlearn_if_learned(size_t size) {
     assert_true(!front_for(granary_me, size)->foreign || unlearn(size));
 }
 
+// From here on arenas are as long as they can be, and no pages are given back.
+static void arenas_are_long(size_t size) {
+    granary_malloc_trim(0); // of short ones
+    front_for(granary_me, size)->opened = 1000;
+    granary_highest = UINT32_MAX / 4;
+}
+
 #define FULL 256u // blocks of an arena
 #define WARM 72u  // blocks: a word of them has been carved then, and is taken as it is
 
@@ -321,18 +333,19 @@ static uint32_t flip_all(void *p, bool ever) {
 static void flips_are_refused(size_t size, uint32_t first) {
     void *block[32];
     unlearn_if_learned(size);
+    arenas_are_long(size);
     for (uint32_t i = 0; i < 32; i++) block[i] = take(size);
     void *p = block[first];
     const struct arena *arena = arena_at(p);
     bool further = arena != &k_heap.arena[((uintptr_t)p - k_heap.base) / PG_SIZE];
     assert_int_equal(further, first != 0);
     give(block[30]); // it is in the free list from here on: no free of its owner's is a slow one
-    assert_int_equal(arena->head, k_heap.owners->marks ? ARENA_EVER : 0);
+    assert_int_equal(arena->ever, k_heap.owners->marks ? ARENA_EVER >> 8 : 0);
     int saved = silence();
     uint32_t missing = k_heap.owners->marks ? 0 : flip_all(p, false);
     unmark(block[31]);
     in_a_thread(free_it, block[31]); // it is marked from here on
-    assert_int_equal(arena->head, ARENA_EVER);
+    assert_int_equal(arena->head & ~ARENA_KNOWN, ARENA_EVER);
     missing += flip_all(p, true);
     speak(saved);
     assert_int_equal(missing, 0);
@@ -359,6 +372,7 @@ static void the_last_block_of_an_overwritten_record_is_refused(void **state) {
     (void)state;
     static void *block[2 * WORD_BLOCKS];
     unlearn_if_learned(240);
+    arenas_are_long(240);
     for (uint32_t i = 0; i < 2 * WORD_BLOCKS; i++) block[i] = take(240);
     for (uint32_t i = 1; i < 2 * WORD_BLOCKS; i++) give(block[i]);
     uint32_t before = granary_reports;
@@ -379,6 +393,7 @@ static void the_last_block_of_an_overwritten_record_is_refused(void **state) {
 static void gives_no_blocks(size_t size, uint32_t count, uint32_t back, bool marked) {
     static void *block[3 * FULL], *more[3 * FULL];
     uint32_t inside = 0, before = granary_reports;
+    arenas_are_long(size);
     for (uint32_t i = 0; i < count; i++) block[i] = take(size);
     struct arena *arena = arena_at(block[0]);
     for (uint32_t i = 0; i < back; i++) {
@@ -443,7 +458,7 @@ static void each_address_has_the_block_that_block_index_says(void **state) {
         const struct memory_block_desc *desc = &granary_me->front[i].desc;
         void *p = take(desc->block_size);
         const struct arena *arena = arena_at(p);
-        for (uint32_t off = 0; off < desc->frames_per_arena * PG_SIZE; off++) {
+        for (uint32_t off = 0; off < owners_frames(&k_heap, arena) * PG_SIZE; off++) {
             struct place at;
             bool found = place_find(&granary_me->seal, &k_heap, arena->base + off, &at);
             uint32_t block = block_index(desc, off);
@@ -465,6 +480,7 @@ static void what_is_claimed_is_not_live(void **state) {
     (void)state;
     static void *block[2 * FULL];
     size_t size = 48;
+    arenas_are_long(size);
     for (uint32_t i = 0; i < 2 * FULL; i++) block[i] = take(size);
     unmark(block[2 * FULL - 1]);
     in_a_thread(free_it, block[2 * FULL - 1]);
@@ -488,6 +504,105 @@ static void what_is_claimed_is_not_live(void **state) {
         if (*mark_of(block[i])) give(block[i]);
     }
     assert_int_equal(live, 24);
+    granary_malloc_trim(0);
+    assert_int_equal(heap_check(), 0);
+}
+
+// ---- pages without a live block -----------------------------------------------------------------
+
+// The process may have no more pages than it has, or a few.
+static void pages_are_scarce(void) {
+    granary_highest = 0;
+    granary_high_next(0, 0);
+    granary_paid = 0;
+}
+
+static uint32_t gone_of(size_t size) { return front_for(granary_me, size)->gone; }
+
+// Blocks of one size are freed but for a few; then another size wants pages, and the process may
+// not have more.
+static void pages_without_a_live_block_go_back_before_there_are_more(void **state) {
+    (void)state;
+    static char *block[4096], *other[64];
+    granary_malloc_trim(0);
+    for (uint32_t i = 0; i < 4096; i++) block[i] = take(64); // on 64 pages
+    for (uint32_t i = 0; i < 4096; i++) {
+        if (i % 512 != 0) give(block[i]);
+    }
+    assert_int_equal(gone_of(64), 0);
+    pages_are_scarce();
+    for (uint32_t i = 0; i < 64; i++) other[i] = take(4000);
+    uint32_t gone = gone_of(64);
+    assert_in_range(gone, 4, 56); // of 64 pages 8 have a live block
+    assert_int_equal(heap_check(), 0);
+    for (uint32_t i = 0; i < 4096; i += 512) {
+        for (uint32_t at = 0; at < 64; at++) assert_int_equal(block[i][at], 0x5a);
+    }
+    // They are wanted again, all of them, and are what they were.
+    for (uint32_t i = 0; i < 4096; i++) {
+        if (i % 512 != 0) block[i] = take(64);
+    }
+    assert_int_equal(gone_of(64), 0);
+    assert_int_equal(overlaps, 0);
+    assert_int_equal(heap_check(), 0);
+    for (uint32_t i = 0; i < 4096; i++) give(block[i]);
+    for (uint32_t i = 0; i < 64; i++) give(other[i]);
+}
+
+// A trim call gives all of them, whatever the process had.
+static void a_trim_leaves_pages_with_live_blocks_only(void **state) {
+    (void)state;
+    static void *block[16 * 16];
+    granary_malloc_trim(0);
+    granary_highest = UINT32_MAX / 4;
+    for (uint32_t i = 0; i < 16 * 16; i++) block[i] = take(256); // 16 to a page
+    for (uint32_t i = 0; i < 16 * 16; i++) {
+        if (i % 32 != 5) give(block[i]); // each second page has a live one
+    }
+    granary_malloc_trim(0);
+    assert_int_equal(gone_of(256), 8);
+    for (uint32_t i = 5; i < 16 * 16; i += 32) give(block[i]);
+    granary_malloc_trim(0);
+    assert_int_equal(gone_of(256), 0);
+    assert_int_equal(heap_check(), 0);
+}
+
+#define RANDOM_BLOCKS 3000u
+
+static uint32_t step_of(uint32_t *seed) { return (*seed = *seed * 1664525 + 1013904223) >> 8; }
+
+// Whatever is given back meanwhile: a block's content stays, and calloc() clears.
+static void contents_stay_while_pages_come_and_go(void **state) {
+    (void)state;
+    static unsigned char *block[RANDOM_BLOCKS];
+    static uint32_t size_at[RANDOM_BLOCKS];
+    uint32_t seed = 7, wrong = 0;
+    for (uint32_t step = 0; step < 60000; step++) {
+        uint32_t i = step_of(&seed) % RANDOM_BLOCKS, size = size_at[i];
+        if (block[i]) {
+            wrong += block[i][0] != (i & 255) || block[i][size - 1] != (i & 255);
+            wrong += block[i][size / 2] != (i & 255);
+            give(block[i]);
+        }
+        block[i] = NULL;
+        if (step_of(&seed) % 3 == 0) continue; // a third is free at a time
+        size = size_at[i] = 1 + step_of(&seed) % (step_of(&seed) % 8 ? 300 : 12000);
+        if (step_of(&seed) % 4 == 0) {
+            block[i] = granary_calloc(1, size);
+            *mark_of(block[i]) = 1;
+            for (uint32_t at = 0; at < size; at++) wrong += block[i][at] != 0;
+        } else {
+            block[i] = take(size);
+        }
+        memset(block[i], (int)(i & 255), size);
+        if (step % 128 == 0) pages_are_scarce();
+        if (step % 128 == 64) granary_highest = UINT32_MAX / 4;
+        if (step % 5000 == 0) granary_malloc_trim(0);
+        if (step % 5000 == 2500) wrong += heap_check() != 0;
+    }
+    assert_int_equal(wrong, 0);
+    assert_int_equal(overlaps, 0);
+    for (uint32_t i = 0; i < RANDOM_BLOCKS; i++) give(block[i]);
     granary_malloc_trim(0);
     assert_int_equal(heap_check(), 0);
 }
@@ -602,6 +717,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(an_overwritten_record_gives_no_blocks),
         cmocka_unit_test(a_wrong_proof_is_found),
         cmocka_unit_test(what_is_claimed_is_not_live),
+        cmocka_unit_test(pages_without_a_live_block_go_back_before_there_are_more),
+        cmocka_unit_test(a_trim_leaves_pages_with_live_blocks_only),
+        cmocka_unit_test(contents_stay_while_pages_come_and_go),
         cmocka_unit_test(a_fork_at_any_step_of_claiming_a_word),
         cmocka_unit_test(every_arena_is_marked_where_there_is_no_barrier),
     };

@@ -53,6 +53,8 @@ static __attribute__((noinline)) void arena_at_edge(struct arena *arena);
 #endif
 #include "lib/list.c"
 #ifndef HEAP_CHECKED
+#include "tools/libgranary/arenas.c"
+#include "tools/libgranary/pages.c"
 #include "tools/libgranary/owners.c"
 #endif
 // NOLINTEND(bugprone-suspicious-include)
@@ -140,11 +142,9 @@ ENTRANCE void *malloc(size_t size) { return take(size); }
 // Frames that no one has written to since the process got them are zero: a large area is cleared
 // only where it is not.
 static __attribute__((noinline)) void *calloc_slow(size_t bytes) {
-    void *p = malloc_claim(bytes);
-    if (UNLIKELY(!p)) return NULL;
-    if (LIKELY(bytes <= k_heap.block_max)) memset(p, 0, bytes);
-    else granary_clear(p, bytes);
-    return p;
+    if (!granary_ready) granary_start();
+    void *p = granary_zeroed(bytes > 0 ? bytes : 1);
+    return p ? p : no_memory();
 }
 
 ENTRANCE void *calloc(size_t count, size_t size) {
@@ -174,6 +174,7 @@ static __attribute__((noinline)) void *realloc_any(void *p, size_t size, uintptr
     void *to = sys_realloc_for(p, size, caller);
 #else
     void *to = heap_realloc(&k_heap, p, size, caller);
+    if (to && size > k_heap.block_max) granary_area(to, size); // if it grew where it was
 #endif
     return to || size == 0 ? to : no_memory();
 }

@@ -51,6 +51,9 @@
 //       carved yet, from `carved` on. Only front.young may have such blocks.
 //   S7  With 64 bits, each frame of an arena has a proof, which adds up to the owner's seal; all
 //       other frames' are 0. It changes when the arena is opened and closed, under the heap's lock.
+//   S8  A front's `gone` is the number of pages of its arenas, each up to the last with a carved
+//       block, that the system has been given; none of them has a live block, or one in hand. Where
+//       `fresh` is not set, the further pages of `young` are there.
 //
 // What is not kept: arena.cnt and desc->arenas' free blocks; who wants them counts.
 //
@@ -64,407 +67,12 @@
 //     refused, and its frames are lost.
 #include "tools/libgranary/owners.h"
 
-// From an address to its record by shifts; 64 bytes have no room for pointers of 64 bits.
-_Static_assert((sizeof(struct arena) & (sizeof(struct arena) - 1)) == 0, "-DARENA_PADDED");
-_Static_assert(sizeof(struct share) % sizeof(struct arena) == 0, "SHARE_RATIO is a whole number");
-
 #define WORD_LEAST 4u // blocks that a carve, or a word taken again, should give
-
-// What a front takes from is a word that is 0: its next call looks further.
-static inline void take_away(struct front *front) {
-    static const block_bits nothing; // never written to, as no bit of it is set
-    STORE(front->take, (block_bits *)&nothing);
-}
-
-static inline uint32_t blocks_of(const struct arena *arena) {
-    return arena->desc->blocks_per_arena;
-}
-
-static inline uintptr_t arena_base(const struct heap *heap, const struct arena *arena) {
-    return frame_base(heap, (uint32_t)(arena - heap->arena)); // arena->base, sound or not
-}
-
-// The blocks of a word that are below `end`.
-static inline block_bits below(uint32_t end, uint32_t word) {
-    uint32_t first = word * WORD_BLOCKS;
-    return end >= first + WORD_BLOCKS ? ALL_BLOCKS : ~(ALL_BLOCKS << (end - first));
-}
-
-// Blocks of a word that are not handed out, by the map and by what is in hand. The map is read
-// first: a claim writes what it has in hand before it clears the map.
-static inline block_bits word_home(const struct front *front, const block_bits *at) {
-    for (;;) {
-        block_bits map = __atomic_load_n(at, __ATOMIC_ACQUIRE);
-        const block_bits *hand = __atomic_load_n(&front->word, __ATOMIC_ACQUIRE);
-        if (hand != at) return map;
-        block_bits bits = __atomic_load_n(&front->claimed, __ATOMIC_ACQUIRE);
-        if (LOOK(front->word) == at) return map | bits; // else the bits may be another word's
-    }
-}
-
-// ---- collecting and claiming --------------------------------------------------------------------
-
-#define PARTS (WORD_BLOCKS / 32) // of a word: one of `away` for each
-
-// Puts what others have freed of a word into the map. They are in the map before they leave `away`,
-// so that who frees one again finds it in either; from then on a free that read the word before
-// fails. Returns the blocks that were in both: freed twice.
-static block_bits word_collect(struct heap *heap, struct arena *arena, uint32_t word) {
-    uint64_t *away = &share_of(heap, arena)->away[word * PARTS];
-    block_bits *at = &map_of(arena)[word], twice = 0;
-    for (uint32_t part = 0; part < PARTS; part++) {
-        uint64_t seen = __atomic_load_n(&away[part], __ATOMIC_RELAXED), next;
-        block_bits map = *at, home;
-        do {
-            home = (block_bits)(uint32_t)seen << part * 32;
-            STORE(*at, map | home);
-            next = ((seen >> 32) + 1) << 32;
-        } while (!__atomic_compare_exchange_n(&away[part], &seen, next, false, __ATOMIC_SEQ_CST,
-                                              __ATOMIC_RELAXED));
-        twice |= map & home;
-    }
-    return twice;
-}
-
-static bool any_away(const struct share *share, uint32_t word) {
-    uint32_t any = 0;
-    for (uint32_t part = 0; part < PARTS; part++)
-        any |= (uint32_t)LOOK(share->away[word * PARTS + part]);
-    return any != 0;
-}
-
-// Two owners freed these blocks of the word at `base` at about the same time: neither could know.
-// No lock may be held.
-static SLOW_PATH void twice_report(const struct heap *heap, uintptr_t base, uint32_t block_size,
-                                   block_bits twice) {
-    for (; twice != 0; twice &= twice - 1) {
-        port_report(heap, HEAP_DOUBLE_FREE, base + lowest(twice) * block_size, 0);
-    }
-}
-
-// Takes blocks of a word of the map into hand: out of the map, into `claimed`. In this order for
-// who reads without a lock: see word_home().
-static inline void hand_claim(struct front *front, block_bits *word, block_bits blocks) {
-    block_bits map = *word & ~blocks;
-    front->mask = ALL_BLOCKS;
-    __atomic_store_n(&front->word, NULL, __ATOMIC_RELEASE);
-    __atomic_store_n(&front->claimed, blocks, __ATOMIC_RELEASE);
-    __atomic_store_n(&front->word, word, __ATOMIC_RELEASE);
-    __atomic_store_n(word, map, __ATOMIC_RELEASE);
-    STORE(front->take, &front->claimed);
-}
-
-// Takes a word into hand where it is: its lowest blocks, those of `mask`.
-static inline void hand_take(struct front *front, block_bits *word, block_bits mask) {
-    front->mask = mask;
-    STORE(front->word, word);
-    STORE(front->take, word);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    // It may have become foreign meanwhile: mark_ever() waits for just this.
-    if (UNLIKELY(LOOK(front->foreign))) take_away(front);
-}
-
-static inline void hand_turn(struct front *front, struct arena *arena, uint32_t word) {
-    struct heap *heap = front->desc.heap;
-    front->base = arena_base(heap, arena) + (uintptr_t)word * WORD_BLOCKS * front->block_size;
-    front->arena = arena;
-}
-
-// An arena of a foreign front in which no other owner has freed: its words are to be claimed.
-static SLOW_PATH void mark_own(struct front *front, struct arena *arena) {
-    struct heap *heap = front->desc.heap;
-    port_state state = port_lock(heap);
-    if (!arena->ever) {
-        STORE(arena->ever, ARENA_EVER >> 8);
-        share_of(heap, arena)->known = true; // no news, then
-        if (arena->full) list_append(&front->waiting, &arena->elem);
-    }
-    port_unlock(heap, state);
-}
-
-// Whether a word that has these blocks at home gives enough of them.
-static INLINE_ALWAYS bool worth_taking(block_bits bits) {
-    for (uint32_t bit = 1; bit < WORD_LEAST; bit++) bits &= bits - 1;
-    return bits != 0;
-}
-
-// Takes the first word from `word` on that is worth taking (`any`: that has a block at home), or of
-// which others have freed blocks, into hand; those come home first. False if there is none.
-static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, uint32_t word,
-                                     bool any) {
-    struct heap *heap = front->desc.heap;
-    bool foreign = LOOK(front->foreign);
-    for (uint32_t carved = arena->carved; word * WORD_BLOCKS < carved; word++) {
-        block_bits *map = &map_of(arena)[word], blocks = below(carved, word), twice = 0;
-        bool away = UNLIKELY(foreign) && any_away(share_of(heap, arena), word);
-        bool enough = any ? (*map & blocks) != 0 : worth_taking(*map & blocks);
-        if (!enough && !away) continue;
-        hand_turn(front, arena, word);
-        if (LIKELY(!foreign)) {
-            hand_take(front, map, blocks);
-            return true;
-        }
-        if (UNLIKELY(!LOOK(arena->ever))) mark_own(front, arena);
-        twice = word_collect(heap, arena, word);
-        hand_claim(front, map, *map & blocks);
-        if (UNLIKELY(twice)) twice_report(heap, front->base, front->block_size, twice);
-        return true;
-    }
-    return false;
-}
-
-// Blocks that were never handed out are to be had: those that follow, of the same word, front.chunk
-// of them at most. Takes their word into hand. False if there are none.
-static inline bool front_carve(const struct owner *me, struct front *front) {
-    struct arena *arena = front->young;
-    if (UNLIKELY(!arena)) return false;
-    if (UNLIKELY(!record_sound(arena, me->seal))) {
-        front->young = NULL;
-        return false;
-    }
-    uint32_t first = arena->carved, word = first / WORD_BLOCKS, end = first + front->chunk;
-    if (end > (word + 1) * WORD_BLOCKS) end = (word + 1) * WORD_BLOCKS;
-    if (end >= front->desc.blocks_per_arena) {
-        end = front->desc.blocks_per_arena;
-        front->young = NULL;
-    }
-    STORE(arena->carved, (uint16_t)end);
-    hand_turn(front, arena, word);
-    if (LIKELY(!LOOK(front->foreign))) {
-        hand_take(front, &map_of(arena)[word], below(end, word));
-        return true;
-    }
-    if (UNLIKELY(!LOOK(arena->ever))) mark_own(front, arena);
-    hand_claim(front, &map_of(arena)[word], below(end, word) & ~below(first, word));
-    return true;
-}
-
-// The arena of the free list whose turn it is: the one after the one in hand, so that as many
-// blocks as can be have come home by then. NULL if the list is empty.
-static inline struct arena *arena_next(const struct front *front) {
-    const struct list *list = &front->desc.free_list;
-    const struct arena *hand = front->arena;
-    struct list_elem *next = hand && !hand->full ? hand->elem.next : list_front(list);
-    if (next == &list->head) next = list_front(list);
-    return next == &list->head ? NULL : list_entry(next, struct arena, elem);
-}
-
-// ---- opening and closing, under the heap's lock -------------------------------------------------
-
-#ifdef ARENA_PROOFS
-// S7, when the arena's own record is written.
-static inline void proofs_write(struct arena *arena, const struct front *front, uintptr_t seal) {
-    uint64_t factor = factor_of(&front->desc), start = arena->base * factor;
-    seal -= factor + start + (uintptr_t)arena;
-    for (uint32_t i = 0; i < front->desc.frames_per_arena; i++) {
-        struct proof *proof = &arena[i].proof;
-        STORE(proof->factor, factor);
-        STORE(proof->start, start);
-        STORE(proof->arena, arena);
-        __atomic_store_n(&proof->seal, seal, __ATOMIC_RELEASE);
-    }
-}
-
-static inline void proofs_clear(struct arena *arena, uint32_t frames) {
-    for (uint32_t i = 0; i < frames; i++) {
-        struct proof *proof = &arena[i].proof;
-        STORE(proof->seal, 0);
-        STORE(proof->factor, 0);
-        STORE(proof->start, 0);
-        STORE(proof->arena, NULL);
-    }
-}
-
-// Whether a frame is, by its proof, one of a sound arena whose record adds up to `sum`.
-static inline bool frame_proved(const struct heap *heap, uintptr_t frame, const struct arena *arena,
-                                uintptr_t sum) {
-    const struct proof *proof = &heap->arena[frame].proof;
-    return LOOK(proof->arena) == arena && proof_sum(proof) == sum;
-}
-#else
-#define proofs_write(arena, front, seal) ((void)0)
-#define proofs_clear(arena, frames) ((void)0)
-#define frame_proved(heap, frame, arena, sum) true
-#endif
-
-// False: no frames.
-static bool shared_open(struct owner *me, struct front *front) {
-    struct memory_block_desc *desc = &front->desc;
-    struct heap *heap = me->heap;
-    uint32_t frames = desc->frames_per_arena;
-    struct frame *first = run_take(&heap->pool, frames);
-    if (!first) return false;
-    uint32_t frame = (uint32_t)(first - heap->pool.frame);
-    struct arena *arena = &heap->arena[frame];
-    STORE(arena->base, frame_base(heap, frame));
-    STORE(arena->carving, 0);
-    STORE(arena->head, ARENA_FULL | (front->foreign ? ARENA_EVER : 0));
-    for (uint32_t word = 0; word < WORDS; word++) STORE(map_of(arena)[word], ALL_BLOCKS);
-    STORE(arena->desc, desc);
-    STORE(*seal_of(arena), 0);
-    __atomic_store_n(seal_of(arena), me->seal - shared_sum(arena), __ATOMIC_RELEASE);
-    for (uint32_t i = 1; i < frames; i++) STORE(arena[i].back, (uint16_t)(i * sizeof *arena));
-    proofs_write(arena, front, me->seal);
-    // A record that is not written to takes no memory.
-    if (share_of(heap, arena)->known != front->foreign)
-        share_of(heap, arena)->known = front->foreign;
-    if (front->foreign) list_append(&front->waiting, &arena->elem);
-    front->young = arena;
-    desc->arenas++;
-    heap->small_frames += frames;
-    return true;
-}
-
-// An arena that is all at home, is not in hand, and is in no list any more.
-// twice[w]: blocks of word w that were freed twice.
-static void shared_close(struct front *front, struct arena *arena, block_bits *twice) {
-    struct memory_block_desc *desc = &front->desc;
-    struct heap *heap = desc->heap;
-    uint32_t frames = desc->frames_per_arena, words = arena->ever ? front->words : 0;
-    proofs_clear(arena, frames);
-    STORE(*seal_of(arena), 0);
-    STORE(arena->desc, NULL);
-    STORE(arena->head, 0);
-    STORE(arena->carving, 0);
-    STORE(arena->base, 0);
-    for (uint32_t word = 0; word < words; word++) { // the record is blank by now: S4
-        twice[word] = word_collect(heap, arena, word);
-    }
-    for (uint32_t word = 0; word < WORDS; word++) STORE(map_of(arena)[word], 0);
-    for (uint32_t i = 1; i < frames; i++) STORE(arena[i].back, 0);
-    desc->arenas--;
-    heap->small_frames -= frames;
-    run_give(&heap->pool, arena_frame(heap, arena), frames);
-}
-
-// The owner's news: arenas in which others have freed for the first time. True if one is full and
-// of this front.
-static bool news_take(struct owner *me, const struct front *wanted) {
-    bool found = false;
-    struct share *next;
-    for (struct share *share = me->news; share; share = next) {
-        struct arena *arena = &me->heap->arena[share - me->heap->owners->share];
-        next = share->next;
-        if (UNLIKELY(!record_sound(arena, me->seal))) continue; // its turn comes, and it is refused
-        struct front *front = front_of(arena->desc);
-        share->known = true;
-        if (!arena->full) continue; // in its free list
-        list_append(&front->waiting, &arena->elem);
-        found = found || front == wanted;
-    }
-    me->news = NULL;
-    return found;
-}
-
-// A full arena has blocks at home again: it is its turn after all others.
-static void unfull(struct front *front, struct arena *arena) {
-    if (share_of(front->desc.heap, arena)->known) list_remove(&arena->elem);
-    const struct arena *hand = front->arena;
-    bool turn = hand && !hand->full;
-    STORE(arena->full, 0);
-    list_insert_before(turn ? &front->arena->elem : &front->desc.free_list.head, &arena->elem);
-}
-
-// Closes an arena of this owner that is all at home, its last words included, and not in hand.
-// Returns the frames given back.
-static SLOW_PATH uint32_t home_close(struct owner *me, struct front *front, struct arena *arena) {
-    block_bits twice[WORDS];
-    uint32_t words;
-    uintptr_t base = arena_base(me->heap, arena),
-              word_bytes = (uintptr_t)WORD_BLOCKS * front->block_size;
-    port_state state = port_lock(me->heap);
-    if (me->news) news_take(me, NULL); // it must not be among them
-    words = arena->ever ? front->words : 0;
-    list_remove(&arena->elem);
-    shared_close(front, arena, twice);
-    port_unlock(me->heap, state);
-    if (front->spare == arena) front->spare = NULL;
-    if (front->young == arena) front->young = NULL;
-    for (uint32_t word = 0; word < words; word++) {
-        twice_report(me->heap, base + word * word_bytes, front->block_size, twice[word]);
-    }
-    return front->desc.frames_per_arena;
-}
-
-// An arena is at home perhaps: closes it, or, with `spare`, keeps it and closes the one that was
-// kept. Who frees an arena's blocks and takes them again is not to open and close it each time.
-static inline uint32_t close_if_home(struct owner *me, struct front *front, struct arena *arena,
-                                     bool spare) {
-    if (front->arena == arena || arena->full || !arena_home(arena)) return 0;
-    struct arena *before = front->spare;
-    if (!spare) return home_close(me, front, arena);
-    if (before == arena) return 0;
-    front->spare = arena;
-    if (!before || front->arena == before || !arena_home(before)) return 0;
-    return home_close(me, front, before);
-}
-
-// Puts into the map what others have freed in an arena; true if it was anything.
-static bool arena_collect(const struct front *front, struct arena *arena) {
-    struct heap *heap = front->desc.heap;
-    uint32_t block_size = front->block_size;
-    bool any = false;
-    for (uint32_t word = 0; word < front->words; word++) {
-        if (!any_away(share_of(heap, arena), word)) continue;
-        block_bits twice = word_collect(heap, arena, word);
-        uintptr_t base = arena_base(heap, arena) + (uintptr_t)word * WORD_BLOCKS * block_size;
-        twice_report(heap, base, block_size, twice);
-        any = true;
-    }
-    return any;
-}
-
-#define WAITING_LOOKS 8u // arenas looked at before another is opened
-
-// Looks through full arenas for blocks that others have freed; true if some came home.
-static bool waiting_look(struct owner *me, struct front *front) {
-    for (uint32_t looks = WAITING_LOOKS; looks > 0; looks--) {
-        struct list_elem *first = list_first(&front->waiting);
-        if (!first) return false;
-        struct arena *arena = list_entry(first, struct arena, elem);
-        if (LIKELY(record_sound(arena, me->seal)) && arena_collect(front, arena)) {
-            unfull(front, arena);
-            return true;
-        }
-        list_remove(first);
-        list_append(&front->waiting, first);
-    }
-    return false;
-}
-
-// Everything of a list that others have freed comes home, and arenas that are all at home are
-// closed. These return the frames given back.
-static uint32_t gather_list(struct owner *me, struct front *front, struct list *list) {
-    struct list_elem *next;
-    uint32_t frames = 0;
-    for (struct list_elem *e = list_first(list); e; e = next) {
-        struct arena *arena = list_entry(e, struct arena, elem);
-        next = list_next(list, e);
-        if (UNLIKELY(!record_sound(arena, me->seal))) continue;
-        bool any = arena_collect(front, arena);
-        if (any && arena->full) unfull(front, arena);
-        if (!arena->full) frames += close_if_home(me, front, arena, false);
-    }
-    return frames;
-}
-
-static uint32_t gather(struct owner *me) {
-    uint32_t frames = 0;
-    port_state state = port_lock(me->heap);
-    news_take(me, NULL);
-    port_unlock(me->heap, state);
-    for (uint32_t i = 0; i < me->heap->desc_count; i++) {
-        struct front *front = &me->front[i];
-        frames += gather_list(me, front, &front->desc.free_list);
-        frames += gather_list(me, front, &front->waiting);
-    }
-    return frames;
-}
 
 // ---- owners -------------------------------------------------------------------------------------
 
 // What it costs to open an arena, and to look for one, does not depend on how many blocks it gives,
-// and a page that no block was carved of takes no memory. So arenas are as long as their map and
+// and a page that no block was carved of takes no memory. So arenas may be as long as their map and
 // the pool allow, where the kernel has one frame.
 static void widen(struct memory_block_desc *desc) {
     uint32_t frames = (ARENA_BLOCKS_MAX * desc->block_size + PG_SIZE - 1) / PG_SIZE;
@@ -527,20 +135,6 @@ static void owner_push(struct owner *owner) {
     port_unlock(owner->heap, state);
 }
 
-// What is in hand goes back into the map.
-static uint32_t hand_back(struct owner *me, struct front *front) {
-    struct arena *arena = front->arena;
-    block_bits *word = front->word;
-    if (!word) return 0;
-    take_away(front);
-    STORE(*word, *word | front->claimed);
-    STORE(front->word, NULL);
-    STORE(front->claimed, 0);
-    front->arena = NULL;
-    if (arena->full && record_sound(arena, me->seal)) unfull(front, arena);
-    return close_if_home(me, front, arena, false);
-}
-
 // Nothing that is free is kept.
 static uint32_t tidy(struct owner *me) {
     uint32_t frames = gather(me);
@@ -548,8 +142,7 @@ static uint32_t tidy(struct owner *me) {
     return frames;
 }
 
-// The same for idle owners: one is ours while it is out of the list.
-static uint32_t tidy_idle(struct heap *heap) {
+uint32_t owners_trim_idle(struct heap *heap, bool pages) {
     struct owner *done = NULL, *owner;
     uint32_t frames = 0;
     for (;;) {
@@ -557,7 +150,8 @@ static uint32_t tidy_idle(struct heap *heap) {
         owner = owner_pop(heap->owners);
         port_unlock(heap, state);
         if (!owner) break;
-        frames += tidy(owner);
+        frames += tidy(owner); // it is ours while it is out of the list
+        if (pages) frames += pages_back(owner);
         owner->next_idle = done;
         done = owner;
     }
@@ -570,7 +164,7 @@ static uint32_t tidy_idle(struct heap *heap) {
 
 uint32_t shared_trim(struct owner *me) {
     uint32_t frames = tidy(me);
-    return frames + tidy_idle(me->heap);
+    return frames + pages_back(me);
 }
 
 void owner_leave(struct owner *me) {
@@ -578,19 +172,117 @@ void owner_leave(struct owner *me) {
     owner_push(me);
 }
 
+// ---- blocks into hand ---------------------------------------------------------------------------
+
+// Whether a word that has these blocks at home gives enough of them.
+static INLINE_ALWAYS bool worth_taking(block_bits bits) {
+    for (uint32_t bit = 1; bit < WORD_LEAST; bit++) bits &= bits - 1;
+    return bits != 0;
+}
+
+// Takes the first word from `word` on that is worth taking (`any`: that has a block at home), or of
+// which others have freed blocks, into hand; those come home first. `there`: no block is taken on a
+// page that is gone. False if there is none.
+static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, uint32_t word,
+                                     bool any, bool there) {
+    struct heap *heap = front->desc.heap;
+    bool foreign = LOOK(front->foreign);
+    for (uint32_t carved = arena->carved; word * WORD_BLOCKS < carved; word++) {
+        block_bits *map = &map_of(arena)[word], blocks = below(carved, word), twice = 0;
+        bool away = UNLIKELY(foreign) && any_away(share_of(heap, arena), word);
+        bool enough = any ? (*map & blocks) != 0 : worth_taking(*map & blocks);
+        if (!enough && !away) continue;
+        if (UNLIKELY(front->gone)) {
+            blocks &= blocks_there(front, arena, word, *map & blocks, !there);
+            if (!(*map & blocks) && !away) continue;
+        }
+        hand_turn(front, arena, word);
+        if (LIKELY(!foreign)) {
+            hand_take(front, map, blocks);
+            return true;
+        }
+        if (UNLIKELY(!LOOK(arena->ever))) mark_own(front, arena);
+        twice = word_collect(heap, arena, word);
+        hand_claim(front, map, *map & blocks);
+        if (UNLIKELY(twice)) twice_report(heap, front->base, front->block_size, twice);
+        return true;
+    }
+    return false;
+}
+
+// Blocks that were never handed out are to be had: those that follow, of the same word, front.chunk
+// of them at most. Takes their word into hand. False if there are none.
+static inline bool front_carve(struct owner *me, struct front *front) {
+    struct arena *arena = front->young;
+    if (UNLIKELY(!arena)) return false;
+    if (UNLIKELY(!record_sound(arena, me->seal))) {
+        front->young = NULL;
+        return false;
+    }
+    uint32_t first = arena->carved, word = first / WORD_BLOCKS, end = first + front->chunk;
+    if (end > (word + 1) * WORD_BLOCKS) end = (word + 1) * WORD_BLOCKS;
+    if (end >= front->young_end) {
+        end = front->young_end;
+        front->young = NULL;
+    }
+    STORE(arena->carved, (uint16_t)end);
+    uint32_t more = 0;
+    if (UNLIKELY(front->fresh || front->gone)) more = carve_touch(front, arena, first, end);
+    hand_turn(front, arena, word);
+    if (LIKELY(!LOOK(front->foreign))) {
+        hand_take(front, &map_of(arena)[word], below(end, word));
+    } else {
+        if (UNLIKELY(!LOOK(arena->ever))) mark_own(front, arena);
+        hand_claim(front, &map_of(arena)[word], below(end, word) & ~below(first, word));
+    }
+    if (UNLIKELY(more) && granary_over()) owner_pages_back(me, front);
+    return true;
+}
+
+// The arena of the free list whose turn it is: the one after the one in hand, so that as many
+// blocks as can be have come home by then. NULL if the list is empty.
+static inline struct arena *arena_next(const struct front *front) {
+    const struct list *list = &front->desc.free_list;
+    const struct arena *hand = front->arena;
+    struct list_elem *next = hand && !hand->full ? hand->elem.next : list_front(list);
+    if (next == &list->head) next = list_front(list);
+    return next == &list->head ? NULL : list_entry(next, struct arena, elem);
+}
+
 // An arena of the free list has no blocks at home.
 static void front_full(struct front *front, struct arena *arena) {
     list_remove(&arena->elem);
-    if (share_of(front->desc.heap, arena)->known) list_append(&front->waiting, &arena->elem);
+    if (arena->known) list_append(&front->waiting, &arena->elem);
     STORE(arena->full, ARENA_FULL);
 }
 
 // The record of an arena of the free list was overwritten: nothing is taken from it any more.
 static SLOW_PATH void front_refuse(struct front *front, struct arena *arena) {
     const struct heap *heap = front->desc.heap;
-    share_of(heap, arena)->known = true; // so that it is among those that wait
+    STORE(arena->known, ARENA_KNOWN >> 16); // so that it is among those that wait
     front_full(front, arena);
     port_report(heap, HEAP_CORRUPT_ARENA, arena_base(heap, arena), 0);
+}
+
+#define THERE_LOOKS 8u // arenas looked at for blocks whose pages are there
+
+// Of one of the arenas whose turn is next, blocks whose pages are there.
+static SLOW_PATH bool turn_there(const struct owner *me, struct front *front) {
+    const struct list *list = &front->desc.free_list;
+    struct arena *arena = arena_next(front);
+    for (uint32_t looks = THERE_LOOKS; arena && looks > 0; looks--) {
+        if (record_sound(arena, me->seal) && word_claim(front, arena, 0, true, front->gone != 0))
+            return true;
+        struct list_elem *next = list_next(list, &arena->elem);
+        arena = next ? list_entry(next, struct arena, elem) : NULL;
+    }
+    return false;
+}
+
+// Whether blocks in hand stayed in the map: the size became foreign just as they were taken.
+static SLOW_PATH bool hand_left(const struct front *front) {
+    uint32_t word = (uint32_t)(front->word - map_of(front->arena));
+    return (*front->word & below(front->arena->carved, word)) != 0;
 }
 
 // Takes blocks into hand: of the same word, the next one of the arena in hand, or one of the arena
@@ -599,24 +291,29 @@ static SLOW_PATH void front_refuse(struct front *front, struct arena *arena) {
 static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
     struct arena *left = front->arena, *arena = left;
     uint32_t word = 0;
-    bool done = false, any = !front->young;
+    front->used = true;
+    bool done = false, any = !front->young, there = UNLIKELY(front->gone) && granary_full();
     if (left && UNLIKELY(!record_sound(left, me->seal)))
         left = NULL; // its turn comes, and it is refused
     if (LIKELY(left != NULL)) {
         word = (uint32_t)(front->word - map_of(left));
         if (!worth_taking(*front->word & below(left->carved, word))) word++;
-        done = word_claim(front, left, word, any);
+        done = word_claim(front, left, word, any, there);
+        if (!done && UNLIKELY(left->full) && hand_left(front)) unfull(front, left);
     }
+    if (there && any && !done) done = turn_there(me, front);
     while (!done && (arena = arena_next(front)) != NULL) {
         if (UNLIKELY(!record_sound(arena, me->seal))) {
             front_refuse(front, arena);
             continue;
         }
-        done = word_claim(front, arena, 0, any);
+        done = word_claim(front, arena, 0, any, !any && there);
         if (done || !any) break;
         front_full(front, arena); // the one in hand, too, after all others
     }
+    if (!done && front->young && granary_full()) done = turn_there(me, front);
     if (!done && !front_carve(me, front)) return false;
+    if (UNLIKELY(front->gone) && granary_over()) owner_pages_back(me, front);
     if (left && UNLIKELY(*map_of(left) == ALL_BLOCKS)) close_if_home(me, front, left, true);
     return true;
 }
@@ -630,14 +327,14 @@ static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
         if (UNLIKELY(!list_empty(&front->waiting)) && waiting_look(me, front)) continue;
         port_state state = port_lock(heap);
         bool news = UNLIKELY(me->news != NULL) && news_take(me, front);
-        bool grows = !gathered && !run_find(&heap->pool, front->desc.frames_per_arena);
+        bool grows = !gathered && !run_find(&heap->pool, arena_length(front));
         bool opened = !news && !grows && shared_open(me, front);
         port_unlock(heap, state);
         if (LIKELY(news || opened)) continue;
         if (!grows) return false;
         gathered = true;
         gather(me);
-        tidy_idle(heap);
+        owners_trim_idle(heap, false);
     } while (!front_turn(me, front));
     return true;
 }
@@ -671,7 +368,9 @@ static enum heap_fault home_fault(const struct arena *arena, uint32_t block) {
 enum heap_fault owners_block(const struct heap *heap, const struct arena *arena, uint32_t block) {
     const struct front *front = front_of(arena->desc);
     if (is_set(word_home(front, word_of(arena, block)), block)) return home_fault(arena, block);
-    return shared_away(heap, arena, block) ? HEAP_DOUBLE_FREE : HEAP_OK;
+    // A share that nobody has written to takes no memory, unless it is read (on some systems).
+    bool away = LOOK(arena->ever) && shared_away(heap, arena, block);
+    return away ? HEAP_DOUBLE_FREE : HEAP_OK;
 }
 
 // An arena was closed: looks whether the one in hand of another size is all at home, the next size
@@ -703,7 +402,7 @@ static inline bool put_home(struct owner *me, struct arena *arena, uintptr_t p) 
 
 static enum heap_fault home_block(const struct heap *heap, const struct arena *arena, uintptr_t p) {
     uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
-    if (block >= blocks_of(arena)) return HEAP_INTERIOR_POINTER;
+    if (block >= owners_blocks(heap, arena)) return HEAP_INTERIOR_POINTER;
     return owners_block(heap, arena, block);
 }
 
@@ -787,7 +486,7 @@ enum heap_fault owners_classify(const struct heap *heap, uintptr_t p, struct are
     bool sound = owner_of(heap, at) && frame_proved(heap, frame, at, shared_sum(at));
     if (!sound) return HEAP_CORRUPT_ARENA;
     *block = block_index(at->desc, (uint32_t)(p - at->base));
-    if (*block >= blocks_of(at)) return HEAP_INTERIOR_POINTER;
+    if (*block >= owners_blocks(heap, at)) return HEAP_INTERIOR_POINTER;
     return owners_block(heap, at, *block);
 }
 
@@ -854,7 +553,7 @@ uint32_t shared_home(const struct heap *heap, const struct arena *arena, uint32_
     uint32_t away = (uint32_t)LOOK(share_of(heap, arena)->away[first / 32]);
     const block_bits *at = word_of(arena, first);
     block_bits home = word_home(front_of(arena->desc), at) &
-                      below(blocks_of(arena), (uint32_t)(at - map_of(arena)));
+                      below(owners_blocks(heap, arena), (uint32_t)(at - map_of(arena)));
     return (uint32_t)(home >> first % WORD_BLOCKS) | away;
 }
 
@@ -873,6 +572,7 @@ static void owner_recover(struct owner *owner) {
         list_init(&front->waiting);
         front->desc.arenas = 0;
         front->young = front->spare = NULL;
+        front->gone = 0;
         // Nothing is in hand. Wherever it was cut off, what was claimed and is not handed out is
         // in `claimed`, or in the map still.
         if (front->word) *front->word |= front->claimed;
@@ -886,10 +586,15 @@ static void owner_recover(struct owner *owner) {
 
 static void arena_recover(struct owner *owner, struct arena *arena) {
     struct front *front = front_of(arena->desc);
-    struct share *share = share_of(owner->heap, arena);
     front->desc.arenas++;
-    share->known = arena->ever;
-    if (arena->carved < blocks_of(arena)) front->young = arena;
+    front->gone += pages_gone(arena->base, frames_reached(front, arena));
+    arena->known = arena->ever ? ARENA_KNOWN >> 16 : 0;
+    uint32_t blocks = owners_blocks(owner->heap, arena);
+    if (arena->carved < blocks) {
+        front->young = arena;
+        front->young_end = (uint16_t)blocks;
+        front->fresh = true;
+    }
     arena->full = 0;
     list_append(&front->desc.free_list, &arena->elem);
 }

@@ -28,7 +28,6 @@ struct share {
     // them. High half: how often it has.
     _Alignas(128) uint64_t away[ARENA_BLOCKS_MAX / 32];
     struct share *next; // of the owner's news
-    bool known;         // the owner has seen them
 };
 
 // One size of one owner: the word of a map in hand, and the arenas that there are.
@@ -41,9 +40,14 @@ struct front {
     uint32_t block_size; // the descriptor's
     block_bits *word;    // the word in hand, NULL for none
     block_bits claimed;  // foreign: blocks of that word that left the map and are not handed out
+    uint32_t gone;       // pages of carved blocks that the system has been given, at most
+    uint32_t opened;     // arenas, ever
+    bool fresh;          // a page of `young` is none of the process's yet, or may be
+    bool used;           // since owner_pages_back() looked
     bool foreign;        // others free blocks of this size: its words are claimed, by an exchange
     uint8_t words;       // of an arena's map that stand for blocks
     uint8_t chunk;       // blocks that are carved at once
+    uint16_t young_end;  // blocks of `young`
     struct arena *arena; // whose word is in hand
     struct arena *young; // the arena that has blocks to carve, or NULL
     struct arena *spare; // an arena that was last seen all at home, or NULL
@@ -52,8 +56,9 @@ struct front {
 };
 
 struct owner {
-    uintptr_t seal; // shared_sum() of its arenas
-    uint32_t look;  // the size that hand_look() is to look at
+    uintptr_t seal;     // shared_sum() of its arenas
+    uint32_t look;      // the size that hand_look() is to look at
+    uint32_t page_look; // and owner_pages_back()
     uintptr_t block_max;
     struct heap *heap;
     struct share *news; // arenas in which others freed for the first time, under the heap's lock
@@ -75,12 +80,13 @@ struct owners {
 
 // In arena.head of a shared arena, beside `large`; a byte each. No power of two: what one bit that
 // flips elsewhere in the record adds to its sum is none of them.
-#define ARENA_FULL 0x00a6u // no bit of the map is set, or `claimed` has them: in no free list
-#define ARENA_EVER 0xa600u // others have freed here, or may: its front is foreign, and all know
-#define ARENA_FLAGS (ARENA_FULL | ARENA_EVER)
+#define ARENA_FULL 0x00a6u    // no bit of the map is set, or `claimed` has them: in no free list
+#define ARENA_EVER 0xa600u    // others have freed here, or may: its front is foreign, and all know
+#define ARENA_KNOWN 0xa60000u // and its owner has looked there since
 
+// Each byte is 0, or its flag.
 static inline bool head_sound(uint32_t head) {
-    return head == 0 || head == ARENA_EVER || head == ARENA_FULL || head == ARENA_FLAGS;
+    return (head >> 1 & 0x010101u) * ARENA_FULL == head;
 }
 
 // From one owner's seal to the next. No two of them differ by a power of two, so that no bit that
@@ -113,7 +119,7 @@ _Static_assert(offsetof(struct arena, seal) % sizeof(uintptr_t) == 0 &&
                "room for the seal");
 
 // What the record of a shared arena adds up to: its owner's seal. The map and `carved`, which its
-// owner changes all the time, are not in it, nor is the head: that is ARENA_FLAGS.
+// owner changes all the time, are not in it, nor is the head: see head_sound().
 static inline uintptr_t shared_sum(const struct arena *arena) {
     return (uintptr_t)LOOK(arena->desc) + LOOK(arena->base) + LOOK(*seal_of(arena));
 }
@@ -277,7 +283,7 @@ static inline bool shared_comes(const uintptr_t *seal, const struct place *at, b
     STORE(*word, map);
     if (__builtin_expect(map == ALL_BLOCKS, 0) && arena_home(at->arena)) {
         const struct front *front = front_sound(at->arena, *seal);
-        if (front && word == front->take) return true;
+        if (front && word == LOOK(front->take)) return true;
         STORE(*word, ~((block_bits)1 << at->block % WORD_BLOCKS)); // as it was
         return false;
     }
@@ -301,7 +307,9 @@ static inline bool shared_give_fast(const uintptr_t *seal, const struct heap *he
     if (__builtin_expect(!place_find(seal, heap, p, &at), 0)) return false;
     if (__builtin_expect(at.block >= ARENA_BLOCKS_MAX, 0)) return false;
     if (__builtin_expect(LOOK_ONCE(at.arena->head) != 0, 0)) {
-        return LOOK(at.arena->head) == ARENA_EVER && shared_give_ever(seal, heap, &at);
+        uint32_t head = LOOK(at.arena->head);
+        bool listed = head == (ARENA_EVER | ARENA_KNOWN) || head == ARENA_EVER;
+        return listed && shared_give_ever(seal, heap, &at);
     }
     return shared_comes(seal, &at, 0); // S4: nothing of the arena is claimed
 }
@@ -335,7 +343,14 @@ void owners_recover(struct heap *heap, struct owner *me, struct owner *kept);
 void *shared_malloc(struct owner *me, size_t size);
 // False, after a report, if p is wrong. Who has no owner gives one that owns nothing.
 bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t caller);
-uint32_t shared_trim(struct owner *me); // frames given back
+// Both return frames given back to the pool, and pages to the system. The second is about all idle
+// owners; `pages`: also those on which nothing lives in arenas that are not all at home.
+uint32_t shared_trim(struct owner *me);
+uint32_t owners_trim_idle(struct heap *heap, bool pages);
+// The process has more pages than ever: gives the system as many as are wanted of frames that are
+// free, and of this owner's arenas where no live block lies. For its owner, between two calls, or
+// where only the size `busy` is in the middle of one: what is in hand of that stays there.
+void owner_pages_back(struct owner *me, const struct front *busy);
 
 // Which blocks of a sound arena, from `first` on, are not live: 32 of them, and `first` is a
 // multiple of that. Any context; what its owner does meanwhile may or may not be in it.

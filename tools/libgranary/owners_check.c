@@ -80,7 +80,23 @@ static uint32_t check_list(const struct heap *heap, const struct front *front,
     return count;
 }
 
-// S2, S4 and S5 for an owner that does nothing meanwhile.
+// S8 for one arena of a front: how many of its pages are gone.
+static uint32_t check_pages(const struct front *front, const struct arena *arena) {
+    uint32_t gone = 0;
+    uintptr_t reached = (uintptr_t)arena->carved * front->block_size;
+    for (uintptr_t at = 0; at < reached; at += PG_SIZE) gone += !granary_touched(arena->base + at);
+    for (uint32_t block = 0; gone > 0 && block < arena->carved; block++) {
+        uintptr_t first = arena->base + block * front->block_size;
+        bool there = granary_touched(first) && granary_touched(first + front->block_size / 2) &&
+                     granary_touched(first + front->block_size - 1);
+        bool hand = LOOK(front->take) == word_of(arena, block) && is_set(front->mask, block);
+        bool home = is_set(*word_of(arena, block), block) && !hand;
+        REQUIRE(there || home, "S8", "a block's page is gone, block size", front->block_size);
+    }
+    return gone;
+}
+
+// S2, S4, S5 and S8 for an owner that does nothing meanwhile.
 static void check_owner(const struct heap *heap, const struct owner *owner) {
     for (uint32_t i = 0; i < heap->desc_count; i++) {
         const struct front *front = &owner->front[i];
@@ -94,6 +110,12 @@ static void check_owner(const struct heap *heap, const struct owner *owner) {
         REQUIRE(marked, "S4", "a word is claimed of an arena that is not marked, block size",
                 front->block_size);
         if (front->young) check_map(front->young, front->young->carved, front->block_size);
+        uint32_t gone = 0;
+        for (uint32_t frame = 0; frame < heap->frames; frame++) {
+            const struct arena *arena = &heap->arena[frame];
+            if (arena->desc == &front->desc) gone += check_pages(front, arena);
+        }
+        REQUIRE(gone == front->gone, "S8", "pages that are gone, block size", front->block_size);
     }
 }
 
@@ -109,7 +131,7 @@ void owners_check(const struct heap *heap) {
             continue;
         }
         uint32_t frames = check_record(heap, arena, frame);
-        if (!arena->large) check_map(arena, arena->desc->blocks_per_arena, frame);
+        if (!arena->large) check_map(arena, owners_blocks(heap, arena), frame);
         *(arena->large ? &large : &small) += frames;
         frame += frames;
     }
@@ -130,7 +152,7 @@ void owners_desc_state(const struct heap *heap, uint32_t index, struct desc_stat
         if (!arena->desc || !arena_sound(heap, arena)) continue;
         if (arena->desc->block_size != out->block_size) continue;
         uint32_t home = 0;
-        uint32_t blocks = arena->desc->blocks_per_arena;
+        uint32_t blocks = owners_blocks(heap, arena);
         for (uint32_t first = 0; first < blocks; first += 32) {
             home += popcount(shared_home(heap, arena, first));
         }

@@ -1,19 +1,24 @@
 // port.c - see port.h: the start, and what goes back to the system.
 //
 // Theory. The kernel owns its frames; a process borrows its pages from the system, and is measured
-// by how many it has. So beside the pool's records stands one bit for each frame, "stale": the
-// frame was handed out once and came back, so its page may be there and may be dirty. The bit says
-// what can be given to the system, and what calloc() has to clear.
+// by how many it has. So beside the pool's records stands one bit for each frame, "touched": its
+// page may be there and may be dirty, since blocks of it were carved or it was handed out as part
+// of a large area. The bits say what can be given to the system, what calloc() has to clear, and
+// how many pages the process has.
 //
 // Invariants:
-//   G1  A frame whose stale bit is 0, and which was not handed out since that became so, is zero.
-//   G2  stale, born, top_frame, granary_peak_frames, and what sweeps go by (`returned` to
-//       `learned`), change under the lock.
-//   G3  A frame that is handed out is never swept: sweep() goes by the tags of free runs alone.
+//   G1  A frame whose touched bit is 0, and which was not handed out since that became so, is zero.
+//   G2  born, top_frame, granary_peak_frames, and what sweeps go by (`returned` to `learned`),
+//       change under the lock. So do the bits of free frames; those of frames that are handed out
+//       are changed by whose they are. A word holds both kinds, so each change is atomic.
+//   G3  A frame that is handed out is never swept: sweep() goes by the tags of free runs alone. An
+//       arena's page without a live block is given back by its owner: owners.c.
 //
 // Shortcomings:
 //   - Pages go to the system under the lock: another thread waits for the system call.
-//   - A free page in a short run stays resident, up to sixteen in a row.
+//   - Below the highest that the process has held, a free page in a short run stays resident, up to
+//     sixteen in a row.
+//   - All pages of a large area count as touched, whether the program writes to them or not.
 //   - A large area that cannot grow in place is copied, where glibc moves its pages (mremap).
 //   - A process that makes its second thread by clone() itself, behind glibc's back, has no lock.
 #include "tools/libgranary/port.h"
@@ -27,8 +32,7 @@
 bool granary_ready;
 uint32_t granary_peak_frames;
 
-static uint32_t *stale;    // bit f: frame f was handed out and came back, and the system has not
-                           // been given its page since
+static uint32_t *touched;  // bit f: see above
 static uint32_t born;      // no frame from here on was ever free
 static uint32_t top_frame; // or given back
 
@@ -36,9 +40,15 @@ static bool told;         // run_give() calls granary_frames_back()
 static uint32_t returned; // frames that came back since the last count
 static uint32_t largest;  // of those that came back at once, LARGEST_MAX at most
 static uint32_t given;    // frames whose pages went back in sweeps that are not judged yet
-static uint32_t since;    // frames that came back since then,
-static uint32_t dirtied;  // and of them those whose pages had been given, or were new
-static uint32_t learned;  // stale frames that may stay, because sweeps were in vain
+static uint32_t since;    // frames that came back since then
+static uint32_t dirtied;  // and of them, at most, those whose pages had been given, or were new
+static uint32_t counted;  // `touches` up to which it is known how many came back
+static uint32_t learned;  // touched free frames that may stay, because sweeps were in vain
+
+// Pages that became touched, and that stopped being so, all together: both only ever grow.
+static uint32_t touches, untouches;
+uint32_t granary_paid;          // pages that were given back for the sake of the next
+uint32_t granary_highest = 32u; // the most pages that the process had, or may have: see below
 
 // From the first call of malloc() or, in a program that makes none, before main(): in either case
 // before there is a second thread. The environment is there: glibc sets it before anything of a
@@ -54,7 +64,7 @@ __attribute__((constructor)) void granary_start(void) {
     struct pool *pool = &k_heap.pool;
     pool->end = pool->frame; // no frame is opened yet
     k_heap.frames = 0;
-    stale = granary_stale;
+    touched = granary_bits;
     if (!granary_more_frames(pool, 1)) granary_refuse("no memory for a heap");
     if (block_desc_set(&k_heap, set->sizes, set->size_count) != 0) {
         char name[SIZE_TABLE_NAME_BYTES];
@@ -79,9 +89,9 @@ __attribute__((constructor)) void granary_start(void) {
 //
 // Programs differ: one frees for good, the next asks for as much again a moment later, over and
 // over. So sweeps are judged. Once half as many pages were dirtied anew as had been given, they
-// were in vain, and twice as many as that may stay from then on. If that has not come about when
-// four times as many frames have come back, half as many as before. But never does the process hold
-// more than an eighth above its peak, and what may stay without any of this.
+// were in vain, and as many as had been given may stay from then on. If that has not come about
+// when four times as many frames have come back, half as many as before. But never does the process
+// hold more than an eighth above its peak, and what may stay without any of this.
 
 // In frames. Kept are 4 MiB, or a quarter of what the heap holds, or twice the largest area that
 // came back, itself counted as 32 MiB at most: who had one that big asks for it again (glibc has
@@ -91,7 +101,7 @@ __attribute__((constructor)) void granary_start(void) {
 #define KEEP_SHARE 4
 #define PEAK_SHARE 8
 #define LARGEST_MAX 8192u
-// Stale pages in a row that are worth a system call.
+// Touched pages in a row that are worth a system call.
 #define RUN_MIN 16u
 
 // Returns how many bits have changed.
@@ -100,22 +110,24 @@ static uint32_t mark(uint32_t first, uint32_t count, bool on) {
     for (uint32_t end = first + count, at = first; at < end;) {
         uint32_t bits = 32 - at % 32;
         if (bits > end - at) bits = end - at;
-        uint32_t mask = (UINT32_MAX >> (32 - bits)) << at % 32;
-        uint32_t word = on ? stale[at / 32] | mask : stale[at / 32] & ~mask;
-        if (word != stale[at / 32]) {
-            changed += (uint32_t)__builtin_popcount(word ^ stale[at / 32]);
-            __atomic_store_n(&stale[at / 32], word, __ATOMIC_RELAXED); // granary_clear(): no lock
+        uint32_t mask = (UINT32_MAX >> (32 - bits)) << at % 32, *word = &touched[at / 32];
+        uint32_t was = __atomic_load_n(word, __ATOMIC_RELAXED);
+        if (on ? (was & mask) != mask : (was & mask) != 0) {
+            was = on ? __atomic_fetch_or(word, mask, __ATOMIC_RELAXED)
+                     : __atomic_fetch_and(word, ~mask, __ATOMIC_RELAXED);
+            changed += (uint32_t)__builtin_popcount((on ? ~was : was) & mask);
         }
         at += bits;
     }
+    if (changed) __atomic_fetch_add(on ? &touches : &untouches, changed, __ATOMIC_RELAXED);
     return changed;
 }
 
-// The next frame from `at` on, below `end`, that is stale (or, with `wanted` false, that is not);
+// The next frame from `at` on, below `end`, that is touched (or, with `wanted` false, that is not);
 // `end` if none is. Whole words at a time: a free run may be the greater part of the window.
-static uint32_t next_stale(uint32_t at, uint32_t end, bool wanted) {
+static uint32_t next_touched(uint32_t at, uint32_t end, bool wanted) {
     while (at < end) {
-        uint32_t word = __atomic_load_n(&stale[at / 32], __ATOMIC_RELAXED);
+        uint32_t word = __atomic_load_n(&touched[at / 32], __ATOMIC_RELAXED);
         uint32_t bits = (wanted ? word : ~word) >> at % 32;
         if (bits != 0) {
             at += (uint32_t)__builtin_ctz(bits);
@@ -126,22 +138,24 @@ static uint32_t next_stale(uint32_t at, uint32_t end, bool wanted) {
     return end;
 }
 
-// Gives the stale pages of free frames back, or, with `give` false, counts them only. Returns how
-// many. Stretches shorter than `run_min` are left.
+// Gives the touched pages among some frames back, or, with `give` false, counts them only. Returns
+// how many. Stretches shorter than `run_min` are left.
 static uint32_t sweep_run(uint32_t first, uint32_t count, uint32_t run_min, bool give) {
     uint32_t total = 0, end = first + count;
-    for (uint32_t at = next_stale(first, end, true); at < end; at = next_stale(at, end, true)) {
+    for (uint32_t at = next_touched(first, end, true); at < end; at = next_touched(at, end, true)) {
         uint32_t start = at;
-        at = next_stale(at, end, false);
+        at = next_touched(at, end, false);
         if (at - start < run_min) continue;
-        total += at - start;
-        if (!give) continue;
         void *page = (void *)(granary_base + (uintptr_t)start * PG_SIZE);
-        if (system_advise(page, (size_t)(at - start) * PG_SIZE, MADV_DONTNEED)) {
-            mark(start, at - start, false);
-        }
+        if (give && !system_advise(page, (size_t)(at - start) * PG_SIZE, MADV_DONTNEED)) continue;
+        if (give) mark(start, at - start, false);
+        total += at - start;
     }
     return total;
+}
+
+uint32_t granary_pages_give(uint32_t first, uint32_t count) {
+    return sweep_run(first, count, 1, true);
 }
 
 // Every free run of the pool, found by its tags (F1), so that no order of bins is relied on; and
@@ -158,7 +172,7 @@ static uint32_t sweep(uint32_t first, uint32_t count, uint32_t run_min, bool giv
     return total;
 }
 
-// Stale frames that may stay free in any case.
+// Touched frames that may stay free in any case.
 static uint32_t keep_limit(void) {
     uint32_t limit = (k_heap.small_frames + k_heap.large_frames) / KEEP_SHARE;
     if (limit < 2 * largest) limit = 2 * largest;
@@ -170,7 +184,7 @@ static void judge(void) {
     bool in_vain = dirtied >= given / 2;
     if (given == 0 || (!in_vain && since / 4 < given)) return;
     if (!in_vain) learned /= 2;
-    else if (learned < 2 * given) learned = 2 * given;
+    else if (learned < given) learned = given;
     given = 0;
 }
 
@@ -185,7 +199,10 @@ static __attribute__((noinline)) void keep_less(uint32_t first, uint32_t count, 
     judge();
     if (gathered <= limit) return;
     if (gathered <= learned && live + gathered <= most + limit) return;
-    if (given == 0) since = dirtied = 0;
+    if (given == 0) {
+        since = dirtied = 0;
+        counted = __atomic_load_n(&touches, __ATOMIC_RELAXED);
+    }
     given += sweep(first, count, RUN_MIN, true);
 }
 
@@ -201,13 +218,81 @@ void granary_frames_back(uint32_t first, uint32_t count) {
     if (held > granary_peak_frames) granary_peak_frames = held;
     if (first + count > top_frame) top_frame = first + count;
     since += count;
-    dirtied += mark(first, count, true);
+    mark(first, count, true);
+    uint32_t fresh = __atomic_load_n(&touches, __ATOMIC_RELAXED) - counted;
+    if (fresh > count) fresh = count;
+    dirtied += fresh;
+    counted += fresh;
     if (count > largest) largest = count < LARGEST_MAX ? count : LARGEST_MAX;
     returned += count;
     limit = keep_limit();
     if (returned > (limit > learned ? limit : learned) / 2) {
         keep_less(first, count, held - count, limit);
     }
+}
+
+// ---- as many pages as ever ----------------------------------------------------------------------
+//
+// What is kept above is kept for the next area. Here it is kept for nothing: before the process has
+// more pages than ever, some go back on which nothing is live (those of arenas by pages.c). Each
+// costs a fault if it is wanted again, and a system call or its share. So no more are looked for
+// than are wanted, and there is a bound: once PAID_MOST times the highest have been given back for
+// this, the highest rises as it will. If too few are found, it rises by a part of itself before the
+// next look.
+
+#define WISH_SHARE 64
+#define WISH_MIN 4u
+#define PAID_MOST 2u
+#define RUN_LOOKS 256u // free runs looked at in one call
+
+static uint32_t pages_held(void) {
+    return __atomic_load_n(&touches, __ATOMIC_RELAXED) -
+           __atomic_load_n(&untouches, __ATOMIC_RELAXED);
+}
+
+static uint32_t highest(void) { return __atomic_load_n(&granary_highest, __ATOMIC_RELAXED); }
+
+bool granary_full(void) { return pages_held() >= highest(); }
+bool granary_over(void) { return pages_held() > highest(); }
+
+uint32_t granary_touch(uintptr_t p, size_t bytes) {
+    uint32_t first = (uint32_t)((p - granary_base) >> PG_SHIFT);
+    uint32_t end = (uint32_t)((p + bytes + PG_SIZE - 1 - granary_base) >> PG_SHIFT);
+    return bytes > 0 ? mark(first, end - first, true) : 0;
+}
+
+bool granary_touched(uintptr_t p) {
+    uint32_t frame = (uint32_t)((p - granary_base) >> PG_SHIFT);
+    return __atomic_load_n(&touched[frame / 32], __ATOMIC_RELAXED) >> frame % 32 & 1;
+}
+
+uint32_t granary_high_wish(void) {
+    bool worth = __atomic_load_n(&granary_paid, __ATOMIC_RELAXED) <= PAID_MOST * highest();
+    return worth ? highest() / WISH_SHARE + WISH_MIN : 0;
+}
+
+uint32_t granary_free_pages_give(uint32_t wish) {
+    uint32_t pages = 0, looks = RUN_LOOKS;
+    port_state state = port_lock(&k_heap);
+    const struct pool *pool = &k_heap.pool;
+    for (uint32_t bin = 0; bin < POOL_BINS; bin++) {
+        for (const struct frame *tail = pool->bin[bin]; tail; tail = tail->next) {
+            uint32_t length = FRAME_RUN(tail->run), last = (uint32_t)(tail - pool->frame);
+            if (pages >= wish || looks-- == 0) goto done;
+            pages += sweep_run(last + 1 - length, length, 1, true);
+        }
+    }
+done:
+    port_unlock(&k_heap, state);
+    return pages;
+}
+
+void granary_high_next(uint32_t wish, uint32_t pages) {
+    __atomic_fetch_add(&granary_paid, pages, __ATOMIC_RELAXED);
+    if (wish > 0 && pages >= wish) return;
+    uint32_t next = pages_held();
+    next += next / WISH_SHARE + WISH_MIN;
+    if (next > highest()) __atomic_store_n(&granary_highest, next, __ATOMIC_RELAXED);
 }
 
 // For malloc_trim(): nothing is kept, and no records of frames that are free.
@@ -224,15 +309,15 @@ uint32_t granary_give_back(void) {
     return total;
 }
 
-// Pages of frames that are not stale are zero already. The area is the caller's, and so are its
+// Pages of frames that are not touched are zero already. The area is the caller's, and so are its
 // frames' bits, but for neighbours in the first and last word: those may be changed meanwhile, so
 // a word is read as one and only its own bits are looked at.
 void granary_clear(void *area, size_t bytes) {
     uint32_t first = (uint32_t)(((uintptr_t)area - granary_base) >> PG_SHIFT);
     uint32_t end = first + (uint32_t)((bytes + PG_SIZE - 1) >> PG_SHIFT);
-    for (uint32_t at = next_stale(first, end, true); at < end; at = next_stale(at, end, true)) {
+    for (uint32_t at = next_touched(first, end, true); at < end; at = next_touched(at, end, true)) {
         size_t from = (size_t)(at - first) * PG_SIZE;
-        at = next_stale(at, end, false);
+        at = next_touched(at, end, false);
         size_t to = (size_t)(at - first) * PG_SIZE;
         memset((char *)area + from, 0, (to < bytes ? to : bytes) - from);
     }

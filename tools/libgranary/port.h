@@ -103,6 +103,9 @@ extern __thread uintptr_t granary_seal __attribute__((visibility("hidden"))); //
 bool port_owner_open(struct owner *owner); // its memory is there
 void port_barrier(void);                   // every thread of the process has passed a barrier
 
+void granary_area(void *p, size_t size); // a large area is the program's from now on
+void *granary_zeroed(size_t size);       // or NULL
+
 void granary_owners_start(void);
 void granary_owners_fork_prepare(void);
 void granary_owners_fork_parent(void);
@@ -123,8 +126,25 @@ void granary_window_place(size_t bytes);
 uint32_t granary_open(uint32_t *first, uint32_t behind, uint32_t count);
 // The records of frames that are all free go back to the system, whole pages of them. Locked.
 void granary_records_back(uint32_t first, uint32_t count);
-extern uint32_t *granary_stale; // a bit for each frame: see port.c
+extern uint32_t *granary_bits; // touched: a bit for each frame, see port.c
 extern struct owners granary_owners;
-// Makes the first `bytes` of a large area zero that nobody has written to since it was handed out.
+// Makes the first `bytes` of a large area zero that was handed out and is not marked yet.
 void granary_clear(void *area, size_t bytes);
-uint32_t granary_give_back(void); // every page that no block lies in, to the system; their number
+uint32_t granary_give_back(void); // every page of a free frame, to the system; their number
+
+// Pages of frames that are handed out. Of the caller's arenas and large areas, any thread, no lock:
+//
+// These bytes may be written to from now on. Returns how many pages more the process has by that.
+uint32_t granary_touch(uintptr_t p, size_t bytes);
+extern uint32_t granary_highest, granary_paid; // pages: see port.c
+bool granary_full(void);                       // it has as many as ever
+bool granary_over(void);                       // it has more
+bool granary_touched(uintptr_t p);             // the page at p is one of the process's, or may be
+// Gives the pages of frames that hold nothing to the system; returns how many it had given.
+uint32_t granary_pages_give(uint32_t first, uint32_t count);
+// How many such pages to look for before the process has more than ever: 0 if that is not worth it.
+// The same of free frames, `wish` of them or all that there are. And: so many were given. Two of
+// these take the lock.
+uint32_t granary_high_wish(void);
+uint32_t granary_free_pages_give(uint32_t wish);
+void granary_high_next(uint32_t wish, uint32_t pages);

@@ -11,7 +11,9 @@
 #include <linux/membarrier.h>
 #include <pthread.h>
 
+#include "kernel/hints.h"
 #include "kernel/memory.h"
+#include "lib/string.h"
 #include "tools/libgranary/owners.h"
 #include "tools/libgranary/port.h"
 #include "tools/libgranary/settings.h"
@@ -59,13 +61,33 @@ static struct owner *join(void) {
     return owner;
 }
 
-void *owners_malloc(struct heap *heap, size_t size) {
-    (void)heap;
+static void *take(size_t size) {
     struct owner *me = join();
     if (me) return shared_malloc(me, size);
     common_lock();
-    void *p = shared_malloc(common, size);
+    if (!common) common = owner_take(&k_heap);
+    void *p = common ? shared_malloc(common, size) : NULL;
     common_unlock();
+    return p;
+}
+
+void granary_area(void *p, size_t size) {
+    uint32_t changed = granary_touch((uintptr_t)p, size);
+    if (changed && granary_over() && granary_me != &none) owner_pages_back(granary_me, NULL);
+}
+
+void *owners_malloc(struct heap *heap, size_t size) {
+    void *p = take(size);
+    if (LIKELY(p) && size > heap->block_max) granary_area(p, size);
+    return p;
+}
+
+void *granary_zeroed(size_t size) {
+    void *p = take(size);
+    if (UNLIKELY(!p)) return NULL;
+    if (size <= k_heap.block_max) return memset(p, 0, size);
+    granary_clear(p, size);
+    granary_area(p, size);
     return p;
 }
 
@@ -74,9 +96,9 @@ bool owners_free(struct heap *heap, uintptr_t p, uintptr_t caller) {
 }
 
 uint32_t owners_trim(struct heap *heap) {
-    (void)heap;
+    uint32_t frames = owners_trim_idle(heap, true);
     common_lock();
-    uint32_t frames = shared_trim(common);
+    if (common) frames += shared_trim(common);
     common_unlock();
     return frames + (granary_me != &none ? shared_trim(granary_me) : 0);
 }
@@ -89,8 +111,7 @@ void granary_owners_start(void) {
     granary_owners.marks =
         SYSTEM(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0;
     owners_init(&k_heap, &granary_owners);
-    common = owner_take(&k_heap);
-    if (!common || pthread_key_create(&key, leave) != 0) granary_refuse("no memory for an owner");
+    if (pthread_key_create(&key, leave) != 0 || !join()) granary_refuse("no memory for an owner");
 }
 
 // ---- fork ---------------------------------------------------------------------------------------

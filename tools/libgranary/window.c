@@ -1,6 +1,6 @@
 // window.c - see port.h: the address space of records and frames, opened as it is needed.
 //
-//      stale   tags        arenas            window: frame 0, frame 1, ...
+//      touched tags        arenas            window: frame 0, frame 1, ...
 //     +---+...+-----+.....+--------+........+---------------------+.............
 //     mapped  mapped      mapped            ^ granary_base         ^ opened
 //
@@ -28,7 +28,7 @@
 
 uintptr_t granary_records;
 uintptr_t granary_base, granary_bytes;
-uint32_t *granary_stale;
+uint32_t *granary_bits;
 
 #define MIB ((size_t)1 << 20)
 #define WINDOW_ALIGN (2 * MIB) // a large page's size: one must not hold records and frames
@@ -94,7 +94,7 @@ static bool window_place(uint32_t count) {
     granary_owners.share = (struct share *)shares.start;
     granary_owners.owner = (struct owner *)owners.start;
     granary_base = ((uintptr_t)at + PG_SIZE + WINDOW_ALIGN - 1) & -WINDOW_ALIGN;
-    granary_stale = (uint32_t *)bits.start;
+    granary_bits = (uint32_t *)bits.start;
     frames = count;
     return true;
 }
