@@ -28,6 +28,7 @@ run             qemu-system-i386      qemu-system-x86                 the emulat
 bochs,bench     bochs                 bochs,bochsbios,vgabios,bochs-x  make bochs and bochs-debug, tours, its window
 debug,web       gdb                   gdb                             make debug, make rewind, tours, make web
 debug           qemu-img              qemu-utils                      make rewind: the disk of a recorded run
+debug           programs_of_32_bits   qemu-user                       GDB: heap commands, where Linux starts none
 test,libc       gcc                   gcc                             unit tests, libgranary, the recorder
 test            g++                   g++                             a program in C++ on libgranary
 test,libc       -                     libc6-dev                       headers for these
@@ -98,6 +99,24 @@ compiler_for_32_bits() {
     if [ -n "${CC-}" ] && [ "$CC" != gcc ]; then has "${CC%% *}" && return; fi
     has i686-elf-gcc || has i686-linux-gnu-gcc ||
         { has gcc && echo | gcc -m32 -ffreestanding -x c -c -o /dev/null - 2>/dev/null; }
+}
+
+# A program of 32 bits that ends at once: is it started? If not, QEMU's user mode does that.
+programs_of_32_bits() {
+    has qemu-i386 && return
+    has mktemp || return 0 # it cannot be tried
+    program=$(mktemp) || return
+    {
+        printf '\177ELF\1\1\1\0\0\0\0\0\0\0\0\0\2\0\3\0\1\0\0\0\124\200\4\10\64\0\0\0\0\0\0\0\0\0\0\0'
+        printf '\64\0\40\0\1\0\0\0\0\0\0\0' # the header's end; one segment, at 0x08048000
+        printf '\1\0\0\0\0\0\0\0\0\200\4\10\0\200\4\10\133\0\0\0\133\0\0\0\5\0\0\0\0\20\0\0'
+        printf '\61\300\100\61\333\315\200' # exit(0)
+    } >"$program"
+    chmod +x "$program"
+    started=0
+    "$program" 2>/dev/null || started=$?
+    rm -f "$program"
+    return "$started"
 }
 
 # And llvm's own tools of the same number, which read what it counted.

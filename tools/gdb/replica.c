@@ -25,7 +25,7 @@
 //               an argument that is TEXT_HERE becomes the address of the text; with the length 0 it
 //               is the call's before, or what a function has written there
 //
-// Shortcoming: runs where Linux runs 32-bit programs for x86.
+// Runs where Linux runs 32-bit programs for x86, and elsewhere under QEMU's user mode (qemu-i386).
 #include <stddef.h>
 #include <stdint.h>
 #include <stdnoreturn.h>
@@ -110,24 +110,33 @@ static void pages_fetch(uint32_t address) {
 }
 
 // ---- exceptions, as Linux hands them on: arch/x86/include/uapi/asm/sigcontext.h ----------------
+//
+// Which it was stands in `code` (sigaction(2)): QEMU's user mode sets neither vector nor cr2.
 
-#define VECTOR_PROTECTION 13
-#define VECTOR_PAGE_FAULT 14
+#define SIGSEGV 11
+#define SEGV_MAPERR 1 // a page fault: no page,
+#define SEGV_ACCERR 2 // or one that may not be written to
+#define SI_KERNEL 128 // a general protection fault
 #define CLI 0xfa
 #define STI 0xfb
+
+struct info {
+    int32_t number, error, code;
+    uint32_t address;
+};
 
 struct context {
     uint32_t before[17]; // flags, link, the signal's stack; segments and general registers
     uint32_t vector, error, eip, cs, eflags, esp, ss, fpu, mask, cr2;
 };
 
-static void on_signal(int number, void *info, struct context *at) {
-    if (at->vector == VECTOR_PAGE_FAULT) {
-        pages_fetch(at->cr2);
+static void on_signal(int number, const struct info *info, struct context *at) {
+    if (number == SIGSEGV && (info->code == SEGV_MAPERR || info->code == SEGV_ACCERR)) {
+        pages_fetch(info->address);
         return;
     }
     const uint8_t *code = (const uint8_t *)at->eip;
-    if (at->vector != VECTOR_PROTECTION || (*code != CLI && *code != STI)) {
+    if (number != SIGSEGV || info->code != SI_KERNEL || (*code != CLI && *code != STI)) {
         say(STOPPED, at->eip);
         leave();
     }

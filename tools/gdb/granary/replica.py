@@ -5,7 +5,9 @@ kernel's function touches. What is read once stays as it was for all calls of on
 answers are of one moment.
 """
 
+import errno
 import os
+import signal
 import struct
 import subprocess
 
@@ -25,6 +27,19 @@ def program():
         if os.path.exists(path):
             return path
     raise Trouble("build/replica is not there: `make` builds it")
+
+
+def start(path):
+    """The replica's process: on a system that starts no programs of 32 bits, by QEMU's user mode."""
+    for words in ([path], ["qemu-i386", path]):
+        try:
+            return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                    start_new_session=True)  # Ctrl-C is GDB's
+        except OSError as error:
+            if error.errno not in (errno.ENOEXEC, errno.ENOENT):
+                raise Trouble(f"{path}: {error.strerror}") from None
+    raise Trouble("this system starts no programs of 32 bits, as the kernel's copy is one (tools/gdb/replica.c): "
+                  "qemu-i386 does; `sh tools/setup.sh --only debug` installs it")
 
 
 def alone(address, data):
@@ -58,12 +73,7 @@ class Replica:
     def __enter__(self):
         target.need_machine()
         self.said = ""
-        try:
-            self.process = subprocess.Popen([program()], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                            start_new_session=True)  # Ctrl-C is GDB's
-        except OSError as error:
-            raise Trouble("this machine does not run the kernel's code, 32-bit x86 "
-                          f"(tools/gdb/replica.c): {error.strerror}") from None
+        self.process = start(program())
         self.call("print_sink_set", self.expect(SINK))
         return self
 
@@ -76,7 +86,9 @@ class Replica:
     def get(self, length):
         data = self.process.stdout.read(length)
         if len(data) < length:
-            raise Trouble("the kernel's function has no end on this heap")
+            status = self.process.wait()
+            raise Trouble("the kernel's function has no end on this heap" if status == -signal.SIGVTALRM else
+                          f"the kernel's copy has ended: {' '.join(self.process.args)}, status {status}")
         return data
 
     def put(self, data):
