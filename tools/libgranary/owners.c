@@ -311,7 +311,6 @@ static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
         if (done || !any) break;
         front_full(front, arena); // the one in hand, too, after all others
     }
-    if (!done && front->young && granary_full()) done = turn_there(me, front);
     if (!done && !front_carve(me, front)) return false;
     if (UNLIKELY(front->gone) && granary_over()) owner_pages_back(me, front);
     if (left && UNLIKELY(*map_of(left) == ALL_BLOCKS)) close_if_home(me, front, left, true);

@@ -1,16 +1,16 @@
 // port.c - see port.h: the start, and what goes back to the system.
 //
 // Theory. The kernel owns its frames; a process borrows its pages from the system, and is measured
-// by how many it has. So beside the pool's records stands one bit for each frame, "touched": its
+// by how many it has. So beside the pool's records stands a byte for each frame, "touched": its
 // page may be there and may be dirty, since blocks of it were carved or it was handed out as part
-// of a large area. The bits say what can be given to the system, what calloc() has to clear, and
+// of a large area. These bytes say what can be given to the system, what calloc() has to clear, and
 // how many pages the process has.
 //
 // Invariants:
-//   G1  A frame whose touched bit is 0, and which was not handed out since that became so, is zero.
+//   G1  A frame that is not touched, and which was not handed out since that became so, is zero.
 //   G2  born, top_frame, granary_peak_frames, and what sweeps go by (`returned` to `learned`),
-//       change under the lock. So do the bits of free frames; those of frames that are handed out
-//       are changed by whose they are. A word holds both kinds, so each change is atomic.
+//       change under the lock. Whether a free frame is touched, too; a frame that is handed out
+//       is changed by whose it is, without.
 //   G3  A frame that is handed out is never swept: sweep() goes by the tags of free runs alone. An
 //       arena's page without a live block is given back by its owner: owners.c.
 //
@@ -32,7 +32,7 @@
 bool granary_ready;
 uint32_t granary_peak_frames;
 
-static uint32_t *touched;  // bit f: see above
+static uint8_t *touched;   // [f]: 1 if the process has frame f's page, see above
 static uint32_t born;      // no frame from here on was ever free
 static uint32_t top_frame; // or given back
 
@@ -45,9 +45,12 @@ static uint32_t dirtied;  // and of them, at most, those whose pages had been gi
 static uint32_t counted;  // `touches` up to which it is known how many came back
 static uint32_t learned;  // touched free frames that may stay, because sweeps were in vain
 
-// Pages that became touched, and that stopped being so, all together: both only ever grow.
+// Pages that became touched, and that stopped being so, all together: both only ever grow. A thread
+// tells of so many at a time: a locked instruction for each is one too many.
+#define TOUCHES_HERE 16u
 static uint32_t touches, untouches;
-uint32_t granary_paid;          // pages that were given back for the sake of the next
+static __thread uint32_t touches_here; // not told yet
+uint32_t granary_paid;                 // pages that were given back for the sake of the next
 uint32_t granary_highest = 32u; // the most pages that the process had, or may have: see below
 
 // From the first call of malloc() or, in a program that makes none, before main(): in either case
@@ -64,7 +67,7 @@ __attribute__((constructor)) void granary_start(void) {
     struct pool *pool = &k_heap.pool;
     pool->end = pool->frame; // no frame is opened yet
     k_heap.frames = 0;
-    touched = granary_bits;
+    touched = granary_touched_at;
     if (!granary_more_frames(pool, 1)) granary_refuse("no memory for a heap");
     if (block_desc_set(&k_heap, set->sizes, set->size_count) != 0) {
         char name[SIZE_TABLE_NAME_BYTES];
@@ -104,38 +107,40 @@ __attribute__((constructor)) void granary_start(void) {
 // Touched pages in a row that are worth a system call.
 #define RUN_MIN 16u
 
-// Returns how many bits have changed.
+static bool touched_is(uint32_t frame) {
+    return __atomic_load_n(&touched[frame], __ATOMIC_RELAXED);
+}
+
+// Whether eight frames from a multiple of eight on are all touched, or all not.
+static bool eight_are(uint32_t frame, bool on) {
+    uint64_t all = on ? 0x0101010101010101u : 0;
+    return __atomic_load_n((const uint64_t *)&touched[frame], __ATOMIC_RELAXED) == all;
+}
+
+static void touches_add(uint32_t count) {
+    if (count > 0) __atomic_fetch_add(&touches, count, __ATOMIC_RELAXED);
+}
+
+// Returns how many have changed.
 static uint32_t mark(uint32_t first, uint32_t count, bool on) {
     uint32_t changed = 0;
-    for (uint32_t end = first + count, at = first; at < end;) {
-        uint32_t bits = 32 - at % 32;
-        if (bits > end - at) bits = end - at;
-        uint32_t mask = (UINT32_MAX >> (32 - bits)) << at % 32, *word = &touched[at / 32];
-        uint32_t was = __atomic_load_n(word, __ATOMIC_RELAXED);
-        if (on ? (was & mask) != mask : (was & mask) != 0) {
-            was = on ? __atomic_fetch_or(word, mask, __ATOMIC_RELAXED)
-                     : __atomic_fetch_and(word, ~mask, __ATOMIC_RELAXED);
-            changed += (uint32_t)__builtin_popcount((on ? ~was : was) & mask);
+    for (uint32_t at = first, end = first + count; at < end;) {
+        if (at % 8 == 0 && end - at >= 8 && eight_are(at, on)) {
+            at += 8;
+            continue;
         }
-        at += bits;
+        changed += touched_is(at) != on;
+        __atomic_store_n(&touched[at++], on, __ATOMIC_RELAXED);
     }
-    if (changed) __atomic_fetch_add(on ? &touches : &untouches, changed, __ATOMIC_RELAXED);
     return changed;
 }
 
 // The next frame from `at` on, below `end`, that is touched (or, with `wanted` false, that is not);
-// `end` if none is. Whole words at a time: a free run may be the greater part of the window.
+// `end` if none is. Eight at a time: a free run may be the greater part of the window.
 static uint32_t next_touched(uint32_t at, uint32_t end, bool wanted) {
-    while (at < end) {
-        uint32_t word = __atomic_load_n(&touched[at / 32], __ATOMIC_RELAXED);
-        uint32_t bits = (wanted ? word : ~word) >> at % 32;
-        if (bits != 0) {
-            at += (uint32_t)__builtin_ctz(bits);
-            return at < end ? at : end;
-        }
-        at = (at / 32 + 1) * 32;
-    }
-    return end;
+    while (at < end && touched_is(at) != wanted)
+        at += at % 8 == 0 && end - at >= 8 && eight_are(at, !wanted) ? 8 : 1;
+    return at;
 }
 
 // Gives the touched pages among some frames back, or, with `give` false, counts them only. Returns
@@ -148,7 +153,7 @@ static uint32_t sweep_run(uint32_t first, uint32_t count, uint32_t run_min, bool
         if (at - start < run_min) continue;
         void *page = (void *)(granary_base + (uintptr_t)start * PG_SIZE);
         if (give && !system_advise(page, (size_t)(at - start) * PG_SIZE, MADV_DONTNEED)) continue;
-        if (give) mark(start, at - start, false);
+        if (give) __atomic_fetch_add(&untouches, mark(start, at - start, false), __ATOMIC_RELAXED);
         total += at - start;
     }
     return total;
@@ -218,7 +223,7 @@ void granary_frames_back(uint32_t first, uint32_t count) {
     if (held > granary_peak_frames) granary_peak_frames = held;
     if (first + count > top_frame) top_frame = first + count;
     since += count;
-    mark(first, count, true);
+    touches_add(mark(first, count, true));
     uint32_t fresh = __atomic_load_n(&touches, __ATOMIC_RELAXED) - counted;
     if (fresh > count) fresh = count;
     dirtied += fresh;
@@ -236,18 +241,25 @@ void granary_frames_back(uint32_t first, uint32_t count) {
 // What is kept above is kept for the next area. Here it is kept for nothing: before the process has
 // more pages than ever, some go back on which nothing is live (those of arenas by pages.c). Each
 // costs a fault if it is wanted again, and a system call or its share. So no more are looked for
-// than are wanted, and there is a bound: once PAID_MOST times the highest have been given back for
-// this, the highest rises as it will. If too few are found, it rises by a part of itself before the
-// next look.
+// than are wanted, and there is a bound: once PAID_MIN and a part of the highest have been given
+// back for this, the highest rises as it will. If too few are found, it rises by a part of itself
+// before the next look.
 
 #define WISH_SHARE 64
 #define WISH_MIN 4u
-#define PAID_MOST 2u
+#define PAID_SHARE 32
+#define PAID_MIN 1536u
 #define RUN_LOOKS 256u // free runs looked at in one call
 
 static uint32_t pages_held(void) {
-    return __atomic_load_n(&touches, __ATOMIC_RELAXED) -
-           __atomic_load_n(&untouches, __ATOMIC_RELAXED);
+    uint32_t all = __atomic_load_n(&touches, __ATOMIC_RELAXED) + touches_here;
+    uint32_t gone = __atomic_load_n(&untouches, __ATOMIC_RELAXED);
+    return (int32_t)(all - gone) > 0 ? all - gone : 0; // after fork() others' few are not known
+}
+
+void granary_touches_told(void) {
+    touches_add(touches_here);
+    touches_here = 0;
 }
 
 static uint32_t highest(void) { return __atomic_load_n(&granary_highest, __ATOMIC_RELAXED); }
@@ -258,16 +270,20 @@ bool granary_over(void) { return pages_held() > highest(); }
 uint32_t granary_touch(uintptr_t p, size_t bytes) {
     uint32_t first = (uint32_t)((p - granary_base) >> PG_SHIFT);
     uint32_t end = (uint32_t)((p + bytes + PG_SIZE - 1 - granary_base) >> PG_SHIFT);
-    return bytes > 0 ? mark(first, end - first, true) : 0;
+    uint32_t changed = bytes > 0 ? mark(first, end - first, true) : 0;
+    touches_here += changed;
+    if (touches_here >= TOUCHES_HERE) granary_touches_told();
+    return changed;
 }
 
 bool granary_touched(uintptr_t p) {
     uint32_t frame = (uint32_t)((p - granary_base) >> PG_SHIFT);
-    return __atomic_load_n(&touched[frame / 32], __ATOMIC_RELAXED) >> frame % 32 & 1;
+    return touched_is(frame);
 }
 
 uint32_t granary_high_wish(void) {
-    bool worth = __atomic_load_n(&granary_paid, __ATOMIC_RELAXED) <= PAID_MOST * highest();
+    uint32_t most = PAID_MIN + highest() / PAID_SHARE;
+    bool worth = __atomic_load_n(&granary_paid, __ATOMIC_RELAXED) <= most;
     return worth ? highest() / WISH_SHARE + WISH_MIN : 0;
 }
 
@@ -309,9 +325,7 @@ uint32_t granary_give_back(void) {
     return total;
 }
 
-// Pages of frames that are not touched are zero already. The area is the caller's, and so are its
-// frames' bits, but for neighbours in the first and last word: those may be changed meanwhile, so
-// a word is read as one and only its own bits are looked at.
+// Pages of frames that are not touched are zero already.
 void granary_clear(void *area, size_t bytes) {
     uint32_t first = (uint32_t)(((uintptr_t)area - granary_base) >> PG_SHIFT);
     uint32_t end = first + (uint32_t)((bytes + PG_SIZE - 1) >> PG_SHIFT);

@@ -126,7 +126,7 @@ void granary_window_place(size_t bytes);
 uint32_t granary_open(uint32_t *first, uint32_t behind, uint32_t count);
 // The records of frames that are all free go back to the system, whole pages of them. Locked.
 void granary_records_back(uint32_t first, uint32_t count);
-extern uint32_t *granary_bits; // touched: a bit for each frame, see port.c
+extern uint8_t *granary_touched_at; // a byte for each frame: see port.c
 extern struct owners granary_owners;
 // Makes the first `bytes` of a large area zero that was handed out and is not marked yet.
 void granary_clear(void *area, size_t bytes);
@@ -136,6 +136,7 @@ uint32_t granary_give_back(void); // every page of a free frame, to the system; 
 //
 // These bytes may be written to from now on. Returns how many pages more the process has by that.
 uint32_t granary_touch(uintptr_t p, size_t bytes);
+void granary_touches_told(void); // of the caller's: it will not call again, or not soon
 extern uint32_t granary_highest, granary_paid; // pages: see port.c
 bool granary_full(void);                       // it has as many as ever
 bool granary_over(void);                       // it has more

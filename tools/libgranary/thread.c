@@ -48,6 +48,7 @@ static void leave(void *owner) {
     be(&none);
     ending = true;
     owner_leave(owner);
+    granary_touches_told();
 }
 
 // This thread's owner, or NULL.
@@ -67,12 +68,14 @@ static void *take(size_t size) {
     common_lock();
     if (!common) common = owner_take(&k_heap);
     void *p = common ? shared_malloc(common, size) : NULL;
+    granary_touches_told();
     common_unlock();
     return p;
 }
 
 void granary_area(void *p, size_t size) {
     uint32_t changed = granary_touch((uintptr_t)p, size);
+    granary_touches_told();
     if (changed && granary_over() && granary_me != &none) owner_pages_back(granary_me, NULL);
 }
 

@@ -28,7 +28,7 @@
 
 uintptr_t granary_records;
 uintptr_t granary_base, granary_bytes;
-uint32_t *granary_bits;
+uint8_t *granary_touched_at;
 
 #define MIB ((size_t)1 << 20)
 #define WINDOW_ALIGN (2 * MIB) // a large page's size: one must not hold records and frames
@@ -56,7 +56,7 @@ struct array {
 };
 
 static uint32_t frames; // in the window
-static struct array bits, tags, arenas, shares, owners;
+static struct array touched, tags, arenas, shares, owners;
 
 struct owners granary_owners;
 
@@ -73,7 +73,7 @@ static bool window_place(uint32_t count) {
     size_t records = page_up((count + 1) * sizeof(struct arena)) +
                      page_up(count * sizeof(struct frame)) + BEFORE +
                      page_up(count * sizeof(struct share)) +
-                     page_up(OWNERS_MAX * sizeof(struct owner)) + page_up(count / 8 + 4);
+                     page_up(OWNERS_MAX * sizeof(struct owner)) + page_up(count);
     size_t window = (size_t)count * PG_SIZE, slack = PG_SIZE + WINDOW_ALIGN;
     if (window > SIZE_MAX - records - slack) return false; // 32 bits: no such room
     size_t bytes = records + slack + window;
@@ -85,7 +85,7 @@ static bool window_place(uint32_t count) {
         if (away) system_unmap(away, bytes);
         if (away) at = away;
     }
-    at = array_place(&bits, at, 0, count / 8 + 4);
+    at = array_place(&touched, at, 1, count);
     at = array_place(&tags, at, sizeof(struct frame), count * sizeof(struct frame));
     at =
         array_place(&arenas, at + BEFORE, sizeof(struct arena), (count + 1) * sizeof(struct arena));
@@ -94,7 +94,7 @@ static bool window_place(uint32_t count) {
     granary_owners.share = (struct share *)shares.start;
     granary_owners.owner = (struct owner *)owners.start;
     granary_base = ((uintptr_t)at + PG_SIZE + WINDOW_ALIGN - 1) & -WINDOW_ALIGN;
-    granary_bits = (uint32_t *)bits.start;
+    granary_touched_at = (uint8_t *)touched.start;
     frames = count;
     return true;
 }
@@ -130,7 +130,7 @@ void port_pool(enum pool_id id, struct port_pool *out) {
 
 // Records for frames up to `end`.
 static bool array_open(struct array *array, uint32_t end) {
-    size_t bytes = page_up(array->element ? end * array->element : end / 8 + 4);
+    size_t bytes = page_up(end * array->element);
     if (bytes <= array->mapped) return true;
     char *at = array->start + array->mapped;
     if (system_map_at(at, bytes - array->mapped) != 0) return false;
@@ -147,7 +147,7 @@ bool port_owner_open(struct owner *owner) {
 // 0, or the system's reason against it.
 static int frames_open(uint32_t first, uint32_t count) {
     uint32_t end = first + count;
-    if (!array_open(&bits, end) || !array_open(&tags, end) || !array_open(&arenas, end + 1) ||
+    if (!array_open(&touched, end) || !array_open(&tags, end) || !array_open(&arenas, end + 1) ||
         !array_open(&shares, end))
         return -ENOMEM;
     return system_map_at((void *)(granary_base + (uintptr_t)first * PG_SIZE),
