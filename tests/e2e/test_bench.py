@@ -48,7 +48,7 @@ def trace(tmp_path):
 def call(*command, **variables):
     """A Python-free run: (status, standard output, standard error)."""
     done = subprocess.run(list(map(str, command)), env=dict(os.environ, **variables), capture_output=True, text=True,
-                          errors="replace", check=False, timeout=200)
+                          errors="replace", check=False, timeout=600)
     return done.returncode, done.stdout, done.stderr
 
 
