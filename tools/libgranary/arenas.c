@@ -243,7 +243,7 @@ static uint32_t shared_close(struct front *front, struct arena *arena, block_bit
     desc->arenas--;
     heap->small_frames -= frames;
     if (UNLIKELY(front->gone)) front->gone -= pages_gone(arena_base(heap, arena), reached);
-    // Behind the last block that was carved no page was touched.
+    // Beyond the last block that was carved no page was touched.
     port_frames_back(heap, (uint32_t)(arena - heap->arena), reached);
     run_join(&heap->pool, arena_frame(heap, arena), frames, FRAME_FREE);
     return frames;

@@ -367,7 +367,7 @@ static enum heap_fault home_fault(const struct arena *arena, uint32_t block) {
 enum heap_fault owners_block(const struct heap *heap, const struct arena *arena, uint32_t block) {
     const struct front *front = front_of(arena->desc);
     if (is_set(word_home(front, word_of(arena, block)), block)) return home_fault(arena, block);
-    // A share that nobody has written to takes no memory, unless it is read (on some systems).
+    // A share that was never written to takes no memory, unless it is read (on some systems).
     bool away = LOOK(arena->ever) && shared_away(heap, arena, block);
     return away ? HEAP_DOUBLE_FREE : HEAP_OK;
 }

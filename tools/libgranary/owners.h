@@ -336,7 +336,7 @@ struct owner *owner_take(struct heap *heap);
 // freed meanwhile.
 void owner_leave(struct owner *me);
 // After fork(): all owners but `me` may have been in the middle of a call, and are idle now; but
-// for `kept`, which stays its caller's.
+// for `kept`, which stays its caller's (NULL: none).
 void owners_recover(struct heap *heap, struct owner *me, struct owner *kept);
 
 // A block or large area, or NULL.

@@ -25,9 +25,9 @@ static SLOW_PATH block_bits blocks_there(struct front *front, const struct arena
     uintptr_t size = front->block_size, base = arena_base(front->desc.heap, arena);
     uintptr_t at = base + word * WORD_BLOCKS * size, end = at + WORD_BLOCKS * size;
     if (more && home != 0) {
-        uint32_t first = word * WORD_BLOCKS + lowest(home), behind = first + front->chunk;
-        if (behind > arena->carved) behind = arena->carved;
-        front->gone -= granary_touch(base + first * size, (behind - first) * size);
+        uint32_t first = word * WORD_BLOCKS + lowest(home), stop = first + front->chunk;
+        if (stop > arena->carved) stop = arena->carved;
+        front->gone -= granary_touch(base + first * size, (stop - first) * size);
     }
     while (at < end && granary_touched(at)) at = (at / PG_SIZE + 1) * PG_SIZE;
     return at < end ? below((uint32_t)((at - base) / size), word) : ALL_BLOCKS;

@@ -12,7 +12,7 @@
 //       change under the lock. Whether a free frame is touched, too; a frame that is handed out
 //       is changed by whose it is, without.
 //   G3  A frame that is handed out is never swept: sweep() goes by the tags of free runs alone. An
-//       arena's page without a live block is given back by its owner: owners.c.
+//       arena's page without a live block is given back by its owner: pages.c.
 //
 // Shortcomings:
 //   - Pages go to the system under the lock: another thread waits for the system call.
@@ -291,14 +291,13 @@ uint32_t granary_free_pages_give(uint32_t wish) {
     uint32_t pages = 0, looks = RUN_LOOKS;
     port_state state = port_lock(&k_heap);
     const struct pool *pool = &k_heap.pool;
-    for (uint32_t bin = 0; bin < POOL_BINS; bin++) {
-        for (const struct frame *tail = pool->bin[bin]; tail; tail = tail->next) {
+    for (uint32_t bin = 0; bin < POOL_BINS && looks > 0; bin++) {
+        const struct frame *tail = pool->bin[bin];
+        for (; tail && pages < wish && looks > 0; tail = tail->next, looks--) {
             uint32_t length = FRAME_RUN(tail->run), last = (uint32_t)(tail - pool->frame);
-            if (pages >= wish || looks-- == 0) goto done;
             pages += sweep_run(last + 1 - length, length, 1, true);
         }
     }
-done:
     port_unlock(&k_heap, state);
     return pages;
 }
