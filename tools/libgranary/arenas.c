@@ -20,7 +20,7 @@ static inline uint32_t blocks_in(const struct front *front, uint32_t frames) {
 
 // Frames of an arena of an owner's: those whose records lead to it.
 uint32_t owners_frames(const struct heap *heap, const struct arena *arena) {
-    uint32_t most = heap->frames - (uint32_t)(arena - heap->arena), frames = 1;
+    uint32_t most = PORT_FRAMES(heap) - (uint32_t)(arena - heap->arena), frames = 1;
     if (most > ARENA_FRAMES_MAX) most = ARENA_FRAMES_MAX;
     while (frames < most && LOOK(arena[frames].back) == frames * sizeof *arena) frames++;
     return frames;
