@@ -34,8 +34,8 @@
 
 // tools/libgranary/port.h
 extern __thread struct owner *granary_me;
-extern uint32_t granary_highest, granary_paid;
-void granary_high_next(uint32_t wish, uint32_t pages);
+extern uint32_t granary_highest;
+extern int32_t granary_credit;
 bool granary_touched(uintptr_t p);
 
 void *granary_malloc(size_t size);
@@ -510,60 +510,138 @@ static void what_is_claimed_is_not_live(void **state) {
 
 // ---- pages without a live block -----------------------------------------------------------------
 
-// The process may have no more pages than it has, or a few.
-static void pages_are_scarce(void) {
-    granary_highest = 0;
-    granary_high_next(0, 0);
-    granary_paid = 0;
+// Pages that the process has, by what it has marked.
+static uint32_t pages_there(void) {
+    uint32_t pages = 0;
+    for (uint32_t i = 0; i < k_heap.frames; i++)
+        pages += granary_touched(k_heap.base + (uintptr_t)i * PG_SIZE);
+    return pages;
 }
 
-static uint32_t gone_of(size_t size) { return front_for(granary_me, size)->gone; }
+// The process may have no more pages than it has.
+static void pages_are_scarce(void) {
+    granary_highest = pages_there();
+    granary_credit = 1000;
+}
 
-// Blocks of one size are freed but for a few; then another size wants pages, and the process may
-// not have more.
-static void pages_without_a_live_block_go_back_before_there_are_more(void **state) {
+static void pages_are_plenty(void) { granary_highest = UINT32_MAX / 4; }
+
+// Frames of arenas of a size.
+static uint32_t frames_of_size(size_t size) {
+    uint32_t frames = 0;
+    for (uint32_t i = 0; i < k_heap.frames; i++) {
+        if (k_heap.arena[i].desc != &front_for(granary_me, size)->desc) continue;
+        frames += owners_frames(&k_heap, &k_heap.arena[i]);
+    }
+    return frames;
+}
+
+// Blocks of one size are freed but for the first in each second arena; then another size wants
+// pages, and the process may not have more.
+static void ends_of_arenas_become_another_sizes(void **state) {
     (void)state;
     static char *block[4096], *other[64];
     granary_malloc_trim(0);
-    for (uint32_t i = 0; i < 4096; i++) block[i] = take(64); // on 64 pages
+    arenas_are_long(64);
+    for (uint32_t i = 0; i < 4096; i++) block[i] = take(64); // on 64 pages, 4 to an arena
     for (uint32_t i = 0; i < 4096; i++) {
         if (i % 512 != 0) give(block[i]);
     }
-    assert_int_equal(gone_of(64), 0);
+    uint32_t before = pages_there();
+    assert_true(frames_of_size(64) >= 32);
     pages_are_scarce();
-    for (uint32_t i = 0; i < 64; i++) other[i] = take(4000);
-    uint32_t gone = gone_of(64);
-    assert_in_range(gone, 4, 56); // of 64 pages 8 have a live block
+    for (uint32_t i = 0; i < 56; i++) other[i] = take(4000);
+    assert_in_range(pages_there(), before - 8, before + 8);
+    assert_in_range(frames_of_size(64), 8, 12); // 8 pages have a live block
     assert_int_equal(heap_check(), 0);
     for (uint32_t i = 0; i < 4096; i += 512) {
         for (uint32_t at = 0; at < 64; at++) assert_int_equal(block[i][at], 0x5a);
     }
-    // They are wanted again, all of them, and are what they were.
+    // They are wanted again, all of them.
     for (uint32_t i = 0; i < 4096; i++) {
         if (i % 512 != 0) block[i] = take(64);
     }
-    assert_int_equal(gone_of(64), 0);
     assert_int_equal(overlaps, 0);
     assert_int_equal(heap_check(), 0);
     for (uint32_t i = 0; i < 4096; i++) give(block[i]);
-    for (uint32_t i = 0; i < 64; i++) give(other[i]);
+    for (uint32_t i = 0; i < 56; i++) give(other[i]);
 }
 
-// A trim call gives all of them, whatever the process had.
-static void a_trim_leaves_pages_with_live_blocks_only(void **state) {
+// A size that has an arena with pages to come goes on where pages are there.
+static void a_size_is_carved_from_pages_that_are_there(void **state) {
     (void)state;
-    static void *block[16 * 16];
+    static void *block[8 * 16];
     granary_malloc_trim(0);
-    granary_highest = UINT32_MAX / 4;
-    for (uint32_t i = 0; i < 16 * 16; i++) block[i] = take(256); // 16 to a page
-    for (uint32_t i = 0; i < 16 * 16; i++) {
-        if (i % 32 != 5) give(block[i]); // each second page has a live one
+    arenas_are_long(256);
+    void *first = take(256), *area = take(8 * PG_SIZE);
+    uintptr_t start = (uintptr_t)area;
+    give(area);
+    uint32_t before = pages_there();
+    pages_are_scarce();
+    for (uint32_t i = 0; i < 8 * 16; i++) block[i] = take(256);
+    uint32_t there = 0;
+    for (uint32_t i = 0; i < 8 * 16; i++) there += (uintptr_t)block[i] - start < 8 * PG_SIZE;
+    assert_true(there >= 7 * 16); // the first arena's page had 15 more
+    assert_int_equal(pages_there(), before);
+    assert_int_equal(heap_check(), 0);
+    for (uint32_t i = 0; i < 8 * 16; i++) give(block[i]);
+    give(first);
+}
+
+// For a large area free pages go back, as long as there is credit for those that are taken again.
+static void free_pages_go_back_for_a_large_area_that_is_worth_it(void **state) {
+    (void)state;
+    for (uint32_t worth = 0; worth < 2; worth++) {
+        granary_malloc_trim(0);
+        pages_are_plenty();
+        char *free = take(20 * PG_SIZE), *between = take(3 * PG_SIZE);
+        give(free);
+        pages_are_scarce();
+        granary_credit = worth ? 100 : 0;
+        uint32_t before = pages_there();
+        char *area = take(40 * PG_SIZE);
+        assert_int_equal(pages_there() - before, worth ? 20 : 40);
+        assert_true(granary_highest >= pages_there()); // what was found is not enough
+        int32_t credit = granary_credit;
+        char *again = take(20 * PG_SIZE);
+        assert_ptr_equal(again, free);
+        assert_int_equal(credit - granary_credit, worth ? 20 : 0);
+        give(area);
+        give(between);
+        give(again);
     }
+    assert_int_equal(heap_check(), 0);
+}
+
+// A trim call cuts every arena, whatever the process had; what is freed there again is refused, and
+// what lives there next is not.
+static void wrong_frees_where_an_arena_was_cut_are_refused(void **state) {
+    (void)state;
+    static void *block[256], *next[64];
     granary_malloc_trim(0);
-    assert_int_equal(gone_of(256), 8);
-    for (uint32_t i = 5; i < 16 * 16; i += 32) give(block[i]);
+    arenas_are_long(256);
+    for (uint32_t i = 0; i < 256; i++) block[i] = take(256);
+    assert_int_equal(frames_of_size(256), 16);
+    for (uint32_t i = 1; i < 256; i++) give(block[i]);
     granary_malloc_trim(0);
-    assert_int_equal(gone_of(256), 0);
+    assert_int_equal(frames_of_size(256), 1);
+    assert_int_equal(heap_check(), 0);
+    int saved = silence();
+    uint32_t before = granary_reports;
+    granary_free(block[15]); // of the arena still
+    granary_free(block[16]); // no longer
+    granary_free(block[255]);
+    assert_int_equal(granary_reports - before, 3);
+    for (uint32_t i = 0; i < 64; i++) next[i] = take(1000);
+    before = granary_reports;
+    granary_free((char *)next[63] + 16);
+    assert_int_equal(granary_reports - before, 1);
+    speak(saved);
+    for (uint32_t i = 0; i < 64; i++) give(next[i]);
+    give(block[0]);
+    granary_malloc_trim(0);
+    assert_int_equal(frames_of_size(256), 0);
+    assert_int_equal(overlaps, 0);
     assert_int_equal(heap_check(), 0);
 }
 
@@ -596,7 +674,7 @@ static void contents_stay_while_pages_come_and_go(void **state) {
         }
         memset(block[i], (int)(i & 255), size);
         if (step % 128 == 0) pages_are_scarce();
-        if (step % 128 == 64) granary_highest = UINT32_MAX / 4;
+        if (step % 128 == 64) pages_are_plenty();
         if (step % 5000 == 0) granary_malloc_trim(0);
         if (step % 5000 == 2500) wrong += heap_check() != 0;
     }
@@ -717,8 +795,10 @@ int main(int argc, char **argv) {
         cmocka_unit_test(an_overwritten_record_gives_no_blocks),
         cmocka_unit_test(a_wrong_proof_is_found),
         cmocka_unit_test(what_is_claimed_is_not_live),
-        cmocka_unit_test(pages_without_a_live_block_go_back_before_there_are_more),
-        cmocka_unit_test(a_trim_leaves_pages_with_live_blocks_only),
+        cmocka_unit_test(ends_of_arenas_become_another_sizes),
+        cmocka_unit_test(a_size_is_carved_from_pages_that_are_there),
+        cmocka_unit_test(free_pages_go_back_for_a_large_area_that_is_worth_it),
+        cmocka_unit_test(wrong_frees_where_an_arena_was_cut_are_refused),
         cmocka_unit_test(contents_stay_while_pages_come_and_go),
         cmocka_unit_test(a_fork_at_any_step_of_claiming_a_word),
         cmocka_unit_test(every_arena_is_marked_where_there_is_no_barrier),

@@ -39,13 +39,6 @@ static uint32_t frames_reached(const struct front *front, const struct arena *ar
     return ((uint32_t)LOOK(arena->carved) * front->block_size + PG_SIZE - 1) / PG_SIZE;
 }
 
-// Of the pages from p on, those that the process has given back, or never had.
-static uint32_t pages_gone(uintptr_t p, uint32_t pages) {
-    uint32_t gone = 0;
-    for (uint32_t i = 0; i < pages; i++) gone += !granary_touched(p + (uintptr_t)i * PG_SIZE);
-    return gone;
-}
-
 // The blocks of a word that are below `end`.
 static inline block_bits below(uint32_t end, uint32_t word) {
     uint32_t first = word * WORD_BLOCKS;
@@ -185,23 +178,24 @@ static inline bool frame_proved(const struct heap *heap, uintptr_t frame, const 
 
 #define LENGTH_STEP 3u // arenas that are opened before the next are twice as long
 
+static inline uint32_t frames_least(const struct front *front) {
+    return (front->block_size + PG_SIZE - 1) / PG_SIZE;
+}
+
 // Frames of the next arena. A size that is seldom asked for is to have few: what is not carved
 // takes no memory, but its records do. And what is short is soon all at home, and then another
 // size's. Where others free, long ones give more blocks a word.
 static uint32_t arena_length(const struct front *front) {
     uint32_t twice = front->opened / LENGTH_STEP, most = front->desc.frames_per_arena;
-    uint32_t least = (front->block_size + PG_SIZE - 1) / PG_SIZE;
+    uint32_t least = frames_least(front);
     return !front->foreign && twice < 4 && least << twice < most ? least << twice : most;
 }
 
-// False: no frames.
-static bool shared_open(struct owner *me, struct front *front) {
+static void shared_open(struct owner *me, struct front *front, const struct frame *first,
+                        uint32_t frames) {
     struct memory_block_desc *desc = &front->desc;
     struct heap *heap = me->heap;
-    uint32_t frames = arena_length(front);
-    struct frame *first = run_take(&heap->pool, frames);
-    if (!first) return false;
-    uint32_t frame = (uint32_t)(first - heap->pool.frame);
+    uint32_t frame = (uint32_t)(first - heap->pool.frame), touched = frames;
     struct arena *arena = &heap->arena[frame];
     STORE(arena->base, frame_base(heap, frame));
     STORE(arena->carving, 0);
@@ -215,11 +209,11 @@ static bool shared_open(struct owner *me, struct front *front) {
     if (front->foreign) list_append(&front->waiting, &arena->elem);
     front->young = arena;
     front->young_end = (uint16_t)blocks_in(front, frames);
-    front->fresh = pages_gone(arena->base, frames) != 0;
+    granary_touched_run(frame, frames, frames, &touched);
+    front->fresh = touched == 0;
     front->opened++;
     desc->arenas++;
     heap->small_frames += frames;
-    return true;
 }
 
 // An arena that is all at home, is not in hand, and is in no list any more. Returns its frames.
@@ -242,7 +236,6 @@ static uint32_t shared_close(struct front *front, struct arena *arena, block_bit
     for (uint32_t i = 1; i < frames; i++) STORE(arena[i].back, 0);
     desc->arenas--;
     heap->small_frames -= frames;
-    if (UNLIKELY(front->gone)) front->gone -= pages_gone(arena_base(heap, arena), reached);
     // Beyond the last block that was carved no page was touched.
     port_frames_back(heap, (uint32_t)(arena - heap->arena), reached);
     run_join(&heap->pool, arena_frame(heap, arena), frames, FRAME_FREE);

@@ -51,9 +51,8 @@
 //       carved yet, from `carved` on. Only front.young may have such blocks.
 //   S7  With 64 bits, each frame of an arena has a proof, which adds up to the owner's seal; all
 //       other frames' are 0. It changes when the arena is opened and closed, under the heap's lock.
-//   S8  A front's `gone` is the number of pages of its arenas, each up to the last with a carved
-//       block, that the system has been given; none of them has a live block, or one in hand. Where
-//       `fresh` is not set, the further pages of `young` are there.
+//   S8  The pages of carved blocks are the process's (resident.c). Where `fresh` is not set, the
+//       further pages of `young` are, too.
 //
 // What is not kept: arena.cnt and desc->arenas' free blocks; who wants them counts.
 //
@@ -138,11 +137,14 @@ static void owner_push(struct owner *owner) {
 // Nothing that is free is kept.
 static uint32_t tidy(struct owner *me) {
     uint32_t frames = gather(me);
-    for (uint32_t i = 0; i < me->heap->desc_count; i++) frames += hand_back(me, &me->front[i]);
+    for (uint32_t i = 0; i < me->heap->desc_count; i++) {
+        uint32_t looks = UINT32_MAX;
+        frames += front_cut(me, &me->front[i], UINT32_MAX, &looks);
+    }
     return frames;
 }
 
-uint32_t owners_trim_idle(struct heap *heap, bool pages) {
+uint32_t owners_trim_idle(struct heap *heap) {
     struct owner *done = NULL, *owner;
     uint32_t frames = 0;
     for (;;) {
@@ -151,7 +153,6 @@ uint32_t owners_trim_idle(struct heap *heap, bool pages) {
         port_unlock(heap, state);
         if (!owner) break;
         frames += tidy(owner); // it is ours while it is out of the list
-        if (pages) frames += pages_back(owner);
         owner->next_idle = done;
         done = owner;
     }
@@ -162,10 +163,7 @@ uint32_t owners_trim_idle(struct heap *heap, bool pages) {
     return frames;
 }
 
-uint32_t shared_trim(struct owner *me) {
-    uint32_t frames = tidy(me);
-    return frames + pages_back(me);
-}
+uint32_t shared_trim(struct owner *me) { return tidy(me); }
 
 void owner_leave(struct owner *me) {
     tidy(me);
@@ -181,10 +179,9 @@ static INLINE_ALWAYS bool worth_taking(block_bits bits) {
 }
 
 // Takes the first word from `word` on that is worth taking (`any`: that has a block at home), or of
-// which others have freed blocks, into hand; those come home first. `there`: no block is taken on a
-// page that is gone. False if there is none.
+// which others have freed blocks, into hand; those come home first. False if there is none.
 static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, uint32_t word,
-                                     bool any, bool there) {
+                                     bool any) {
     struct heap *heap = front->desc.heap;
     bool foreign = LOOK(front->foreign);
     for (uint32_t carved = arena->carved; word * WORD_BLOCKS < carved; word++) {
@@ -192,10 +189,6 @@ static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, u
         bool away = UNLIKELY(foreign) && any_away(share_of(heap, arena), word);
         bool enough = any ? (*map & blocks) != 0 : worth_taking(*map & blocks);
         if (!enough && !away) continue;
-        if (UNLIKELY(front->gone)) {
-            blocks &= blocks_there(front, arena, word, *map & blocks, !there);
-            if (!(*map & blocks) && !away) continue;
-        }
         hand_turn(front, arena, word);
         if (LIKELY(!foreign)) {
             hand_take(front, map, blocks);
@@ -211,7 +204,8 @@ static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, u
 }
 
 // Blocks that were never handed out are to be had: those that follow, of the same word, front.chunk
-// of them at most. Takes their word into hand. False if there are none.
+// of them at most. Takes their word into hand. False if there are none, or if there are pages to be
+// had that need not be taken from the system.
 static inline bool front_carve(struct owner *me, struct front *front) {
     struct arena *arena = front->young;
     if (UNLIKELY(!arena)) return false;
@@ -219,15 +213,18 @@ static inline bool front_carve(struct owner *me, struct front *front) {
         front->young = NULL;
         return false;
     }
-    uint32_t first = arena->carved, word = first / WORD_BLOCKS, end = first + front->chunk;
+    uint32_t first = arena->carved, word = first / WORD_BLOCKS, more = 0;
+    uint32_t end = first + front->chunk;
     if (end > (word + 1) * WORD_BLOCKS) end = (word + 1) * WORD_BLOCKS;
-    if (end >= front->young_end) {
-        end = front->young_end;
-        front->young = NULL;
+    if (end > front->young_end) end = front->young_end;
+    if (UNLIKELY(front->fresh)) {
+        end = carve_there(me, front, arena, end);
+        if (end == first) return false;
+        uintptr_t size = front->block_size;
+        more = granary_touch(arena_base(me->heap, arena) + first * size, (end - first) * size);
     }
+    if (end == front->young_end) front->young = NULL;
     STORE(arena->carved, (uint16_t)end);
-    uint32_t more = 0;
-    if (UNLIKELY(front->fresh || front->gone)) more = carve_touch(front, arena, first, end);
     hand_turn(front, arena, word);
     if (LIKELY(!LOOK(front->foreign))) {
         hand_take(front, &map_of(arena)[word], below(end, word));
@@ -264,21 +261,6 @@ static SLOW_PATH void front_refuse(struct front *front, struct arena *arena) {
     port_report(heap, HEAP_CORRUPT_ARENA, arena_base(heap, arena), 0);
 }
 
-#define THERE_LOOKS 8u // arenas looked at for blocks whose pages are there
-
-// Of one of the arenas whose turn is next, blocks whose pages are there.
-static SLOW_PATH bool turn_there(const struct owner *me, struct front *front) {
-    const struct list *list = &front->desc.free_list;
-    struct arena *arena = arena_next(front);
-    for (uint32_t looks = THERE_LOOKS; arena && looks > 0; looks--) {
-        if (record_sound(arena, me->seal) && word_claim(front, arena, 0, true, front->gone != 0))
-            return true;
-        struct list_elem *next = list_next(list, &arena->elem);
-        arena = next ? list_entry(next, struct arena, elem) : NULL;
-    }
-    return false;
-}
-
 // Whether blocks in hand stayed in the map: the size became foreign just as they were taken.
 static SLOW_PATH bool hand_left(const struct front *front) {
     uint32_t word = (uint32_t)(front->word - map_of(front->arena));
@@ -292,48 +274,52 @@ static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
     struct arena *left = front->arena, *arena = left;
     uint32_t word = 0;
     front->used = true;
-    bool done = false, any = !front->young, there = UNLIKELY(front->gone) && granary_full();
+    bool done = false, any = !front->young || (UNLIKELY(front->fresh) && granary_full());
     if (left && UNLIKELY(!record_sound(left, me->seal)))
         left = NULL; // its turn comes, and it is refused
     if (LIKELY(left != NULL)) {
         word = (uint32_t)(front->word - map_of(left));
         if (!worth_taking(*front->word & below(left->carved, word))) word++;
-        done = word_claim(front, left, word, any, there);
+        done = word_claim(front, left, word, any);
         if (!done && UNLIKELY(left->full) && hand_left(front)) unfull(front, left);
     }
-    if (there && any && !done) done = turn_there(me, front);
     while (!done && (arena = arena_next(front)) != NULL) {
         if (UNLIKELY(!record_sound(arena, me->seal))) {
             front_refuse(front, arena);
             continue;
         }
-        done = word_claim(front, arena, 0, any, !any && there);
+        done = word_claim(front, arena, 0, any);
         if (done || !any) break;
         front_full(front, arena); // the one in hand, too, after all others
     }
     if (!done && !front_carve(me, front)) return false;
-    if (UNLIKELY(front->gone) && granary_over()) owner_pages_back(me, front);
     if (left && UNLIKELY(*map_of(left) == ALL_BLOCKS)) close_if_home(me, front, left, true);
     return true;
 }
 
-// No arena has blocks at home: takes them from one in which others have freed, or from a new one.
-// Before the pool grows, all that was freed comes home. False: no memory.
+// No arena has blocks at home: takes them from one in which others have freed, or from a new one, a
+// shorter one where the pages are the process's already. Before the pool grows, all that was freed
+// comes home. False: no memory.
 static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
     struct heap *heap = me->heap;
     bool gathered = false;
     do {
         if (UNLIKELY(!list_empty(&front->waiting)) && waiting_look(me, front)) continue;
+        if (UNLIKELY(granary_full())) there_ready(me, front);
+        struct frame *first = NULL;
         port_state state = port_lock(heap);
-        bool news = UNLIKELY(me->news != NULL) && news_take(me, front);
-        bool grows = !gathered && !run_find(&heap->pool, arena_length(front));
-        bool opened = !news && !grows && shared_open(me, front);
+        uint32_t frames = arena_length(front);
+        bool news = UNLIKELY(me->news != NULL) && news_take(me, front), grows = false;
+        if (!news) first = there_take(&heap->pool, frames_least(front), &frames);
+        if (!news && !first) grows = !gathered && !run_find(&heap->pool, frames);
+        if (!news && !first && !grows) first = run_take(&heap->pool, frames);
+        if (first) shared_open(me, front, first, frames);
         port_unlock(heap, state);
-        if (LIKELY(news || opened)) continue;
+        if (LIKELY(news || first)) continue;
         if (!grows) return false;
         gathered = true;
         gather(me);
-        owners_trim_idle(heap, false);
+        owners_trim_idle(heap);
     } while (!front_turn(me, front));
     return true;
 }
@@ -571,7 +557,6 @@ static void owner_recover(struct owner *owner) {
         list_init(&front->waiting);
         front->desc.arenas = 0;
         front->young = front->spare = NULL;
-        front->gone = 0;
         // Nothing is in hand. Wherever it was cut off, what was claimed and is not handed out is
         // in `claimed`, or in the map still.
         if (front->word) *front->word |= front->claimed;
@@ -586,7 +571,6 @@ static void owner_recover(struct owner *owner) {
 static void arena_recover(struct owner *owner, struct arena *arena) {
     struct front *front = front_of(arena->desc);
     front->desc.arenas++;
-    front->gone += pages_gone(arena->base, frames_reached(front, arena));
     arena->known = arena->ever ? ARENA_KNOWN >> 16 : 0;
     uint32_t blocks = owners_blocks(owner->heap, arena);
     if (arena->carved < blocks) {

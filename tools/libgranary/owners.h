@@ -40,7 +40,6 @@ struct front {
     uint32_t block_size; // the descriptor's
     block_bits *word;    // the word in hand, NULL for none
     block_bits claimed;  // foreign: blocks of that word that left the map and are not handed out
-    uint32_t gone;       // pages of carved blocks that the system has been given, at most
     uint32_t opened;     // arenas, ever
     bool fresh;          // a page of `young` is none of the process's yet, or may be
     bool used;           // since owner_pages_back() looked
@@ -343,13 +342,13 @@ void owners_recover(struct heap *heap, struct owner *me, struct owner *kept);
 void *shared_malloc(struct owner *me, size_t size);
 // False, after a report, if p is wrong. Who has no owner gives one that owns nothing.
 bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t caller);
-// Both return frames given back to the pool, and pages to the system. The second is about all idle
-// owners; `pages`: also those on which nothing lives in arenas that are not all at home.
+// Both return frames given back to the pool: of arenas that are all at home, and the ends of others
+// on which nothing lives. The second is about all idle owners.
 uint32_t shared_trim(struct owner *me);
-uint32_t owners_trim_idle(struct heap *heap, bool pages);
+uint32_t owners_trim_idle(struct heap *heap);
 // The process has more pages than ever: gives the system as many as are wanted of frames that are
-// free, and of this owner's arenas where no live block lies. For its owner, between two calls, or
-// where only the size `busy` is in the middle of one: what is in hand of that stays there.
+// free, if that is worth it, and frees some for it. For its owner, between two calls, or where only
+// the size `busy` is in the middle of one.
 void owner_pages_back(struct owner *me, const struct front *busy);
 
 // Which blocks of a sound arena, from `first` on, are not live: 32 of them, and `first` is a

@@ -1,93 +1,78 @@
-// pages.c - pages of an owner's arenas on which no block is live: given back, and taken again.
+// pages.c - no page is taken from the system while there are some on which nothing lives: the ends
+// of an owner's arenas become free frames, and arenas are opened on these.
 //
 // Theory. Blocks of a size share their pages with no other size. So what one size no longer needs
-// is of no use to the next, unless whole arenas come home; and each size has a word in hand, of
-// which many blocks may be free. Before the process has more pages than ever (port.c), its owners
-// look for such pages, first of the sizes that were not asked for lately, and give them to the
-// system: what a block holds is of no interest while it is free. There is no more to it than bits.
-// An arena's record knows nothing of pages, and the blocks there remain as free as they were.
+// is of no use to the next, unless whole arenas come home. But an arena need not stay as long as it
+// was opened. Beyond its last live block it can be cut, at a page, and is as if it had been shorter
+// from the first; the frames that are cut off are free, and their pages are the process's already.
 //
-// As long as a size has such pages (front.gone), a word is not taken whole: its lowest blocks are,
-// up to the first on a page that is gone. And while the process has as many pages as ever, blocks
-// on other pages come first.
+// Before the process has more pages than ever (resident.c), as many are looked for as are wanted,
+// first in arenas of the sizes that were not asked for lately. And a size that would carve a page
+// which the process does not have yet cuts the rest of that arena off, too, and opens another on
+// free frames whose pages are "there".
 //
 // Shortcomings:
-//   - Pages of other owners' arenas stay as they are.
-//   - A faulty program may write to a block that it has freed: its page is the process's again, and
-//     is not counted. (calloc() clears it all the same: see shared_close().)
+//   - Other owners' arenas stay as they are.
+//   - A page without a live block that is not at an arena's end stays: of 40 there is about one.
+//   - Frames that are cut off lie apart: for large areas they are of use only after their pages
+//     went back to the system, which costs a fault each if they are wanted again.
 #include "tools/libgranary/owners.h"
 
-// Of a word's blocks, those below the first that lies on a page that is gone. With `more` the pages
-// of some are the process's again before: of as many as are carved at once, from the first on that
-// is at `home`.
-static SLOW_PATH block_bits blocks_there(struct front *front, const struct arena *arena,
-                                         uint32_t word, block_bits home, bool more) {
-    uintptr_t size = front->block_size, base = arena_base(front->desc.heap, arena);
-    uintptr_t at = base + word * WORD_BLOCKS * size, end = at + WORD_BLOCKS * size;
-    if (more && home != 0) {
-        uint32_t first = word * WORD_BLOCKS + lowest(home), stop = first + front->chunk;
-        if (stop > arena->carved) stop = arena->carved;
-        front->gone -= granary_touch(base + first * size, (stop - first) * size);
+// The arena keeps its first `keep` frames of `frames`; beyond them no block is live or in hand. As
+// if it had been opened so: bits of blocks that do not exist are 1, as are those of blocks that are
+// at home. What another owner frees wrongly there at this moment may still set a bit of `away`: it
+// is a double free, and is reported as one when its word is next collected. Under the heap's lock.
+static void arena_cut(struct front *front, struct arena *arena, uint32_t frames, uint32_t keep) {
+    struct heap *heap = front->desc.heap;
+    uint32_t frame = (uint32_t)(arena - heap->arena), blocks = blocks_in(front, keep);
+    uint32_t reached = frames_reached(front, arena);
+    heap->pool.frame[frame].run = FRAME_USED | keep;
+    for (uint32_t i = keep; i < frames; i++) STORE(arena[i].back, 0);
+    proofs_clear(arena + keep, frames - keep);
+    if (arena->carved > blocks) STORE(arena->carved, (uint16_t)blocks);
+    if (front->young == arena) {
+        front->young_end = (uint16_t)blocks;
+        if (arena->carved == blocks) front->young = NULL;
     }
-    while (at < end && granary_touched(at)) at = (at / PG_SIZE + 1) * PG_SIZE;
-    return at < end ? below((uint32_t)((at - base) / size), word) : ALL_BLOCKS;
+    heap->small_frames -= frames - keep;
+    if (reached > keep) port_frames_back(heap, frame + keep, reached - keep);
+    run_join(&heap->pool, &heap->pool.frame[frame + keep], frames - keep, FRAME_FREE);
 }
 
-// Blocks first .. end - 1 of an arena are carved and handed out next, after those of the same word
-// that are at home. Returns how many pages more the process has.
-static uint32_t carve_touch(struct front *front, const struct arena *arena, uint32_t first,
-                            uint32_t end) {
-    uintptr_t size = front->block_size, base = arena_base(front->desc.heap, arena);
-    uintptr_t before = base + first / WORD_BLOCKS * WORD_BLOCKS * size, at = base + first * size;
-    // The page that `at` is in the middle of is one of those that were reached.
-    uint32_t again = granary_touch(before, at - before + (at % PG_SIZE != 0));
-    front->gone -= again;
-    return again + granary_touch(at, (end - first) * size);
-}
-
-// Whether blocks first .. last are all in the map, and none of them is in hand.
-static bool all_free(const struct front *front, const struct arena *arena, uint32_t first,
-                     uint32_t last) {
-    for (uint32_t word = first / WORD_BLOCKS; word <= last / WORD_BLOCKS; word++) {
-        const block_bits *at = &map_of(arena)[word];
-        block_bits these = below(last + 1, word);
-        if (word == first / WORD_BLOCKS) these &= ~below(first, word);
-        if ((these & ~*at) || (at == LOOK(front->take) && (these & front->mask))) return false;
+// Frames of an arena up to the last with a live block.
+static uint32_t frames_lived(const struct front *front, const struct arena *arena) {
+    for (uint32_t word = front->words; word-- > 0;) {
+        block_bits live = ~map_of(arena)[word];
+        if (live == 0) continue;
+        uint32_t blocks = (word + 1) * WORD_BLOCKS - (uint32_t)__builtin_clzl(live);
+        return (blocks * front->block_size + PG_SIZE - 1) / PG_SIZE;
     }
-    return true;
+    return 0;
 }
 
-// Whether no block on a page of a front's arena is live or in hand.
-static bool page_dead(const struct front *front, const struct arena *arena, uint32_t blocks,
-                      uint32_t page) {
-    uint32_t first = page * PG_SIZE / front->block_size;
-    uint32_t last = ((page + 1) * PG_SIZE - 1) / front->block_size;
-    if (last >= blocks) last = blocks - 1;
-    return first > last || all_free(front, arena, first, last);
-}
-
-static uint32_t arena_pages_back(struct heap *heap, struct front *front, struct arena *arena) {
-    uint32_t frame = (uint32_t)(arena - heap->arena), frames = owners_frames(heap, arena);
-    uint32_t reached = frames_reached(front, arena), blocks = blocks_in(front, frames);
-    uint32_t pages = 0, further = granary_pages_give(frame + reached, frames - reached);
-    for (uint32_t at = 0, end; at < reached; at = end + 1) {
-        for (end = at; end < reached && page_dead(front, arena, blocks, end);) end++;
-        pages += granary_pages_give(frame + at, end - at);
-    }
-    front->gone += pages;
-    if (front->young == arena && further) front->fresh = true;
-    return pages + further;
+// Cuts the end of a sound arena of the free list off on which nothing lives; nothing of its size is
+// in hand. Returns how many pages are free by that.
+static uint32_t end_cut(struct owner *me, struct front *front, struct arena *arena) {
+    struct heap *heap = me->heap;
+    uint32_t frame = (uint32_t)(arena - heap->arena), keep = frames_lived(front, arena);
+    uint32_t frames = FRAME_RUN(heap->pool.frame[frame].run), pages;
+    if (keep == 0) return close_if_home(me, front, arena, false);
+    if (keep == frames) return 0;
+    port_state state = port_lock(heap);
+    arena_cut(front, arena, frames, keep);
+    pages = granary_pages_give(frame + keep, frames - keep, 1, PAGE_TOUCHED);
+    port_unlock(heap, state);
+    return pages;
 }
 
 #define ARENA_LOOKS 256u // arenas looked at in one call
 
-// Of one size: `wish` pages, or all that there are among *looks arenas. Their order is as before,
-// but that the next time begins with others.
-static uint32_t front_pages_back(struct owner *me, struct front *front, uint32_t wish,
-                                 uint32_t *looks) {
+// Cuts arenas of one size, until `wish` pages are free or *looks arenas were looked at; what is in
+// hand goes back first. Their order is as before, but that the next time begins with others.
+// Returns how many pages are free by that.
+static uint32_t front_cut(struct owner *me, struct front *front, uint32_t wish, uint32_t *looks) {
     struct list *list = &front->desc.free_list;
-    uint32_t pages = 0;
-    hand_back(me, front);
+    uint32_t pages = hand_back(me, front);
     struct list_elem *e = NULL, *last = list->head.prev;
     for (; e != last && pages < wish && *looks != 0; --*looks) {
         e = list_first(list);
@@ -95,31 +80,134 @@ static uint32_t front_pages_back(struct owner *me, struct front *front, uint32_t
         struct arena *arena = list_entry(e, struct arena, elem);
         list_remove(e);
         list_append(list, e);
-        if (LIKELY(record_sound(arena, me->seal)))
-            pages += arena_pages_back(me->heap, front, arena);
+        if (LIKELY(record_sound(arena, me->seal))) pages += end_cut(me, front, arena);
     }
     return pages;
 }
 
-SLOW_PATH void owner_pages_back(struct owner *me, const struct front *busy) {
-    uint32_t wish = granary_high_wish(), count = me->heap->desc_count, looks = ARENA_LOOKS;
-    uint32_t pages = wish ? granary_free_pages_give(wish) : 0;
-    // Twice: at first those that were not used.
+// The same of all sizes but `busy`: at first of those that were not used lately.
+static uint32_t ends_cut(struct owner *me, const struct front *busy, uint32_t wish) {
+    uint32_t pages = 0, count = me->heap->desc_count, looks = ARENA_LOOKS;
     for (uint32_t i = 0; i < 2 * count && pages < wish; i++) {
         struct front *front = &me->front[me->page_look++ % count];
         if (front == busy) continue;
-        if (!front->used) pages += front_pages_back(me, front, wish - pages, &looks);
+        if (!front->used) pages += front_cut(me, front, wish - pages, &looks);
         front->used = false;
     }
-    granary_high_next(wish, pages);
+    return pages;
 }
 
-// For trimming: all of them.
-static uint32_t pages_back(struct owner *me) {
-    uint32_t pages = 0;
-    for (uint32_t i = 0; i < me->heap->desc_count; i++) {
-        uint32_t looks = UINT32_MAX;
-        pages += front_pages_back(me, &me->front[i], UINT32_MAX, &looks);
+#define THERE_LOOKS 64u // free runs looked at in one call
+#define GIVE_LOOKS 1024u
+
+// The first bin from `bin` on that is not empty, or POOL_BINS.
+static uint32_t bin_next(const struct pool *pool, uint32_t bin) {
+    for (uint32_t word = bin / 32; word < POOL_BINS / 32; word++, bin = word * 32) {
+        uint32_t bits = pool->nonempty[word] & UINT32_MAX << bin % 32;
+        if (bits != 0) return word * 32 + (uint32_t)__builtin_ctz(bits);
     }
+    return POOL_BINS;
+}
+
+// Looks through free runs, short ones first, for at least `least` frames in a row whose pages are
+// there. Returns the last frame of the run, and where in it they are: *count of them from *first
+// on, no more than were in *count. NULL if there are none. Locked.
+static const struct frame *there_find(const struct pool *pool, uint32_t least, uint32_t *first,
+                                      uint32_t *count) {
+    uint32_t looks = THERE_LOOKS, most = *count, bin = bin_next(pool, bin_of(least));
+    for (; bin < POOL_BINS; bin = bin_next(pool, bin + 1)) {
+        for (const struct frame *tail = pool->bin[bin]; tail; tail = tail->next, looks--) {
+            if (looks == 0) return NULL;
+            uint32_t length = FRAME_RUN(tail->run);
+            uint32_t start = (uint32_t)(tail - pool->frame) + 1 - length;
+            *count = most;
+            *first = granary_touched_run(start, length, least, count);
+            if (*count > 0) return tail;
+        }
+    }
+    return NULL;
+}
+
+// The first of *frames free frames whose pages are there, or of fewer, but of `least`; or NULL, and
+// *frames is as it was. Locked.
+static struct frame *there_take(struct pool *pool, uint32_t least, uint32_t *frames) {
+    uint32_t first, count = *frames;
+    const struct frame *tail = there_find(pool, least, &first, &count);
+    if (!tail) return NULL;
+    uint32_t length = FRAME_RUN(tail->run), end = (uint32_t)(tail - pool->frame) + 1;
+    struct frame *start = run_cut(pool, pool->frame + end - 1, length, FRAME_FREE);
+    uint32_t before = first - (uint32_t)(start - pool->frame), after = end - first - count;
+    pool->frame[first].run = FRAME_USED | count;
+    if (before > 0) run_join(pool, start, before, FRAME_FREE);
+    if (after > 0) run_join(pool, pool->frame + first + count, after, FRAME_FREE);
+    *frames = count;
+    return pool->frame + first;
+}
+
+// Whether there are such frames for an arena of this size; if not, arenas are cut first. For the
+// owner, in the middle of a call for `front`.
+static SLOW_PATH bool there_ready(struct owner *me, const struct front *front) {
+    uint32_t least = frames_least(front);
+    for (bool cut = false;; cut = true) {
+        uint32_t first, count = least;
+        port_state state = port_lock(me->heap);
+        bool ready = there_find(&me->heap->pool, least, &first, &count) != NULL;
+        port_unlock(me->heap, state);
+        if (ready || cut) return ready;
+        if (ends_cut(me, front, granary_step()) == 0) return false;
+    }
+}
+
+// Blocks of a front's young arena, from the first that is not carved to `end`, are to be carved.
+// Returns the end of those that are: while the process has as many pages as ever, first those on
+// pages that are there. If there are none, and frames elsewhere whose pages are there, the rest of
+// the arena is cut off.
+static SLOW_PATH uint32_t carve_there(struct owner *me, struct front *front, struct arena *arena,
+                                      uint32_t end) {
+    uintptr_t size = front->block_size, base = arena_base(me->heap, arena);
+    uint32_t first = arena->carved;
+    if (!granary_full()) return end;
+    uintptr_t at = base + first * size, stop = base + end * size;
+    while (at < stop && granary_touched(at)) at = (at / PG_SIZE + 1) * PG_SIZE;
+    if (at >= stop) return end;
+    uint32_t there = (uint32_t)((at - base) / size);
+    if (there > first) return there;
+    if (first == 0 || !there_ready(me, front)) return end;
+    port_state state = port_lock(me->heap);
+    arena_cut(front, arena, owners_frames(me->heap, arena), frames_reached(front, arena));
+    port_unlock(me->heap, state);
+    return first;
+}
+
+// Gives up to `wish` pages of free frames to the system, of long runs first: that takes the fewest
+// system calls, and leaves the others for arenas. Returns how many.
+static uint32_t free_pages_give(struct heap *heap, uint32_t wish) {
+    uint32_t pages = 0, looks = GIVE_LOOKS;
+    port_state state = port_lock(heap);
+    const struct pool *pool = &heap->pool;
+    for (uint32_t bin = POOL_BINS; bin-- > 0;) {
+        for (const struct frame *tail = pool->bin[bin]; tail && pages < wish; tail = tail->next) {
+            if (looks == 0) break;
+            looks--;
+            uint32_t end = (uint32_t)(tail - pool->frame) + 1, at = end - FRAME_RUN(tail->run);
+            for (uint32_t found = 1; found > 0 && pages < wish; at += found) {
+                found = wish - pages;
+                at = granary_touched_run(at, end - at, 1, &found);
+                pages += granary_pages_give(at, found, 1, PAGE_PAID);
+            }
+        }
+    }
+    port_unlock(heap, state);
     return pages;
+}
+
+// The process has more pages than ever, or would have. For its owner, between two calls, or where
+// only the size `busy` is in the middle of one: some pages that are free go back.
+SLOW_PATH void owner_pages_back(struct owner *me, const struct front *busy) {
+    uint32_t wish = granary_step(), most = granary_worth(), pages = 0;
+    uint32_t give = wish < most ? wish : most;
+    if (give > 0) pages = free_pages_give(me->heap, give);
+    if (pages < give && ends_cut(me, busy, give - pages) > 0)
+        pages += free_pages_give(me->heap, give - pages);
+    if (pages < wish) granary_rise();
 }

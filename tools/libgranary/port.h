@@ -126,26 +126,41 @@ void granary_window_place(size_t bytes);
 uint32_t granary_open(uint32_t *first, uint32_t behind, uint32_t count);
 // The records of frames that are all free go back to the system, whole pages of them. Locked.
 void granary_records_back(uint32_t first, uint32_t count);
-extern uint8_t *granary_touched_at; // a byte for each frame: see port.c
+extern uint8_t *granary_touched_at; // a byte for each frame: see resident.c
 extern struct owners granary_owners;
-// Makes the first `bytes` of a large area zero that was handed out and is not marked yet.
-void granary_clear(void *area, size_t bytes);
 uint32_t granary_give_back(void); // every page of a free frame, to the system; their number
 
-// Pages of frames that are handed out. Of the caller's arenas and large areas, any thread, no lock:
-//
-// These bytes may be written to from now on. Returns how many pages more the process has by that.
+// ---- pages that the process has (resident.c) ---------------------------------------------------
+
+// A page is given back, or never was the process's; is its own, or may be; was given back for the
+// sake of the highest, and is paid for if it is taken again.
+enum page_state { PAGE_GONE, PAGE_TOUCHED, PAGE_PAID };
+
+// These bytes may be written to from now on: of the caller's arenas and large areas, any thread, no
+// lock. Returns how many pages more the process has by that.
 uint32_t granary_touch(uintptr_t p, size_t bytes);
 void granary_touches_told(void); // of the caller's: it will not call again, or not soon
-extern uint32_t granary_highest, granary_paid; // pages: see port.c
-bool granary_full(void);                       // it has as many as ever
-bool granary_over(void);                       // it has more
-bool granary_touched(uintptr_t p);             // the page at p is one of the process's, or may be
-// Gives the pages of frames that hold nothing to the system; returns how many it had given.
-uint32_t granary_pages_give(uint32_t first, uint32_t count);
-// How many such pages to look for before the process has more than ever: 0 if that is not worth it.
-// The same of free frames, `wish` of them or all that there are. And: so many were given. Two of
-// these take the lock.
-uint32_t granary_high_wish(void);
-uint32_t granary_free_pages_give(uint32_t wish);
-void granary_high_next(uint32_t wish, uint32_t pages);
+// The same of frames that are about to be free, locked; and how many there ever were, as far as it
+// was told.
+void granary_touch_frames(uint32_t first, uint32_t count);
+uint32_t granary_touches(void);
+bool granary_touched(uintptr_t p); // the page at p is PAGE_TOUCHED
+// Of some free frames, the first of at least `least` in a row that are touched, and in *found how
+// many they are, no more than were in it; 0 if there are none. Locked.
+uint32_t granary_touched_run(uint32_t first, uint32_t count, uint32_t least, uint32_t *found);
+// Gives those of free frames that are touched to the system, `least` or more in a row, and says so
+// in their bytes. Returns how many; PAGE_TOUCHED: counts them only. Locked.
+uint32_t granary_pages_give(uint32_t first, uint32_t count, uint32_t least, enum page_state then);
+// Makes the first `bytes` of a large area zero that was handed out and is not marked yet: pages of
+// frames that are not touched are zero already.
+void granary_clear(void *area, size_t bytes);
+
+bool granary_full(void);      // the process has as many pages as ever
+bool granary_over(void);      // it has more
+uint32_t granary_step(void);  // so many are looked for then
+uint32_t granary_worth(void); // so many may go to the system, though they may be wanted again
+void granary_rise(void);      // too few were found: the process may have some more
+
+extern uint32_t granary_highest;     // these three: see resident.c
+extern int32_t granary_credit;       //
+extern uint32_t granary_touched_end; // under the lock

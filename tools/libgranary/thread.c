@@ -99,7 +99,7 @@ bool owners_free(struct heap *heap, uintptr_t p, uintptr_t caller) {
 }
 
 uint32_t owners_trim(struct heap *heap) {
-    uint32_t frames = owners_trim_idle(heap, true);
+    uint32_t frames = owners_trim_idle(heap);
     common_lock();
     if (common) frames += shared_trim(common);
     common_unlock();

@@ -2,7 +2,7 @@
 # translation unit; malloc.c includes the heap itself.
 
 GRANARY_DIR := $(BUILD)/host/libgranary.d
-GRANARY_SRC := $(addprefix tools/libgranary/,malloc.c owners_check.c port.c window.c lock.c words.c thread.c) \
+GRANARY_SRC := $(addprefix tools/libgranary/,malloc.c owners_check.c port.c resident.c window.c lock.c words.c thread.c) \
                $(addprefix kernel/inspect/,heapcheck.c heapwalk.c who.c) kernel/size_tables.c lib/format.c
 GRANARY_PORT := -DGRANARY_PORT='"tools/libgranary/port.h"' -DARENA_PADDED
 GRANARY_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -fno-plt -fno-strict-aliasing -fno-common \

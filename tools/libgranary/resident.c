@@ -1,0 +1,198 @@
+// resident.c - see port.h: which pages the process has, and how many it may have.
+//
+// Theory. The kernel owns its frames; a process borrows its pages from the system, and is measured
+// by how many it has. So beside the pool's records stands a byte for each frame: its page may be
+// there and may be dirty, since blocks of it were carved or it was handed out as part of a large
+// area ("touched"). These bytes say what can be given to the system, what calloc() has to clear,
+// and how many pages the process has.
+//
+// There is a highest, as many pages as the process ever had. Who would go beyond it first looks for
+// pages that are there and free: arenas are opened on them (pages.c), which costs nothing; and for
+// the sake of large areas some of them go back to the system. Each that is taken again afterwards
+// costs a fault, and has to be worth it: so it is paid for. The credit grows with the highest and
+// is soon used up by a process that does the same all over again; then the highest rises.
+//
+// Invariants:
+//   G1  A frame that is not touched, and which was not handed out since that became so, is zero.
+//   G2  Whether a free frame is touched changes under the lock; a frame that is handed out is
+//       changed by whose it is, without.
+//
+// Shortcomings:
+//   - All pages of a large area count as touched, whether the program writes to them or not.
+//   - After fork() in a process of several threads, a few pages that others had touched and not
+//     told of are not counted.
+#include "kernel/port.h"
+#include "lib/string.h"
+#include "tools/libgranary/port.h"
+#include "tools/libgranary/system.h"
+
+// Pages that became touched, and that stopped being so, all together: both only ever grow. A thread
+// tells of so many at a time: a locked instruction for each is one too many.
+#define TOUCHES_HERE 16u
+static uint32_t touches, untouches;
+static __thread uint32_t touches_here; // not told yet
+
+uint32_t granary_touched_end;   // no free frame from here on is touched
+uint32_t granary_highest = 32u; // the most pages that the process had, or may have
+
+// The highest rises by a part of itself, and so many. At once, as many pages are looked for as are
+// above it, a smaller part, and so many.
+#define RISE_SHARE 64
+#define STEP_SHARE 512
+#define STEP_MIN 4u
+// Pages that went back for this and were taken again: so many for each by which the highest rises,
+// and for those above LITTLE one of so many. Of what is not used, no more than this is kept.
+#define CREDIT_EACH 3
+#define CREDIT_LITTLE 1024u
+#define CREDIT_SHARE 32
+#define CREDIT_KEPT_MIN 32
+#define CREDIT_KEPT_SHARE 8
+int32_t granary_credit = CREDIT_KEPT_MIN;
+
+// ---- a byte for each frame ----------------------------------------------------------------------
+
+static uint8_t state_of(uint32_t frame) {
+    return __atomic_load_n(&granary_touched_at[frame], __ATOMIC_RELAXED);
+}
+
+static void state_set(uint32_t frame, enum page_state state) {
+    __atomic_store_n(&granary_touched_at[frame], (uint8_t)state, __ATOMIC_RELAXED);
+}
+
+static bool touched_is(uint32_t frame) { return state_of(frame) == PAGE_TOUCHED; }
+
+// Whether eight frames from a multiple of eight on are all touched, or none is.
+static bool eight_are(uint32_t frame, bool on) {
+    uint64_t each = 0x0101010101010101u * PAGE_TOUCHED;
+    const uint64_t *eight = (const uint64_t *)&granary_touched_at[frame];
+    return (__atomic_load_n(eight, __ATOMIC_RELAXED) & each) == (on ? each : 0);
+}
+
+// The next frame from `at` on, below `end`, that is touched (or, with `wanted` false, that is not);
+// `end` if none is. Eight at a time: a free run may be the greater part of the window.
+static uint32_t next_touched(uint32_t at, uint32_t end, bool wanted) {
+    while (at < end && touched_is(at) != wanted)
+        at += at % 8 == 0 && end - at >= 8 && eight_are(at, !wanted) ? 8 : 1;
+    return at < end ? at : end;
+}
+
+// Makes frames touched that are not. Returns how many they were.
+static uint32_t mark(uint32_t first, uint32_t count) {
+    uint32_t changed = 0, again = 0, end = first + count;
+    for (uint32_t at = next_touched(first, end, false); at < end;
+         at = next_touched(at + 1, end, false)) {
+        again += state_of(at) == PAGE_PAID;
+        changed++;
+        state_set(at, PAGE_TOUCHED);
+    }
+    if (again > 0) __atomic_fetch_sub(&granary_credit, (int32_t)again, __ATOMIC_RELAXED);
+    return changed;
+}
+
+bool granary_touched(uintptr_t p) { return touched_is((uint32_t)((p - granary_base) >> PG_SHIFT)); }
+
+uint32_t granary_touched_run(uint32_t first, uint32_t count, uint32_t least, uint32_t *found) {
+    uint32_t end = first + count, most = *found;
+    if (end > granary_touched_end) end = granary_touched_end;
+    for (uint32_t at = next_touched(first, end, true); at < end; at = next_touched(at, end, true)) {
+        uint32_t start = at, stop = end - at > most ? at + most : end;
+        at = next_touched(at, stop, false);
+        *found = at - start;
+        if (*found >= least) return start;
+    }
+    *found = 0;
+    return end;
+}
+
+uint32_t granary_pages_give(uint32_t first, uint32_t count, uint32_t least, enum page_state then) {
+    uint32_t total = 0, end = first + count, found;
+    for (uint32_t at = first;; at += found) {
+        found = UINT32_MAX;
+        at = granary_touched_run(at, end - at, least, &found);
+        if (found == 0) return total;
+        void *page = (void *)(granary_base + (uintptr_t)at * PG_SIZE);
+        if (then != PAGE_TOUCHED) {
+            if (!system_advise(page, (size_t)found * PG_SIZE, MADV_DONTNEED)) continue;
+            for (uint32_t frame = at; frame < at + found; frame++) state_set(frame, then);
+            __atomic_fetch_add(&untouches, found, __ATOMIC_RELAXED);
+        }
+        total += found;
+    }
+}
+
+void granary_clear(void *area, size_t bytes) {
+    uint32_t first = (uint32_t)(((uintptr_t)area - granary_base) >> PG_SHIFT);
+    uint32_t end = first + (uint32_t)((bytes + PG_SIZE - 1) >> PG_SHIFT);
+    for (uint32_t at = next_touched(first, end, true); at < end; at = next_touched(at, end, true)) {
+        size_t from = (size_t)(at - first) * PG_SIZE;
+        at = next_touched(at, end, false);
+        size_t to = (size_t)(at - first) * PG_SIZE;
+        memset((char *)area + from, 0, (to < bytes ? to : bytes) - from);
+    }
+}
+
+// ---- how many -----------------------------------------------------------------------------------
+
+static void touches_add(uint32_t count) {
+    if (count > 0) __atomic_fetch_add(&touches, count, __ATOMIC_RELAXED);
+}
+
+void granary_touches_told(void) {
+    touches_add(touches_here);
+    touches_here = 0;
+}
+
+uint32_t granary_touches(void) { return __atomic_load_n(&touches, __ATOMIC_RELAXED); }
+
+uint32_t granary_touch(uintptr_t p, size_t bytes) {
+    uint32_t first = (uint32_t)((p - granary_base) >> PG_SHIFT);
+    uint32_t end = (uint32_t)((p + bytes + PG_SIZE - 1 - granary_base) >> PG_SHIFT);
+    uint32_t changed = bytes > 0 ? mark(first, end - first) : 0;
+    touches_here += changed;
+    if (touches_here >= TOUCHES_HERE) granary_touches_told();
+    return changed;
+}
+
+void granary_touch_frames(uint32_t first, uint32_t count) {
+    if (first + count > granary_touched_end) granary_touched_end = first + count;
+    touches_add(mark(first, count));
+}
+
+static uint32_t pages_held(void) {
+    uint32_t all = granary_touches() + touches_here;
+    uint32_t gone = __atomic_load_n(&untouches, __ATOMIC_RELAXED);
+    return (int32_t)(all - gone) > 0 ? all - gone : 0;
+}
+
+static uint32_t highest(void) { return __atomic_load_n(&granary_highest, __ATOMIC_RELAXED); }
+
+bool granary_full(void) { return pages_held() >= highest(); }
+bool granary_over(void) { return pages_held() > highest(); }
+
+uint32_t granary_step(void) {
+    uint32_t held = pages_held(), most = highest();
+    return most / STEP_SHARE + STEP_MIN + (held > most ? held - most : 0);
+}
+
+uint32_t granary_worth(void) {
+    int32_t credit = __atomic_load_n(&granary_credit, __ATOMIC_RELAXED);
+    return credit > 0 ? (uint32_t)credit : 0;
+}
+
+// What a process may have used in all whose highest is so many.
+static int32_t credit_for(uint32_t pages) {
+    uint32_t little = pages < CREDIT_LITTLE ? pages : CREDIT_LITTLE;
+    return (int32_t)(CREDIT_EACH * little + (pages - little) / CREDIT_SHARE);
+}
+
+void granary_rise(void) {
+    uint32_t before = highest(), next = pages_held();
+    next += next / RISE_SHARE + STEP_MIN;
+    if (next <= before) return;
+    int32_t kept = CREDIT_KEPT_MIN + (int32_t)(next / CREDIT_KEPT_SHARE);
+    int32_t credit = __atomic_load_n(&granary_credit, __ATOMIC_RELAXED);
+    int32_t more = credit_for(next) - credit_for(before);
+    if (more > kept - credit) more = kept - credit;
+    if (more > 0) __atomic_fetch_add(&granary_credit, more, __ATOMIC_RELAXED);
+    __atomic_store_n(&granary_highest, next, __ATOMIC_RELAXED);
+}
