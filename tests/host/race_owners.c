@@ -537,7 +537,7 @@ static uint32_t frames_of_size(size_t size) {
 }
 
 // Blocks of one size are freed but for the first in each second arena; then another size wants
-// pages, and the process may not have more.
+// pages, and the process may not have more. Where others may free, arenas stay long.
 static void ends_of_arenas_become_another_sizes(void **state) {
     (void)state;
     static char *block[4096], *other[64];
@@ -547,12 +547,16 @@ static void ends_of_arenas_become_another_sizes(void **state) {
     for (uint32_t i = 0; i < 4096; i++) {
         if (i % 512 != 0) give(block[i]);
     }
-    uint32_t before = pages_there();
-    assert_true(frames_of_size(64) >= 32);
+    uint32_t before = pages_there(), frames = frames_of_size(64);
+    assert_true(frames >= 32);
     pages_are_scarce();
     for (uint32_t i = 0; i < 56; i++) other[i] = take(4000);
-    assert_in_range(pages_there(), before - 8, before + 8);
-    assert_in_range(frames_of_size(64), 8, 12); // 8 pages have a live block
+    if (front_for(granary_me, 64)->foreign) {
+        assert_int_equal(frames_of_size(64), frames);
+    } else {
+        assert_in_range(pages_there(), before - 8, before + 8);
+        assert_in_range(frames_of_size(64), 8, 12); // 8 pages have a live block
+    }
     assert_int_equal(heap_check(), 0);
     for (uint32_t i = 0; i < 4096; i += 512) {
         for (uint32_t at = 0; at < 64; at++) assert_int_equal(block[i][at], 0x5a);
@@ -581,8 +585,12 @@ static void a_size_is_carved_from_pages_that_are_there(void **state) {
     for (uint32_t i = 0; i < 8 * 16; i++) block[i] = take(256);
     uint32_t there = 0;
     for (uint32_t i = 0; i < 8 * 16; i++) there += (uintptr_t)block[i] - start < 8 * PG_SIZE;
-    assert_true(there >= 7 * 16); // the first arena's page had 15 more
-    assert_int_equal(pages_there(), before);
+    if (front_for(granary_me, 256)->foreign) {
+        assert_int_equal(there, 0);
+    } else {
+        assert_true(there >= 7 * 16); // the first arena's page had 15 more
+        assert_int_equal(pages_there(), before);
+    }
     assert_int_equal(heap_check(), 0);
     for (uint32_t i = 0; i < 8 * 16; i++) give(block[i]);
     give(first);
@@ -603,6 +611,7 @@ static void free_pages_go_back_for_a_large_area_that_is_worth_it(void **state) {
         assert_int_equal(pages_there() - before, worth ? 20 : 40);
         assert_true(granary_highest >= pages_there()); // what was found is not enough
         int32_t credit = granary_credit;
+        pages_are_plenty(); // so that nothing is looked for
         char *again = take(20 * PG_SIZE);
         assert_ptr_equal(again, free);
         assert_int_equal(credit - granary_credit, worth ? 20 : 0);

@@ -305,12 +305,14 @@ static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
     bool gathered = false;
     do {
         if (UNLIKELY(!list_empty(&front->waiting)) && waiting_look(me, front)) continue;
-        if (UNLIKELY(granary_full())) there_ready(me, front);
+        if (UNLIKELY(granary_full()) && !LOOK(front->foreign)) there_ready(me, front);
         struct frame *first = NULL;
         port_state state = port_lock(heap);
-        uint32_t frames = arena_length(front);
+        uint32_t frames = arena_length(front), least = frames_least(front);
+        // Where others free, a word is to give many blocks.
+        if (UNLIKELY(front->foreign)) least = frames;
         bool news = UNLIKELY(me->news != NULL) && news_take(me, front), grows = false;
-        if (!news) first = there_take(&heap->pool, frames_least(front), &frames);
+        if (!news) first = there_take(&heap->pool, least, &frames);
         if (!news && !first) grows = !gathered && !run_find(&heap->pool, frames);
         if (!news && !first && !grows) first = run_take(&heap->pool, frames);
         if (first) shared_open(me, front, first, frames);

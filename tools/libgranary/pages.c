@@ -12,7 +12,8 @@
 // free frames whose pages are "there".
 //
 // Shortcomings:
-//   - Other owners' arenas stay as they are.
+//   - Other owners' arenas stay as they are, and those of sizes in which others free are cut by a
+//     trim call only: a word of a long arena gives more blocks.
 //   - A page without a live block that is not at an arena's end stays: of 40 there is about one.
 //   - Frames that are cut off lie apart: for large areas they are of use only after their pages
 //     went back to the system, which costs a fault each if they are wanted again.
@@ -85,12 +86,12 @@ static uint32_t front_cut(struct owner *me, struct front *front, uint32_t wish, 
     return pages;
 }
 
-// The same of all sizes but `busy`: at first of those that were not used lately.
+// The same of all sizes but `busy` and foreign ones, at first of those that were not used lately.
 static uint32_t ends_cut(struct owner *me, const struct front *busy, uint32_t wish) {
     uint32_t pages = 0, count = me->heap->desc_count, looks = ARENA_LOOKS;
     for (uint32_t i = 0; i < 2 * count && pages < wish; i++) {
         struct front *front = &me->front[me->page_look++ % count];
-        if (front == busy) continue;
+        if (front == busy || LOOK(front->foreign)) continue;
         if (!front->used) pages += front_cut(me, front, wish - pages, &looks);
         front->used = false;
     }
@@ -166,7 +167,7 @@ static SLOW_PATH uint32_t carve_there(struct owner *me, struct front *front, str
                                       uint32_t end) {
     uintptr_t size = front->block_size, base = arena_base(me->heap, arena);
     uint32_t first = arena->carved;
-    if (!granary_full()) return end;
+    if (LOOK(front->foreign) || !granary_full()) return end;
     uintptr_t at = base + first * size, stop = base + end * size;
     while (at < stop && granary_touched(at)) at = (at / PG_SIZE + 1) * PG_SIZE;
     if (at >= stop) return end;

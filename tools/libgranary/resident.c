@@ -26,28 +26,34 @@
 #include "tools/libgranary/port.h"
 #include "tools/libgranary/system.h"
 
-// Pages that became touched, and that stopped being so, all together: both only ever grow. A thread
-// tells of so many at a time: a locked instruction for each is one too many.
+// Pages that became touched, and that stopped being so, all together: both only ever grow, under
+// the lock. A thread tells of so many at a time: the lock for each would be too much.
 #define TOUCHES_HERE 16u
 static uint32_t touches, untouches;
-static __thread uint32_t touches_here; // not told yet
+static __thread uint32_t touches_here, again_here; // not told yet; of them, PAGE_PAID before
 
 uint32_t granary_touched_end;   // no free frame from here on is touched
 uint32_t granary_highest = 32u; // the most pages that the process had, or may have
 
-// The highest rises by a part of itself, and so many. At once, as many pages are looked for as are
-// above it, a smaller part, and so many.
+// The highest rises by a part of itself, a larger one if the credit is spent, and so many. At once,
+// as many pages are looked for as are above it, a smaller part, and so many.
 #define RISE_SHARE 64
+#define SPENT_SHARE 16
 #define STEP_SHARE 512
 #define STEP_MIN 4u
 // Pages that went back for this and were taken again: so many for each by which the highest rises,
-// and for those above LITTLE one of so many. Of what is not used, no more than this is kept.
+// one for each if the credit was spent; and for those above LITTLE one of so many. Of what is not
+// used, no more is kept than a part of the highest, and so many.
 #define CREDIT_EACH 3
 #define CREDIT_LITTLE 1024u
 #define CREDIT_SHARE 32
+#define CREDIT_KEPT_SHARE 4
 #define CREDIT_KEPT_MIN 32
-#define CREDIT_KEPT_SHARE 8
 int32_t granary_credit = CREDIT_KEPT_MIN;
+
+// Read without the lock, too.
+#define SEEN(count) __atomic_load_n(&(count), __ATOMIC_RELAXED)
+#define SET(count, value) __atomic_store_n(&(count), (value), __ATOMIC_RELAXED)
 
 // ---- a byte for each frame ----------------------------------------------------------------------
 
@@ -76,16 +82,16 @@ static uint32_t next_touched(uint32_t at, uint32_t end, bool wanted) {
     return at < end ? at : end;
 }
 
-// Makes frames touched that are not. Returns how many they were.
-static uint32_t mark(uint32_t first, uint32_t count) {
-    uint32_t changed = 0, again = 0, end = first + count;
+// Makes frames touched that are not. Returns how many they were, and adds to *again how many of
+// them PAGE_PAID.
+static uint32_t mark(uint32_t first, uint32_t count, uint32_t *again) {
+    uint32_t changed = 0, end = first + count;
     for (uint32_t at = next_touched(first, end, false); at < end;
          at = next_touched(at + 1, end, false)) {
-        again += state_of(at) == PAGE_PAID;
+        *again += state_of(at) == PAGE_PAID;
         changed++;
         state_set(at, PAGE_TOUCHED);
     }
-    if (again > 0) __atomic_fetch_sub(&granary_credit, (int32_t)again, __ATOMIC_RELAXED);
     return changed;
 }
 
@@ -114,7 +120,7 @@ uint32_t granary_pages_give(uint32_t first, uint32_t count, uint32_t least, enum
         if (then != PAGE_TOUCHED) {
             if (!system_advise(page, (size_t)found * PG_SIZE, MADV_DONTNEED)) continue;
             for (uint32_t frame = at; frame < at + found; frame++) state_set(frame, then);
-            __atomic_fetch_add(&untouches, found, __ATOMIC_RELAXED);
+            SET(untouches, untouches + found);
         }
         total += found;
     }
@@ -133,38 +139,43 @@ void granary_clear(void *area, size_t bytes) {
 
 // ---- how many -----------------------------------------------------------------------------------
 
-static void touches_add(uint32_t count) {
-    if (count > 0) __atomic_fetch_add(&touches, count, __ATOMIC_RELAXED);
+static void touches_add(uint32_t changed, uint32_t again) {
+    SET(touches, touches + changed);
+    SET(granary_credit, granary_credit - (int32_t)again);
 }
 
 void granary_touches_told(void) {
-    touches_add(touches_here);
-    touches_here = 0;
+    if (touches_here == 0) return;
+    port_state state = port_lock(&k_heap);
+    touches_add(touches_here, again_here);
+    port_unlock(&k_heap, state);
+    touches_here = again_here = 0;
 }
 
-uint32_t granary_touches(void) { return __atomic_load_n(&touches, __ATOMIC_RELAXED); }
+uint32_t granary_touches(void) { return SEEN(touches); }
 
 uint32_t granary_touch(uintptr_t p, size_t bytes) {
     uint32_t first = (uint32_t)((p - granary_base) >> PG_SHIFT);
     uint32_t end = (uint32_t)((p + bytes + PG_SIZE - 1 - granary_base) >> PG_SHIFT);
-    uint32_t changed = bytes > 0 ? mark(first, end - first) : 0;
+    uint32_t changed = bytes > 0 ? mark(first, end - first, &again_here) : 0;
     touches_here += changed;
     if (touches_here >= TOUCHES_HERE) granary_touches_told();
     return changed;
 }
 
 void granary_touch_frames(uint32_t first, uint32_t count) {
+    uint32_t again = 0, changed = mark(first, count, &again);
     if (first + count > granary_touched_end) granary_touched_end = first + count;
-    touches_add(mark(first, count));
+    touches_add(changed, again);
 }
 
 static uint32_t pages_held(void) {
     uint32_t all = granary_touches() + touches_here;
-    uint32_t gone = __atomic_load_n(&untouches, __ATOMIC_RELAXED);
+    uint32_t gone = SEEN(untouches);
     return (int32_t)(all - gone) > 0 ? all - gone : 0;
 }
 
-static uint32_t highest(void) { return __atomic_load_n(&granary_highest, __ATOMIC_RELAXED); }
+static uint32_t highest(void) { return SEEN(granary_highest); }
 
 bool granary_full(void) { return pages_held() >= highest(); }
 bool granary_over(void) { return pages_held() > highest(); }
@@ -175,24 +186,26 @@ uint32_t granary_step(void) {
 }
 
 uint32_t granary_worth(void) {
-    int32_t credit = __atomic_load_n(&granary_credit, __ATOMIC_RELAXED);
+    int32_t credit = SEEN(granary_credit);
     return credit > 0 ? (uint32_t)credit : 0;
 }
 
 // What a process may have used in all whose highest is so many.
-static int32_t credit_for(uint32_t pages) {
+static uint32_t credit_for(uint32_t pages) {
     uint32_t little = pages < CREDIT_LITTLE ? pages : CREDIT_LITTLE;
-    return (int32_t)(CREDIT_EACH * little + (pages - little) / CREDIT_SHARE);
+    return CREDIT_EACH * little + (pages - little) / CREDIT_SHARE;
 }
 
 void granary_rise(void) {
-    uint32_t before = highest(), next = pages_held();
-    next += next / RISE_SHARE + STEP_MIN;
-    if (next <= before) return;
-    int32_t kept = CREDIT_KEPT_MIN + (int32_t)(next / CREDIT_KEPT_SHARE);
-    int32_t credit = __atomic_load_n(&granary_credit, __ATOMIC_RELAXED);
-    int32_t more = credit_for(next) - credit_for(before);
-    if (more > kept - credit) more = kept - credit;
-    if (more > 0) __atomic_fetch_add(&granary_credit, more, __ATOMIC_RELAXED);
-    __atomic_store_n(&granary_highest, next, __ATOMIC_RELAXED);
+    port_state state = port_lock(&k_heap);
+    uint32_t held = pages_held(), credit = granary_worth();
+    uint32_t next = held + held / (credit ? RISE_SHARE : SPENT_SHARE) + STEP_MIN;
+    if (next > granary_highest) {
+        uint32_t kept = next / CREDIT_KEPT_SHARE + CREDIT_KEPT_MIN;
+        if (credit) credit += credit_for(next) - credit_for(granary_highest);
+        else credit = next - granary_highest;
+        SET(granary_credit, (int32_t)(credit < kept ? credit : kept));
+        SET(granary_highest, next);
+    }
+    port_unlock(&k_heap, state);
 }
