@@ -41,6 +41,7 @@ bool granary_touched(uintptr_t p);
 void *granary_malloc(size_t size);
 void granary_free(void *p);
 void *granary_realloc(void *p, size_t size);
+void *granary_aligned_alloc(size_t alignment, size_t size);
 int granary_malloc_trim(size_t pad);
 
 #define PAIRS_MAX 4u
@@ -654,6 +655,36 @@ static void wrong_frees_where_an_arena_was_cut_are_refused(void **state) {
     assert_int_equal(heap_check(), 0);
 }
 
+static void pages_of_an_aligned_area_count(void **state) {
+    (void)state;
+    granary_malloc_trim(0);
+    void *area = granary_aligned_alloc((size_t)64 << 10, 10 * PG_SIZE);
+    for (uint32_t i = 0; i < 10; i++)
+        assert_true(granary_touched((uintptr_t)area + (uintptr_t)i * PG_SIZE));
+    granary_free(area);
+}
+
+// A bit of a block that does not exist says that it is live: beyond the arena's last frame.
+static void an_overwritten_map_cuts_nothing(void **state) {
+    (void)state;
+    static void *block[100];
+    granary_malloc_trim(0);
+    arenas_are_long(640);
+    for (uint32_t i = 0; i < 100; i++) block[i] = take(640);
+    block_bits *word = word_of(arena_at(block[0]), 127);
+    uint32_t frames = frames_of_size(640);
+    assert_int_equal(frames, 16); // 102 blocks
+    for (uint32_t i = 1; i < 100; i++) give(block[i]);
+    *word &= ~((block_bits)1 << 63);
+    granary_malloc_trim(0);
+    assert_int_equal(frames_of_size(640), frames);
+    *word |= (block_bits)1 << 63;
+    granary_malloc_trim(0);
+    assert_int_equal(frames_of_size(640), 1);
+    give(block[0]);
+    assert_int_equal(heap_check(), 0);
+}
+
 #define RANDOM_BLOCKS 3000u
 
 static uint32_t step_of(uint32_t *seed) { return (*seed = *seed * 1664525 + 1013904223) >> 8; }
@@ -808,6 +839,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_size_is_carved_from_pages_that_are_there),
         cmocka_unit_test(free_pages_go_back_for_a_large_area_that_is_worth_it),
         cmocka_unit_test(wrong_frees_where_an_arena_was_cut_are_refused),
+        cmocka_unit_test(pages_of_an_aligned_area_count),
+        cmocka_unit_test(an_overwritten_map_cuts_nothing),
         cmocka_unit_test(contents_stay_while_pages_come_and_go),
         cmocka_unit_test(a_fork_at_any_step_of_claiming_a_word),
         cmocka_unit_test(every_arena_is_marked_where_there_is_no_barrier),

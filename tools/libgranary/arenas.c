@@ -236,7 +236,7 @@ static uint32_t shared_close(struct front *front, struct arena *arena, block_bit
     for (uint32_t i = 1; i < frames; i++) STORE(arena[i].back, 0);
     desc->arenas--;
     heap->small_frames -= frames;
-    // Beyond the last block that was carved no page was touched.
+    // Beyond the last block that was carved nothing was written.
     port_frames_back(heap, (uint32_t)(arena - heap->arena), reached);
     run_join(&heap->pool, arena_frame(heap, arena), frames, FRAME_FREE);
     return frames;

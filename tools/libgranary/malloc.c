@@ -211,7 +211,10 @@ static __attribute__((always_inline)) inline void *aligned_take(size_t alignment
     return take_fresh(alignment > BLOCK_ALIGN ? alignment : BLOCK_ALIGN, size, caller);
 #else
     (void)caller; // never reported: no call of a process comes from an interrupt
-    return sys_aligned_alloc(alignment, size > 0 ? size : 1);
+    if (size == 0) size = 1;
+    void *p = sys_aligned_alloc(alignment, size);
+    if (p) granary_area(p, size); // a block's pages are the process's already
+    return p;
 #endif
 }
 

@@ -50,7 +50,8 @@
 //   S6  Bits of blocks that do not exist are 1 in the map, as are those of blocks that are not
 //       carved yet, from `carved` on. Only front.young may have such blocks.
 //   S7  With 64 bits, each frame of an arena has a proof, which adds up to the owner's seal; all
-//       other frames' are 0. It changes when the arena is opened and closed, under the heap's lock.
+//       other frames' are 0. It changes when the arena is opened, cut and closed, under the heap's
+//       lock.
 //   S8  The pages of carved blocks are the process's (resident.c). Where `fresh` is not set, the
 //       further pages of `young` are, too.
 //

@@ -42,7 +42,7 @@ struct front {
     block_bits claimed;  // foreign: blocks of that word that left the map and are not handed out
     uint32_t opened;     // arenas, ever
     bool fresh;          // a page of `young` is none of the process's yet, or may be
-    bool used;           // since owner_pages_back() looked
+    bool used;           // since ends_cut() looked
     bool foreign;        // others free blocks of this size: its words are claimed, by an exchange
     uint8_t words;       // of an arena's map that stand for blocks
     uint8_t chunk;       // blocks that are carved at once
@@ -57,7 +57,7 @@ struct front {
 struct owner {
     uintptr_t seal;     // shared_sum() of its arenas
     uint32_t look;      // the size that hand_look() is to look at
-    uint32_t page_look; // and owner_pages_back()
+    uint32_t page_look; // and ends_cut()
     uintptr_t block_max;
     struct heap *heap;
     struct share *news; // arenas in which others freed for the first time, under the heap's lock
@@ -342,8 +342,8 @@ void owners_recover(struct heap *heap, struct owner *me, struct owner *kept);
 void *shared_malloc(struct owner *me, size_t size);
 // False, after a report, if p is wrong. Who has no owner gives one that owns nothing.
 bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t caller);
-// Both return frames given back to the pool: of arenas that are all at home, and the ends of others
-// on which nothing lives. The second is about all idle owners.
+// Arenas that are all at home go back to the pool, and the ends of others on which nothing lives;
+// what they return is not 0 if there were any. The second is about all idle owners.
 uint32_t shared_trim(struct owner *me);
 uint32_t owners_trim_idle(struct heap *heap);
 // The process has more pages than ever: gives the system as many as are wanted of frames that are

@@ -106,8 +106,7 @@ static void check_owner(const struct heap *heap, const struct owner *owner) {
     }
     for (uint32_t frame = 0; frame < heap->frames; frame++) {
         const struct arena *arena = &heap->arena[frame];
-        uintptr_t into = (uintptr_t)LOOK(arena->desc) - (uintptr_t)owner->front;
-        if (into < sizeof owner->front) check_pages(front_of(arena->desc), arena);
+        if (record_sound(arena, owner->seal)) check_pages(front_of(arena->desc), arena);
     }
 }
 

@@ -1,5 +1,5 @@
-// pages.c - no page is taken from the system while there are some on which nothing lives: the ends
-// of an owner's arenas become free frames, and arenas are opened on these.
+// pages.c - pages on which nothing lives, before one is taken from the system: the ends of an
+// owner's arenas become free frames, and arenas are opened on these.
 //
 // Theory. Blocks of a size share their pages with no other size. So what one size no longer needs
 // is of no use to the next, unless whole arenas come home. But an arena need not stay as long as it
@@ -12,8 +12,8 @@
 // free frames whose pages are "there".
 //
 // Shortcomings:
-//   - Other owners' arenas stay as they are, and those of sizes in which others free are cut by a
-//     trim call only: a word of a long arena gives more blocks.
+//   - Other owners' arenas stay as they are. Those of sizes in which others free are cut only when
+//     all that is free goes back (tidy()): a word of a long arena gives more blocks.
 //   - A page without a live block that is not at an arena's end stays: of 40 there is about one.
 //   - Frames that are cut off lie apart: for large areas they are of use only after their pages
 //     went back to the system, which costs a fault each if they are wanted again.
@@ -36,7 +36,7 @@ static void arena_cut(struct front *front, struct arena *arena, uint32_t frames,
         if (arena->carved == blocks) front->young = NULL;
     }
     heap->small_frames -= frames - keep;
-    if (reached > keep) port_frames_back(heap, frame + keep, reached - keep);
+    port_frames_back(heap, frame + keep, reached > keep ? reached - keep : 0);
     run_join(&heap->pool, &heap->pool.frame[frame + keep], frames - keep, FRAME_FREE);
 }
 
@@ -51,14 +51,14 @@ static uint32_t frames_lived(const struct front *front, const struct arena *aren
     return 0;
 }
 
-// Cuts the end of a sound arena of the free list off on which nothing lives; nothing of its size is
+// Cuts off the end of a sound arena of the free list on which nothing lives; nothing of its size is
 // in hand. Returns how many pages are free by that.
 static uint32_t end_cut(struct owner *me, struct front *front, struct arena *arena) {
     struct heap *heap = me->heap;
     uint32_t frame = (uint32_t)(arena - heap->arena), keep = frames_lived(front, arena);
     uint32_t frames = FRAME_RUN(heap->pool.frame[frame].run), pages;
     if (keep == 0) return close_if_home(me, front, arena, false);
-    if (keep == frames) return 0;
+    if (keep >= frames) return 0; // more: the map was overwritten
     port_state state = port_lock(heap);
     arena_cut(front, arena, frames, keep);
     pages = granary_pages_give(frame + keep, frames - keep, 1, PAGE_TOUCHED);
@@ -98,8 +98,11 @@ static uint32_t ends_cut(struct owner *me, const struct front *busy, uint32_t wi
     return pages;
 }
 
-#define THERE_LOOKS 64u // free runs looked at in one call
+// Free runs, and frames of them, that are looked at in one call.
+#define THERE_LOOKS 64u
+#define THERE_FRAMES 1024u
 #define GIVE_LOOKS 1024u
+#define GIVE_FRAMES 65536u
 
 // The first bin from `bin` on that is not empty, or POOL_BINS.
 static uint32_t bin_next(const struct pool *pool, uint32_t bin) {
@@ -115,12 +118,15 @@ static uint32_t bin_next(const struct pool *pool, uint32_t bin) {
 // on, no more than were in *count. NULL if there are none. Locked.
 static const struct frame *there_find(const struct pool *pool, uint32_t least, uint32_t *first,
                                       uint32_t *count) {
-    uint32_t looks = THERE_LOOKS, most = *count, bin = bin_next(pool, bin_of(least));
+    uint32_t looks = THERE_LOOKS, left = THERE_FRAMES, most = *count;
+    uint32_t bin = bin_next(pool, bin_of(least));
     for (; bin < POOL_BINS; bin = bin_next(pool, bin + 1)) {
         for (const struct frame *tail = pool->bin[bin]; tail; tail = tail->next, looks--) {
-            if (looks == 0) return NULL;
+            if (looks == 0 || left == 0) return NULL;
             uint32_t length = FRAME_RUN(tail->run);
             uint32_t start = (uint32_t)(tail - pool->frame) + 1 - length;
+            if (length > left) length = left;
+            left -= length;
             *count = most;
             *first = granary_touched_run(start, length, least, count);
             if (*count > 0) return tail;
@@ -173,9 +179,11 @@ static SLOW_PATH uint32_t carve_there(struct owner *me, struct front *front, str
     if (at >= stop) return end;
     uint32_t there = (uint32_t)((at - base) / size);
     if (there > first) return there;
-    if (first == 0 || !there_ready(me, front)) return end;
+    uint32_t frames = FRAME_RUN(arena_frame(me->heap, arena)->run);
+    uint32_t reached = frames_reached(front, arena);
+    if (first == 0 || reached >= frames || !there_ready(me, front)) return end;
     port_state state = port_lock(me->heap);
-    arena_cut(front, arena, owners_frames(me->heap, arena), frames_reached(front, arena));
+    arena_cut(front, arena, frames, reached);
     port_unlock(me->heap, state);
     return first;
 }
@@ -183,14 +191,18 @@ static SLOW_PATH uint32_t carve_there(struct owner *me, struct front *front, str
 // Gives up to `wish` pages of free frames to the system, of long runs first: that takes the fewest
 // system calls, and leaves the others for arenas. Returns how many.
 static uint32_t free_pages_give(struct heap *heap, uint32_t wish) {
-    uint32_t pages = 0, looks = GIVE_LOOKS;
+    uint32_t pages = 0, looks = GIVE_LOOKS, left = GIVE_FRAMES;
     port_state state = port_lock(heap);
     const struct pool *pool = &heap->pool;
     for (uint32_t bin = POOL_BINS; bin-- > 0;) {
         for (const struct frame *tail = pool->bin[bin]; tail && pages < wish; tail = tail->next) {
-            if (looks == 0) break;
+            if (looks == 0 || left == 0) break;
             looks--;
-            uint32_t end = (uint32_t)(tail - pool->frame) + 1, at = end - FRAME_RUN(tail->run);
+            uint32_t length = FRAME_RUN(tail->run);
+            uint32_t at = (uint32_t)(tail - pool->frame) + 1 - length;
+            if (length > left) length = left;
+            left -= length;
+            uint32_t end = at + length;
             for (uint32_t found = 1; found > 0 && pages < wish; at += found) {
                 found = wish - pages;
                 at = granary_touched_run(at, end - at, 1, &found);

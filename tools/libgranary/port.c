@@ -1,5 +1,9 @@
 // port.c - see port.h: the start, and what goes back to the system.
 //
+// Theory. memory.c tells of all frames that become free. Their pages are kept for the next area,
+// and swept once there are many; sweeps that were in vain are remembered. Which pages there are is
+// kept in resident.c.
+//
 // Invariants:
 //   G3  born, granary_peak_frames, and what sweeps go by (`returned` to `learned`), change under
 //       the lock.

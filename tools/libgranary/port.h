@@ -132,9 +132,11 @@ uint32_t granary_give_back(void); // every page of a free frame, to the system; 
 
 // ---- pages that the process has (resident.c) ---------------------------------------------------
 
-// A page is given back, or never was the process's; is its own, or may be; was given back for the
-// sake of the highest, and is paid for if it is taken again.
-enum page_state { PAGE_GONE, PAGE_TOUCHED, PAGE_PAID };
+enum page_state {
+    PAGE_GONE,    // not the process's
+    PAGE_TOUCHED, // its own, or may be
+    PAGE_PAID     // given back for the sake of the highest; paid for if it is taken again
+};
 
 // These bytes may be written to from now on: of the caller's arenas and large areas, any thread, no
 // lock. Returns how many pages more the process has by that.

@@ -6,11 +6,11 @@
 // area ("touched"). These bytes say what can be given to the system, what calloc() has to clear,
 // and how many pages the process has.
 //
-// There is a highest, as many pages as the process ever had. Who would go beyond it first looks for
-// pages that are there and free: arenas are opened on them (pages.c), which costs nothing; and for
-// the sake of large areas some of them go back to the system. Each that is taken again afterwards
-// costs a fault, and has to be worth it: so it is paid for. The credit grows with the highest and
-// is soon used up by a process that does the same all over again; then the highest rises.
+// There is a highest, as many pages as the process ever had. Before it is exceeded, pages are
+// looked for that are there and free. Arenas are opened on them (pages.c), which costs nothing; and
+// some of them go back to the system, for the sake of large areas mostly. Each that is taken again
+// afterwards costs a fault, and has to be worth it: so it is paid for. The credit grows with the
+// highest, and is soon spent by a process that does the same all over again.
 //
 // Invariants:
 //   G1  A frame that is not touched, and which was not handed out since that became so, is zero.
@@ -18,6 +18,8 @@
 //       changed by whose it is, without.
 //
 // Shortcomings:
+//   - The credit is charged when pages are taken again, not when they go: if none of them is for
+//     long and then all are, they were more than it. What is owed is forgotten.
 //   - All pages of a large area count as touched, whether the program writes to them or not.
 //   - After fork() in a process of several threads, a few pages that others had touched and not
 //     told of are not counted.
@@ -82,7 +84,7 @@ static uint32_t next_touched(uint32_t at, uint32_t end, bool wanted) {
     return at < end ? at : end;
 }
 
-// Makes frames touched that are not. Returns how many they were, and adds to *again how many of
+// Makes frames touched that are not. Returns how many there were, and adds to *again how many of
 // them PAGE_PAID.
 static uint32_t mark(uint32_t first, uint32_t count, uint32_t *again) {
     uint32_t changed = 0, end = first + count;
