@@ -32,12 +32,6 @@
 #include "tools/libgranary/owners.h"
 #include "tools/libgranary/settings.h"
 
-// tools/libgranary/port.h
-extern __thread struct owner *granary_me;
-extern uint32_t granary_highest;
-extern int32_t granary_credit;
-bool granary_touched(uintptr_t p);
-
 void *granary_malloc(size_t size);
 void granary_free(void *p);
 void *granary_realloc(void *p, size_t size);

@@ -179,7 +179,7 @@ static inline bool frame_proved(const struct heap *heap, uintptr_t frame, const 
 #define LENGTH_STEP 3u // arenas that are opened before the next are twice as long
 
 static inline uint32_t frames_least(const struct front *front) {
-    return (front->block_size + PG_SIZE - 1) / PG_SIZE;
+    return (uint32_t)frames_of(front->block_size);
 }
 
 // Frames of the next arena. A size that is seldom asked for is to have few: what is not carved

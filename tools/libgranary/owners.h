@@ -100,10 +100,7 @@ static inline bool head_sound(uint32_t head) {
 #define SHARED_STEP_INVERSE 0xbe646b43u
 #endif
 
-// Everyone reads the map and what is in hand; only the owner writes.
-#define LOOK(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
-#define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
-// The same where an expression has the field once: compilers make no operand of what is atomic.
+// LOOK() where an expression has the field once: compilers make no operand of what is atomic.
 #ifdef __SANITIZE_THREAD__
 #define LOOK_ONCE(field) LOOK(field)
 #else

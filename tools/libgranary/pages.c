@@ -46,7 +46,7 @@ static uint32_t frames_lived(const struct front *front, const struct arena *aren
         block_bits live = ~map_of(arena)[word];
         if (live == 0) continue;
         uint32_t blocks = (word + 1) * WORD_BLOCKS - (uint32_t)__builtin_clzl(live);
-        return (blocks * front->block_size + PG_SIZE - 1) / PG_SIZE;
+        return (uint32_t)frames_of(blocks * front->block_size);
     }
     return 0;
 }

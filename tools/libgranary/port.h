@@ -11,6 +11,10 @@
 #include <stdint.h>
 #include <sys/single_threaded.h>
 
+// What one thread writes at a time and any may read: the heap's words (owners.h), and counts.
+#define LOOK(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+#define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+
 // Single variables, and known to lie in this library: each is an operand of one instruction. A
 // struct, or a name that might be another library's, wants its address in a register.
 #pragma GCC visibility push(hidden)
@@ -85,9 +89,9 @@ void granary_frames_back(uint32_t first, uint32_t count);
 struct pool;
 bool granary_more_frames(struct pool *pool, uint32_t count);
 #define port_more_frames granary_more_frames
-#define PORT_FRAMES(heap) __atomic_load_n(&(heap)->frames, __ATOMIC_RELAXED)
+#define PORT_FRAMES(heap) LOOK((heap)->frames)
 #ifdef __SANITIZE_THREAD__
-#define PORT_BYTES(heap) __atomic_load_n(&granary_bytes, __ATOMIC_RELAXED)
+#define PORT_BYTES(heap) LOOK(granary_bytes)
 #else
 #define PORT_BYTES(heap) granary_bytes // an operand: see LOOK_ONCE() in owners.h
 #endif
@@ -163,6 +167,7 @@ uint32_t granary_step(void);  // so many are looked for then
 uint32_t granary_worth(void); // so many may go to the system, though they may be wanted again
 void granary_rise(void);      // too few were found: the process may have some more
 
-extern uint32_t granary_highest;     // these three: see resident.c
-extern int32_t granary_credit;       //
+// See resident.c; tests set the first two.
+extern uint32_t granary_highest;
+extern int32_t granary_credit;
 extern uint32_t granary_touched_end; // under the lock

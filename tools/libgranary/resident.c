@@ -53,18 +53,12 @@ uint32_t granary_highest = 32u; // the most pages that the process had, or may h
 #define CREDIT_KEPT_MIN 32
 int32_t granary_credit = CREDIT_KEPT_MIN;
 
-// Read without the lock, too.
-#define SEEN(count) __atomic_load_n(&(count), __ATOMIC_RELAXED)
-#define SET(count, value) __atomic_store_n(&(count), (value), __ATOMIC_RELAXED)
-
 // ---- a byte for each frame ----------------------------------------------------------------------
 
-static uint8_t state_of(uint32_t frame) {
-    return __atomic_load_n(&granary_touched_at[frame], __ATOMIC_RELAXED);
-}
+static uint8_t state_of(uint32_t frame) { return LOOK(granary_touched_at[frame]); }
 
 static void state_set(uint32_t frame, enum page_state state) {
-    __atomic_store_n(&granary_touched_at[frame], (uint8_t)state, __ATOMIC_RELAXED);
+    STORE(granary_touched_at[frame], (uint8_t)state);
 }
 
 static bool touched_is(uint32_t frame) { return state_of(frame) == PAGE_TOUCHED; }
@@ -73,7 +67,7 @@ static bool touched_is(uint32_t frame) { return state_of(frame) == PAGE_TOUCHED;
 static bool eight_are(uint32_t frame, bool on) {
     uint64_t each = 0x0101010101010101u * PAGE_TOUCHED;
     const uint64_t *eight = (const uint64_t *)&granary_touched_at[frame];
-    return (__atomic_load_n(eight, __ATOMIC_RELAXED) & each) == (on ? each : 0);
+    return (LOOK(*eight) & each) == (on ? each : 0);
 }
 
 // The next frame from `at` on, below `end`, that is touched (or, with `wanted` false, that is not);
@@ -122,7 +116,7 @@ uint32_t granary_pages_give(uint32_t first, uint32_t count, uint32_t least, enum
         if (then != PAGE_TOUCHED) {
             if (!system_advise(page, (size_t)found * PG_SIZE, MADV_DONTNEED)) continue;
             for (uint32_t frame = at; frame < at + found; frame++) state_set(frame, then);
-            SET(untouches, untouches + found);
+            STORE(untouches, untouches + found);
         }
         total += found;
     }
@@ -142,8 +136,8 @@ void granary_clear(void *area, size_t bytes) {
 // ---- how many -----------------------------------------------------------------------------------
 
 static void touches_add(uint32_t changed, uint32_t again) {
-    SET(touches, touches + changed);
-    SET(granary_credit, granary_credit - (int32_t)again);
+    STORE(touches, touches + changed);
+    STORE(granary_credit, granary_credit - (int32_t)again);
 }
 
 void granary_touches_told(void) {
@@ -154,7 +148,7 @@ void granary_touches_told(void) {
     touches_here = again_here = 0;
 }
 
-uint32_t granary_touches(void) { return SEEN(touches); }
+uint32_t granary_touches(void) { return LOOK(touches); }
 
 uint32_t granary_touch(uintptr_t p, size_t bytes) {
     uint32_t first = (uint32_t)((p - granary_base) >> PG_SHIFT);
@@ -173,11 +167,11 @@ void granary_touch_frames(uint32_t first, uint32_t count) {
 
 static uint32_t pages_held(void) {
     uint32_t all = granary_touches() + touches_here;
-    uint32_t gone = SEEN(untouches);
+    uint32_t gone = LOOK(untouches);
     return (int32_t)(all - gone) > 0 ? all - gone : 0;
 }
 
-static uint32_t highest(void) { return SEEN(granary_highest); }
+static uint32_t highest(void) { return LOOK(granary_highest); }
 
 bool granary_full(void) { return pages_held() >= highest(); }
 bool granary_over(void) { return pages_held() > highest(); }
@@ -188,7 +182,7 @@ uint32_t granary_step(void) {
 }
 
 uint32_t granary_worth(void) {
-    int32_t credit = SEEN(granary_credit);
+    int32_t credit = LOOK(granary_credit);
     return credit > 0 ? (uint32_t)credit : 0;
 }
 
@@ -206,8 +200,8 @@ void granary_rise(void) {
         uint32_t kept = next / CREDIT_KEPT_SHARE + CREDIT_KEPT_MIN;
         if (credit) credit += credit_for(next) - credit_for(granary_highest);
         else credit = next - granary_highest;
-        SET(granary_credit, (int32_t)(credit < kept ? credit : kept));
-        SET(granary_highest, next);
+        STORE(granary_credit, (int32_t)(credit < kept ? credit : kept));
+        STORE(granary_highest, next);
     }
     port_unlock(&k_heap, state);
 }
