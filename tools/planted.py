@@ -58,6 +58,7 @@ SEARCHES = {
     "race": (["sh", "-c", "make -s BUILD=build build/host/race_heap build/host/race_checked && "
               "build/host/race_heap && exec build/host/race_checked"], "gcc"),
     "owners": (["sh", "-c", "make -s BUILD=build build/host/race_owners && exec build/host/race_owners 4000 1"], "gcc"),
+    "pages": (["sh", "-c", "make -s BUILD=build build/host/race_pages && exec build/host/race_pages"], "gcc"),
     "preempt": (KERNEL + ["test=preempt_malloc,preempt_free,preempt_realloc*"], "qemu-system-i386"),
     "processors": (PROCESSORS + ["test=processors_*"], "qemu-system-i386"),
     "storm": (KERNEL + ["hz=1000 test=storm_*"], "qemu-system-i386"),

@@ -56,11 +56,12 @@ $(RACE_PROGRAMS): $(RACE_DEPENDS) $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO
 	@$(HOST_CC) $(RACE_CFLAGS) tests/host/race_heap.c $(RACE_SRC) -lcmocka -lpthread -o $@
 
 # The same without the sanitizer, and quick: what two threads do in the same nanosecond.
-$(BUILD)/host/race_owners: tests/host/race_owners.c $(RACE_DEPENDS) $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)+libcmocka-dev
+OWNERS_TESTS := $(BUILD)/host/race_owners $(BUILD)/host/race_pages
+$(OWNERS_TESTS): $(BUILD)/host/%: tests/host/%.c tests/host/owners_host.h $(RACE_DEPENDS) $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)+libcmocka-dev
 	@mkdir -p $(@D)
 	@$(HOST_CC) $(filter-out -fsanitize=thread -O1,$(RACE_CFLAGS)) -O2 $< $(GRANARY_SRC) -lcmocka -lpthread -o $@
 
-RACE_TESTS := $(RACE_PROGRAMS) $(BUILD)/host/race_owners
+RACE_TESTS := $(RACE_PROGRAMS) $(OWNERS_TESTS)
 host-test: $(RACE_TESTS)
 
 .PHONY: libgranary libgranary32
