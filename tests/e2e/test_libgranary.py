@@ -254,6 +254,13 @@ def test_contract(same, program):
     assert same("contract", [program("contract")]).out == "contract holds\n"
 
 
+def test_contract_with_sizes_that_are_no_powers_of_two(run, program):
+    """The blocks of a size's host are aligned as its own are, or it has none."""
+    done = run([program("contract")], classes="16 48 96 112 1008 1120")
+    assert (done.code, done.out, done.err) == (0, "contract holds\n", "")
+    assert_sound(done, "contract")
+
+
 @pytest.fixture
 def libgranary32(root):
     subprocess.run(["make", "--no-print-directory", "-s", "libgranary32"], cwd=root, check=True)

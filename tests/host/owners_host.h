@@ -24,11 +24,14 @@
 #include "tools/libgranary/owners.h"
 #include "tools/libgranary/settings.h"
 
-// tools/libgranary/port.h, for what looks at this file without -DGRANARY_PORT (make lint).
+#ifndef GRANARY_PORT // what looks at this file without it (make lint) has not seen port.h
+enum page_state { PAGE_GONE };
 extern __thread struct owner *granary_me;
-extern uint32_t granary_highest;
+extern uint32_t granary_highest, granary_touched_end;
 extern int32_t granary_credit;
 bool granary_touched(uintptr_t p);
+uint32_t granary_pages_give(uint32_t first, uint32_t count, uint32_t least, enum page_state then);
+#endif
 
 void *granary_malloc(size_t size);
 void granary_free(void *p);
@@ -71,9 +74,20 @@ static inline void give(void *p) {
 
 static inline void pages_are_plenty(void) { granary_highest = UINT32_MAX / 4; }
 
+// A size is no guest any more, as if its host had had no blocks left.
+static inline void front_of_its_own(size_t size) {
+    const struct memory_block_desc *own = k_heap.desc_of[(size - 1) / BLOCK_ALIGN];
+    size_t at =
+        offsetof(struct owner, front) + (size_t)(own - k_heap.block_descs) * sizeof(struct front);
+    for (size_t slot = 0; slot < k_heap.block_max / BLOCK_ALIGN; slot++) {
+        if (k_heap.desc_of[slot] == own) granary_me->front_at[slot] = (uint16_t)at;
+    }
+}
+
 // From here on arenas are as long as they can be, and no pages are given back.
 static inline void arenas_are_long(size_t size) {
     granary_malloc_trim(0); // of short ones
+    front_of_its_own(size);
     front_for(granary_me, size)->opened = 1000;
     pages_are_plenty();
 }

@@ -288,12 +288,14 @@ static void overwrite(void *p) {
     *desc ^= UINTPTR_MAX / 2 + 1;
 }
 
-// An arena's last block may close it: for that the record is followed.
+// An arena's last block closes it in a heap of more than 4 MiB: for that the record is followed.
 static void the_last_block_of_an_overwritten_record_is_refused(void **state) {
     (void)state;
-    static void *block[2 * WORD_BLOCKS];
+    static void *block[2 * WORD_BLOCKS], *ballast[1100];
+    arenas_are_long(4096);
     unlearn_if_learned(240);
     arenas_are_long(240);
+    for (uint32_t i = 0; i < 1100; i++) ballast[i] = take(4096);
     for (uint32_t i = 0; i < 2 * WORD_BLOCKS; i++) block[i] = take(240);
     for (uint32_t i = 1; i < 2 * WORD_BLOCKS; i++) give(block[i]);
     uint32_t before = granary_reports;
@@ -304,6 +306,7 @@ static void the_last_block_of_an_overwritten_record_is_refused(void **state) {
     speak(saved);
     assert_int_equal(granary_reports - before, 1);
     give(block[0]);
+    for (uint32_t i = 0; i < 1100; i++) give(ballast[i]);
     granary_malloc_trim(0);
     assert_int_equal(heap_check(), 0);
 }
@@ -377,6 +380,7 @@ static void each_address_has_the_block_that_block_index_says(void **state) {
     uint32_t wrong = 0;
     for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         const struct memory_block_desc *desc = &granary_me->front[i].desc;
+        front_of_its_own(desc->block_size);
         void *p = take(desc->block_size);
         const struct arena *arena = arena_at(p);
         for (uint32_t off = 0; off < owners_frames(&k_heap, arena) * PG_SIZE; off++) {

@@ -132,7 +132,7 @@ static SLOW_PATH void mark_own(struct front *front, struct arena *arena) {
     if (!arena->ever) {
         STORE(arena->ever, ARENA_EVER >> 8);
         STORE(arena->known, ARENA_KNOWN >> 16); // no news, then
-        if (arena->full) list_append(&front->waiting, &arena->elem);
+        if (is_full(arena)) list_append(&front->waiting, &arena->elem);
     }
     port_unlock(heap, state);
 }
@@ -213,7 +213,7 @@ static void shared_open(struct owner *me, struct front *front, const struct fram
     front->fresh = touched == 0;
     front->opened++;
     desc->arenas++;
-    heap->small_frames += frames;
+    STORE(heap->small_frames, heap->small_frames + frames);
 }
 
 // An arena that is all at home, is not in hand, and is in no list any more. Returns its frames.
@@ -235,7 +235,7 @@ static uint32_t shared_close(struct front *front, struct arena *arena, block_bit
     for (uint32_t word = 0; word < WORDS; word++) STORE(map_of(arena)[word], 0);
     for (uint32_t i = 1; i < frames; i++) STORE(arena[i].back, 0);
     desc->arenas--;
-    heap->small_frames -= frames;
+    STORE(heap->small_frames, heap->small_frames - frames);
     // Beyond the last block that was carved nothing was written.
     port_frames_back(heap, (uint32_t)(arena - heap->arena), reached);
     run_join(&heap->pool, arena_frame(heap, arena), frames, FRAME_FREE);
@@ -253,7 +253,7 @@ static bool news_take(struct owner *me, const struct front *wanted) {
         if (UNLIKELY(!record_sound(arena, me->seal))) continue; // its turn comes, and it is refused
         struct front *front = front_of(arena->desc);
         STORE(arena->known, ARENA_KNOWN >> 16);
-        if (!arena->full) continue; // in its free list
+        if (!is_full(arena)) continue; // in its free list
         list_append(&front->waiting, &arena->elem);
         found = found || front == wanted;
     }
@@ -261,12 +261,21 @@ static bool news_take(struct owner *me, const struct front *wanted) {
     return found;
 }
 
+// The first arena of a list, which is its last from now on.
+static inline struct arena *list_rotate(struct list *list) {
+    struct list_elem *first = list_first(list);
+    list_remove(first);
+    list_append(list, first);
+    return list_entry(first, struct arena, elem);
+}
+
 // A full arena has blocks at home again: it is its turn after all others.
 static void unfull(struct front *front, struct arena *arena) {
     if (arena->known) list_remove(&arena->elem);
     const struct arena *hand = front->arena;
-    bool turn = hand && !hand->full;
-    STORE(arena->full, 0);
+    bool turn = hand && !is_full(hand);
+    bool watched = !LOOK(arena->ever) && heap_watched(front->desc.heap);
+    STORE(arena->full, watched ? ARENA_WATCHED : 0);
     list_insert_before(turn ? &front->arena->elem : &front->desc.free_list.head, &arena->elem);
 }
 
@@ -295,7 +304,7 @@ static SLOW_PATH uint32_t home_close(struct owner *me, struct front *front, stru
 // kept. Who frees an arena's blocks and takes them again is not to open and close it each time.
 static inline uint32_t close_if_home(struct owner *me, struct front *front, struct arena *arena,
                                      bool spare) {
-    if (front->arena == arena || arena->full || !arena_home(arena)) return 0;
+    if (front->arena == arena || is_full(arena) || !arena_home(arena)) return 0;
     struct arena *before = front->spare;
     if (!spare) return home_close(me, front, arena);
     if (before == arena) return 0;
@@ -325,15 +334,12 @@ static bool arena_collect(const struct front *front, struct arena *arena) {
 // Looks through full arenas for blocks that others have freed; true if some came home.
 static bool waiting_look(struct owner *me, struct front *front) {
     for (uint32_t looks = WAITING_LOOKS; looks > 0; looks--) {
-        struct list_elem *first = list_first(&front->waiting);
-        if (!first) return false;
-        struct arena *arena = list_entry(first, struct arena, elem);
+        if (list_empty(&front->waiting)) return false;
+        struct arena *arena = list_rotate(&front->waiting);
         if (LIKELY(record_sound(arena, me->seal)) && arena_collect(front, arena)) {
             unfull(front, arena);
             return true;
         }
-        list_remove(first);
-        list_append(&front->waiting, first);
     }
     return false;
 }
@@ -348,13 +354,13 @@ static uint32_t gather_list(struct owner *me, struct front *front, struct list *
         next = list_next(list, e);
         if (UNLIKELY(!record_sound(arena, me->seal))) continue;
         bool any = arena_collect(front, arena);
-        if (any && arena->full) unfull(front, arena);
-        if (!arena->full) frames += close_if_home(me, front, arena, false);
+        if (any && is_full(arena)) unfull(front, arena);
+        if (!is_full(arena)) frames += close_if_home(me, front, arena, false);
     }
     return frames;
 }
 
-static uint32_t gather(struct owner *me) {
+uint32_t owner_gather(struct owner *me) {
     uint32_t frames = 0;
     port_state state = port_lock(me->heap);
     news_take(me, NULL);
@@ -363,6 +369,27 @@ static uint32_t gather(struct owner *me) {
         struct front *front = &me->front[i];
         frames += gather_list(me, front, &front->desc.free_list);
         frames += gather_list(me, front, &front->waiting);
+    }
+    return frames;
+}
+
+#define ARENA_LOOKS 256u // arenas looked at in one call
+
+// Looks at arenas, of one size after the other but for `busy`, and closes those that are all at
+// home, all but one of each size. Returns the frames given back. In a larger heap nothing is to be
+// found: it is watched.
+static SLOW_PATH uint32_t homes_close(struct owner *me, const struct front *busy) {
+    uint32_t frames = 0, looks = ARENA_LOOKS, count = me->heap->desc_count;
+    if (heap_watched(me->heap)) return 0;
+    for (uint32_t i = 0; i < count && looks > 0; i++) {
+        struct front *front = &me->front[me->look++ % count];
+        struct list *list = &front->desc.free_list;
+        uint32_t arenas = front == busy ? 0 : front->desc.arenas;
+        for (; arenas > 0 && looks > 0 && !list_empty(list); arenas--, looks--) {
+            struct arena *arena = list_rotate(list);
+            if (UNLIKELY(!record_sound(arena, me->seal))) continue;
+            frames += close_if_home(me, front, arena, true);
+        }
     }
     return frames;
 }
@@ -377,6 +404,6 @@ static uint32_t hand_back(struct owner *me, struct front *front) {
     STORE(front->word, NULL);
     STORE(front->claimed, 0);
     front->arena = NULL;
-    if (arena->full && record_sound(arena, me->seal)) unfull(front, arena);
+    if (is_full(arena) && record_sound(arena, me->seal)) unfull(front, arena);
     return close_if_home(me, front, arena, false);
 }

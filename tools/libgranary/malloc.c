@@ -118,7 +118,7 @@ static __attribute__((noinline)) void *malloc_slow(size_t size) {
 // The word in hand has none left; or all that malloc_slow() is for.
 static __attribute__((noinline)) void *malloc_claim(size_t size) {
     struct owner *me = granary_me;
-    void *p = size - 1 < me->block_max ? front_take(me, front_for(me, size)) : NULL;
+    void *p = size - 1 < me->block_max ? front_take(me, size) : NULL;
     return LIKELY(p) ? p : malloc_slow(size);
 }
 

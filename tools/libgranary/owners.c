@@ -35,7 +35,17 @@
 // Words are taken in turn, of all arenas in turn (front_turn()): by the time that it is a word's
 // turn again, as many of its blocks have come home as can be, and it gives several. The one just
 // used up is taken once more if several have come home already: those are in the cache. A word that
-// would give a few blocks only has to wait while there are blocks to carve.
+// would give a single block has to wait while there are blocks to carve.
+//
+// An arena that is all at home stays open until its frames are wanted: by another size before it
+// takes fresh ones, by the process before it has more pages than ever (pages.c), before the pool
+// grows. So sys_free need not look for it, and who frees everything and takes it again does not
+// open and close all arenas each time. But nothing may be held for good: if small arenas hold more
+// than 4 MiB, an arena is watched from the first block on that comes home, and closed with the last
+// but for one of each size.
+//
+// Most sizes of a program have a few blocks. They have no page of their own: a size begins as a
+// guest of a larger one (host_of()), and gets its own front when its host has no blocks left.
 //
 // Invariants:
 //   S1  A record's desc, base, seal and `ever`, and a front's `foreign`, change under the heap's
@@ -62,12 +72,15 @@
 //     pool is out of frames; an owner that allocates nothing more leaves them where they are.
 //   - A block that was carved and never handed out, of the word in hand, is as free as one that
 //     was: a wrong free of it is called a double free.
-//   - That an arena's own record was overwritten is noticed by its owner when the arena's last
-//     block comes home, or when it is its turn to give blocks. From then on each free there is
-//     refused, and its frames are lost.
+//   - That an arena's own record was overwritten is noticed by its owner when it is its turn to
+//     give blocks, or to be looked at; in one that is watched, with its last block. From then on
+//     each free there is refused, and its frames are lost.
+//   - Arenas that were not watched, of 4 MiB in all, may stay all at home in a heap that is larger
+//     by now, until the pool grows, or a trim call.
+//   - A guest that has left does not come back.
 #include "tools/libgranary/owners.h"
 
-#define WORD_LEAST 4u // blocks that a carve, or a word taken again, should give
+#define WORD_LEAST 2u // blocks that a carve, or a word taken again, should give
 
 // ---- owners -------------------------------------------------------------------------------------
 
@@ -81,14 +94,39 @@ static void widen(struct memory_block_desc *desc) {
     if (desc->blocks_per_arena > ARENA_BLOCKS_MAX) desc->blocks_per_arena = ARENA_BLOCKS_MAX;
 }
 
+// A size that is seldom asked for is not to have a page of its own, most of it unused. So each size
+// begins as a guest: its blocks are those of the next power of two, or what the table has from
+// there on. Where these are multiples of a power of two, so are the size's own.
+static const struct memory_block_desc *host_of(const struct heap *heap, size_t slot) {
+    const struct memory_block_desc *own = heap->desc_of[slot], *host;
+    for (size_t bit = 1; bit < BLOCK_SIZE_MAX / BLOCK_ALIGN; bit *= 2) slot |= slot >> bit;
+    if (slot >= heap->block_max / BLOCK_ALIGN) return own;
+    host = heap->desc_of[slot];
+    return host->block_size % (own->block_size & -own->block_size) == 0 ? host : own;
+}
+
+static void front_set(struct owner *me, size_t slot, const struct memory_block_desc *desc) {
+    size_t index = (size_t)(desc - me->heap->block_descs);
+    me->front_at[slot] = (uint16_t)(offsetof(struct owner, front) + index * sizeof(struct front));
+}
+
+// The front of a size has no blocks left. True if it was a guest there and gets a front of its own.
+static SLOW_PATH bool guest_leaves(struct owner *me, const struct front *front, size_t size) {
+    const struct heap *heap = me->heap;
+    const struct memory_block_desc *own = heap->desc_of[(size - 1) / BLOCK_ALIGN];
+    if (front->block_size == own->block_size || front->desc.arenas == 0) return false;
+    for (size_t slot = 0; slot < heap->block_max / BLOCK_ALIGN; slot++) {
+        if (heap->desc_of[slot] == own) front_set(me, slot, own);
+    }
+    return true;
+}
+
 static void owner_init(struct owner *me, struct heap *heap, uint32_t number) {
     me->seal = SHARED_SEAL + number * SHARED_STEP;
     me->heap = heap;
     me->block_max = heap->block_max;
     for (uint32_t slot = 0; slot < heap->block_max / BLOCK_ALIGN; slot++) {
-        size_t index = (size_t)(heap->desc_of[slot] - heap->block_descs);
-        me->front_at[slot] =
-            (uint16_t)(offsetof(struct owner, front) + index * sizeof(struct front));
+        front_set(me, slot, host_of(heap, slot));
     }
     for (uint32_t i = 0; i < heap->desc_count; i++) {
         struct front *front = &me->front[i];
@@ -137,7 +175,7 @@ static void owner_push(struct owner *owner) {
 
 // Nothing that is free is kept.
 static uint32_t tidy(struct owner *me) {
-    uint32_t frames = gather(me);
+    uint32_t frames = owner_gather(me);
     for (uint32_t i = 0; i < me->heap->desc_count; i++) {
         uint32_t looks = UINT32_MAX;
         frames += front_cut(me, &me->front[i], UINT32_MAX, &looks);
@@ -242,7 +280,7 @@ static inline bool front_carve(struct owner *me, struct front *front) {
 static inline struct arena *arena_next(const struct front *front) {
     const struct list *list = &front->desc.free_list;
     const struct arena *hand = front->arena;
-    struct list_elem *next = hand && !hand->full ? hand->elem.next : list_front(list);
+    struct list_elem *next = hand && !is_full(hand) ? hand->elem.next : list_front(list);
     if (next == &list->head) next = list_front(list);
     return next == &list->head ? NULL : list_entry(next, struct arena, elem);
 }
@@ -282,7 +320,7 @@ static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
         word = (uint32_t)(front->word - map_of(left));
         if (!worth_taking(*front->word & below(left->carved, word))) word++;
         done = word_claim(front, left, word, any);
-        if (!done && UNLIKELY(left->full) && hand_left(front)) unfull(front, left);
+        if (!done && UNLIKELY(is_full(left)) && hand_left(front)) unfull(front, left);
     }
     while (!done && (arena = arena_next(front)) != NULL) {
         if (UNLIKELY(!record_sound(arena, me->seal))) {
@@ -293,9 +331,7 @@ static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
         if (done || !any) break;
         front_full(front, arena); // the one in hand, too, after all others
     }
-    if (!done && !front_carve(me, front)) return false;
-    if (left && UNLIKELY(*map_of(left) == ALL_BLOCKS)) close_if_home(me, front, left, true);
-    return true;
+    return done || front_carve(me, front);
 }
 
 // No arena has blocks at home: takes them from one in which others have freed, or from a new one, a
@@ -306,14 +342,15 @@ static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
     bool gathered = false;
     do {
         if (UNLIKELY(!list_empty(&front->waiting)) && waiting_look(me, front)) continue;
-        if (UNLIKELY(granary_full()) && !LOOK(front->foreign)) there_ready(me, front);
+        if (!LOOK(front->foreign)) there_ready(me, front);
         struct frame *first = NULL;
         port_state state = port_lock(heap);
         uint32_t frames = arena_length(front), least = frames_least(front);
         // Where others free, a word is to give many blocks.
         if (UNLIKELY(front->foreign)) least = frames;
         bool news = UNLIKELY(me->news != NULL) && news_take(me, front), grows = false;
-        if (!news) first = there_take(&heap->pool, least, &frames);
+        if (!news) first = there_take(&heap->pool, least, &frames, THERE_LOOKS);
+        if (!news && !first) frames = used_length(&heap->pool, least, frames);
         if (!news && !first) grows = !gathered && !run_find(&heap->pool, frames);
         if (!news && !first && !grows) first = run_take(&heap->pool, frames);
         if (first) shared_open(me, front, first, frames);
@@ -321,7 +358,7 @@ static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
         if (LIKELY(news || first)) continue;
         if (!grows) return false;
         gathered = true;
-        gather(me);
+        owner_gather(me);
         owners_trim_idle(heap);
     } while (!front_turn(me, front));
     return true;
@@ -329,21 +366,39 @@ static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
 
 // ---- sys_malloc and sys_free --------------------------------------------------------------------
 
-// A block of a size's front, or NULL.
-static INLINE_ALWAYS void *front_take(struct owner *me, struct front *front) {
+// A block, or NULL. It is one of the front that the size is a guest of, if that has one.
+static INLINE_ALWAYS void *front_take(struct owner *me, size_t size) {
+    struct front *front = front_for(me, size);
     block_bits *take, bits;
     while (((bits = *(take = LOOK(front->take))) & front->mask) == 0) {
         if (UNLIKELY(front->claimed)) STORE(front->take, &front->claimed); // it became foreign
-        else if (UNLIKELY(!front_turn(me, front)) && !front_renew(me, front)) return NULL;
+        else if (UNLIKELY(!front_turn(me, front))) {
+            if (guest_leaves(me, front, size)) front = front_for(me, size);
+            else if (!front_renew(me, front)) return NULL;
+        }
     }
     STORE(*take, bits & (bits - 1));
     return (void *)(front->base + lowest(bits) * front->block_size);
 }
 
+#define LARGE_LOOKS 8u // free runs looked at for a large area
+
+// A large area, or NULL: where the pages are the process's already, if that is soon found. (Of one
+// that is long enough for an anchor, they are seldom all.)
+static SLOW_PATH void *large_there(struct owner *me, size_t size) {
+    struct heap *heap = me->heap;
+    if (size > (ANCHOR_STEP - 1) * PG_SIZE) return large_take_slow(heap, size);
+    uint32_t count = (uint32_t)frames_of(size);
+    port_state state = port_lock(heap);
+    struct frame *first = there_take(&heap->pool, count, &count, LARGE_LOOKS);
+    void *p = LIKELY(first) ? large_make(heap, first, count) : large_take(heap, size);
+    port_unlock(heap, state);
+    return p;
+}
+
 void *shared_malloc(struct owner *me, size_t size) {
-    if (UNLIKELY(size - 1 >= me->block_max))
-        return size != 0 ? large_take_slow(me->heap, size) : NULL;
-    return front_take(me, front_for(me, size));
+    if (UNLIKELY(size - 1 >= me->block_max)) return size != 0 ? large_there(me, size) : NULL;
+    return front_take(me, size);
 }
 
 // A block at home was handed out before unless it is to be carved. (Or was carved and its turn has
@@ -361,19 +416,6 @@ enum heap_fault owners_block(const struct heap *heap, const struct arena *arena,
     return away ? HEAP_DOUBLE_FREE : HEAP_OK;
 }
 
-// An arena was closed: looks whether the one in hand of another size is all at home, the next size
-// each time. Who has freed everything is not to keep an arena of each.
-static void hand_look(struct owner *me) {
-    struct front *front = &me->front[me->look++ % me->heap->desc_count];
-    const struct arena *arena = front->arena;
-    if (!arena) return;
-    for (uint32_t word = 0; word < front->words; word++) {
-        const block_bits *at = &map_of(arena)[word];
-        if ((*at | in_hand(front, at)) != ALL_BLOCKS) return;
-    }
-    hand_back(me, front);
-}
-
 // Frees a block of an arena of this owner. False, and nothing changed, if it is no live block.
 static inline bool put_home(struct owner *me, struct arena *arena, uintptr_t p) {
     struct front *front = front_of(arena->desc);
@@ -383,8 +425,11 @@ static inline bool put_home(struct owner *me, struct arena *arena, uintptr_t p) 
     if (set_bit(&map, block) || is_set(in_hand(front, word), block)) return false;
     if (UNLIKELY(LOOK(arena->ever)) && shared_away(me->heap, arena, block)) return false;
     STORE(*word, map);
-    if (arena->full) unfull(front, arena);
-    if (map == ALL_BLOCKS && close_if_home(me, front, arena, true) > 0) hand_look(me);
+    if (is_full(arena)) unfull(front, arena);
+    bool ever = LOOK(arena->ever);
+    if (ever && arena->full == ARENA_WATCHED) STORE(arena->full, 0); // heap_watched() says it
+    if (ever ? heap_watched(me->heap) : arena->full == ARENA_WATCHED)
+        close_if_home(me, front, arena, true);
     return true;
 }
 

@@ -56,13 +56,14 @@ struct front {
 
 struct owner {
     uintptr_t seal;     // shared_sum() of its arenas
-    uint32_t look;      // the size that hand_look() is to look at
+    uint32_t look;      // the size that homes_close() is to look at next
     uint32_t page_look; // and ends_cut()
     uintptr_t block_max;
     struct heap *heap;
     struct share *news; // arenas in which others freed for the first time, under the heap's lock
     struct owner *next_idle; // of the idle ones
-    // Bytes from here to the front of a size: [(size - 1) / BLOCK_ALIGN].
+    // Bytes from here to the front that serves a size: [(size - 1) / BLOCK_ALIGN]. Its own, or as
+    // long as it is a guest a larger one's (guest_leaves()).
     uint16_t front_at[BLOCK_SIZE_MAX / BLOCK_ALIGN];
     struct front front[DESC_MAX];
 };
@@ -77,16 +78,20 @@ struct owners {
     struct owner *idle; // a list, by next_idle
 };
 
-// In arena.head of a shared arena, beside `large`; a byte each. No power of two: what one bit that
-// flips elsewhere in the record adds to its sum is none of them.
+// In arena.head of a shared arena, beside `large`; a byte each. No bit that flips leads from one of
+// them to another, or to none.
 #define ARENA_FULL 0x00a6u    // no bit of the map is set, or `claimed` has them: in no free list
+#define ARENA_WATCHED 0x0035u // or: in a free list, and to be closed as soon as all is at home
 #define ARENA_EVER 0xa600u    // others have freed here, or may: its front is foreign, and all know
 #define ARENA_KNOWN 0xa60000u // and its owner has looked there since
 
-// Each byte is 0, or its flag.
+// Each byte is 0, or one of its flags.
 static inline bool head_sound(uint32_t head) {
+    if ((head & 0xff) == ARENA_WATCHED) head ^= ARENA_WATCHED;
     return (head >> 1 & 0x010101u) * ARENA_FULL == head;
 }
+
+static inline bool is_full(const struct arena *arena) { return arena->full == ARENA_FULL; }
 
 // From one owner's seal to the next. No two of them differ by a power of two, so that no bit that
 // flips leads from one to another.
@@ -229,18 +234,12 @@ static inline bool shared_away(const struct heap *heap, const struct arena *aren
     return (uint32_t)__atomic_load_n(away, __ATOMIC_RELAXED) >> block % 32 & 1;
 }
 
-// Sets a bit of a word, by its number modulo the word's bits; true if it was set. One instruction,
-// but compilers do not know that the processor takes the number so.
+// Sets a bit of a word, by its number modulo the word's bits; true if it was set. (One instruction,
+// bts, takes longer, and the next call may be waiting for the word.)
 static inline bool set_bit(block_bits *word, uintptr_t bit) {
-#if defined(__x86_64__) || defined(__i386__)
-    bool was;
-    __asm__("bts %2, %0" : "+r"(*word), "=@ccc"(was) : "r"(bit));
-    return was;
-#else
-    block_bits before = *word;
-    *word |= (block_bits)1 << bit % WORD_BLOCKS;
-    return *word == before;
-#endif
+    block_bits mask = (block_bits)1 << bit % WORD_BLOCKS, before = *word;
+    *word = before + mask;
+    return (before & mask) != 0;
 }
 
 static inline bool is_set(block_bits word, uintptr_t block) {
@@ -270,16 +269,26 @@ static inline bool arena_home(const struct arena *arena) {
     return home == ALL_BLOCKS;
 }
 
+// A heap whose small arenas have so many frames, 4 MiB, keeps those that are all at home until it
+// wants their frames. In a larger one they go back as soon as that is so.
+#define HOME_FRAMES 1024u
+
+static inline bool heap_watched(const struct heap *heap) {
+    return LOOK(heap->small_frames) > HOME_FRAMES;
+}
+
 // A block of an arena of this owner's comes home; `hand`: of its word, what is in hand. False, with
-// nothing changed, if it is no live one, or the arena's last, of a word that is not in hand.
-static inline bool shared_comes(const uintptr_t *seal, const struct place *at, block_bits hand) {
+// nothing changed, if it is no live one; if the arena is watched, also if it is the arena's last,
+// and the arena not in hand.
+static inline bool shared_comes(const uintptr_t *seal, const struct place *at, block_bits hand,
+                                bool watched) {
     block_bits *word = map_of(at->arena) + at->word, map = *word;
     if (__builtin_expect(set_bit(&map, at->block), 0)) return false;
     if (__builtin_expect(is_set(hand, at->block), 0)) return false;
     STORE(*word, map);
-    if (__builtin_expect(map == ALL_BLOCKS, 0) && arena_home(at->arena)) {
+    if (watched && __builtin_expect(map == ALL_BLOCKS, 0) && arena_home(at->arena)) {
         const struct front *front = front_sound(at->arena, *seal);
-        if (front && word == LOOK(front->take)) return true;
+        if (front && front->arena == at->arena) return true;
         STORE(*word, ~((block_bits)1 << at->block % WORD_BLOCKS)); // as it was
         return false;
     }
@@ -291,7 +300,7 @@ static inline bool shared_give_ever(const uintptr_t *seal, const struct heap *he
                                     const struct place *at) {
     const struct front *front = front_sound(at->arena, *seal);
     if (!front || shared_away(heap, at->arena, at->block)) return false;
-    return shared_comes(seal, at, in_hand(front, map_of(at->arena) + at->word));
+    return shared_comes(seal, at, in_hand(front, map_of(at->arena) + at->word), heap_watched(heap));
 }
 
 // Frees a block of an arena of this owner that has a place in its free list. False, with nothing
@@ -304,10 +313,11 @@ static inline bool shared_give_fast(const uintptr_t *seal, const struct heap *he
     if (__builtin_expect(at.block >= ARENA_BLOCKS_MAX, 0)) return false;
     if (__builtin_expect(LOOK_ONCE(at.arena->head) != 0, 0)) {
         uint32_t head = LOOK(at.arena->head);
+        if (head == ARENA_WATCHED) return shared_comes(seal, &at, 0, true); // S4, as below
         bool listed = head == (ARENA_EVER | ARENA_KNOWN) || head == ARENA_EVER;
         return listed && shared_give_ever(seal, heap, &at);
     }
-    return shared_comes(seal, &at, 0); // S4: nothing of the arena is claimed
+    return shared_comes(seal, &at, 0, false); // S4: nothing of the arena is claimed
 }
 
 // Bytes that the live block at p holds, if it is in an arena of this owner that nothing is special
@@ -339,8 +349,11 @@ void owners_recover(struct heap *heap, struct owner *me, struct owner *kept);
 void *shared_malloc(struct owner *me, size_t size);
 // False, after a report, if p is wrong. Who has no owner gives one that owns nothing.
 bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t caller);
-// Arenas that are all at home go back to the pool, and the ends of others on which nothing lives;
-// what they return is not 0 if there were any. The second is about all idle owners.
+// Everything that others have freed comes home, and arenas that are all at home go back to the
+// pool. Returns their frames.
+uint32_t owner_gather(struct owner *me);
+// The same, and also the ends of other arenas on which nothing lives; what they return is not 0 if
+// there were any. The second is about all idle owners.
 uint32_t shared_trim(struct owner *me);
 uint32_t owners_trim_idle(struct heap *heap);
 // The process has more pages than ever: gives the system as many as are wanted of frames that are

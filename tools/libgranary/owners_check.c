@@ -74,7 +74,7 @@ static uint32_t check_list(const struct heap *heap, const struct front *front,
             heap_complain("S5", "a list is not sound, block size", front->block_size);
             return count;
         }
-        bool right = arena->desc == &front->desc && (arena->full != 0) == full;
+        bool right = arena->desc == &front->desc && is_full(arena) == full;
         REQUIRE(right, "S5", "a stranger in a list, block size", front->block_size);
     }
     return count;

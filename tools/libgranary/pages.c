@@ -7,9 +7,9 @@
 // from the first; the frames that are cut off are free, and their pages are the process's already.
 //
 // Before the process has more pages than ever (resident.c), as many are looked for as are wanted,
-// first in arenas of the sizes that were not asked for lately. And a size that would carve a page
-// which the process does not have yet cuts the rest of that arena off, too, and opens another on
-// free frames whose pages are "there".
+// first in arenas that are all at home, then in those of sizes that were not asked for lately. And
+// a size that would carve a page which the process does not have yet cuts the rest of that arena
+// off, too, and opens another on free frames whose pages are "there".
 //
 // Shortcomings:
 //   - Other owners' arenas stay as they are. Those of sizes in which others free are cut only when
@@ -35,7 +35,7 @@ static void arena_cut(struct front *front, struct arena *arena, uint32_t frames,
         front->young_end = (uint16_t)blocks;
         if (arena->carved == blocks) front->young = NULL;
     }
-    heap->small_frames -= frames - keep;
+    STORE(heap->small_frames, heap->small_frames - (frames - keep));
     port_frames_back(heap, frame + keep, reached > keep ? reached - keep : 0);
     run_join(&heap->pool, &heap->pool.frame[frame + keep], frames - keep, FRAME_FREE);
 }
@@ -66,8 +66,6 @@ static uint32_t end_cut(struct owner *me, struct front *front, struct arena *are
     return pages;
 }
 
-#define ARENA_LOOKS 256u // arenas looked at in one call
-
 // Cuts arenas of one size, until `wish` pages are free or *looks arenas were looked at; what is in
 // hand goes back first. Their order is as before, but that the next time begins with others.
 // Returns how many pages are free by that.
@@ -75,12 +73,9 @@ static uint32_t front_cut(struct owner *me, struct front *front, uint32_t wish, 
     struct list *list = &front->desc.free_list;
     uint32_t pages = hand_back(me, front);
     struct list_elem *e = NULL, *last = list->head.prev;
-    for (; e != last && pages < wish && *looks != 0; --*looks) {
-        e = list_first(list);
-        if (!e) break;
-        struct arena *arena = list_entry(e, struct arena, elem);
-        list_remove(e);
-        list_append(list, e);
+    for (; e != last && pages < wish && *looks != 0 && !list_empty(list); --*looks) {
+        struct arena *arena = list_rotate(list);
+        e = &arena->elem;
         if (LIKELY(record_sound(arena, me->seal))) pages += end_cut(me, front, arena);
     }
     return pages;
@@ -117,8 +112,8 @@ static uint32_t bin_next(const struct pool *pool, uint32_t bin) {
 // there. Returns the last frame of the run, and where in it they are: *count of them from *first
 // on, no more than were in *count. NULL if there are none. Locked.
 static const struct frame *there_find(const struct pool *pool, uint32_t least, uint32_t *first,
-                                      uint32_t *count) {
-    uint32_t looks = THERE_LOOKS, left = THERE_FRAMES, most = *count;
+                                      uint32_t *count, uint32_t looks) {
+    uint32_t left = THERE_FRAMES, most = *count;
     uint32_t bin = bin_next(pool, bin_of(least));
     for (; bin < POOL_BINS; bin = bin_next(pool, bin + 1)) {
         for (const struct frame *tail = pool->bin[bin]; tail; tail = tail->next, looks--) {
@@ -137,9 +132,10 @@ static const struct frame *there_find(const struct pool *pool, uint32_t least, u
 
 // The first of *frames free frames whose pages are there, or of fewer, but of `least`; or NULL, and
 // *frames is as it was. Locked.
-static struct frame *there_take(struct pool *pool, uint32_t least, uint32_t *frames) {
+static struct frame *there_take(struct pool *pool, uint32_t least, uint32_t *frames,
+                                uint32_t looks) {
     uint32_t first, count = *frames;
-    const struct frame *tail = there_find(pool, least, &first, &count);
+    const struct frame *tail = there_find(pool, least, &first, &count, looks);
     if (!tail) return NULL;
     uint32_t length = FRAME_RUN(tail->run), end = (uint32_t)(tail - pool->frame) + 1;
     struct frame *start = run_cut(pool, pool->frame + end - 1, length, FRAME_FREE);
@@ -151,17 +147,36 @@ static struct frame *there_take(struct pool *pool, uint32_t least, uint32_t *fra
     return pool->frame + first;
 }
 
-// Whether there are such frames for an arena of this size; if not, arenas are cut first. For the
-// owner, in the middle of a call for `front`.
+// Frames of an arena whose pages are to come from the system: so many, or half of it, and so on
+// down to `least`, if there is no free run for more but beyond all that was ever used. There new
+// records would be needed, too. Locked.
+static uint32_t used_length(const struct pool *pool, uint32_t least, uint32_t frames) {
+    for (uint32_t length = frames; length >= least; length /= 2) {
+        const struct frame *tail = run_find(pool, length);
+        if (!tail) continue;
+        uint32_t start = (uint32_t)(tail - pool->frame) + 1 - FRAME_RUN(tail->run);
+        if (start + length <= granary_touched_end) return length;
+    }
+    return frames;
+}
+
+// Whether there are free frames for an arena of this size whose pages are there; if not, arenas
+// that are at home are closed first, and while the process has as many pages as ever, others cut.
+// For the owner, in the middle of a call for `front`.
 static SLOW_PATH bool there_ready(struct owner *me, const struct front *front) {
     uint32_t least = frames_least(front);
-    for (bool cut = false;; cut = true) {
+    for (bool closed = false, cut = false;;) {
         uint32_t first, count = least;
         port_state state = port_lock(me->heap);
-        bool ready = there_find(&me->heap->pool, least, &first, &count) != NULL;
+        bool ready = there_find(&me->heap->pool, least, &first, &count, THERE_LOOKS) != NULL;
         port_unlock(me->heap, state);
         if (ready || cut) return ready;
-        if (ends_cut(me, front, granary_step()) == 0) return false;
+        if (!closed && homes_close(me, front) > 0) {
+            closed = true;
+            continue;
+        }
+        cut = true;
+        if (!granary_full() || ends_cut(me, front, granary_step()) == 0) return false;
     }
 }
 
@@ -217,6 +232,7 @@ static uint32_t free_pages_give(struct heap *heap, uint32_t wish) {
 // The process has more pages than ever, or would have. For its owner, between two calls, or where
 // only the size `busy` is in the middle of one: some pages that are free go back.
 SLOW_PATH void owner_pages_back(struct owner *me, const struct front *busy) {
+    homes_close(me, busy);
     uint32_t wish = granary_step(), most = granary_worth(), pages = 0;
     uint32_t give = wish < most ? wish : most;
     if (give > 0) pages = free_pages_give(me->heap, give);

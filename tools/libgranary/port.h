@@ -109,6 +109,9 @@ void port_barrier(void);                   // every thread of the process has pa
 
 void granary_area(void *p, size_t size); // a large area is the program's from now on
 void *granary_zeroed(size_t size);       // or NULL
+// The calling thread's arenas that are all at home go back to the pool, as they would as soon as
+// their frames are wanted.
+void granary_homes_back(void);
 
 void granary_owners_start(void);
 void granary_owners_fork_prepare(void);

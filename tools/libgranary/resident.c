@@ -7,10 +7,11 @@
 // and how many pages the process has.
 //
 // There is a highest, as many pages as the process ever had. Before it is exceeded, pages are
-// looked for that are there and free. Arenas are opened on them (pages.c), which costs nothing; and
-// some of them go back to the system, for the sake of large areas mostly. Each that is taken again
-// afterwards costs a fault, and has to be worth it: so it is paid for. The credit grows with the
-// highest, and is soon spent by a process that does the same all over again.
+// looked for that are there and free. Arenas are opened on them (pages.c), and large areas if they
+// are not long, which costs nothing; and some of them go back to the system, for the sake of long
+// large areas mostly. Each that is taken again afterwards costs a fault, and has to be worth it: so
+// it is paid for. The credit grows with the highest, and is soon spent by a process that does the
+// same all over again.
 //
 // Invariants:
 //   G1  A frame that is not touched, and which was not handed out since that became so, is zero.
@@ -39,7 +40,7 @@ uint32_t granary_highest = 32u; // the most pages that the process had, or may h
 
 // The highest rises by a part of itself, a larger one if the credit is spent, and so many. At once,
 // as many pages are looked for as are above it, a smaller part, and so many.
-#define RISE_SHARE 64
+#define RISE_SHARE 256
 #define SPENT_SHARE 16
 #define STEP_SHARE 512
 #define STEP_MIN 4u

@@ -296,6 +296,9 @@ static void print_stats(uint32_t broken) {
             say_line(STDERR_FILENO, "libgranary: %s: cannot be written", stats_to);
         return;
     }
+#ifndef HEAP_CHECKED
+    granary_homes_back(); // what nothing lives on is not held
+#endif
     uint32_t held = k_heap.small_frames + k_heap.large_frames, peak = granary_peak_frames;
     say_line(fd,
              "granary: program=%s classes=%s frames_peak=%u frames_held=%u live=%llu checked=%d "
