@@ -216,6 +216,21 @@ static void shared_open(struct owner *me, struct front *front, const struct fram
     STORE(heap->small_frames, heap->small_frames + frames);
 }
 
+// All arenas of the free lists are watched, or none is: a free that has to tell them apart takes
+// longer than either. So they change all at once, and not back soon.
+static void watch_look(struct owner *me) {
+    uint32_t frames = LOOK(me->heap->small_frames);
+    if (LIKELY(me->watches ? frames > HOME_FRAMES / 2 : frames <= HOME_FRAMES)) return;
+    me->watches = !me->watches;
+    for (uint32_t i = 0; i < me->heap->desc_count; i++) {
+        struct list *list = &me->front[i].desc.free_list;
+        for (struct list_elem *e = list_first(list); e; e = list_next(list, e)) {
+            struct arena *arena = list_entry(e, struct arena, elem);
+            if (!LOOK(arena->ever)) STORE(arena->full, me->watches ? ARENA_WATCHED : 0);
+        }
+    }
+}
+
 // An arena that is all at home, is not in hand, and is in no list any more. Returns its frames.
 // twice[w]: blocks of word w that were freed twice.
 static uint32_t shared_close(struct front *front, struct arena *arena, block_bits *twice) {
@@ -270,12 +285,11 @@ static inline struct arena *list_rotate(struct list *list) {
 }
 
 // A full arena has blocks at home again: it is its turn after all others.
-static void unfull(struct front *front, struct arena *arena) {
+static void unfull(const struct owner *me, struct front *front, struct arena *arena) {
     if (arena->known) list_remove(&arena->elem);
     const struct arena *hand = front->arena;
     bool turn = hand && !is_full(hand);
-    bool watched = !LOOK(arena->ever) && heap_watched(front->desc.heap);
-    STORE(arena->full, watched ? ARENA_WATCHED : 0);
+    STORE(arena->full, me->watches && !LOOK(arena->ever) ? ARENA_WATCHED : 0);
     list_insert_before(turn ? &front->arena->elem : &front->desc.free_list.head, &arena->elem);
 }
 
@@ -293,6 +307,7 @@ static SLOW_PATH uint32_t home_close(struct owner *me, struct front *front, stru
     frames = shared_close(front, arena, twice);
     port_unlock(me->heap, state);
     if (front->spare == arena) front->spare = NULL;
+    watch_look(me);
     if (front->young == arena) front->young = NULL;
     for (uint32_t word = 0; word < words; word++) {
         twice_report(me->heap, base + word * word_bytes, front->block_size, twice[word]);
@@ -337,7 +352,7 @@ static bool waiting_look(struct owner *me, struct front *front) {
         if (list_empty(&front->waiting)) return false;
         struct arena *arena = list_rotate(&front->waiting);
         if (LIKELY(record_sound(arena, me->seal)) && arena_collect(front, arena)) {
-            unfull(front, arena);
+            unfull(me, front, arena);
             return true;
         }
     }
@@ -354,7 +369,7 @@ static uint32_t gather_list(struct owner *me, struct front *front, struct list *
         next = list_next(list, e);
         if (UNLIKELY(!record_sound(arena, me->seal))) continue;
         bool any = arena_collect(front, arena);
-        if (any && is_full(arena)) unfull(front, arena);
+        if (any && is_full(arena)) unfull(me, front, arena);
         if (!is_full(arena)) frames += close_if_home(me, front, arena, false);
     }
     return frames;
@@ -380,7 +395,7 @@ uint32_t owner_gather(struct owner *me) {
 // found: it is watched.
 static SLOW_PATH uint32_t homes_close(struct owner *me, const struct front *busy) {
     uint32_t frames = 0, looks = ARENA_LOOKS, count = me->heap->desc_count;
-    if (heap_watched(me->heap)) return 0;
+    if (me->watches) return 0;
     for (uint32_t i = 0; i < count && looks > 0; i++) {
         struct front *front = &me->front[me->look++ % count];
         struct list *list = &front->desc.free_list;
@@ -404,6 +419,6 @@ static uint32_t hand_back(struct owner *me, struct front *front) {
     STORE(front->word, NULL);
     STORE(front->claimed, 0);
     front->arena = NULL;
-    if (is_full(arena) && record_sound(arena, me->seal)) unfull(front, arena);
+    if (is_full(arena) && record_sound(arena, me->seal)) unfull(me, front, arena);
     return close_if_home(me, front, arena, false);
 }

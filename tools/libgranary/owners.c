@@ -320,7 +320,7 @@ static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
         word = (uint32_t)(front->word - map_of(left));
         if (!worth_taking(*front->word & below(left->carved, word))) word++;
         done = word_claim(front, left, word, any);
-        if (!done && UNLIKELY(is_full(left)) && hand_left(front)) unfull(front, left);
+        if (!done && UNLIKELY(is_full(left)) && hand_left(front)) unfull(me, front, left);
     }
     while (!done && (arena = arena_next(front)) != NULL) {
         if (UNLIKELY(!record_sound(arena, me->seal))) {
@@ -343,6 +343,7 @@ static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
     do {
         if (UNLIKELY(!list_empty(&front->waiting)) && waiting_look(me, front)) continue;
         if (!LOOK(front->foreign)) there_ready(me, front);
+        watch_look(me);
         struct frame *first = NULL;
         port_state state = port_lock(heap);
         uint32_t frames = arena_length(front), least = frames_least(front);
@@ -425,7 +426,7 @@ static inline bool put_home(struct owner *me, struct arena *arena, uintptr_t p) 
     if (set_bit(&map, block) || is_set(in_hand(front, word), block)) return false;
     if (UNLIKELY(LOOK(arena->ever)) && shared_away(me->heap, arena, block)) return false;
     STORE(*word, map);
-    if (is_full(arena)) unfull(front, arena);
+    if (is_full(arena)) unfull(me, front, arena);
     bool ever = LOOK(arena->ever);
     if (ever && arena->full == ARENA_WATCHED) STORE(arena->full, 0); // heap_watched() says it
     if (ever ? heap_watched(me->heap) : arena->full == ARENA_WATCHED)
@@ -626,7 +627,7 @@ static void arena_recover(struct owner *owner, struct arena *arena) {
         front->young_end = (uint16_t)blocks;
         front->fresh = true;
     }
-    arena->full = 0;
+    arena->full = owner->watches && !arena->ever ? ARENA_WATCHED : 0;
     list_append(&front->desc.free_list, &arena->elem);
 }
 

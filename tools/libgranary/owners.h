@@ -58,6 +58,7 @@ struct owner {
     uintptr_t seal;     // shared_sum() of its arenas
     uint32_t look;      // the size that homes_close() is to look at next
     uint32_t page_look; // and ends_cut()
+    bool watches;       // its arenas are watched: see watch_look()
     uintptr_t block_max;
     struct heap *heap;
     struct share *news; // arenas in which others freed for the first time, under the heap's lock

@@ -40,7 +40,7 @@ uint32_t granary_highest = 32u; // the most pages that the process had, or may h
 
 // The highest rises by a part of itself, a larger one if the credit is spent, and so many. At once,
 // as many pages are looked for as are above it, a smaller part, and so many.
-#define RISE_SHARE 256
+#define RISE_SHARE 64
 #define SPENT_SHARE 16
 #define STEP_SHARE 512
 #define STEP_MIN 4u
