@@ -397,6 +397,26 @@ static void each_address_has_the_block_that_block_index_says(void **state) {
     assert_int_equal(wrong, 0);
 }
 
+// Where another has freed, a block stays as well if its new size is the same; a wrong one is
+// refused.
+static void realloc_knows_what_another_has_freed(void **state) {
+    (void)state;
+    arenas_are_long(224);
+    void *p = take(224), *q = take(224);
+    unmark(q);
+    in_a_thread(free_it, q);
+    assert_true(LOOK(arena_at(p)->head) & ARENA_EVER);
+    assert_ptr_equal(granary_realloc(p, 220), p);
+    uint32_t before = granary_reports;
+    int saved = silence();
+    assert_null(granary_realloc(q, 220));
+    speak(saved);
+    assert_int_equal(granary_reports - before, 1);
+    give(p);
+    granary_malloc_trim(0);
+    assert_int_equal(heap_check(), 0);
+}
+
 // ---- claimed blocks of an arena in which no other has freed -------------------------------------
 
 // Two arenas are full, and another frees in the second of them. Then a block of the first is taken:
@@ -524,6 +544,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_late_double_free_is_refused_at_the_call),
         cmocka_unit_test(no_right_call_is_refused),
         cmocka_unit_test(each_address_has_the_block_that_block_index_says),
+        cmocka_unit_test(realloc_knows_what_another_has_freed),
         cmocka_unit_test(a_record_with_a_flipped_bit_is_refused),
         cmocka_unit_test(the_last_block_of_an_overwritten_record_is_refused),
         cmocka_unit_test(an_overwritten_record_gives_no_blocks),

@@ -115,6 +115,29 @@ static void what_is_at_home_is_there_for_all(void **state) {
     assert_int_equal(heap_check(), 0);
 }
 
+// Nothing is left but what small blocks have left behind: a large area has it, aligned or not.
+static void a_large_area_has_what_is_at_home(void **state) {
+    (void)state;
+    static void *block[20000];
+    for (uint32_t aligned = 0; aligned < 2; aligned++) {
+        uint32_t count = 0;
+        granary_malloc_trim(0);
+        arenas_are_long(208);
+        void *rest = granary_malloc((size_t)(k_heap.pool.frames - 900) * PG_SIZE);
+        assert_non_null(rest);
+        while (count < 20000 && (block[count] = granary_malloc(208)) != NULL) count++;
+        assert_in_range(count, 300 * 19, 19999); // 19 on a page
+        for (uint32_t i = 0; i < count; i++) granary_free(block[i]);
+        void *area = aligned ? granary_aligned_alloc((size_t)64 << 10, 200 * PG_SIZE)
+                             : granary_malloc(280 * PG_SIZE);
+        assert_non_null(area);
+        granary_free(area);
+        granary_free(rest);
+    }
+    granary_malloc_trim(0);
+    assert_int_equal(heap_check(), 0);
+}
+
 // Of two places for a large area, the one whose pages are the process's is taken.
 static void a_large_area_goes_where_pages_are(void **state) {
     (void)state;
@@ -321,6 +344,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_share_a_page_until_it_is_full),
         cmocka_unit_test(what_is_at_home_is_there_for_all),
+        cmocka_unit_test(a_large_area_has_what_is_at_home),
         cmocka_unit_test(a_large_area_goes_where_pages_are),
         cmocka_unit_test(what_was_used_once_is_used_up_first),
         cmocka_unit_test(ends_of_arenas_become_another_sizes),

@@ -1,5 +1,5 @@
 // arenas.c - an owner's arenas: opened and closed, their words claimed and collected. The theory,
-// and the invariants S1 to S8, are at the head of owners.c.
+// and the invariants S1 to S9, are at the head of owners.c.
 #include "tools/libgranary/owners.h"
 
 // From an address to its record by shifts; 64 bytes have no room for pointers of 64 bits.
@@ -307,8 +307,8 @@ static SLOW_PATH uint32_t home_close(struct owner *me, struct front *front, stru
     frames = shared_close(front, arena, twice);
     port_unlock(me->heap, state);
     if (front->spare == arena) front->spare = NULL;
-    watch_look(me);
     if (front->young == arena) front->young = NULL;
+    watch_look(me);
     for (uint32_t word = 0; word < words; word++) {
         twice_report(me->heap, base + word * word_bytes, front->block_size, twice[word]);
     }
@@ -391,11 +391,11 @@ uint32_t owner_gather(struct owner *me) {
 #define ARENA_LOOKS 256u // arenas looked at in one call
 
 // Looks at arenas, of one size after the other but for `busy`, and closes those that are all at
-// home, all but one of each size. Returns the frames given back. In a larger heap nothing is to be
-// found: it is watched.
+// home, all but one of each size. Returns the frames given back. In a large heap that is watched
+// there is little to be found.
 static SLOW_PATH uint32_t homes_close(struct owner *me, const struct front *busy) {
     uint32_t frames = 0, looks = ARENA_LOOKS, count = me->heap->desc_count;
-    if (me->watches) return 0;
+    if (me->watches && heap_is_large(me->heap)) return 0;
     for (uint32_t i = 0; i < count && looks > 0; i++) {
         struct front *front = &me->front[me->look++ % count];
         struct list *list = &front->desc.free_list;

@@ -184,7 +184,7 @@ ENTRANCE void *realloc(void *p, size_t size) {
 #ifndef HEAP_CHECKED
     size_t room = shared_room(granary_me, &k_heap, (uintptr_t)p);
     if (room != 0 && size - 1 < k_heap.block_max) {
-        bool stays = size <= room && front_for(granary_me, size) == front_for(granary_me, room);
+        bool stays = size <= room && front_for(granary_me, size)->block_size == room;
         return stays ? p : realloc_own(p, size, room);
     }
 #endif
@@ -213,6 +213,7 @@ static __attribute__((always_inline)) inline void *aligned_take(size_t alignment
     (void)caller; // never reported: no call of a process comes from an interrupt
     if (size == 0) size = 1;
     void *p = sys_aligned_alloc(alignment, size);
+    if (UNLIKELY(!p) && granary_all_home() > 0) p = sys_aligned_alloc(alignment, size);
     if (p) granary_area(p, size); // a block's pages are the process's already
     return p;
 #endif

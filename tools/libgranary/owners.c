@@ -37,12 +37,12 @@
 // used up is taken once more if several have come home already: those are in the cache. A word that
 // would give a single block has to wait while there are blocks to carve.
 //
-// An arena that is all at home stays open until its frames are wanted: by another size before it
-// takes fresh ones, by the process before it has more pages than ever (pages.c), before the pool
-// grows. So sys_free need not look for it, and who frees everything and takes it again does not
-// open and close all arenas each time. But nothing may be held for good: if small arenas hold more
-// than 4 MiB, an arena is watched from the first block on that comes home, and closed with the last
-// but for one of each size.
+// An arena that is all at home stays open until its frames are wanted: by a size before it takes
+// fresh ones, by the process before it has more pages than ever (pages.c), before the pool grows.
+// So sys_free need not look for it, and who frees everything and takes it again does not open and
+// close all arenas each time. But nothing may be held for good: once small arenas hold more than
+// 4 MiB, and until it is 2 MiB, an owner's arenas are watched, and each is closed with its last
+// block, but for a spare one of each size and the one in hand.
 //
 // Most sizes of a program have a few blocks. They have no page of their own: a size begins as a
 // guest of a larger one (host_of()), and gets its own front when its host has no blocks left.
@@ -64,6 +64,7 @@
 //       lock.
 //   S8  The pages of carved blocks are the process's (resident.c). Where `fresh` is not set, the
 //       further pages of `young` are, too.
+//   S9  An arena of a free list that is not marked is ARENA_WATCHED exactly if its owner watches.
 //
 // What is not kept: arena.cnt and desc->arenas' free blocks; who wants them counts.
 //
@@ -75,9 +76,11 @@
 //   - That an arena's own record was overwritten is noticed by its owner when it is its turn to
 //     give blocks, or to be looked at; in one that is watched, with its last block. From then on
 //     each free there is refused, and its frames are lost.
-//   - Arenas that were not watched, of 4 MiB in all, may stay all at home in a heap that is larger
-//     by now, until the pool grows, or a trim call.
-//   - A guest that has left does not come back.
+//   - Arenas that were all at home before their owner began to watch, of 4 MiB in all, stay so
+//     until the pool grows, or a trim call; those of other threads that run, until these want
+//     frames.
+//   - A guest that has left does not come back. A block of a guest's that another thread frees
+//     makes the host's front foreign.
 #include "tools/libgranary/owners.h"
 
 #define WORD_LEAST 2u // blocks that a carve, or a word taken again, should give
@@ -95,14 +98,18 @@ static void widen(struct memory_block_desc *desc) {
 }
 
 // A size that is seldom asked for is not to have a page of its own, most of it unused. So each size
-// begins as a guest: its blocks are those of the next power of two, or what the table has from
-// there on. Where these are multiples of a power of two, so are the size's own.
+// begins as a guest: its blocks are those of the next power of two, or of what the table has from
+// there on, if that is at most twice as much. They must be aligned as the size's own are: who
+// aligns a block goes by these. Otherwise the size has its own front from the start.
 static const struct memory_block_desc *host_of(const struct heap *heap, size_t slot) {
     const struct memory_block_desc *own = heap->desc_of[slot], *host;
+    uint32_t size = own->block_size;
+    slot = size / BLOCK_ALIGN - 1;
     for (size_t bit = 1; bit < BLOCK_SIZE_MAX / BLOCK_ALIGN; bit *= 2) slot |= slot >> bit;
     if (slot >= heap->block_max / BLOCK_ALIGN) return own;
     host = heap->desc_of[slot];
-    return host->block_size % (own->block_size & -own->block_size) == 0 ? host : own;
+    bool aligned = host->block_size % (size & -size) == 0;
+    return aligned && host->block_size <= 2 * size ? host : own;
 }
 
 static void front_set(struct owner *me, size_t slot, const struct memory_block_desc *desc) {
@@ -335,8 +342,8 @@ static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
 }
 
 // No arena has blocks at home: takes them from one in which others have freed, or from a new one, a
-// shorter one where the pages are the process's already. Before the pool grows, all that was freed
-// comes home. False: no memory.
+// shorter one where the pages are the process's already, or where frames were used once. Before the
+// pool grows, all that was freed comes home. False: no memory.
 static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
     struct heap *heap = me->heap;
     bool gathered = false;
@@ -384,21 +391,30 @@ static INLINE_ALWAYS void *front_take(struct owner *me, size_t size) {
 
 #define LARGE_LOOKS 8u // free runs looked at for a large area
 
-// A large area, or NULL: where the pages are the process's already, if that is soon found. (Of one
-// that is long enough for an anchor, they are seldom all.)
-static SLOW_PATH void *large_there(struct owner *me, size_t size) {
-    struct heap *heap = me->heap;
-    if (size > (ANCHOR_STEP - 1) * PG_SIZE) return large_take_slow(heap, size);
+// A large area of free frames, or NULL: where the pages are the process's already, if that is soon
+// found. (The pages of one that is long enough for an anchor are seldom all there.) Locked.
+static void *large_there(struct heap *heap, size_t size) {
+    struct pool *pool = &heap->pool;
+    if (frames_of(size) > pool->frames) return NULL;
     uint32_t count = (uint32_t)frames_of(size);
-    port_state state = port_lock(heap);
-    struct frame *first = there_take(&heap->pool, count, &count, LARGE_LOOKS);
-    void *p = LIKELY(first) ? large_make(heap, first, count) : large_take(heap, size);
-    port_unlock(heap, state);
-    return p;
+    struct frame *first = count < ANCHOR_STEP ? there_take(pool, count, &count, LARGE_LOOKS) : NULL;
+    if (LIKELY(first)) return large_make(heap, first, count);
+    return run_find(pool, count) ? large_take(heap, size) : NULL;
+}
+
+// A large area, or NULL. Before the pool grows, all that was freed comes home.
+static SLOW_PATH void *large_or_grow(struct owner *me, size_t size) {
+    port_state state = port_lock(me->heap);
+    void *p = large_there(me->heap, size);
+    port_unlock(me->heap, state);
+    if (LIKELY(p)) return p;
+    owner_gather(me);
+    owners_trim_idle(me->heap);
+    return large_take_slow(me->heap, size);
 }
 
 void *shared_malloc(struct owner *me, size_t size) {
-    if (UNLIKELY(size - 1 >= me->block_max)) return size != 0 ? large_there(me, size) : NULL;
+    if (UNLIKELY(size - 1 >= me->block_max)) return size != 0 ? large_or_grow(me, size) : NULL;
     return front_take(me, size);
 }
 
@@ -428,8 +444,8 @@ static inline bool put_home(struct owner *me, struct arena *arena, uintptr_t p) 
     STORE(*word, map);
     if (is_full(arena)) unfull(me, front, arena);
     bool ever = LOOK(arena->ever);
-    if (ever && arena->full == ARENA_WATCHED) STORE(arena->full, 0); // heap_watched() says it
-    if (ever ? heap_watched(me->heap) : arena->full == ARENA_WATCHED)
+    if (ever && arena->full == ARENA_WATCHED) STORE(arena->full, 0); // heap_is_large() says it
+    if (ever ? heap_is_large(me->heap) : arena->full == ARENA_WATCHED)
         close_if_home(me, front, arena, true);
     return true;
 }

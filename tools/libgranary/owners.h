@@ -63,8 +63,8 @@ struct owner {
     struct heap *heap;
     struct share *news; // arenas in which others freed for the first time, under the heap's lock
     struct owner *next_idle; // of the idle ones
-    // Bytes from here to the front that serves a size: [(size - 1) / BLOCK_ALIGN]. Its own, or as
-    // long as it is a guest a larger one's (guest_leaves()).
+    // Bytes from here to the front that serves a size: [(size - 1) / BLOCK_ALIGN]. Its own, or a
+    // larger size's as long as it is a guest there (guest_leaves()).
     uint16_t front_at[BLOCK_SIZE_MAX / BLOCK_ALIGN];
     struct front front[DESC_MAX];
 };
@@ -235,8 +235,9 @@ static inline bool shared_away(const struct heap *heap, const struct arena *aren
     return (uint32_t)__atomic_load_n(away, __ATOMIC_RELAXED) >> block % 32 & 1;
 }
 
-// Sets a bit of a word, by its number modulo the word's bits; true if it was set. (One instruction,
-// bts, takes longer, and the next call may be waiting for the word.)
+// Sets a bit of a word, by its number modulo the word's bits. True if it was set: then the word is
+// of no use afterwards. (One instruction, bts, takes longer, and the next call may be waiting for
+// the word.)
 static inline bool set_bit(block_bits *word, uintptr_t bit) {
     block_bits mask = (block_bits)1 << bit % WORD_BLOCKS, before = *word;
     *word = before + mask;
@@ -270,11 +271,11 @@ static inline bool arena_home(const struct arena *arena) {
     return home == ALL_BLOCKS;
 }
 
-// A heap whose small arenas have so many frames, 4 MiB, keeps those that are all at home until it
-// wants their frames. In a larger one they go back as soon as that is so.
+// A heap whose small arenas have no more than so many frames, 4 MiB, keeps those that are all at
+// home until it wants their frames. In a larger one they go back as soon as that is so.
 #define HOME_FRAMES 1024u
 
-static inline bool heap_watched(const struct heap *heap) {
+static inline bool heap_is_large(const struct heap *heap) {
     return LOOK(heap->small_frames) > HOME_FRAMES;
 }
 
@@ -301,7 +302,8 @@ static inline bool shared_give_ever(const uintptr_t *seal, const struct heap *he
                                     const struct place *at) {
     const struct front *front = front_sound(at->arena, *seal);
     if (!front || shared_away(heap, at->arena, at->block)) return false;
-    return shared_comes(seal, at, in_hand(front, map_of(at->arena) + at->word), heap_watched(heap));
+    return shared_comes(seal, at, in_hand(front, map_of(at->arena) + at->word),
+                        heap_is_large(heap));
 }
 
 // Frees a block of an arena of this owner that has a place in its free list. False, with nothing
@@ -321,17 +323,19 @@ static inline bool shared_give_fast(const uintptr_t *seal, const struct heap *he
     return shared_comes(seal, &at, 0, false); // S4: nothing of the arena is claimed
 }
 
-// Bytes that the live block at p holds, if it is in an arena of this owner that nothing is special
-// about; 0 otherwise.
+// Bytes that the live block at p holds, if it is in an arena of this owner; 0 otherwise.
 static inline size_t shared_room(struct owner *me, const struct heap *heap, uintptr_t p) {
     uintptr_t off = p - PORT_BASE(heap);
     if (off >= PORT_BYTES(heap)) return 0;
     struct place at;
     if (!place_find(&me->seal, heap, p, &at) || at.block >= ARENA_BLOCKS_MAX) return 0;
     const struct front *front = front_sound(at.arena, me->seal);
-    if (!front || LOOK(at.arena->head) & ARENA_EVER) return 0;
-    // S4: and nothing is claimed.
-    return is_set(map_of(at.arena)[at.word], at.block) ? 0 : front->block_size;
+    if (!front || is_set(map_of(at.arena)[at.word], at.block)) return 0;
+    if (LOOK(at.arena->head) & ARENA_EVER) { // else nothing is claimed: S4
+        block_bits hand = in_hand(front, map_of(at.arena) + at.word);
+        if (is_set(hand, at.block) || shared_away(heap, at.arena, at.block)) return 0;
+    }
+    return front->block_size;
 }
 
 // Makes a heap that holds nothing one of several owners: `owners` is its caller's to keep, with

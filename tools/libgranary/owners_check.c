@@ -62,9 +62,10 @@ static void check_map(const struct arena *arena, uint32_t first, uint32_t where)
     }
 }
 
-// S5 for one list of a front: `full` is what its arenas are.
-static uint32_t check_list(const struct heap *heap, const struct front *front,
+// S5 and S9 for one list of an owner's front: `full` is what its arenas are.
+static uint32_t check_list(const struct owner *owner, const struct front *front,
                            const struct list *list, bool full) {
+    const struct heap *heap = owner->heap;
     uint32_t count = 0;
     const struct list_elem *before = &list->head;
     for (const struct list_elem *e = before->next; e != &list->head; before = e, e = e->next) {
@@ -76,6 +77,9 @@ static uint32_t check_list(const struct heap *heap, const struct front *front,
         }
         bool right = arena->desc == &front->desc && is_full(arena) == full;
         REQUIRE(right, "S5", "a stranger in a list, block size", front->block_size);
+        bool watched = arena->full == ARENA_WATCHED;
+        REQUIRE(full || arena->ever || watched == owner->watches, "S9",
+                "an arena is not watched as its owner's others are, block size", front->block_size);
     }
     return count;
 }
@@ -93,8 +97,8 @@ static void check_pages(const struct front *front, const struct arena *arena) {
 static void check_owner(const struct heap *heap, const struct owner *owner) {
     for (uint32_t i = 0; i < heap->desc_count; i++) {
         const struct front *front = &owner->front[i];
-        uint32_t listed = check_list(heap, front, &front->desc.free_list, false) +
-                          check_list(heap, front, &front->waiting, true);
+        uint32_t listed = check_list(owner, front, &front->desc.free_list, false) +
+                          check_list(owner, front, &front->waiting, true);
         REQUIRE(listed <= front->desc.arenas, "S5", "more arenas than are open, block size",
                 front->block_size);
         bool apart = !front->word || !(front->claimed & *front->word);
@@ -135,6 +139,27 @@ void owners_check(const struct heap *heap) {
     if (me && me->heap == heap) check_owner(heap, me);
 }
 
+// Blocks of a sound arena that are not live.
+static uint32_t blocks_home(const struct heap *heap, const struct arena *arena, uint32_t blocks) {
+    uint32_t home = 0;
+    for (uint32_t first = 0; first < blocks; first += 32)
+        home += popcount(shared_home(heap, arena, first));
+    return home;
+}
+
+uint32_t owners_home(const struct heap *heap) {
+    uint32_t frames = 0;
+    for (uint32_t frame = 0; frame < heap->frames; frame++) {
+        const struct arena *arena = &heap->arena[frame];
+        if (!arena->desc || !arena_sound(heap, arena)) continue;
+        uint32_t blocks = owners_blocks(heap, arena);
+        bool hand = LOOK(front_of(arena->desc)->arena) == arena;
+        if (!hand && blocks_home(heap, arena, blocks) == blocks)
+            frames += owners_frames(heap, arena);
+    }
+    return frames;
+}
+
 void owners_desc_state(const struct heap *heap, uint32_t index, struct desc_state *out) {
     *out = (struct desc_state){.block_size = heap->block_descs[index].block_size,
                                .blocks_per_arena = heap->block_descs[index].blocks_per_arena};
@@ -142,11 +167,7 @@ void owners_desc_state(const struct heap *heap, uint32_t index, struct desc_stat
         const struct arena *arena = &heap->arena[frame];
         if (!arena->desc || !arena_sound(heap, arena)) continue;
         if (arena->desc->block_size != out->block_size) continue;
-        uint32_t home = 0;
-        uint32_t blocks = owners_blocks(heap, arena);
-        for (uint32_t first = 0; first < blocks; first += 32) {
-            home += popcount(shared_home(heap, arena, first));
-        }
+        uint32_t blocks = owners_blocks(heap, arena), home = blocks_home(heap, arena, blocks);
         out->arenas++;
         out->free_blocks += home;
         out->live_blocks += blocks - home;

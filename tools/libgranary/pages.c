@@ -147,9 +147,9 @@ static struct frame *there_take(struct pool *pool, uint32_t least, uint32_t *fra
     return pool->frame + first;
 }
 
-// Frames of an arena whose pages are to come from the system: so many, or half of it, and so on
-// down to `least`, if there is no free run for more but beyond all that was ever used. There new
-// records would be needed, too. Locked.
+// Frames for an arena whose pages must come from the system. If the only free run that is long
+// enough lies beyond all that was ever used, a shorter arena, of `least` or more, on frames that
+// were used: frames beyond would want new records, too. Locked.
 static uint32_t used_length(const struct pool *pool, uint32_t least, uint32_t frames) {
     for (uint32_t length = frames; length >= least; length /= 2) {
         const struct frame *tail = run_find(pool, length);

@@ -109,9 +109,12 @@ void port_barrier(void);                   // every thread of the process has pa
 
 void granary_area(void *p, size_t size); // a large area is the program's from now on
 void *granary_zeroed(size_t size);       // or NULL
-// The calling thread's arenas that are all at home go back to the pool, as they would as soon as
-// their frames are wanted.
-void granary_homes_back(void);
+// What is at home in the calling thread's arenas, and in those of no thread, goes back to the pool.
+// Returns the frames.
+uint32_t granary_all_home(void);
+// Frames of arenas whose blocks are all free and none of them in hand; what their owners do
+// meanwhile may or may not be in it.
+uint32_t owners_home(const struct heap *heap);
 
 void granary_owners_start(void);
 void granary_owners_fork_prepare(void);

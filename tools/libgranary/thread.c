@@ -98,8 +98,9 @@ bool owners_free(struct heap *heap, uintptr_t p, uintptr_t caller) {
     return shared_free(heap, granary_me, p, caller);
 }
 
-void granary_homes_back(void) {
-    if (granary_me != &none) owner_gather(granary_me);
+uint32_t granary_all_home(void) {
+    uint32_t frames = owners_trim_idle(&k_heap);
+    return frames + (granary_me != &none ? owner_gather(granary_me) : 0);
 }
 
 uint32_t owners_trim(struct heap *heap) {

@@ -296,15 +296,16 @@ static void print_stats(uint32_t broken) {
             say_line(STDERR_FILENO, "libgranary: %s: cannot be written", stats_to);
         return;
     }
-#ifndef HEAP_CHECKED
-    granary_homes_back(); // what nothing lives on is not held
-#endif
     uint32_t held = k_heap.small_frames + k_heap.large_frames, peak = granary_peak_frames;
+    uint32_t home = 0; // of arenas on which nothing lives: whoever wants frames has them
+#ifndef HEAP_CHECKED
+    home = owners_home(&k_heap);
+#endif
     say_line(fd,
              "granary: program=%s classes=%s frames_peak=%u frames_held=%u live=%llu checked=%d "
              "broken=%u reports=%u",
              program, size_table_name(set->sizes, set->size_count, name), peak > held ? peak : held,
-             held, (unsigned long long)live_bytes(), set->checks, broken, granary_reports);
+             held - home, (unsigned long long)live_bytes(), set->checks, broken, granary_reports);
 }
 
 // After the C library's own start, which makes the name; before main(), which may write over it.
