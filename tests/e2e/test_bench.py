@@ -132,12 +132,13 @@ def test_probe_tells_allocators_apart(programs):
 
 
 def test_locked_instructions_of_a_local_and_a_remote_free(programs, tmp_path):
-    """A pair of a thread's own has none but for arenas and pages; a free of another's block has one, at least."""
+    """A pair of a thread's own has none but the pool's lock, for arenas and pages: once in 500 calls at most. A free of
+    another's block has one, at least."""
     ours = host.Allocator("granary-fine", os.path.join(TOP, "build", "host", "libgranary.so"), {})
     glibc = host.Allocator("glibc", None, {})
     table = locked.measure(programs, [ours, glibc], str(tmp_path), lambda text: None)
     local, remote = table["pairs 2"]["granary-fine"], table["remote 2"]["granary-fine"]
-    assert local["pool"] <= local["locked"] < 0.001
+    assert local["pool"] <= local["locked"] < local["pool"] + 0.0005 and local["pool"] < 2 / 500
     assert 1 <= remote["locked"] - remote["pool"] < 1.1
     assert table["pairs 2"]["glibc"]["locked"] > 0.1 and table["pairs 2"]["glibc"]["pool"] == 0
     assert os.listdir(tmp_path) == []
