@@ -105,7 +105,7 @@ static const struct memory_block_desc *host_of(const struct heap *heap, size_t s
     const struct memory_block_desc *own = heap->desc_of[slot], *host;
     uint32_t size = own->block_size;
     slot = size / BLOCK_ALIGN - 1;
-    for (size_t bit = 1; bit < BLOCK_SIZE_MAX / BLOCK_ALIGN; bit *= 2) slot |= slot >> bit;
+    for (uint32_t shift = 1; shift < 16; shift *= 2) slot |= slot >> shift; // 16 bits are enough
     if (slot >= heap->block_max / BLOCK_ALIGN) return own;
     host = heap->desc_of[slot];
     bool aligned = host->block_size % (size & -size) == 0;
