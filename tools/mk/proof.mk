@@ -6,8 +6,11 @@ COVERAGE_FLAGS := -Wno-format-security -fprofile-instr-generate -fcoverage-mappi
 .PHONY: coverage
 coverage: | have-clang_with_mcdc
 	@rm -rf $(COVERAGE_DIR)/profiles
+	@mkdir -p $(COVERAGE_DIR)
 	@LLVM_PROFILE_FILE=$(abspath $(COVERAGE_DIR))/profiles/%p.profraw $(MAKE) -s BUILD=$(COVERAGE_DIR) \
-	    HOST_CC=$$($(PYTHON) tools/coverage.py --compiler) SANITIZE='$(COVERAGE_FLAGS)' RACE_PROGRAMS= host-test | tail -1
+	    HOST_CC=$$($(PYTHON) tools/coverage.py --compiler) SANITIZE='$(COVERAGE_FLAGS)' RACE_PROGRAMS= host-test \
+	    | tail -1 | tee $(COVERAGE_DIR)/host-tests
+	@grep -q ', 0 failed$$' $(COVERAGE_DIR)/host-tests # a test that clang's build fails is a failure here, too
 	@$(PYTHON) tools/coverage.py --build $(COVERAGE_DIR)
 
 SAMPLE ?= 0
