@@ -158,7 +158,7 @@ def host_locked(rows, figures):
 def host_memory(rows, figures):
     def peak(name):
         return stats.geomean(footprint_ratios(figures, name).values())
-    glibc = peak("glibc")  # the least of all peers
+    glibc = peak("glibc")
     rows.add("host: peak resident over live, mean (glibc's + 3 %)", glibc and 1.03 * glibc, ours(peak), 3)
     held = figures["frames_held"]
     rows.add("host: held when all is freed, over one arena a descriptor", 1.0,

@@ -115,7 +115,7 @@ static void what_is_at_home_is_there_for_all(void **state) {
     assert_int_equal(heap_check(), 0);
 }
 
-// Nothing is left but what small blocks have left behind: a large area has it, aligned or not.
+// Nothing is left but what small blocks had: a large area has it, aligned or not.
 static void a_large_area_has_what_is_at_home(void **state) {
     (void)state;
     static void *block[20000];
@@ -144,7 +144,7 @@ static void a_large_area_goes_where_pages_are(void **state) {
     granary_malloc_trim(0);
     pages_are_plenty();
     void *there = take(10 * PG_SIZE), *between = take(PG_SIZE), *gone = take(10 * PG_SIZE);
-    void *behind = take(PG_SIZE);
+    void *last = take(PG_SIZE);
     uint32_t frame = (uint32_t)(((uintptr_t)gone - k_heap.base) >> PG_SHIFT);
     give(there);
     give(gone); // the first of its bin
@@ -155,25 +155,27 @@ static void a_large_area_goes_where_pages_are(void **state) {
     assert_int_equal(pages_there(), before);
     give(area);
     give(between);
-    give(behind);
+    give(last);
     assert_int_equal(heap_check(), 0);
 }
 
 // Six frames between two large areas are free, and their pages are not there: an arena of four of
-// them is opened, rather than of sixteen behind everything.
+// them is opened, rather than of sixteen beyond everything.
 static void what_was_used_once_is_used_up_first(void **state) {
     (void)state;
     static void *fill[4096];
-    uint32_t count = 0;
+    uint32_t count = 0, end;
     granary_malloc_trim(0);
     arenas_are_long(768);
     char *hole = take(6 * PG_SIZE), *wall = take(PG_SIZE);
     while ((char *)(fill[count] = take(PG_SIZE)) < wall) count++;
     give(fill[count]);
+    end = granary_touched_end;
     granary_touched_end = (uint32_t)(((uintptr_t)wall - k_heap.base) >> PG_SHIFT) + 1;
     give(hole);
     granary_pages_give((uint32_t)(((uintptr_t)hole - k_heap.base) >> PG_SHIFT), 6, 1, PAGE_GONE);
     void *p = take(768);
+    granary_touched_end = end;
     if (!k_heap.owners->marks) {
         assert_in_range((uintptr_t)p - (uintptr_t)hole, 0, 6 * PG_SIZE - 1);
         assert_int_equal(owners_frames(&k_heap, arena_at(p)), 4);

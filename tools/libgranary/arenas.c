@@ -370,7 +370,7 @@ static uint32_t gather_list(struct owner *me, struct front *front, struct list *
         if (UNLIKELY(!record_sound(arena, me->seal))) continue;
         bool any = arena_collect(front, arena);
         if (any && is_full(arena)) unfull(me, front, arena);
-        if (!is_full(arena)) frames += close_if_home(me, front, arena, false);
+        frames += close_if_home(me, front, arena, false);
     }
     return frames;
 }

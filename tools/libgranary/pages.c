@@ -99,6 +99,11 @@ static uint32_t ends_cut(struct owner *me, const struct front *busy, uint32_t wi
 #define GIVE_LOOKS 1024u
 #define GIVE_FRAMES 65536u
 
+// The number of a free run's first frame, by its last.
+static inline uint32_t run_first(const struct pool *pool, const struct frame *tail) {
+    return (uint32_t)(tail - pool->frame) + 1 - FRAME_RUN(tail->run);
+}
+
 // The first bin from `bin` on that is not empty, or POOL_BINS.
 static uint32_t bin_next(const struct pool *pool, uint32_t bin) {
     for (uint32_t word = bin / 32; word < POOL_BINS / 32; word++, bin = word * 32) {
@@ -119,7 +124,7 @@ static const struct frame *there_find(const struct pool *pool, uint32_t least, u
         for (const struct frame *tail = pool->bin[bin]; tail; tail = tail->next, looks--) {
             if (looks == 0 || left == 0) return NULL;
             uint32_t length = FRAME_RUN(tail->run);
-            uint32_t start = (uint32_t)(tail - pool->frame) + 1 - length;
+            uint32_t start = run_first(pool, tail);
             if (length > left) length = left;
             left -= length;
             *count = most;
@@ -154,10 +159,18 @@ static uint32_t used_length(const struct pool *pool, uint32_t least, uint32_t fr
     for (uint32_t length = frames; length >= least; length /= 2) {
         const struct frame *tail = run_find(pool, length);
         if (!tail) continue;
-        uint32_t start = (uint32_t)(tail - pool->frame) + 1 - FRAME_RUN(tail->run);
-        if (start + length <= granary_touched_end) return length;
+        if (run_first(pool, tail) + length <= granary_touched_end) return length;
     }
     return frames;
+}
+
+// Whether there are `least` free frames in a row whose pages are there.
+static bool there_now(struct heap *heap, uint32_t least) {
+    uint32_t first, count = least;
+    port_state state = port_lock(heap);
+    bool now = there_find(&heap->pool, least, &first, &count, THERE_LOOKS) != NULL;
+    port_unlock(heap, state);
+    return now;
 }
 
 // Whether there are free frames for an arena of this size whose pages are there; if not, arenas
@@ -165,19 +178,9 @@ static uint32_t used_length(const struct pool *pool, uint32_t least, uint32_t fr
 // For the owner, in the middle of a call for `front`.
 static SLOW_PATH bool there_ready(struct owner *me, const struct front *front) {
     uint32_t least = frames_least(front);
-    for (bool closed = false, cut = false;;) {
-        uint32_t first, count = least;
-        port_state state = port_lock(me->heap);
-        bool ready = there_find(&me->heap->pool, least, &first, &count, THERE_LOOKS) != NULL;
-        port_unlock(me->heap, state);
-        if (ready || cut) return ready;
-        if (!closed && homes_close(me, front) > 0) {
-            closed = true;
-            continue;
-        }
-        cut = true;
-        if (!granary_full() || ends_cut(me, front, granary_step()) == 0) return false;
-    }
+    if (there_now(me->heap, least)) return true;
+    if (homes_close(me, front) > 0 && there_now(me->heap, least)) return true;
+    return granary_full() && ends_cut(me, front, granary_step()) > 0 && there_now(me->heap, least);
 }
 
 // Blocks of a front's young arena, from the first that is not carved to `end`, are to be carved.
@@ -214,7 +217,7 @@ static uint32_t free_pages_give(struct heap *heap, uint32_t wish) {
             if (looks == 0 || left == 0) break;
             looks--;
             uint32_t length = FRAME_RUN(tail->run);
-            uint32_t at = (uint32_t)(tail - pool->frame) + 1 - length;
+            uint32_t at = run_first(pool, tail);
             if (length > left) length = left;
             left -= length;
             uint32_t end = at + length;

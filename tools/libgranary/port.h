@@ -173,7 +173,7 @@ uint32_t granary_step(void);  // so many are looked for then
 uint32_t granary_worth(void); // so many may go to the system, though they may be wanted again
 void granary_rise(void);      // too few were found: the process may have some more
 
-// See resident.c; tests set the first two.
+// See resident.c; tests set them.
 extern uint32_t granary_highest;
 extern int32_t granary_credit;
 extern uint32_t granary_touched_end; // under the lock

@@ -297,7 +297,7 @@ static void print_stats(uint32_t broken) {
         return;
     }
     uint32_t held = k_heap.small_frames + k_heap.large_frames, peak = granary_peak_frames;
-    uint32_t home = 0; // of arenas on which nothing lives: whoever wants frames has them
+    uint32_t home = 0; // of arenas on which nothing lives: who wants frames has them
 #ifndef HEAP_CHECKED
     home = owners_home(&k_heap);
 #endif
