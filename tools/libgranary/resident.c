@@ -64,18 +64,23 @@ static void state_set(uint32_t frame, enum page_state state) {
 
 static bool touched_is(uint32_t frame) { return state_of(frame) == PAGE_TOUCHED; }
 
-// Whether eight frames from a multiple of eight on are all touched, or none is.
-static bool eight_are(uint32_t frame, bool on) {
+// Of eight frames from a multiple of eight on, those that are touched (or, with `wanted` false, that
+// are not): the lowest bit of their bytes.
+static uint64_t eight_touched(uint32_t frame, bool wanted) {
     uint64_t each = 0x0101010101010101u * PAGE_TOUCHED;
     const uint64_t *eight = (const uint64_t *)&granary_touched_at[frame];
-    return (LOOK(*eight) & each) == (on ? each : 0);
+    return (LOOK(*eight) & each) ^ (wanted ? 0 : each);
 }
 
 // The next frame from `at` on, below `end`, that is touched (or, with `wanted` false, that is not);
 // `end` if none is. Eight at a time: a free run may be the greater part of the window.
 static uint32_t next_touched(uint32_t at, uint32_t end, bool wanted) {
-    while (at < end && touched_is(at) != wanted)
-        at += at % 8 == 0 && end - at >= 8 && eight_are(at, !wanted) ? 8 : 1;
+    if (at >= end) return end;
+    uint32_t first = at & ~7u;
+    uint64_t found = eight_touched(first, wanted) >> at % 8 * 8 << at % 8 * 8;
+    while (found == 0 && (first += 8) < end) found = eight_touched(first, wanted);
+    if (found == 0) return end;
+    at = first + (uint32_t)__builtin_ctzll(found) / 8;
     return at < end ? at : end;
 }
 
