@@ -40,6 +40,7 @@ void *granary_aligned_alloc(size_t alignment, size_t size);
 int granary_malloc_trim(size_t pad);
 
 #define WINDOW ((size_t)64 << 20)
+#define BALLAST (HOME_FRAMES + 76) // pages that make a heap a large one
 
 // ---- which blocks are live ----------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ struct pair {
     void *block, *swap[2];
     uint32_t late;  // reports that were missing when a call came back
     uint32_t first; // rounds in which a size became foreign
+    uint32_t turns; // of this round
 };
 static struct pair pair_of[PAIRS_MAX];
 
@@ -168,6 +169,43 @@ static void step_first(struct pair *pair, bool first, uint32_t number) {
     meet(pair);
 }
 
+#define TURNS_MOST (2 * FULL)
+
+// The owner takes a block of another word each time, when the size becomes foreign.
+static void step_turns(struct pair *pair, bool first, uint32_t number) {
+    void *block[TURNS_MOST];
+    size_t size = size_of(number % 3);
+    uint32_t count = 0;
+    if (first) {
+        give(take(size)); // an owner has the thread from here on
+        arenas_are_long(size);
+        const struct front *front = front_for(granary_me, size);
+        do block[count++] = take(size);
+        while (count < TURNS_MOST && (front->young || (*front->take & front->mask) != 0));
+        pair->block = block[--count];
+        unmark(pair->block);
+        pair->turns = 0;
+    }
+    meet(pair);
+    if (first) {
+        const struct front *front = front_for(granary_me, size);
+        for (uint32_t turn = 0, left = 1000; turn < 1000000 && left > 0; turn++) {
+            void **one = &block[turn * WORD_BLOCKS % (count & -WORD_BLOCKS)];
+            give(*one);
+            *one = take(size);
+            STORE(pair->turns, turn);
+            if (LOOK(front->foreign)) left--;
+        }
+    } else {
+        while (LOOK(pair->turns) < 100 + number % 61) {}
+        granary_free(pair->block);
+    }
+    meet(pair);
+    while (count > 0) give(block[--count]);
+    if (first) pair->first += unlearn(size);
+    meet(pair);
+}
+
 // ---- the tests ----------------------------------------------------------------------------------
 
 static void each_race_is_refused_once(void **state) {
@@ -180,6 +218,17 @@ static void each_race_is_refused_once_where_it_is_the_first_free_by_another(void
     uint32_t all = races, first = 0;
     races = all / 4;
     assert_int_equal(run_all(step_first), pairs * races);
+    for (uint32_t i = 0; i < pairs; i++) first += pair_of[i].first;
+    if (!k_heap.owners->marks) assert_int_equal(first, pairs * races);
+    races = all;
+}
+
+static void a_size_that_becomes_foreign_in_the_middle_of_a_call_gives_blocks(void **state) {
+    (void)state;
+    uint32_t all = races, first = 0;
+    races = all / 20;
+    for (uint32_t i = 0; i < pairs; i++) pair_of[i].first = 0;
+    assert_int_equal(run_all(step_turns), 0);
     for (uint32_t i = 0; i < pairs; i++) first += pair_of[i].first;
     if (!k_heap.owners->marks) assert_int_equal(first, pairs * races);
     races = all;
@@ -288,14 +337,14 @@ static void overwrite(void *p) {
     *desc ^= UINTPTR_MAX / 2 + 1;
 }
 
-// An arena's last block closes it in a heap of more than 4 MiB: for that the record is followed.
+// An arena's last block closes it in a heap of more than 16 MiB: for that the record is followed.
 static void the_last_block_of_an_overwritten_record_is_refused(void **state) {
     (void)state;
-    static void *block[2 * WORD_BLOCKS], *ballast[1100];
+    static void *block[2 * WORD_BLOCKS], *ballast[BALLAST];
     arenas_are_long(4096);
     unlearn_if_learned(240);
     arenas_are_long(240);
-    for (uint32_t i = 0; i < 1100; i++) ballast[i] = take(4096);
+    for (uint32_t i = 0; i < BALLAST; i++) ballast[i] = take(4096);
     for (uint32_t i = 0; i < 2 * WORD_BLOCKS; i++) block[i] = take(240);
     for (uint32_t i = 1; i < 2 * WORD_BLOCKS; i++) give(block[i]);
     uint32_t before = granary_reports;
@@ -306,7 +355,7 @@ static void the_last_block_of_an_overwritten_record_is_refused(void **state) {
     speak(saved);
     assert_int_equal(granary_reports - before, 1);
     give(block[0]);
-    for (uint32_t i = 0; i < 1100; i++) give(ballast[i]);
+    for (uint32_t i = 0; i < BALLAST; i++) give(ballast[i]);
     granary_malloc_trim(0);
     assert_int_equal(heap_check(), 0);
 }
@@ -541,6 +590,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_race_is_refused_once),
         cmocka_unit_test(each_race_is_refused_once_where_it_is_the_first_free_by_another),
+        cmocka_unit_test(a_size_that_becomes_foreign_in_the_middle_of_a_call_gives_blocks),
         cmocka_unit_test(a_late_double_free_is_refused_at_the_call),
         cmocka_unit_test(no_right_call_is_refused),
         cmocka_unit_test(each_address_has_the_block_that_block_index_says),

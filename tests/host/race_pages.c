@@ -88,16 +88,16 @@ static void sizes_share_a_page_until_it_is_full(void **state) {
     assert_int_equal(heap_check(), 0);
 }
 
-// Everything of a size is freed. Below 4 MiB its frames stay until others are wanted than there
+// Everything of a size is freed. Below 16 MiB its frames stay until others are wanted than there
 // are; above it they go back, but for an arena that is spare and one in hand.
 static void what_is_at_home_is_there_for_all(void **state) {
     (void)state;
-    static void *ballast[1100], *block[2048], *other[64];
+    static void *ballast[BALLAST], *block[2048], *other[64];
     for (uint32_t large = 0; large < 2; large++) {
         granary_malloc_trim(0);
         arenas_are_long(4096);
         front_of_its_own(208);
-        for (uint32_t i = 0; large && i < 1100; i++) ballast[i] = take(4096);
+        for (uint32_t i = 0; large && i < BALLAST; i++) ballast[i] = take(4096);
         for (uint32_t i = 0; i < 2048; i++) block[i] = take(208);
         for (uint32_t i = 0; i < 2048; i++) give(block[i]);
         if (large) assert_in_range(frames_of_size(208), 1, 32);
@@ -109,7 +109,7 @@ static void what_is_at_home_is_there_for_all(void **state) {
         if (!k_heap.owners->marks) assert_in_range(pages_there(), 1, before + 2);
         pages_are_plenty();
         for (uint32_t i = 0; i < 20; i++) give(other[i]);
-        for (uint32_t i = 0; large && i < 1100; i++) give(ballast[i]);
+        for (uint32_t i = 0; large && i < BALLAST; i++) give(ballast[i]);
     }
     granary_malloc_trim(0);
     assert_int_equal(heap_check(), 0);

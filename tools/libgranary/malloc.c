@@ -118,8 +118,12 @@ static __attribute__((noinline)) void *malloc_slow(size_t size) {
 // The word in hand has none left; or all that malloc_slow() is for.
 static __attribute__((noinline)) void *malloc_claim(size_t size) {
     struct owner *me = granary_me;
-    void *p = size - 1 < me->block_max ? front_take(me, size) : NULL;
-    return LIKELY(p) ? p : malloc_slow(size);
+    void *p;
+    if (LIKELY(size - 1 < me->block_max)) {
+        struct front *front = front_for(me, size);
+        if (LIKELY(front_quick(me, front)) && LIKELY(front_lowest(front, &p))) return p;
+    }
+    return malloc_slow(size);
 }
 
 static __attribute__((noinline)) void free_slow(void *p, uintptr_t caller) {

@@ -41,7 +41,7 @@
 // fresh ones, by the process before it has more pages than ever (pages.c), before the pool grows.
 // So sys_free need not look for it, and who frees everything and takes it again does not open and
 // close all arenas each time. But nothing may be held for good: once small arenas hold more than
-// 4 MiB, and until it is 2 MiB, an owner's arenas are watched, and each is closed with its last
+// 16 MiB, and until it is 8 MiB, an owner's arenas are watched, and each is closed with its last
 // block, but for a spare one of each size and the one in hand.
 //
 // Most sizes of a program have a few blocks. They have no page of their own: a size begins as a
@@ -76,7 +76,7 @@
 //   - That an arena's own record was overwritten is noticed by its owner when it is its turn to
 //     give blocks, or to be looked at; in one that is watched, with its last block. From then on
 //     each free there is refused, and its frames are lost.
-//   - Arenas that were all at home before their owner began to watch, of 4 MiB in all, stay so
+//   - Arenas that were all at home before their owner began to watch, of 16 MiB in all, stay so
 //     until the pool grows, or a trim call; those of other threads that run, until these want
 //     frames.
 //   - A guest that has left does not come back. A block of a guest's that another thread frees
@@ -339,6 +339,49 @@ static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
         front_full(front, arena); // the one in hand, too, after all others
     }
     return done || front_carve(me, front);
+}
+
+// The arena of the free list after this one, which is in it; of one alone, itself.
+static inline struct arena *arena_after(const struct front *front, const struct arena *arena) {
+    const struct list *list = &front->desc.free_list;
+    struct list_elem *next = arena->elem.next;
+    return list_entry(next != &list->head ? next : list_front(list), struct arena, elem);
+}
+
+// The first word of an arena from *word on that has a block at home, and in *mask its carved
+// blocks. False if there is none.
+static inline bool word_find(const struct arena *arena, uint32_t *word, block_bits *mask) {
+    for (uint32_t carved = arena->carved; *word * WORD_BLOCKS < carved; ++*word) {
+        *mask = below(carved, *word);
+        if (map_of(arena)[*word] & *mask) return true;
+    }
+    return false;
+}
+
+#define QUICK_LOOKS 8u // arenas that are passed over
+
+// front_turn() where that is all: no one else frees blocks of this size, none are to be carved, and
+// the records on the way are sound. False, with nothing changed, for all else.
+static INLINE_ALWAYS bool front_quick(const struct owner *me, struct front *front) {
+    struct arena *arena = front->arena;
+    if (UNLIKELY(!arena || is_full(arena) || front->young || LOOK(front->foreign))) return false;
+    if (UNLIKELY(!record_sound(arena, me->seal))) return false;
+    block_bits mask = front->mask;
+    uint32_t word = (uint32_t)(front->word - map_of(arena));
+    if (!worth_taking(*front->word & mask)) {
+        word++;
+        for (uint32_t looks = QUICK_LOOKS; !word_find(arena, &word, &mask); looks--) {
+            if (looks == 0) return false;
+            arena = arena_after(front, arena);
+            if (UNLIKELY(!record_sound(arena, me->seal))) return false;
+            word = 0;
+        }
+    }
+    front->used = true;
+    front->base = LOOK(arena->base) + (uintptr_t)word * WORD_BLOCKS * front->block_size;
+    front->arena = arena;
+    hand_take(front, &map_of(arena)[word], mask);
+    return true;
 }
 
 // No arena has blocks at home: takes them from one in which others have freed, or from a new one, a

@@ -144,15 +144,19 @@ static inline struct arena *record_of(const struct heap *heap, uintptr_t off) {
 static inline uint32_t lowest(block_bits bits) { return (uint32_t)__builtin_ctzl(bits); }
 
 // A block of the word in hand, the lowest: what is not carved is above all that is. False if there
-// is none, or the size is none of a block.
-static inline bool shared_take_fast(struct owner *me, size_t size, void **p) {
-    if (__builtin_expect(size - 1 >= me->block_max, 0)) return false;
-    struct front *front = front_for(me, size);
+// is none.
+static inline bool front_lowest(struct front *front, void **p) {
     block_bits *take = LOOK(front->take), bits = *take;
     if (__builtin_expect((bits & front->mask) == 0, 0)) return false;
     STORE(*take, bits & (bits - 1));
     *p = (void *)(front->base + lowest(bits) * front->block_size);
     return true;
+}
+
+// A block of a size. False if its word in hand has none, or it is no size of a block.
+static inline bool shared_take_fast(struct owner *me, size_t size, void **p) {
+    if (__builtin_expect(size - 1 >= me->block_max, 0)) return false;
+    return front_lowest(front_for(me, size), p);
 }
 
 // Both arrays have an element for each frame: a product and a sum lead from one to the other.
@@ -271,9 +275,11 @@ static inline bool arena_home(const struct arena *arena) {
     return home == ALL_BLOCKS;
 }
 
-// A heap whose small arenas have no more than so many frames, 4 MiB, keeps those that are all at
+// A heap whose small arenas have no more than so many frames, 16 MiB, keeps those that are all at
 // home until it wants their frames. In a larger one they go back as soon as that is so.
-#define HOME_FRAMES 1024u
+#ifndef HOME_FRAMES // a test has fewer
+#define HOME_FRAMES 4096u
+#endif
 
 static inline bool heap_is_large(const struct heap *heap) {
     return LOOK(heap->small_frames) > HOME_FRAMES;
