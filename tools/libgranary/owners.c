@@ -440,9 +440,17 @@ static void *large_there(struct heap *heap, size_t size) {
     struct pool *pool = &heap->pool;
     if (frames_of(size) > pool->frames) return NULL;
     uint32_t count = (uint32_t)frames_of(size);
-    struct frame *first = count < ANCHOR_STEP ? there_take(pool, count, &count, LARGE_LOOKS) : NULL;
-    if (LIKELY(first)) return large_make(heap, first, count);
-    return run_find(pool, count) ? large_take(heap, size) : NULL;
+    struct frame *tail = run_find(pool, count), *first = NULL;
+    if (!tail) return NULL;
+    if (UNLIKELY(count >= ANCHOR_STEP)) return large_take(heap, size);
+    // An area that was just freed lies at its run's low end.
+    if (!granary_touched_all(run_first(pool, tail), count))
+        first = there_take(pool, count, &count, LARGE_LOOKS);
+    if (!first) {
+        first = run_cut(pool, tail, count, FRAME_FREE);
+        first->run = FRAME_USED | count;
+    }
+    return large_make(heap, first, count);
 }
 
 // A large area, or NULL. Before the pool grows, all that was freed comes home.
@@ -618,6 +626,14 @@ static SLOW_PATH bool free_any(struct heap *heap, struct owner *me, uintptr_t p,
     return false;
 }
 
+// False, and nothing changed, if it is no sound large area that starts at p.
+static bool large_free(struct heap *heap, struct arena *arena, uintptr_t p) {
+    port_state state = port_lock(heap);
+    bool given = large_give(heap, arena, p);
+    port_unlock(heap, state);
+    return given;
+}
+
 // What shared_give_fast() leaves.
 bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t caller) {
     uintptr_t into = p - PORT_BASE(heap);
@@ -628,6 +644,8 @@ bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t cal
         if (sum == me->seal && LIKELY(head_sound(head))) {
             bool proved = frame_proved(heap, into >> PG_SHIFT, arena, sum);
             if (LIKELY(proved) && LIKELY(put_home(me, arena, p))) return true;
+        } else if (head & ARENA_LARGE) {
+            if (LIKELY(large_free(heap, arena, p))) return true;
         } else if (LIKELY(head & ARENA_EVER) && LIKELY(owner_by(heap, arena, sum) != NULL) &&
                    LIKELY(put_away(heap, arena, sum, p, true) == HEAP_OK)) {
             return true;

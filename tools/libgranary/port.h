@@ -156,7 +156,8 @@ void granary_touches_told(void); // of the caller's: it will not call again, or 
 // was told.
 void granary_touch_frames(uint32_t first, uint32_t count);
 uint32_t granary_touches(void);
-bool granary_touched(uintptr_t p); // the page at p is PAGE_TOUCHED
+bool granary_touched(uintptr_t p);                        // the page at p is PAGE_TOUCHED
+bool granary_touched_all(uint32_t first, uint32_t count); // these frames are. Locked
 // Of some free frames, the first of at least `least` in a row that are touched, and in *found how
 // many they are, no more than were in it; 0 if there are none. Locked.
 uint32_t granary_touched_run(uint32_t first, uint32_t count, uint32_t least, uint32_t *found);

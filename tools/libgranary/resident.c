@@ -99,6 +99,10 @@ static uint32_t mark(uint32_t first, uint32_t count, uint32_t *again) {
 
 bool granary_touched(uintptr_t p) { return touched_is((uint32_t)((p - granary_base) >> PG_SHIFT)); }
 
+bool granary_touched_all(uint32_t first, uint32_t count) {
+    return next_touched(first, first + count, false) == first + count;
+}
+
 uint32_t granary_touched_run(uint32_t first, uint32_t count, uint32_t least, uint32_t *found) {
     uint32_t end = first + count, most = *found;
     if (end > granary_touched_end) end = granary_touched_end;
