@@ -29,7 +29,6 @@ OURS = ("granary-seed", "granary-fine")
 # What bench/threads.c is asked for.
 THREADS = (("asleep", 2), ("pairs", 1), ("pairs", 2), ("pairs", 4), ("pairs", 8), ("remote", 2), ("remote", 8),
            ("larson", 2), ("larson", 4))
-FRAME = 4096  # bytes
 TIMEOUT = 120  # seconds for one process: ten times what the slowest of them takes
 
 
@@ -276,7 +275,7 @@ class Host:
         return table
 
     def held(self, *words, allocator, folder):
-        """Frames that libgranary holds at a program's end, those of what is then live (standard output) left out."""
+        """Frames that libgranary holds at the end of a program that has freed everything."""
         told = os.path.join(folder, "stats.out")
         if os.path.exists(told):
             os.remove(told)
@@ -285,10 +284,12 @@ class Host:
             run(self.program(*words), with_stats)
             with open(told, encoding="utf-8") as file:
                 line = stats.pairs(file.read())
+            if line["live"] != 0:
+                raise Problem(f"{line['live']} bytes are live at the end")
         except (Problem, OSError) as problem:
             self.errors.append(f"frames held: {' '.join(map(str, words[:2]))}: {problem}")
             return None
-        return line["frames_held"] - -(-line["live"] // FRAME)
+        return line["frames_held"]
 
     def probes(self):
         """{allocator: {"zero": [{size, again, old}], "misuse": {name: outcome}}}"""
