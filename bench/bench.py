@@ -117,6 +117,7 @@ def measure(options, work):
                    for trace in traces},
     }
     figures["speed"], figures["cold"] = bench.speed(traces)
+    figures["asleep"] = bench.speed(traces, "asleep")[0]
     figures["footprint"] = bench.once(traces, "footprint")
     figures["frames_held"] = bench.frames_held(traces, work)
     figures["worst"] = bench.once(traces, "worst", plan.passes)
@@ -151,8 +152,8 @@ def write_document(lines, work):
 
 
 # What the tables read of a run.
-PARTS = ("speed", "cold", "footprint", "frames_held", "worst", "micro_ns", "threads", "micro_insn", "locked", "probes",
-         "programs", "kernel_replay", "kernel_micro", "kernel_together", "kernel_crowds")
+PARTS = ("speed", "cold", "asleep", "footprint", "frames_held", "worst", "micro_ns", "threads", "micro_insn", "locked",
+         "probes", "programs", "kernel_replay", "kernel_micro", "kernel_together", "kernel_crowds")
 
 
 def load(path):

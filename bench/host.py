@@ -27,8 +27,9 @@ PEERS = (("mimalloc", "libmimalloc.so.[0-9]*", "libmimalloc%", "'.'.join(str(C.m
           "C.tc_version(None, None, None).decode().split()[-1]"))
 OURS = ("granary-seed", "granary-fine")
 # What bench/threads.c is asked for.
-THREADS = (("asleep", 2), ("pairs", 1), ("pairs", 2), ("pairs", 4), ("pairs", 8), ("remote", 2), ("remote", 8),
+THREADS = (("beside", 2), ("pairs", 1), ("pairs", 2), ("pairs", 4), ("pairs", 8), ("remote", 2), ("remote", 8),
            ("larson", 2), ("larson", 4))
+FRAME = 4096  # bytes
 TIMEOUT = 120  # seconds for one process: ten times what the slowest of them takes
 
 
@@ -175,14 +176,14 @@ class Host:
             self.failed.add((allocator.name, trace.name))
             return None
 
-    def speed(self, traces):
-        """({trace: {allocator: [ns a round]}} warm, the same cold): see bench/replay.c."""
+    def speed(self, traces, mode="speed"):
+        """({trace: {allocator: [ns a round]}} warm, the same cold): see bench/replay.c. `mode`: speed, or asleep."""
         warm, cold = {}, {}
         for turn in range(self.plan.rounds):
             for trace in traces:
-                self.progress(f"speed, round {turn + 1} of {self.plan.rounds}: {trace.name}")
+                self.progress(f"{mode}, round {turn + 1} of {self.plan.rounds}: {trace.name}")
                 for allocator in self.shuffled():
-                    line = self.replay(allocator, "speed", trace, self.plan.milliseconds)
+                    line = self.replay(allocator, mode, trace, self.plan.milliseconds)
                     if line:
                         warm.setdefault(trace.name, {}).setdefault(allocator.name, []).append(line["ns"])
                         cold.setdefault(trace.name, {}).setdefault(allocator.name, []).append(line["cold_ns"])
@@ -215,16 +216,19 @@ class Host:
         return table
 
     def threads(self):
-        """{"mode threads": {allocator: [ns of processor time a pair]}}"""
-        table = {}
+        """{what: {"mode threads": {allocator: [ns a pair]}}}; `ns` is processor time, `wall_ns` the clock's, `p99_ns`
+        what one pair in a hundred exceeds."""
+        tables = {}
         for turn in range(self.plan.rounds):
             for mode, count in THREADS:
                 self.progress(f"threads, round {turn + 1} of {self.plan.rounds}: {mode} {count}")
                 for allocator in self.shuffled():
                     found = stats.pairs(run(self.program("threads", mode, count), allocator))
-                    row = table.setdefault(f"{mode} {count}", {})
-                    row.setdefault(allocator.name, []).append(found["ns"])
-        return table
+                    for what in ("ns", "wall_ns", "p99_ns"):
+                        if what in found:
+                            row = tables.setdefault(what, {}).setdefault(f"{mode} {count}", {})
+                            row.setdefault(allocator.name, []).append(found[what])
+        return tables
 
     def micro_counts(self, folder):
         """{pattern: {allocator: instructions a pair}}, the patterns' own taken off."""
@@ -285,7 +289,7 @@ class Host:
             with open(told, encoding="utf-8") as file:
                 line = stats.pairs(file.read())
             if line["live"] != 0:
-                raise Problem(f"{line['live']} bytes are live at the end")
+                raise Problem(f"{line['live']} bytes are live at the end: another C library's own?")
         except (Problem, OSError) as problem:
             self.errors.append(f"frames held: {' '.join(map(str, words[:2]))}: {problem}")
             return None

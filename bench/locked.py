@@ -75,7 +75,7 @@ def measure(programs, found, folder, progress):
         for mode, threads in MODES:
             command = ["valgrind", "--tool=callgrind", "--fair-sched=yes", "--dump-instr=yes", "--compress-pos=no",
                        "--compress-strings=no", f"--callgrind-out-file={out}",
-                       os.path.join(programs, "threads"), mode, str(threads)]
+                       os.path.join(programs, "threads"), mode, str(threads), "200"]
             pairs = stats.pairs(host.run(command, allocator))["pairs"]
             with open(out, encoding="utf-8") as file:
                 locked, pool = total(file.read(), counted_in(allocator))

@@ -1,6 +1,7 @@
 // replay.c - replays a trace through malloc, free, realloc and calloc, and measures one thing.
 //
 //   replay speed TRACE MILLISECONDS    nanoseconds for an operation
+//   replay asleep TRACE MILLISECONDS   the same beside a thread that sleeps
 //   replay loop TRACE MILLISECONDS     the same loop over calls that do nothing: what it costs
 //                                      itself
 //   replay footprint TRACE             memory: peak, left after everything is freed, left after a
@@ -28,6 +29,7 @@
 //
 // Shortcomings: one thread; nothing works on the blocks between the calls, so caches are warmer
 // than in the recorded program; a fork's first write to a page is a copy, which `worst` sees.
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,6 +133,17 @@ static void measure_speed(const struct trace *trace, const struct calls *calls, 
     qsort(round_ns + 1, rounds - 1, sizeof round_ns[0], by_value);
     printf("mode=speed ops=%.0f rounds=%u cold_ns=%.3f ns=%.3f min_ns=%.3f\n", operations, rounds,
            round_ns[0], round_ns[1 + (rounds - 1) / 2], round_ns[1]);
+}
+
+// An allocator may go other ways in a process of several threads.
+static void *sleeps(void *unused) {
+    for (;;) pause();
+    return unused;
+}
+
+static void start_sleeper(void) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, sleeps, NULL) != 0) fail("no thread");
 }
 
 // The largest size of the trace, reserved only.
@@ -362,10 +375,12 @@ int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "";
     // All modes but `footprint` take a number: there is no more than one peak in a trace.
     int words = strcmp(mode, "footprint") == 0 ? 3 : 4;
-    if (argc != words) fail("usage: replay speed|loop|footprint|worst TRACE [MILLISECONDS|PASSES]");
+    if (argc != words)
+        fail("usage: replay speed|asleep|loop|footprint|worst TRACE [MILLISECONDS|PASSES]");
     struct trace trace;
     trace_open(&trace, argv[2]);
-    if (strcmp(mode, "speed") == 0) {
+    if (strcmp(mode, "speed") == 0 || strcmp(mode, "asleep") == 0) {
+        if (strcmp(mode, "asleep") == 0) start_sleeper();
         measure_speed(&trace, &real_calls, number(argv[3], 600000) * 1000000ull);
     } else if (strcmp(mode, "loop") == 0) {
         prepare_nothing(&trace);

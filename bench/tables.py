@@ -61,6 +61,7 @@ def speed(figures):
     ratios.append(["geometric mean", *(cell(mean_speed(figures, n)) for n in names)])
     ratios.append(["  of single rounds",
                    *(range_text(stats.round_range(figures["speed"], n, base(figures))) for n in names)])
+    ratios.append(["a thread sleeps, mean", *(cell(mean_speed(figures, n, "asleep")) for n in names)])
     ratios.append(["fresh memory, mean", *(cell(mean_speed(figures, n, "cold")) for n in names)])
     return (titled("Time per operation, ns, in a warm heap (loop: the replayer's own share of every figure)",
                    aligned(times))
@@ -133,10 +134,15 @@ def micro(figures):
 
 def threads(figures):
     names = figures["allocators"]
-    rows = [["mode, threads", *names]]
-    for mode, row in figures["threads"].items():
-        rows.append([mode, *(cell(stats.median(row[n]) if n in row else None, 1) for n in names)])
-    return titled("Threads, ns of processor time for a pair of malloc and free (the loop's own in it)", aligned(rows))
+    lines = []
+    for what, title in (("ns", "ns of processor time for a pair of malloc and free (the loop's own in it)"),
+                        ("wall_ns", "the same on the clock: what passes while one pair more is done, by any of them"),
+                        ("p99_ns", "ns on the clock that one pair of 20,000 bytes in a hundred exceeds")):
+        rows = [["mode, threads", *names]]
+        for mode, row in figures["threads"][what].items():
+            rows.append([mode, *(cell(stats.median(row[n]) if n in row else None, 1) for n in names)])
+        lines += titled(f"Threads, {title}", aligned(rows))
+    return lines
 
 
 def locked(figures):
@@ -150,11 +156,17 @@ def locked(figures):
     return titled("Threads, instructions for a pair that lock a cache line (callgrind)", aligned(rows))
 
 
-def thread_ratio(figures, name, peer, modes):
+def thread_ratio(figures, name, peer, modes, what="ns"):
     """The worst of an allocator's times over a peer's, over the modes; None without either."""
-    table = figures["threads"]
+    table = figures["threads"][what]
     return max((stats.median(table[mode][name]) / stats.median(table[mode][peer]) for mode in modes
                 if name in table.get(mode, {}) and peer in table[mode]), default=None)
+
+
+def thread_time(figures, name, mode, what):
+    """An allocator's time in a mode, or None."""
+    values = figures["threads"][what].get(mode, {}).get(name)
+    return stats.median(values) if values else None
 
 
 def clears_text(lines):

@@ -9,7 +9,7 @@ import stats
 from host import OURS, base
 from inkernel import PROCESSORS, TABLES
 from tables import (aligned, crowd_insn, footprint_ratios, kernel_insn, kernel_names, kernel_sizes, mean_speed,
-                    program_mean, replay_fold, thread_ratio, titled, together_processors, together_values,
+                    program_mean, replay_fold, thread_ratio, thread_time, titled, together_processors, together_values,
                     trace_ratios)
 
 
@@ -125,6 +125,8 @@ def over(peer, figures, name):
 def host_speed(rows, figures):
     first = base(figures)
     rows.add(f"host: time over {first}'s, mean over traces", 1.0, ours(lambda name: mean_speed(figures, name)), 2)
+    rows.add(f"host: the same beside a thread that sleeps, time over {first}'s", 1.1,
+             ours(lambda name: mean_speed(figures, name, "asleep")), 2)
     rows.add(f"host: time over {first}'s, worst trace", 1.3,
              ours(lambda name: max(trace_ratios(figures, name).values(), default=None)), 2)
     for peer in (name for name in figures["versions"] if name != first):
@@ -135,13 +137,22 @@ def host_speed(rows, figures):
 def host_threads(rows, figures):
     first = base(figures)
     for what, bound, peer, modes in (
-            ("one thread beside one that sleeps", 1.10, first, ("asleep 2",)),
             ("2 to 8 threads of their own", 1.60, first, ("pairs 2", "pairs 4", "pairs 8")),
             ("every free by another thread", 1.10, first, ("remote 2", "remote 8")),
             ("larson's mix", 1.30, first, ("larson 2", "larson 4")),
             ("larson's mix", 1.00, "glibc", ("larson 2", "larson 4"))):
         rows.add(f"host: {what}, time over {peer}'s", bound,
                  ours(lambda name, p=peer, m=modes: thread_ratio(figures, name, p, m)), 2)
+    rows.add("host: 2 threads, of all mixes, time on the clock over glibc's", 1.0,
+             ours(lambda name: thread_ratio(figures, name, "glibc", ("pairs 2", "remote 2", "larson 2"), "wall_ns")), 2)
+    rows.add("host: 2 threads of their own, time on the clock over one's", 1 / 1.9, ours(
+        lambda name: quotient(*(thread_time(figures, name, mode, "wall_ns") for mode in ("pairs 2", "pairs 1")))), 2)
+    rows.add("host: an area's pair beside a busy thread, 99th percentile, us", 10.0, ours(
+        lambda name: quotient(thread_time(figures, name, "beside 2", "p99_ns"), 1000)), 1)
+
+
+def quotient(part, whole):
+    return part / whole if part is not None and whole else None
 
 
 def host_locked(rows, figures):

@@ -111,7 +111,8 @@ def run_search(tree, name):
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired as late:
         return None, (late.stdout or b"").decode("utf-8", "replace")
-    return done.returncode, done.stdout.decode("utf-8", "replace")
+    output = done.stdout.decode("utf-8", "replace")
+    return done.returncode, output + f"\nended with status {done.returncode}\n"
 
 
 def judge(tree, fault):

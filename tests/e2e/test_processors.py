@@ -36,7 +36,7 @@ def test_qemu(boot, cpus):
     assert started(run) == (None if cpus == 1 else f"processors: {cpus} of {cpus} run threads")
 
 
-@pytest.mark.parametrize("cpus", [2, 8])
+@pytest.mark.parametrize("cpus", [2, 4, 8])
 def test_bochs(boot, cpus):
     run = boot(PROCESSOR_TESTS, "bochs", timeout=300, more=("--cpus", str(cpus)))
     assert passed(run) >= 24

@@ -25,11 +25,14 @@
 #include "tools/libgranary/settings.h"
 
 #ifndef GRANARY_PORT // what looks at this file without it (make lint) has not seen port.h
-enum page_state { PAGE_GONE };
+enum page_state { PAGE_GONE, PAGE_TOUCHED, PAGE_PAID };
+extern uint8_t *granary_touched_at;
 extern __thread struct owner *granary_me;
 extern uint32_t granary_highest, granary_touched_end;
 extern int32_t granary_credit;
 bool granary_touched(uintptr_t p);
+bool granary_touched_all(uint32_t first, uint32_t count);
+uint32_t granary_touched_run(uint32_t first, uint32_t count, uint32_t least, uint32_t *found);
 uint32_t granary_pages_give(uint32_t first, uint32_t count, uint32_t least, enum page_state then);
 #endif
 
@@ -40,7 +43,7 @@ void *granary_aligned_alloc(size_t alignment, size_t size);
 int granary_malloc_trim(size_t pad);
 
 #define WINDOW ((size_t)64 << 20)
-#define BALLAST (HOME_FRAMES + 76) // pages that make a heap a large one
+#define BALLAST (HOME_FRAMES + 76) // pages that make a heap a large one, and some
 
 // ---- which blocks are live ----------------------------------------------------------------------
 

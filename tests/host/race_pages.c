@@ -88,6 +88,36 @@ static void sizes_share_a_page_until_it_is_full(void **state) {
     assert_int_equal(heap_check(), 0);
 }
 
+// Wherever a run of frames begins and ends: by these frames' bytes, one by one.
+static void touched_frames_are_found_wherever_a_run_begins(void **state) {
+    (void)state;
+    enum { FRAMES = 40 };
+    char *area = granary_malloc(FRAMES * PG_SIZE);
+    uint32_t first = (uint32_t)(((uintptr_t)area - k_heap.base) / PG_SIZE), random = 1, wrong = 0;
+    for (uint32_t turn = 0; turn < 50; turn++) {
+        for (uint32_t i = 0; i < FRAMES; i++) {
+            random = random * 1664525 + 1013904223;
+            granary_touched_at[first + i] = (uint8_t)((random >> 24) % 7 > turn % 7 ? PAGE_TOUCHED
+                                                      : random >> 31                ? PAGE_PAID
+                                                                                    : PAGE_GONE);
+        }
+        for (uint32_t from = 0; from < FRAMES; from++) {
+            for (uint32_t to = from + 1; to <= FRAMES; to++) {
+                uint32_t at = from, end, found = UINT32_MAX;
+                while (at < to && !granary_touched((uintptr_t)area + at * PG_SIZE)) at++;
+                for (end = at; end < to && granary_touched((uintptr_t)area + end * PG_SIZE);) end++;
+                uint32_t where = granary_touched_run(first + from, to - from, 1, &found);
+                wrong += where != first + at || found != end - at;
+                bool all = at == from && end == to;
+                wrong += granary_touched_all(first + from, to - from) != all;
+            }
+        }
+    }
+    for (uint32_t i = 0; i < FRAMES; i++) granary_touched_at[first + i] = PAGE_TOUCHED;
+    granary_free(area);
+    assert_int_equal(wrong, 0);
+}
+
 // Everything of a size is freed. Below 16 MiB its frames stay until others are wanted than there
 // are; above it they go back, but for an arena that is spare and one in hand.
 static void what_is_at_home_is_there_for_all(void **state) {
@@ -355,6 +385,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(wrong_frees_where_an_arena_was_cut_are_refused),
         cmocka_unit_test(pages_of_an_aligned_area_count),
         cmocka_unit_test(an_overwritten_map_cuts_nothing),
+        cmocka_unit_test(touched_frames_are_found_wherever_a_run_begins),
         cmocka_unit_test(contents_stay_while_pages_come_and_go),
     };
     owners_window(argv);

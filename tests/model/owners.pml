@@ -158,7 +158,7 @@ inline collect() {
 
 inline write_from(value_of) { atomic { my_from = value_of; from_pending++; buffer!FROM,value_of } }
 
-/* front_turn(): the word into hand, as it is or claimed. */
+/* front_turn(), front_quick(): the word into hand, as it is or claimed. */
 inline turn() {
     seen_foreign = foreign;
     if

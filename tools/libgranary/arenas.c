@@ -119,9 +119,9 @@ static inline void hand_take(struct front *front, block_bits *word, block_bits m
     if (UNLIKELY(LOOK(front->foreign))) take_away(front);
 }
 
+// It is the turn of a word of a sound arena.
 static inline void hand_turn(struct front *front, struct arena *arena, uint32_t word) {
-    struct heap *heap = front->desc.heap;
-    front->base = arena_base(heap, arena) + (uintptr_t)word * WORD_BLOCKS * front->block_size;
+    front->base = LOOK(arena->base) + (uintptr_t)word * WORD_BLOCKS * front->block_size;
     front->arena = arena;
 }
 

@@ -33,9 +33,10 @@
 // it: so in one that is not marked the map alone says what is live, which sys_free rests on.
 //
 // Words are taken in turn, of all arenas in turn (front_turn()): by the time that it is a word's
-// turn again, as many of its blocks have come home as can be, and it gives several. The one just
-// used up is taken once more if several have come home already: those are in the cache. A word that
-// would give a single block has to wait while there are blocks to carve.
+// turn again, as many of its blocks have come home as can be, and it gives several. Where others
+// free, the one just used up is claimed once more if several have come home already: those are in
+// the cache, and elsewhere they are in hand as they come. A word that would give a single block has
+// to wait while there are blocks to carve.
 //
 // An arena that is all at home stays open until its frames are wanted: by a size before it takes
 // fresh ones, by the process before it has more pages than ever (pages.c), before the pool grows.
@@ -282,14 +283,20 @@ static inline bool front_carve(struct owner *me, struct front *front) {
     return true;
 }
 
+// The arena after this one in its free list, after the last the first; of one alone, itself.
+static inline struct arena *arena_after(const struct front *front, const struct arena *arena) {
+    const struct list *list = &front->desc.free_list;
+    struct list_elem *next = arena->elem.next;
+    return list_entry(next != &list->head ? next : list_front(list), struct arena, elem);
+}
+
 // The arena of the free list whose turn it is: the one after the one in hand, so that as many
 // blocks as can be have come home by then. NULL if the list is empty.
 static inline struct arena *arena_next(const struct front *front) {
     const struct list *list = &front->desc.free_list;
     const struct arena *hand = front->arena;
-    struct list_elem *next = hand && !is_full(hand) ? hand->elem.next : list_front(list);
-    if (next == &list->head) next = list_front(list);
-    return next == &list->head ? NULL : list_entry(next, struct arena, elem);
+    if (hand && !is_full(hand)) return arena_after(front, hand);
+    return list_empty(list) ? NULL : list_entry(list_front(list), struct arena, elem);
 }
 
 // An arena of the free list has no blocks at home.
@@ -341,15 +348,8 @@ static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
     return done || front_carve(me, front);
 }
 
-// The arena of the free list after this one, which is in it; of one alone, itself.
-static inline struct arena *arena_after(const struct front *front, const struct arena *arena) {
-    const struct list *list = &front->desc.free_list;
-    struct list_elem *next = arena->elem.next;
-    return list_entry(next != &list->head ? next : list_front(list), struct arena, elem);
-}
-
-// The first word of an arena from *word on that has a block at home, and in *mask its carved
-// blocks. False if there is none.
+// Looks from *word on for a word with a carved block at home; *word is that word then, and *mask
+// its carved blocks. False if there is none.
 static inline bool word_find(const struct arena *arena, uint32_t *word, block_bits *mask) {
     for (uint32_t carved = arena->carved; *word * WORD_BLOCKS < carved; ++*word) {
         *mask = below(carved, *word);
@@ -360,26 +360,27 @@ static inline bool word_find(const struct arena *arena, uint32_t *word, block_bi
 
 #define QUICK_LOOKS 8u // arenas that are passed over
 
-// front_turn() where that is all: no one else frees blocks of this size, none are to be carved, and
-// the records on the way are sound. False, with nothing changed, for all else.
+// The usual case of front_turn(), when nothing is in hand any more: no other owner frees blocks of
+// this size, none are to be carved, and the records looked at are sound. True: a word is in hand
+// (but the size may have become foreign just now). False: nothing has changed.
+//
+// Arenas that are passed over, as no block of theirs is at home, stay in the free list: the next
+// free in one that is full takes long.
 static INLINE_ALWAYS bool front_quick(const struct owner *me, struct front *front) {
-    struct arena *arena = front->arena;
-    if (UNLIKELY(!arena || is_full(arena) || front->young || LOOK(front->foreign))) return false;
-    if (UNLIKELY(!record_sound(arena, me->seal))) return false;
-    block_bits mask = front->mask;
-    uint32_t word = (uint32_t)(front->word - map_of(arena));
-    if (!worth_taking(*front->word & mask)) {
-        word++;
-        for (uint32_t looks = QUICK_LOOKS; !word_find(arena, &word, &mask); looks--) {
-            if (looks == 0) return false;
-            arena = arena_after(front, arena);
-            if (UNLIKELY(!record_sound(arena, me->seal))) return false;
-            word = 0;
-        }
+    struct arena *hand = front->arena, *arena = hand;
+    if (UNLIKELY(!hand || is_full(hand) || front->young || LOOK(front->foreign))) return false;
+    if (UNLIKELY(!record_sound(hand, me->seal))) return false;
+    block_bits mask;
+    uint32_t word = (uint32_t)(front->word - map_of(hand)) + 1, looks = QUICK_LOOKS;
+    for (; !word_find(arena, &word, &mask); looks--) {
+        bool around = arena == hand && looks < QUICK_LOOKS;
+        if (around || looks == 0) return false;
+        arena = arena_after(front, arena);
+        if (UNLIKELY(!record_sound(arena, me->seal))) return false;
+        word = 0;
     }
     front->used = true;
-    front->base = LOOK(arena->base) + (uintptr_t)word * WORD_BLOCKS * front->block_size;
-    front->arena = arena;
+    hand_turn(front, arena, word);
     hand_take(front, &map_of(arena)[word], mask);
     return true;
 }
@@ -626,14 +627,6 @@ static SLOW_PATH bool free_any(struct heap *heap, struct owner *me, uintptr_t p,
     return false;
 }
 
-// False, and nothing changed, if it is no sound large area that starts at p.
-static bool large_free(struct heap *heap, struct arena *arena, uintptr_t p) {
-    port_state state = port_lock(heap);
-    bool given = large_give(heap, arena, p);
-    port_unlock(heap, state);
-    return given;
-}
-
 // What shared_give_fast() leaves.
 bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t caller) {
     uintptr_t into = p - PORT_BASE(heap);
@@ -645,7 +638,7 @@ bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t cal
             bool proved = frame_proved(heap, into >> PG_SHIFT, arena, sum);
             if (LIKELY(proved) && LIKELY(put_home(me, arena, p))) return true;
         } else if (head & ARENA_LARGE) {
-            if (LIKELY(large_free(heap, arena, p))) return true;
+            if (LIKELY(large_give_several(heap, arena, p))) return true;
         } else if (LIKELY(head & ARENA_EVER) && LIKELY(owner_by(heap, arena, sum) != NULL) &&
                    LIKELY(put_away(heap, arena, sum, p, true) == HEAP_OK)) {
             return true;

@@ -64,8 +64,9 @@ static void state_set(uint32_t frame, enum page_state state) {
 
 static bool touched_is(uint32_t frame) { return state_of(frame) == PAGE_TOUCHED; }
 
-// Of eight frames from a multiple of eight on, those that are touched (or, with `wanted` false, that
-// are not): the lowest bit of their bytes.
+// A mask of the eight frames from `frame` on, a multiple of eight: the lowest bit of a frame's byte
+// is set if it is touched (or, with `wanted` false, if it is not).
+_Static_assert(PAGE_TOUCHED == 1, "the lowest bit, which no other state has");
 static uint64_t eight_touched(uint32_t frame, bool wanted) {
     uint64_t each = 0x0101010101010101u * PAGE_TOUCHED;
     const uint64_t *eight = (const uint64_t *)&granary_touched_at[frame];
@@ -77,7 +78,8 @@ static uint64_t eight_touched(uint32_t frame, bool wanted) {
 static uint32_t next_touched(uint32_t at, uint32_t end, bool wanted) {
     if (at >= end) return end;
     uint32_t first = at & ~7u;
-    uint64_t found = eight_touched(first, wanted) >> at % 8 * 8 << at % 8 * 8;
+    uint32_t before = at % 8 * 8; // bits that do not count
+    uint64_t found = eight_touched(first, wanted) >> before << before;
     while (found == 0 && (first += 8) < end) found = eight_touched(first, wanted);
     if (found == 0) return end;
     at = first + (uint32_t)__builtin_ctzll(found) / 8;

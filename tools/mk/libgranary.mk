@@ -39,8 +39,8 @@ $(BUILD)/host/libgranary-checked.so: $(CHECKED_OBJ)
 -include $(CHECKED_OBJ:.o=.d)
 
 # All of it under ThreadSanitizer, with a test's threads on it (tests/host/race_heap.c), which `make host-test` runs.
-# malloc() and its kin have other names there: the sanitizer needs those of C for itself. Its heap is large with few
-# frames: watched now, and now not.
+# malloc() and its kin have other names there: the sanitizer needs those of C for itself. HOME_FRAMES is small there, so
+# that arenas are watched a part of the time.
 RACE_NAMES := malloc calloc realloc free reallocarray malloc_usable_size posix_memalign aligned_alloc memalign valloc \
               pvalloc malloc_trim
 RACE_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fsanitize=thread -fno-strict-aliasing \
@@ -61,6 +61,11 @@ OWNERS_TESTS := $(BUILD)/host/race_owners $(BUILD)/host/race_pages
 $(OWNERS_TESTS): $(BUILD)/host/%: tests/host/%.c tests/host/owners_host.h $(RACE_DEPENDS) $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)+libcmocka-dev
 	@mkdir -p $(@D)
 	@$(HOST_CC) $(filter-out -fsanitize=thread -O1,$(RACE_CFLAGS)) -O2 $< $(GRANARY_SRC) -lcmocka -lpthread -o $@
+
+# And with it: for `make soak-owners`, as it takes longer.
+$(BUILD)/host/race_owners_tsan: tests/host/race_owners.c tests/host/owners_host.h $(RACE_DEPENDS) $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)+libcmocka-dev
+	@mkdir -p $(@D)
+	@$(HOST_CC) $(RACE_CFLAGS) $< $(GRANARY_SRC) -lcmocka -lpthread -o $@
 
 RACE_TESTS := $(RACE_PROGRAMS) $(OWNERS_TESTS)
 host-test: $(RACE_TESTS)

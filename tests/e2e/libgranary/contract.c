@@ -52,8 +52,9 @@ static void no_memory(void) {
     errno = 0;
     REQUIRE(pvalloc(huge + 99) == NULL && errno == ENOMEM);
     void *q = p;
-    REQUIRE(posix_memalign(&q, 64, huge) == ENOMEM && q == p);
     errno = 5;
+    REQUIRE(posix_memalign(&q, 64, huge) == ENOMEM && q == p && errno == 5);
+    REQUIRE(posix_memalign(&q, 24, 100) == EINVAL && q == p && errno == 5);
     free(p);
     REQUIRE(errno == 5); // free() leaves it
 }

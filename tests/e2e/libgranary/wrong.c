@@ -1,6 +1,7 @@
 // wrong.c - one wrong call, named on the command line; then the heap must still work. Prints the
 // pointer that the report has to name.
 #define _GNU_SOURCE
+#include <errno.h>
 #include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,7 +16,13 @@ static void *show(void *p) {
     return hidden;
 }
 
-static void at(void *p, ptrdiff_t distance) { free(show((void *)((uintptr_t)p + distance))); }
+// free() leaves errno, also where it refuses.
+static void at(void *p, ptrdiff_t distance) {
+    void *wrong = show((void *)((uintptr_t)p + distance));
+    errno = 5;
+    free(wrong);
+    if (errno != 5) exit(5);
+}
 
 static void on_purpose(const char *what) {
     char local[64];
@@ -25,6 +32,7 @@ static void on_purpose(const char *what) {
     else if (strcmp(what, "double-large") == 0) free(large), at(large, 0);
     else if (strcmp(what, "interior") == 0) at(small, 8);
     else if (strcmp(what, "interior-large") == 0) at(large, 4096);
+    else if (strcmp(what, "interior-first") == 0) at(large, 16); // of the first frame
     else if (strcmp(what, "stack") == 0) at(local, 0);
     else if (strcmp(what, "constant") == 0) at((void *)16, 0);
     else if (strcmp(what, "far") == 0) at(small, (ptrdiff_t)1 << 44); // 2^32 frames further
