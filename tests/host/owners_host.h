@@ -76,7 +76,7 @@ static inline void give(void *p) {
 
 // ---- the library --------------------------------------------------------------------------------
 
-static inline void pages_are_plenty(void) { granary_highest = UINT32_MAX / 4; }
+static inline void pages_are_plenty(void) { STORE(granary_highest, UINT32_MAX / 4); }
 
 // A size is no guest any more, as if its host had had no blocks left.
 static inline void front_of_its_own(size_t size) {
