@@ -233,8 +233,8 @@ static __attribute__((always_inline)) inline void *aligned(size_t alignment, siz
     return p ? p : no_memory();
 }
 
-// The reason is what it returns; errno stays as it was, as POSIX has it since 2024 and glibc
-// always.
+// The reason is what it returns; errno stays as it was, as POSIX has it since 2024. (glibc sets it
+// where there is no memory.)
 PUBLIC int posix_memalign(void **to, size_t alignment, size_t size) {
     if (!power_of_two(alignment) || alignment % sizeof(void *) != 0) return EINVAL;
     void *p = aligned_take(alignment, size, CALLER);

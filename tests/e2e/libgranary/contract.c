@@ -53,7 +53,9 @@ static void no_memory(void) {
     REQUIRE(pvalloc(huge + 99) == NULL && errno == ENOMEM);
     void *q = p;
     errno = 5;
-    REQUIRE(posix_memalign(&q, 64, huge) == ENOMEM && q == p && errno == 5);
+    REQUIRE(posix_memalign(&q, 64, huge) == ENOMEM && q == p);
+    REQUIRE(errno == 5 || !getenv("LD_PRELOAD")); // glibc's sets it
+    errno = 5;
     REQUIRE(posix_memalign(&q, 24, 100) == EINVAL && q == p && errno == 5);
     free(p);
     REQUIRE(errno == 5); // free() leaves it
