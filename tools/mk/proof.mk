@@ -34,6 +34,10 @@ cpython: libgranary
 model: | have-spin
 	@sh tests/model/run.sh $(BUILD)/model
 
+.PHONY: model-three
+model-three: | have-spin
+	@sh tests/model/run.sh $(BUILD)/model three
+
 SOAK_OPS ?= 100000000
 SOAK_THREADS ?= 64
 SOAK_CPUS ?= 4
