@@ -15,6 +15,7 @@ import subprocess
 import host
 import stats
 
+ROUNDS = 200  # callgrind takes fifty times as long as the program alone
 MODES = (("pairs", 2), ("larson", 2), ("remote", 2))
 LOCKS = re.compile(r"^ *([0-9a-f]+):\t(?:lock |xchg .*\()")
 # Of libgranary: the lock of the pool and the wait for it (lock.c), in what objdump says of an instruction.
@@ -75,7 +76,7 @@ def measure(programs, found, folder, progress):
         for mode, threads in MODES:
             command = ["valgrind", "--tool=callgrind", "--fair-sched=yes", "--dump-instr=yes", "--compress-pos=no",
                        "--compress-strings=no", f"--callgrind-out-file={out}",
-                       os.path.join(programs, "threads"), mode, str(threads), "200"]
+                       os.path.join(programs, "threads"), mode, str(threads), str(ROUNDS)]
             pairs = stats.pairs(host.run(command, allocator))["pairs"]
             with open(out, encoding="utf-8") as file:
                 locked, pool = total(file.read(), counted_in(allocator))

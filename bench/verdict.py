@@ -117,9 +117,12 @@ def kernel_together(rows, figures):
     rows.add(f"kernel: {span}, interrupts off", 300, {"seed": worst("irqs_off_max")})
 
 
+def quotient(part, whole):
+    return part / whole if part is not None and whole else None
+
+
 def over(peer, figures, name):
-    mine, other = mean_speed(figures, name), mean_speed(figures, peer)
-    return mine / other if mine and other else None
+    return quotient(mean_speed(figures, name), mean_speed(figures, peer))
 
 
 def host_speed(rows, figures):
@@ -149,10 +152,6 @@ def host_threads(rows, figures):
         lambda name: quotient(*(thread_time(figures, name, mode, "wall_ns") for mode in ("pairs 2", "pairs 1")))), 2)
     rows.add("host: an area's pair beside a busy thread, 99th percentile, us", 10.0, ours(
         lambda name: quotient(thread_time(figures, name, "beside 2", "p99_ns"), 1000)), 1)
-
-
-def quotient(part, whole):
-    return part / whole if part is not None and whole else None
 
 
 def host_locked(rows, figures):

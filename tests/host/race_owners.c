@@ -250,8 +250,8 @@ static void each_race_is_refused_once_where_it_is_the_first_free_by_another(void
 
 static void each_race_for_a_large_area_is_refused_once(void **state) {
     (void)state;
-    // Of several pairs, one's area may be another's before it is freed once more.
-    if (pairs == 1) assert_int_equal(run_all(step_area), races);
+    if (pairs > 1) skip(); // one's area may be another's before it is freed once more
+    assert_int_equal(run_all(step_area), races);
 }
 
 static void a_size_that_becomes_foreign_in_the_middle_of_a_call_gives_blocks(void **state) {
@@ -351,19 +351,19 @@ static uint32_t flip_all(void *p, bool ever) {
 
 #define FLIPPED 32u // blocks of a size, of several frames
 
-// Of all blocks but three, so many from one to the next. Returns the frees that went unreported.
-static uint32_t flip_each(void **block, uint32_t step, bool ever) {
+// Of each second block but the last. Returns the frees that went unreported.
+static uint32_t flip_each(void **block, bool ever) {
     pthread_t other;
     uint32_t missing = 0;
     asked = NULL;
     pthread_create(&other, NULL, frees_what_is_asked, NULL);
-    for (uint32_t i = 0; i < FLIPPED - 3; i += step) missing += flip_all(block[i], ever);
+    for (uint32_t i = 0; i < FLIPPED - 3; i += 2) missing += flip_all(block[i], ever);
     __atomic_store_n(&asked, &asked, __ATOMIC_RELEASE);
     pthread_join(other, NULL);
     return missing;
 }
 
-static void flips_are_refused(size_t size, uint32_t step) {
+static void flips_are_refused(size_t size) {
     void *block[FLIPPED];
     unlearn_if_learned(size);
     arenas_are_long(size);
@@ -374,11 +374,11 @@ static void flips_are_refused(size_t size, uint32_t step) {
     give(block[FLIPPED - 2]); // it is in the free list from here on: no free is a slow one
     assert_int_equal(arena->ever, k_heap.owners->marks ? ARENA_EVER >> 8 : 0);
     int saved = silence();
-    uint32_t missing = k_heap.owners->marks ? 0 : flip_each(block, step, false);
+    uint32_t missing = k_heap.owners->marks ? 0 : flip_each(block, false);
     unmark(block[FLIPPED - 1]);
     in_a_thread(free_it, block[FLIPPED - 1]); // it is marked from here on
     assert_int_equal(arena->head & ~ARENA_KNOWN, ARENA_EVER);
-    missing += flip_each(block, step, true);
+    missing += flip_each(block, true);
     speak(saved);
     assert_int_equal(missing, 0);
     for (uint32_t i = 0; i < FLIPPED - 2; i++) give(block[i]);
@@ -389,17 +389,14 @@ static void flips_are_refused(size_t size, uint32_t step) {
 static void flips_of_an_area_are_refused(void) {
     void *p = take(AREA);
     struct arena *arena = arena_at(p);
-    uint32_t before = granary_reports, missing;
     int saved = silence();
-    missing = flip(&arena->head, sizeof arena->head, p, OWNER);
+    uint32_t missing = flip(&arena->head, sizeof arena->head, p, OWNER);
     missing += flip(&arena->desc, sizeof(void *), p, OWNER);
     missing += flip(&arena->base, sizeof(uintptr_t), p, OWNER);
     missing += flip(&arena->seal, sizeof arena->seal, p, OWNER);
     missing += flip(&arena->carving, sizeof arena->carving, p, OWNER);
-    granary_free((char *)p + 16);
     speak(saved);
     assert_int_equal(missing, 0);
-    assert_in_range(granary_reports - before, 1, UINT32_MAX);
     give(p);
 }
 
@@ -410,7 +407,7 @@ static void a_record_with_a_flipped_bit_is_refused(void **state) {
     flips_of_an_area_are_refused();
     for (uint32_t i = 0; i < k_heap.desc_count; i++) {
         size_t size = k_heap.block_descs[i].block_size;
-        if (size > 2 * PG_SIZE / FLIPPED && size <= PG_SIZE / 2) flips_are_refused(size, 2);
+        if (size > 2 * PG_SIZE / FLIPPED && size <= PG_SIZE / 2) flips_are_refused(size);
     }
     if (sizeof(void *) == 8 && !k_heap.owners->marks) assert_in_range(flips, 100000, UINT32_MAX);
 }

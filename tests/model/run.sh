@@ -30,31 +30,32 @@ judge() {
     fi
 }
 
-if [ $# -eq 2 ]; then
+three() {
     memory=8000
     judge owners owners-three 0 -DOTHERS=2 -DSTEPS=2
     judge owners owners-three-without-barrier 1 -DOTHERS=2 -DSTEPS=3 -DBARRIER=0
-    echo "model: $passed passed, $failed failed"
-    [ "$failed" -eq 0 ]
-    exit
-fi
+}
 
-judge arena arena 0
-judge arena arena-without-locks 1 -DLOCKED=0
-judge local local 0
-judge local local-without-standing-still 1 -DHELD=0
-judge local local-without-an-answer 1 -DANSWERED=0
-judge local local-with-another-look 1 -DONCE=0
-judge local local-with-interrupts-off 1 -DOFF=1
-judge owners owners 0 -DOTHERS=1
-judge owners owners-foreign 0 -DOTHERS=1 -DFOREIGN=1
-judge owners owners-without-barrier 1 -DOTHERS=1 -DBARRIER=0
-judge owners owners-without-taking-away 1 -DOTHERS=1 -DAWAY=0
-judge owners owners-without-second-barrier 1 -DOTHERS=1 -DSECOND=0
-judge owners owners-without-another-look 1 -DOTHERS=1 -DAGAIN=0
-judge owners owners-without-exchange 1 -DOTHERS=1 -DEXCHANGE=0
-judge owners owners-without-own-mark 1 -DOTHERS=1 -DFOREIGN=1 -DOWN=0
-judge owners owners-without-map 1 -DMAPPED=0 -DSTEPS=3
-judge owners owners-without-generation 1 -DGENERATION=0 -DSTEPS=3
+all() {
+    judge arena arena 0
+    judge arena arena-without-locks 1 -DLOCKED=0
+    judge local local 0
+    judge local local-without-standing-still 1 -DHELD=0
+    judge local local-without-an-answer 1 -DANSWERED=0
+    judge local local-with-another-look 1 -DONCE=0
+    judge local local-with-interrupts-off 1 -DOFF=1
+    judge owners owners 0 -DOTHERS=1
+    judge owners owners-foreign 0 -DOTHERS=1 -DFOREIGN=1
+    judge owners owners-without-barrier 1 -DOTHERS=1 -DBARRIER=0
+    judge owners owners-without-taking-away 1 -DOTHERS=1 -DAWAY=0
+    judge owners owners-without-second-barrier 1 -DOTHERS=1 -DSECOND=0
+    judge owners owners-without-another-look 1 -DOTHERS=1 -DAGAIN=0
+    judge owners owners-without-exchange 1 -DOTHERS=1 -DEXCHANGE=0
+    judge owners owners-without-own-mark 1 -DOTHERS=1 -DFOREIGN=1 -DOWN=0
+    judge owners owners-without-map 1 -DMAPPED=0 -DSTEPS=3
+    judge owners owners-without-generation 1 -DGENERATION=0 -DSTEPS=3
+}
+
+"${2:-all}"
 echo "model: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -421,16 +421,15 @@ static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
 // A block, or NULL. It is one of the front that the size is a guest of, if that has one.
 static INLINE_ALWAYS void *front_take(struct owner *me, size_t size) {
     struct front *front = front_for(me, size);
-    block_bits *take, bits;
-    while (((bits = *(take = LOOK(front->take))) & front->mask) == 0) {
+    void *p;
+    while (!front_lowest(front, &p)) {
         if (UNLIKELY(front->claimed)) STORE(front->take, &front->claimed); // it became foreign
         else if (UNLIKELY(!front_turn(me, front))) {
             if (guest_leaves(me, front, size)) front = front_for(me, size);
             else if (!front_renew(me, front)) return NULL;
         }
     }
-    STORE(*take, bits & (bits - 1));
-    return (void *)(front->base + lowest(bits) * front->block_size);
+    return p;
 }
 
 #define LARGE_LOOKS 8u // free runs looked at for a large area
@@ -443,15 +442,10 @@ static void *large_there(struct heap *heap, size_t size) {
     uint32_t count = (uint32_t)frames_of(size);
     struct frame *tail = run_find(pool, count), *first = NULL;
     if (!tail) return NULL;
-    if (UNLIKELY(count >= ANCHOR_STEP)) return large_take(heap, size);
-    // An area that was just freed lies at its run's low end.
-    if (!granary_touched_all(run_first(pool, tail), count))
+    // An area that was just freed lies at its run's low end, which large_take() takes.
+    if (count < ANCHOR_STEP && !granary_touched_all(run_first(pool, tail), count))
         first = there_take(pool, count, &count, LARGE_LOOKS);
-    if (!first) {
-        first = run_cut(pool, tail, count, FRAME_FREE);
-        first->run = FRAME_USED | count;
-    }
-    return large_make(heap, first, count);
+    return first ? large_make(heap, first, count) : large_take(heap, size);
 }
 
 // A large area, or NULL. Before the pool grows, all that was freed comes home.
