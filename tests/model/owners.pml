@@ -6,10 +6,11 @@
  * a delay of one processor that no test can bring about.
  *
  * What is modelled: one arena of two blocks in one word, as in tools/libgranary/owners.c; its owner, who takes, frees,
- * takes the word into hand as it is or claims it, closes the arena and opens it again for this size or another (of which no block is wanted); and two others, who free. Every free
- * may be right (of a block that this thread holds) or wrong (of any block). The owner's stores go through a buffer,
- * first in, first out, which another process empties at any time; its own reads see them at once. An exchange, and
- * giving a lock back, wait until the buffer is empty. The others store by exchanges only, so they need no buffer.
+ * takes the word into hand as it is or claims it, closes the arena and opens it again for this size or another (of
+ * which no block is wanted); and two others, who free. Every free may be right (of a block that this thread holds) or
+ * wrong (of any block). The owner's stores go through a buffer, first in, first out, which another process empties at
+ * any time; its own reads see them at once. An exchange, and giving a lock back, wait until the buffer is empty. The
+ * others store by exchanges only, so they need no buffer.
  *
  * What is proved, for every interleaving:
  *   - a block is handed out only when it is free, and no double free of it is unreported;
@@ -24,7 +25,7 @@
  *   GENERATION 0  a free compares the bits of the word, but not how often it was collected
  *   EXCHANGE 0    the owner claims a word of a foreign front without collecting it
  *   MAPPED 0      what is collected leaves the others' bitmap before it is in the map
- *   OWN 0         the owner claims a word of an arena that is not marked
+ *   ONCE 0        a block that comes home while its word is claimed is in hand at once
  */
 #ifndef BARRIER
 #define BARRIER 1
@@ -47,8 +48,8 @@
 #ifndef MAPPED
 #define MAPPED 1
 #endif
-#ifndef OWN
-#define OWN 1
+#ifndef ONCE
+#define ONCE 1
 #endif
 #ifndef FOREIGN
 #define FOREIGN 0 /* 1: another arena of this size was marked long ago, this one is not */
@@ -68,12 +69,13 @@
 #define NONE 0
 #define NOTHING 0
 #define MAP_WORD 1
-#define CLAIMED 2
 
 /* What the others see of the record; the owner's view of it. */
-byte map = ALL, hand, word, desc = 1;
-byte my_map = ALL, my_hand, my_word, my_desc = 1;
-byte from;                      /* front.take: NOTHING, MAP_WORD or CLAIMED. The owner's, but who marks may make it NOTHING */
+byte map = ALL, desc = 1;
+byte my_map = ALL, my_desc = 1;
+byte in_hand = ALL;             /* front.mask, the owner's alone */
+bool claimed;                   /* and front.claimed */
+byte from;                      /* front.take: NOTHING or MAP_WORD. The owner's, but who marks may make it NOTHING */
 byte my_from, from_pending;     /* what the owner wrote last, and how many such stores are still in the buffer */
 bool ever;                      /* marked; changes under the lock only, as the next */
 bool foreign = FOREIGN;         /* another thread frees blocks of this size, and the barrier comes or is passed */
@@ -81,7 +83,7 @@ byte away, generation;          /* one word, changed by exchanges */
 bool locked;
 byte ended;                     /* of the others */
 
-/* Who may free a block: what the program knows, which others learn by a store after the hand's. */
+/* Who may free a block: what the program knows, which others learn by a store after the map's. */
 byte holder[2], my_holder[2];
 /* The truth. */
 bool live[2];
@@ -89,14 +91,12 @@ byte twice[2];                  /* frees that took effect while it was free, not
 bool robbed[2];                 /* a wrong free took effect on it while it was live: who holds it may be refused */
 byte wrong = WRONG;
 
-mtype = { MAP, HAND, WORD, DESC, FROM, HOLD0, HOLD1 };
+mtype = { MAP, DESC, FROM, HOLD0, HOLD1 };
 chan buffer = [8] of { mtype, byte };
 
 inline apply() {
     if
     :: buffer?MAP,value -> map = value
-    :: buffer?HAND,value -> hand = value
-    :: buffer?WORD,value -> word = value
     :: buffer?DESC,value -> desc = value
     :: buffer?FROM,value -> from = value; from_pending--
     :: buffer?HOLD0,value -> holder[0] = value
@@ -162,53 +162,46 @@ inline write_from(value_of) { atomic { my_from = value_of; from_pending++; buffe
 inline turn() {
     seen_foreign = foreign;
     if
-    :: seen_foreign && OWN && !ever -> lock(); ever = true; unlock() /* mark_own() */
-    :: else
-    fi;
-    if
-    :: seen_foreign && EXCHANGE -> collect()
+    :: seen_foreign && EXCHANGE && (my_map != 0 || away != 0) -> collect()
     :: else
     fi;
     if
     :: my_map == 0 -> skip
     :: my_map != 0 && !seen_foreign ->
-        my_word = 1; buffer!WORD,1;
+        d_step { in_hand = ALL; claimed = false };
         write_from(MAP_WORD);
         if
         :: AGAIN && foreign -> write_from(NOTHING)
         :: else
         fi
     :: else ->
-        my_word = 0; buffer!WORD,0;
-        my_hand = my_map; buffer!HAND,my_hand;
-        my_word = 1; buffer!WORD,1;
-        my_map = 0; buffer!MAP,0;
-        write_from(CLAIMED)
+        d_step { in_hand = my_map; claimed = ONCE };
+        write_from(MAP_WORD)
     fi
 }
 
 inline look() {
     atomic {
         seen_from = (from_pending > 0 -> my_from : from);
-        bits = (seen_from == MAP_WORD -> my_map : (seen_from == CLAIMED -> my_hand : 0))
+        bits = (seen_from == MAP_WORD -> my_map & in_hand : 0)
     }
 }
 
 inline take() {
     look();
     if
-    :: bits == 0 && my_hand != 0 -> write_from(CLAIMED); look()
-    :: bits == 0 && my_hand == 0 -> turn(); look()
+    :: bits == 0 -> turn(); look()
     :: else
     fi;
     if
     :: bits == 0 -> skip
     :: else ->
-        d_step { b = (bits & 1 -> 0 : 1); bits = bits & ~(1 << b) };
+        b = (bits & 1 -> 0 : 1);
         atomic {
+            my_map = my_map & ~(1 << b); buffer!MAP,my_map;
             if
-            :: seen_from == MAP_WORD -> my_map = bits; buffer!MAP,bits
-            :: else -> my_hand = bits; buffer!HAND,bits
+            :: claimed -> in_hand = in_hand & ~(1 << b)
+            :: else
             fi;
             assert(!live[b] && twice[b] == 0);
             live[b] = true
@@ -245,7 +238,7 @@ inline put() {
     seen_ever = ever;
     if
     :: idle -> skip
-    :: !idle && ((my_map | (seen_ever -> my_hand : 0)) & mask) -> assert(!right || robbed[block])
+    :: !idle && (my_map & mask) -> assert(!right || robbed[block])
     :: else ->
         refused = false;
         if
@@ -276,7 +269,6 @@ inline close() {
     :: else
     fi;
     unlock();
-    my_word = 0; buffer!WORD,0;
     lock();
     ever = foreign;
     my_map = ALL; buffer!MAP,ALL;
@@ -300,26 +292,25 @@ active proctype owner() {
         if
         :: my_desc == 1 -> take()
         :: put()
-        :: my_map == ALL && my_hand == 0 -> close()
+        :: my_map == ALL -> close()
         fi
     :: break
     od;
     /* Everything comes home, and with it the last reports. */
     atomic {
         ended == OTHERS && empty(buffer);
-        report(away & (my_map | my_hand));
+        report(away & my_map);
         assert(twice[0] == 0 && twice[1] == 0)
     }
 }
 
 proctype other(byte me) {
-    byte n, block, mask, seen_desc, seen_away, seen_generation, seen_map, seen_hand, value;
-    bool right, done, in_hand;
+    byte n, block, mask, seen_desc, seen_away, seen_generation, seen_map, value;
+    bool right, done;
     do
     :: n < 2 ->
         d_step {
-            n++; seen_desc = 0; seen_away = 0; seen_generation = 0; seen_map = 0; seen_hand = 0; value = 0;
-            in_hand = false
+            n++; seen_desc = 0; seen_away = 0; seen_generation = 0; seen_map = 0; value = 0
         };
         if
         :: block = 0
@@ -371,20 +362,6 @@ proctype other(byte me) {
                     locked = false
                 :: else ->
                     seen_map = map;
-                    in_hand = false;
-                    do
-                    :: word == 0 -> break
-                    :: else ->
-                        seen_hand = hand;
-                        if
-                        :: word == 1 -> in_hand = true; break
-                        :: else
-                        fi
-                    od;
-                    if
-                    :: in_hand -> seen_map = seen_map | seen_hand
-                    :: else
-                    fi;
                     atomic {
                         if
                         :: away != seen_away || (GENERATION && generation != seen_generation) -> skip /* again */

@@ -45,31 +45,22 @@ static inline block_bits below(uint32_t end, uint32_t word) {
     return end >= first + WORD_BLOCKS ? ALL_BLOCKS : ~(ALL_BLOCKS << (end - first));
 }
 
-// Blocks of a word that are not handed out, by the map and by what is in hand. The map is read
-// first: a claim writes what it has in hand before it clears the map.
-static inline block_bits word_home(const struct front *front, const block_bits *at) {
-    for (;;) {
-        block_bits map = __atomic_load_n(at, __ATOMIC_ACQUIRE);
-        const block_bits *hand = __atomic_load_n(&front->word, __ATOMIC_ACQUIRE);
-        if (hand != at) return map;
-        block_bits bits = __atomic_load_n(&front->claimed, __ATOMIC_ACQUIRE);
-        if (LOOK(front->word) == at) return map | bits; // else the bits may be another word's
-    }
-}
-
 // ---- collecting and claiming --------------------------------------------------------------------
 
 #define PARTS (WORD_BLOCKS / 32) // of a word: one of `away` for each
 
 // Puts what others have freed of a word into the map. They are in the map before they leave `away`,
 // so that who frees one again finds it in either; from then on a free that read the word before
-// fails. Returns the blocks that were in both: freed twice.
-static block_bits word_collect(struct heap *heap, struct arena *arena, uint32_t word) {
+// fails, in each part of it with such a block or one of `wanted`. Returns the blocks that were in
+// both: freed twice.
+static inline block_bits word_collect(struct heap *heap, struct arena *arena, uint32_t word,
+                                      block_bits wanted) {
     uint64_t *away = &share_of(heap, arena)->away[word * PARTS];
     block_bits *at = &map_of(arena)[word], twice = 0;
     for (uint32_t part = 0; part < PARTS; part++) {
         uint64_t seen = __atomic_load_n(&away[part], __ATOMIC_RELAXED), next;
         block_bits map = *at, home;
+        if ((uint32_t)seen == 0 && (uint32_t)(wanted >> part * 32) == 0) continue;
         do {
             home = (block_bits)(uint32_t)seen << part * 32;
             STORE(*at, map | home);
@@ -81,7 +72,10 @@ static block_bits word_collect(struct heap *heap, struct arena *arena, uint32_t 
     return twice;
 }
 
-static bool any_away(const struct share *share, uint32_t word) {
+// Whether others have freed blocks of a word.
+static inline bool any_away(const struct heap *heap, const struct arena *arena, uint32_t word) {
+    if (!LOOK(arena->ever)) return false;
+    const struct share *share = share_of(heap, arena);
     uint32_t any = 0;
     for (uint32_t part = 0; part < PARTS; part++)
         any |= (uint32_t)LOOK(share->away[word * PARTS + part]);
@@ -97,44 +91,29 @@ static SLOW_PATH void twice_report(const struct heap *heap, uintptr_t base, uint
     }
 }
 
-// Takes blocks of a word of the map into hand: out of the map, into `claimed`. In this order for
-// who reads without a lock: see word_home().
-static inline void hand_claim(struct front *front, block_bits *word, block_bits blocks) {
-    block_bits map = *word & ~blocks;
-    front->mask = ALL_BLOCKS;
-    __atomic_store_n(&front->word, NULL, __ATOMIC_RELEASE);
-    __atomic_store_n(&front->claimed, blocks, __ATOMIC_RELEASE);
-    __atomic_store_n(&front->word, word, __ATOMIC_RELEASE);
-    __atomic_store_n(word, map, __ATOMIC_RELEASE);
-    STORE(front->take, &front->claimed);
-}
-
-// Takes a word into hand where it is: its lowest blocks, those of `mask`.
-static inline void hand_take(struct front *front, block_bits *word, block_bits mask) {
-    front->mask = mask;
-    STORE(front->word, word);
+// Takes a word into hand where it is: its carved blocks, and what comes home of them meanwhile.
+static inline void hand_take(struct front *front, block_bits *word, block_bits carved) {
+    front->mask = carved;
+    front->claimed = false;
+    front->word = word;
     STORE(front->take, word);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     // It may have become foreign meanwhile: mark_ever() waits for just this.
     if (UNLIKELY(LOOK(front->foreign))) take_away(front);
 }
 
+// Claims these blocks of a word, which was collected: what comes home later is not in hand.
+static inline void hand_claim(struct front *front, block_bits *word, block_bits blocks) {
+    front->mask = blocks;
+    front->claimed = true;
+    front->word = word;
+    STORE(front->take, word);
+}
+
 // It is the turn of a word of a sound arena.
 static inline void hand_turn(struct front *front, struct arena *arena, uint32_t word) {
     front->base = LOOK(arena->base) + (uintptr_t)word * WORD_BLOCKS * front->block_size;
     front->arena = arena;
-}
-
-// An arena of a foreign front in which no other owner has freed: its words are to be claimed.
-static SLOW_PATH void mark_own(struct front *front, struct arena *arena) {
-    struct heap *heap = front->desc.heap;
-    port_state state = port_lock(heap);
-    if (!arena->ever) {
-        STORE(arena->ever, ARENA_EVER >> 8);
-        STORE(arena->known, ARENA_KNOWN >> 16); // no news, then
-        if (is_full(arena)) list_append(&front->waiting, &arena->elem);
-    }
-    port_unlock(heap, state);
 }
 
 // ---- opening and closing, under the heap's lock -------------------------------------------------
@@ -245,7 +224,7 @@ static uint32_t shared_close(struct front *front, struct arena *arena, block_bit
     STORE(arena->carving, 0);
     STORE(arena->base, 0);
     for (uint32_t word = 0; word < words; word++) { // the record is blank by now: S4
-        twice[word] = word_collect(heap, arena, word);
+        twice[word] = word_collect(heap, arena, word, ALL_BLOCKS);
     }
     for (uint32_t word = 0; word < WORDS; word++) STORE(map_of(arena)[word], 0);
     for (uint32_t i = 1; i < frames; i++) STORE(arena[i].back, 0);
@@ -333,10 +312,9 @@ static bool arena_collect(const struct front *front, struct arena *arena) {
     struct heap *heap = front->desc.heap;
     uint32_t block_size = front->block_size;
     bool any = false;
-    if (!LOOK(arena->ever)) return false;
     for (uint32_t word = 0; word < front->words; word++) {
-        if (!any_away(share_of(heap, arena), word)) continue;
-        block_bits twice = word_collect(heap, arena, word);
+        if (!any_away(heap, arena, word)) continue;
+        block_bits twice = word_collect(heap, arena, word, 0);
         uintptr_t base = arena_base(heap, arena) + (uintptr_t)word * WORD_BLOCKS * block_size;
         twice_report(heap, base, block_size, twice);
         any = true;
@@ -409,15 +387,12 @@ static SLOW_PATH uint32_t homes_close(struct owner *me, const struct front *busy
     return frames;
 }
 
-// What is in hand goes back into the map.
+// Nothing of the front is in hand any more.
 static uint32_t hand_back(struct owner *me, struct front *front) {
     struct arena *arena = front->arena;
-    block_bits *word = front->word;
-    if (!word) return 0;
+    if (!arena) return 0;
     take_away(front);
-    STORE(*word, *word | front->claimed);
-    STORE(front->word, NULL);
-    STORE(front->claimed, 0);
+    front->word = NULL;
     front->arena = NULL;
     if (is_full(arena) && record_sound(arena, me->seal)) unfull(me, front, arena);
     return close_if_home(me, front, arena, false);

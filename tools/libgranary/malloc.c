@@ -115,13 +115,22 @@ static __attribute__((noinline)) void *malloc_slow(size_t size) {
     return p ? p : no_memory();
 }
 
-// The word in hand has none left; or all that malloc_slow() is for.
+// The next word is claimed, or blocks are carved; or all that malloc_slow() is for.
+static __attribute__((noinline)) void *malloc_turn(size_t size) {
+    struct front *front = front_for(granary_me, size);
+    void *p;
+    bool turn = front_turn(granary_me, front);
+    return LIKELY(turn) && LIKELY(front_lowest(front, &p)) ? p : malloc_slow(size);
+}
+
+// The word in hand has none left.
 static __attribute__((noinline)) void *malloc_claim(size_t size) {
     struct owner *me = granary_me;
     void *p;
     if (LIKELY(size - 1 < me->block_max)) {
         struct front *front = front_for(me, size);
         if (LIKELY(front_quick(me, front)) && LIKELY(front_lowest(front, &p))) return p;
+        return malloc_turn(size);
     }
     return malloc_slow(size);
 }

@@ -11,17 +11,17 @@
 // where it is followed.
 //
 // When another owner frees, the front of that size becomes foreign, for good: from then on each
-// word is claimed, its blocks leave the map before the first of them is handed out. So a block that
-// was freed is handed out again only after its word was claimed, and that is what makes the rest
-// exact.
+// word is claimed. What is at home of it then may be handed out; what comes home later waits until
+// it is claimed again. So a block that was freed is handed out again only after its word was
+// claimed, and that is what makes the rest exact.
 //
-// Another owner reads the map and what is in hand (a bit set there: a double free, refused) and
-// then sets the block's bit in `away`, by one compare-and-exchange that also compares how often the
-// word was collected. The owner collects a word whenever it claims it, by an exchange that raises
-// that count. So if the exchange of a free succeeds, the word was not claimed since the free read
-// that the block is live: it is live still, unless its owner has freed it meanwhile. In that case
-// the bit is in the map and in `away` when the word is collected, before the block can be handed
-// out again; that is a double free, reported then, and the block is free once.
+// Another owner reads the map (a bit set there: a double free, refused) and then sets the block's
+// bit in `away`, by one compare-and-exchange that also compares how often the word was collected.
+// The owner collects a word whenever it claims it, by an exchange that raises that count. So if the
+// exchange of a free succeeds, the word was not claimed since the free read that the block is live:
+// it is live still, unless its owner has freed it meanwhile. In that case the bit is in the map and
+// in `away` when the word is collected, before the block can be handed out again; that is a double
+// free, reported then, and the block is free once.
 //
 // A front of which no other owner has ever freed a block thus needs no exchange (an instruction
 // that locks the bus or the cache line). Who is the first makes it `foreign`, and waits until every
@@ -29,14 +29,12 @@
 // was about to will look again. Then it takes the word in hand away (front.take) and waits for a
 // second barrier: after that no block comes from anything but a claimed word. Who frees a block of
 // that front meanwhile waits for the same lock. An arena is marked, ARENA_EVER, when another owner
-// first frees there, when it is opened in a foreign front, or when its owner first claims a word of
-// it: so in one that is not marked the map alone says what is live, which sys_free rests on.
+// first frees there, or when it is opened in a foreign front: in one that is not marked the map
+// alone says what is live, which sys_free rests on.
 //
 // Words are taken in turn, of all arenas in turn (front_turn()): by the time that it is a word's
-// turn again, as many of its blocks have come home as can be, and it gives several. Where others
-// free, the one just used up is claimed once more if several have come home already: those are in
-// the cache, and elsewhere they are in hand as they come. A word that would give a single block has
-// to wait while there are blocks to carve.
+// turn again, as many of its blocks have come home as can be, and it gives several. A word that
+// would give a single block has to wait while there are blocks to carve.
 //
 // An arena that is all at home stays open until its frames are wanted: by a size before it takes
 // fresh ones, by the process before it has more pages than ever (pages.c), before the pool grows.
@@ -51,11 +49,12 @@
 // Invariants:
 //   S1  A record's desc, base, seal and `ever`, and a front's `foreign`, change under the heap's
 //       lock only; map, carved and `full` by the owner only (an idle one: by who holds the lock).
-//   S2  No block is in two of these: the map; claimed; live.
+//   S2  A block is live, or its bit is set in the map. It is handed out only of front.mask, and in
+//       a claimed word only once: what comes home meanwhile is not in the mask.
 //   S3  A bit of `away` is set only for a block that was live since its word was last collected.
-//   S4  A foreign front's blocks come from claimed words of marked arenas, which are collected when
-//       they are claimed, and a marked arena's after its record is blanked; a marked arena's front
-//       is foreign.
+//   S4  A foreign front's blocks come from claimed words, which are collected when they are
+//       claimed, a marked arena's also after its record is blanked. A marked arena's front is
+//       foreign.
 //   S5  An arena is in its front's free_list exactly if it is not ARENA_FULL; in `waiting`, if it
 //       is and was marked or refused, or in its owner's news until the owner has looked there.
 //   S6  Bits of blocks that do not exist are 1 in the map, as are those of blocks that are not
@@ -84,7 +83,7 @@
 //     makes the host's front foreign.
 #include "tools/libgranary/owners.h"
 
-#define WORD_LEAST 2u // blocks that a carve, or a word taken again, should give
+#define WORD_LEAST 2u // blocks that a carve, or a word while there are blocks to carve, should give
 
 // ---- owners -------------------------------------------------------------------------------------
 
@@ -233,16 +232,14 @@ static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, u
     bool foreign = LOOK(front->foreign);
     for (uint32_t carved = arena->carved; word * WORD_BLOCKS < carved; word++) {
         block_bits *map = &map_of(arena)[word], blocks = below(carved, word), twice = 0;
-        bool away = UNLIKELY(foreign) && any_away(share_of(heap, arena), word);
         bool enough = any ? (*map & blocks) != 0 : worth_taking(*map & blocks);
-        if (!enough && !away) continue;
+        if (!enough && !(foreign && any_away(heap, arena, word))) continue;
         hand_turn(front, arena, word);
         if (LIKELY(!foreign)) {
             hand_take(front, map, blocks);
             return true;
         }
-        if (UNLIKELY(!LOOK(arena->ever))) mark_own(front, arena);
-        twice = word_collect(heap, arena, word);
+        twice = word_collect(heap, arena, word, *map & blocks);
         hand_claim(front, map, *map & blocks);
         if (UNLIKELY(twice)) twice_report(heap, front->base, front->block_size, twice);
         return true;
@@ -276,7 +273,6 @@ static inline bool front_carve(struct owner *me, struct front *front) {
     if (LIKELY(!LOOK(front->foreign))) {
         hand_take(front, &map_of(arena)[word], below(end, word));
     } else {
-        if (UNLIKELY(!LOOK(arena->ever))) mark_own(front, arena);
         hand_claim(front, &map_of(arena)[word], below(end, word) & ~below(first, word));
     }
     if (UNLIKELY(more) && granary_over()) owner_pages_back(me, front);
@@ -314,27 +310,23 @@ static SLOW_PATH void front_refuse(struct front *front, struct arena *arena) {
     port_report(heap, HEAP_CORRUPT_ARENA, arena_base(heap, arena), 0);
 }
 
-// Whether blocks in hand stayed in the map: the size became foreign just as they were taken.
+// Whether blocks of the word in hand are left: the size became foreign, and it was taken away.
 static SLOW_PATH bool hand_left(const struct front *front) {
     uint32_t word = (uint32_t)(front->word - map_of(front->arena));
     return (*front->word & below(front->arena->carved, word)) != 0;
 }
 
-// Takes blocks into hand: of the same word, the next one of the arena in hand, or one of the arena
-// whose turn it is; while there are blocks to carve, only words that are worth taking. False if
-// there are none.
+// Takes blocks into hand: of the next word of the arena in hand, or one of the arena whose turn it
+// is; while there are blocks to carve, only words that are worth taking. False if there are none.
 static INLINE_ALWAYS bool front_turn(struct owner *me, struct front *front) {
     struct arena *left = front->arena, *arena = left;
-    uint32_t word = 0;
     front->used = true;
     bool done = false, any = !front->young || (UNLIKELY(front->fresh) && granary_full());
     if (left && UNLIKELY(!record_sound(left, me->seal)))
         left = NULL; // its turn comes, and it is refused
     if (LIKELY(left != NULL)) {
-        word = (uint32_t)(front->word - map_of(left));
-        if (!worth_taking(*front->word & below(left->carved, word))) word++;
-        done = word_claim(front, left, word, any);
-        if (!done && UNLIKELY(is_full(left)) && hand_left(front)) unfull(me, front, left);
+        if (UNLIKELY(is_full(left)) && hand_left(front)) unfull(me, front, left);
+        done = word_claim(front, left, (uint32_t)(front->word - map_of(left)) + 1, any);
     }
     while (!done && (arena = arena_next(front)) != NULL) {
         if (UNLIKELY(!record_sound(arena, me->seal))) {
@@ -368,7 +360,7 @@ static inline bool word_find(const struct arena *arena, uint32_t *word, block_bi
 // free in one that is full takes long.
 static INLINE_ALWAYS bool front_quick(const struct owner *me, struct front *front) {
     struct arena *hand = front->arena, *arena = hand;
-    if (UNLIKELY(!hand || is_full(hand) || front->young || LOOK(front->foreign))) return false;
+    if (UNLIKELY(LOOK(front->foreign) || !hand || is_full(hand) || front->young)) return false;
     if (UNLIKELY(!record_sound(hand, me->seal))) return false;
     block_bits mask;
     uint32_t word = (uint32_t)(front->word - map_of(hand)) + 1, looks = QUICK_LOOKS;
@@ -423,11 +415,9 @@ static INLINE_ALWAYS void *front_take(struct owner *me, size_t size) {
     struct front *front = front_for(me, size);
     void *p;
     while (!front_lowest(front, &p)) {
-        if (UNLIKELY(front->claimed)) STORE(front->take, &front->claimed); // it became foreign
-        else if (UNLIKELY(!front_turn(me, front))) {
-            if (guest_leaves(me, front, size)) front = front_for(me, size);
-            else if (!front_renew(me, front)) return NULL;
-        }
+        if (LIKELY(front_turn(me, front))) continue; // or it has just become foreign
+        if (guest_leaves(me, front, size)) front = front_for(me, size);
+        else if (!front_renew(me, front)) return NULL;
     }
     return p;
 }
@@ -472,8 +462,7 @@ static enum heap_fault home_fault(const struct arena *arena, uint32_t block) {
 
 // What a free of a block would be: HEAP_OK, HEAP_DOUBLE_FREE, HEAP_NOT_ALLOCATED.
 enum heap_fault owners_block(const struct heap *heap, const struct arena *arena, uint32_t block) {
-    const struct front *front = front_of(arena->desc);
-    if (is_set(word_home(front, word_of(arena, block)), block)) return home_fault(arena, block);
+    if (is_set(LOOK(*word_of(arena, block)), block)) return home_fault(arena, block);
     // A share that was never written to takes no memory, unless it is read (on some systems).
     bool away = LOOK(arena->ever) && shared_away(heap, arena, block);
     return away ? HEAP_DOUBLE_FREE : HEAP_OK;
@@ -485,7 +474,7 @@ static inline bool put_home(struct owner *me, struct arena *arena, uintptr_t p) 
     uint32_t block = block_index(arena->desc, (uint32_t)(p - arena->base));
     if (UNLIKELY(block >= ARENA_BLOCKS_MAX)) return false;
     block_bits *word = word_of(arena, block), map = *word;
-    if (set_bit(&map, block) || is_set(in_hand(front, word), block)) return false;
+    if (set_bit(&map, block)) return false;
     if (UNLIKELY(LOOK(arena->ever)) && shared_away(me->heap, arena, block)) return false;
     STORE(*word, map);
     if (is_full(arena)) unfull(me, front, arena);
@@ -502,21 +491,10 @@ static enum heap_fault home_block(const struct heap *heap, const struct arena *a
     return owners_block(heap, arena, block);
 }
 
-// The owner of the sound shared arena that a record is of, which adds up to `sum`; or NULL.
-static INLINE_ALWAYS struct owner *owner_by(const struct heap *heap, const struct arena *arena,
-                                            uintptr_t sum) {
-    const struct owners *all = heap->owners;
-    uintptr_t number = (sum - SHARED_SEAL) * SHARED_STEP_INVERSE;
-    if (UNLIKELY(!head_sound(LOOK(arena->head)))) return NULL;
-    if (UNLIKELY(number >= __atomic_load_n(&all->count, __ATOMIC_ACQUIRE))) return NULL;
-    struct owner *owner = &all->owner[number];
-    uintptr_t into = (uintptr_t)front_of(LOOK(arena->desc)) - (uintptr_t)owner->front;
-    bool front = into < sizeof owner->front && (uint32_t)into % sizeof *owner->front == 0;
-    return LIKELY(front) ? owner : NULL;
-}
-
+// The owner of the sound shared arena that a record is of, or NULL.
 static struct owner *owner_of(const struct heap *heap, const struct arena *arena) {
-    return owner_by(heap, arena, shared_sum(arena));
+    struct owner *owner = head_sound(LOOK(arena->head)) ? owner_by(heap, shared_sum(arena)) : NULL;
+    return owner && front_is(owner, LOOK(arena->desc)) ? owner : NULL;
 }
 
 // The first free in an arena by another owner.
@@ -539,28 +517,28 @@ static SLOW_PATH void mark_ever(struct owner *owner, struct arena *arena) {
     port_unlock(heap, state);
 }
 
-// Frees a block of another owner's arena, whose record adds up to `sum`. HEAP_CORRUPT_ARENA: it
-// changed meanwhile, look again. `quick`: and also if anything is unusual, so that no call is left.
-static INLINE_ALWAYS enum heap_fault put_away(struct heap *heap, struct arena *arena, uintptr_t sum,
-                                              uintptr_t p, bool quick) {
-    const struct memory_block_desc *desc = LOOK(arena->desc);
-    if (UNLIKELY(!desc)) return HEAP_CORRUPT_ARENA;
-    uint32_t block = block_index(desc, (uint32_t)(p - LOOK(arena->base)));
-    bool inside = block < desc->blocks_per_arena;
+// Frees a block of another owner's arena: `at`, where place_look() found `sum`. HEAP_CORRUPT_ARENA:
+// it changed meanwhile, look again. `quick`: and also if anything is unusual, so that no call is
+// left.
+static INLINE_ALWAYS enum heap_fault put_away(struct heap *heap, const struct place *at,
+                                              uintptr_t sum, uintptr_t p, bool quick) {
+    struct arena *arena = at->arena;
+    bool inside = at->block < ARENA_BLOCKS_MAX;
     if (quick && UNLIKELY(!inside)) return HEAP_CORRUPT_ARENA;
-    if (UNLIKELY(!inside)) block = 0;
-    uint32_t bit = 1u << block % 32;
+    uint32_t block = inside ? (uint32_t)at->block : 0, bit = 1u << block % 32;
     uint64_t *away = &share_of(heap, arena)->away[block / 32];
     uint64_t seen = __atomic_load_n(away, __ATOMIC_ACQUIRE);
-    // What was collected before `seen` was read is in the record now.
-    if (UNLIKELY(shared_sum(arena) != sum || LOOK(arena->desc) != desc)) return HEAP_CORRUPT_ARENA;
+    // What was collected before `seen` was read is as it was, or is another arena's by now.
+    struct place now;
+    bool same = place_look(heap, p, &now) == sum && now.arena == arena && now.block == at->block;
+    if (UNLIKELY(!same || shared_sum(arena) != sum)) return HEAP_CORRUPT_ARENA;
     if (UNLIKELY(!inside)) return HEAP_INTERIOR_POINTER;
-    block_bits home = word_home(front_of(desc), word_of(arena, block));
+    block_bits home = __atomic_load_n(word_of(arena, block), __ATOMIC_ACQUIRE);
     bool free = ((uint32_t)seen & bit) || is_set(home, block);
     if (quick && UNLIKELY(free)) return HEAP_CORRUPT_ARENA;
     enum heap_fault fault = LIKELY(!free)          ? HEAP_OK
                             : (uint32_t)seen & bit ? HEAP_DOUBLE_FREE
-                                                   : home_fault(arena, block);
+                                                   : home_block(heap, arena, p);
     // A fault changes nothing: but is the word what it was?
     uint64_t next = LIKELY(!free) ? seen | bit : seen;
     if (!__atomic_compare_exchange_n(away, &seen, next, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
@@ -603,17 +581,16 @@ static SLOW_PATH bool free_any(struct heap *heap, struct owner *me, uintptr_t p,
     enum heap_fault fault = HEAP_OUTSIDE;
     uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
     while (frame < PORT_FRAMES(heap)) {
-        struct arena *arena = record_at(heap, (uint32_t)frame);
-        uintptr_t sum = arena ? shared_sum(arena) : 0;
-        bool proved = arena && frame_proved(heap, frame, arena, sum);
-        struct owner *owner = proved ? owner_by(heap, arena, sum) : NULL;
-        if (!owner) {
+        struct place at;
+        uintptr_t sum = place_look(heap, p, &at);
+        struct owner *owner = owner_by(heap, sum);
+        if (!owner || owner_of(heap, at.arena) != owner) {
             if (put_locked(heap, p, &fault)) break;
             continue;
         }
-        if (owner == me) fault = home_block(heap, arena, p); // shared_free() has tried
-        else if (LOOK(arena->head) & ARENA_EVER) fault = put_away(heap, arena, sum, p, false);
-        else mark_ever(owner, arena), fault = HEAP_CORRUPT_ARENA;
+        if (owner == me) fault = home_block(heap, at.arena, p); // shared_free() has tried
+        else if (LOOK(at.arena->head) & ARENA_EVER) fault = put_away(heap, &at, sum, p, false);
+        else mark_ever(owner, at.arena), fault = HEAP_CORRUPT_ARENA;
         if (fault != HEAP_CORRUPT_ARENA) break;
     }
     if (fault == HEAP_OK) return true;
@@ -623,19 +600,21 @@ static SLOW_PATH bool free_any(struct heap *heap, struct owner *me, uintptr_t p,
 
 // What shared_give_fast() leaves.
 bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t caller) {
-    uintptr_t into = p - PORT_BASE(heap);
-    if (LIKELY(into < PORT_BYTES(heap))) {
-        struct arena *arena = record_of(heap, into);
-        uintptr_t sum = shared_sum(arena);
-        uint32_t head = LOOK(arena->head);
-        if (sum == me->seal && LIKELY(head_sound(head))) {
-            bool proved = frame_proved(heap, into >> PG_SHIFT, arena, sum);
-            if (LIKELY(proved) && LIKELY(put_home(me, arena, p))) return true;
-        } else if (head & ARENA_LARGE) {
-            if (LIKELY(large_give_several(heap, arena, p))) return true;
-        } else if (LIKELY(head & ARENA_EVER) && LIKELY(owner_by(heap, arena, sum) != NULL) &&
-                   LIKELY(put_away(heap, arena, sum, p, true) == HEAP_OK)) {
-            return true;
+    if (LIKELY(p - PORT_BASE(heap) < PORT_BYTES(heap))) {
+        struct place at;
+        uintptr_t sum = place_look(heap, p, &at);
+        const struct owner *owner = owner_by(heap, sum);
+        if (!owner) {
+            struct arena *arena = &heap->arena[(p - PORT_BASE(heap)) >> PG_SHIFT];
+            if ((LOOK(arena->head) & ARENA_LARGE) && LIKELY(large_give_several(heap, arena, p)))
+                return true;
+        } else if (owner == me) {
+            if (LIKELY(owner_of(heap, at.arena) == me) && LIKELY(put_home(me, at.arena, p)))
+                return true;
+        } else {
+            uint32_t head = LOOK(at.arena->head);
+            bool marked = (head & ARENA_EVER) && head_sound(head);
+            if (LIKELY(marked) && LIKELY(put_away(heap, &at, sum, p, true) == HEAP_OK)) return true;
         }
     }
     return free_any(heap, me, p, caller);
@@ -650,8 +629,7 @@ bool owners_sound(const struct heap *heap, const struct arena *arena) {
 uint32_t shared_home(const struct heap *heap, const struct arena *arena, uint32_t first) {
     uint32_t away = (uint32_t)LOOK(share_of(heap, arena)->away[first / 32]);
     const block_bits *at = word_of(arena, first);
-    block_bits home = word_home(front_of(arena->desc), at) &
-                      below(owners_blocks(heap, arena), (uint32_t)(at - map_of(arena)));
+    block_bits home = LOOK(*at) & below(owners_blocks(heap, arena), (uint32_t)(at - map_of(arena)));
     return (uint32_t)(home >> first % WORD_BLOCKS) | away;
 }
 
@@ -670,11 +648,7 @@ static void owner_recover(struct owner *owner) {
         list_init(&front->waiting);
         front->desc.arenas = 0;
         front->young = front->spare = NULL;
-        // Nothing is in hand. Wherever it was cut off, what was claimed and is not handed out is
-        // in `claimed`, or in the map still.
-        if (front->word) *front->word |= front->claimed;
         take_away(front);
-        front->claimed = 0;
         front->word = NULL;
         front->arena = NULL;
     }
@@ -693,6 +667,10 @@ static void arena_recover(struct owner *owner, struct arena *arena) {
     }
     arena->full = owner->watches && !arena->ever ? ARENA_WATCHED : 0;
     list_append(&front->desc.free_list, &arena->elem);
+    // What was just being collected may be in the map already.
+    for (uint32_t part = 0; arena->ever && part < ARENA_BLOCKS_MAX / 32; part++) {
+        share_of(owner->heap, arena)->away[part] &= ~(uint64_t)arena->map[part];
+    }
 }
 
 void owners_recover(struct heap *heap, struct owner *me, struct owner *kept) {

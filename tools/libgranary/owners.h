@@ -32,20 +32,20 @@ struct share {
 
 // One size of one owner: the word of a map in hand, and the arenas that there are.
 struct front {
-    // Where sys_malloc takes the lowest bit: the word in hand itself, or `claimed`, or a word that
-    // is 0. Of others, only who makes the front foreign writes it, and only the last.
+    // Where sys_malloc takes the lowest bit of `mask`: the word in hand, or a word that is 0. Of
+    // others, only who makes the front foreign writes it, and only the last.
     _Alignas(64) block_bits *take;
     uintptr_t base;      // address of block 0 of the word in hand
-    block_bits mask;     // bits of *take that stand for carved blocks: the lowest, or all
+    block_bits mask;     // its blocks that may be handed out when they are at home
     uint32_t block_size; // the descriptor's
-    bool foreign;        // others free blocks of this size: its words are claimed, by an exchange
+    bool foreign;        // others free blocks of this size: its words are claimed
+    bool claimed;        // the word in hand is: who has left the mask does not come back
     bool used;           // since ends_cut() looked
     bool fresh;          // a page of `young` is none of the process's yet, or may be
     uint8_t words;       // of an arena's map that stand for blocks
     block_bits *word;    // the word in hand, NULL for none
     struct arena *arena; // whose word is in hand
     struct arena *young; // the arena that has blocks to carve, or NULL
-    block_bits claimed;  // foreign: blocks of that word that left the map and are not handed out
     uint32_t opened;     // arenas, ever
     uint16_t young_end;  // blocks of `young`
     uint8_t chunk;       // blocks that are carved at once
@@ -81,7 +81,7 @@ struct owners {
 
 // In arena.head of a shared arena, beside `large`; a byte each. No bit that flips leads from one of
 // them to another, or to none.
-#define ARENA_FULL 0x00a6u    // no bit of the map is set, or `claimed` has them: in no free list
+#define ARENA_FULL 0x00a6u    // no bit of the map is set, or in hand: in no free list
 #define ARENA_WATCHED 0x0035u // or: in a free list, and to be closed as soon as all is at home
 #define ARENA_EVER 0xa600u    // others have freed here, or may: its front is foreign, and all know
 #define ARENA_KNOWN 0xa60000u // and its owner has looked there since
@@ -143,12 +143,17 @@ static inline struct arena *record_of(const struct heap *heap, uintptr_t off) {
 
 static inline uint32_t lowest(block_bits bits) { return (uint32_t)__builtin_ctzl(bits); }
 
-// A block of the word in hand, the lowest: what is not carved is above all that is. False if there
-// is none.
+// A block of those in hand, the lowest. False if there is none.
 static inline bool front_lowest(struct front *front, void **p) {
-    block_bits *take = LOOK(front->take), bits = *take;
-    if (__builtin_expect((bits & front->mask) == 0, 0)) return false;
-    STORE(*take, bits & (bits - 1));
+    block_bits *take = LOOK(front->take), map = *take, bits = map & front->mask;
+    if (__builtin_expect(bits == 0, 0)) return false;
+    if (__builtin_expect(!front->claimed, 1)) {
+        STORE(*take, map & (map - 1)); // what is not in hand is above all that is
+    } else {
+        block_bits left = bits & (bits - 1);
+        STORE(*take, map ^ bits ^ left);
+        front->mask = left;
+    }
     *p = (void *)(front->base + lowest(bits) * front->block_size);
     return true;
 }
@@ -166,7 +171,20 @@ static inline struct share *share_of(const struct heap *heap, const struct arena
     return (struct share *)((uintptr_t)arena * SHARE_RATIO + heap->owners->to_share);
 }
 
-// Where a block is, for its owner.
+// The owner whose seal this is, or NULL.
+static inline struct owner *owner_by(const struct heap *heap, uintptr_t seal) {
+    const struct owners *all = heap->owners;
+    uintptr_t number = (seal - SHARED_SEAL) * SHARED_STEP_INVERSE;
+    return number < __atomic_load_n(&all->count, __ATOMIC_ACQUIRE) ? &all->owner[number] : NULL;
+}
+
+// Whether a descriptor, which may be overwritten, is one of an owner's fronts.
+static inline bool front_is(const struct owner *owner, const struct memory_block_desc *desc) {
+    uintptr_t into = (uintptr_t)front_of(desc) - (uintptr_t)owner->front;
+    return into < sizeof owner->front && (uint32_t)into % sizeof *owner->front == 0;
+}
+
+// Where a block is.
 struct place {
     struct arena *arena;
     uintptr_t block; // its number; ARENA_BLOCKS_MAX or more if none starts there
@@ -188,8 +206,8 @@ static inline uintptr_t proof_sum(const struct proof *proof) {
            LOOK(proof->seal);
 }
 
-// Looks up the frame at p, which is one of the heap's. False, with nothing that may be followed, if
-// it is in no arena of the owner with this seal.
+// Looks up the frame at p, which is one of the heap's. Returns its owner's seal and where the block
+// is; if it is in no shared arena, no owner's seal, and nothing that may be followed.
 //
 // A free waits for a line of the cache that has the proof, and for one that has the arena's head
 // and map. The rest of the arena's own record is proved where it is followed: front_sound().
@@ -198,28 +216,35 @@ static inline uintptr_t proof_sum(const struct proof *proof) {
 // power of two), is q * 2^32, and no other offset gives any q below ARENA_BLOCKS_MAX. That is
 // block_index() without a rotation by a variable number, which takes as long as the rest. The word
 // is known before the block is: the next malloc may be waiting for it.
-static inline bool place_find(const uintptr_t *seal, const struct heap *heap, uintptr_t p,
-                              struct place *place) {
+static inline uintptr_t place_look(const struct heap *heap, uintptr_t p, struct place *place) {
     const struct proof *proof = &PORT_RECORD(heap, p)->proof;
     uint64_t factor = LOOK(proof->factor), start = LOOK(proof->start);
     struct arena *arena = LOOK(proof->arena);
-    uintptr_t sum = factor + start + (uintptr_t)arena + LOOK_ONCE(proof->seal);
-    if (__builtin_expect(sum != *seal, 0)) return false;
     uint64_t product = p * factor - start;
     *place = (struct place){arena, product >> 32 | product << 32, product >> 32 >> WORD_SHIFT};
-    return true;
+    return factor + start + (uintptr_t)arena + LOOK_ONCE(proof->seal);
 }
 #else
 // The same with 32 bits, where the arena's own record proves a block.
-static inline bool place_find(const uintptr_t *seal, const struct heap *heap, uintptr_t p,
-                              struct place *place) {
+static inline uintptr_t place_look(const struct heap *heap, uintptr_t p, struct place *place) {
     struct arena *arena = record_of(heap, p - PORT_BASE(heap));
-    if (__builtin_expect(shared_sum(arena) != *seal, 0)) return false;
-    uint32_t block = block_index(LOOK(arena->desc), p - LOOK(arena->base));
+    const struct memory_block_desc *desc = LOOK(arena->desc);
+    uintptr_t base = LOOK(arena->base), sum = (uintptr_t)desc + base + LOOK(*seal_of(arena));
+    *place = (struct place){arena, ARENA_BLOCKS_MAX, 0};
+    const struct owner *owner = owner_by(heap, sum);
+    if (!owner || !front_is(owner, desc)) return 0;
+    uint32_t block = block_index(desc, p - base);
     *place = (struct place){arena, block, block / WORD_BLOCKS};
-    return true;
+    return sum;
 }
 #endif
+
+// Looks up a block of the owner with this seal. False, with nothing that may be followed, if it is
+// in no arena of that owner.
+static inline bool place_find(const uintptr_t *seal, const struct heap *heap, uintptr_t p,
+                              struct place *place) {
+    return __builtin_expect(place_look(heap, p, place) == *seal, 1);
+}
 
 // Whether an arena's own record is as the owner with this seal wrote it. What may have been
 // overwritten is not to be followed.
@@ -258,15 +283,6 @@ static inline block_bits *word_of(const struct arena *arena, uintptr_t block) {
     return map_of(arena) + block / WORD_BLOCKS;
 }
 
-// Blocks of a word of this owner's that left the map and are not handed out.
-static inline block_bits in_hand(const struct front *front, const block_bits *word) {
-    block_bits hand = front->claimed;
-    // No predictor knows whether the word is the one in hand: no branch.
-    hand = __builtin_expect_with_probability(front->word == word, 1, 0.5) ? hand : 0;
-    __asm__("" : "+r"(hand));
-    return hand;
-}
-
 // All blocks that exist are in the map.
 static inline bool arena_home(const struct arena *arena) {
     block_bits home = ALL_BLOCKS;
@@ -286,14 +302,11 @@ static inline bool heap_is_large(const struct heap *heap) {
     return LOOK(heap->small_frames) > HOME_FRAMES;
 }
 
-// A block of an arena of this owner's comes home; `hand`: of its word, what is in hand. False, with
-// nothing changed, if it is no live one; if the arena is watched, also if it is the arena's last,
-// and the arena not in hand.
-static inline bool shared_comes(const uintptr_t *seal, const struct place *at, block_bits hand,
-                                bool watched) {
+// A block of an arena of this owner's comes home. False, with nothing changed, if it is no live
+// one; if the arena is watched, also if it is the arena's last, and the arena not in hand.
+static inline bool shared_comes(const uintptr_t *seal, const struct place *at, bool watched) {
     block_bits *word = map_of(at->arena) + at->word, map = *word;
     if (__builtin_expect(set_bit(&map, at->block), 0)) return false;
-    if (__builtin_expect(is_set(hand, at->block), 0)) return false;
     STORE(*word, map);
     if (watched && __builtin_expect(map == ALL_BLOCKS, 0) && arena_home(at->arena)) {
         const struct front *front = front_sound(at->arena, *seal);
@@ -302,15 +315,6 @@ static inline bool shared_comes(const uintptr_t *seal, const struct place *at, b
         return false;
     }
     return true;
-}
-
-// shared_give_fast() where others have freed: then a block may be in hand, or in their bitmap.
-static inline bool shared_give_ever(const uintptr_t *seal, const struct heap *heap,
-                                    const struct place *at) {
-    const struct front *front = front_sound(at->arena, *seal);
-    if (!front || shared_away(heap, at->arena, at->block)) return false;
-    return shared_comes(seal, at, in_hand(front, map_of(at->arena) + at->word),
-                        heap_is_large(heap));
 }
 
 // Frees a block of an arena of this owner that has a place in its free list. False, with nothing
@@ -323,11 +327,12 @@ static inline bool shared_give_fast(const uintptr_t *seal, const struct heap *he
     if (__builtin_expect(at.block >= ARENA_BLOCKS_MAX, 0)) return false;
     if (__builtin_expect(LOOK_ONCE(at.arena->head) != 0, 0)) {
         uint32_t head = LOOK(at.arena->head);
-        if (head == ARENA_WATCHED) return shared_comes(seal, &at, 0, true); // S4, as below
+        if (head == ARENA_WATCHED) return shared_comes(seal, &at, true);
         bool listed = head == (ARENA_EVER | ARENA_KNOWN) || head == ARENA_EVER;
-        return listed && shared_give_ever(seal, heap, &at);
+        if (!listed || shared_away(heap, at.arena, at.block)) return false;
+        return shared_comes(seal, &at, heap_is_large(heap));
     }
-    return shared_comes(seal, &at, 0, false); // S4: nothing of the arena is claimed
+    return shared_comes(seal, &at, false);
 }
 
 // Bytes that the live block at p holds, if it is in an arena of this owner; 0 otherwise.
@@ -338,11 +343,8 @@ static inline size_t shared_room(struct owner *me, const struct heap *heap, uint
     if (!place_find(&me->seal, heap, p, &at) || at.block >= ARENA_BLOCKS_MAX) return 0;
     const struct front *front = front_sound(at.arena, me->seal);
     if (!front || is_set(map_of(at.arena)[at.word], at.block)) return 0;
-    if (LOOK(at.arena->head) & ARENA_EVER) { // else nothing is claimed: S4
-        block_bits hand = in_hand(front, map_of(at.arena) + at.word);
-        if (is_set(hand, at.block) || shared_away(heap, at.arena, at.block)) return 0;
-    }
-    return front->block_size;
+    bool ever = (LOOK(at.arena->head) & ARENA_EVER) != 0;
+    return ever && shared_away(heap, at.arena, at.block) ? 0 : front->block_size;
 }
 
 // Makes a heap that holds nothing one of several owners: `owners` is its caller's to keep, with

@@ -101,11 +101,12 @@ static void check_owner(const struct heap *heap, const struct owner *owner) {
                           check_list(owner, front, &front->waiting, true);
         REQUIRE(listed <= front->desc.arenas, "S5", "more arenas than are open, block size",
                 front->block_size);
-        bool apart = !front->word || !(front->claimed & *front->word);
-        REQUIRE(apart, "S2", "a block in the map and in hand, block size", front->block_size);
-        bool marked = !front->claimed || (front->foreign && front->arena->ever);
-        REQUIRE(marked, "S4", "a word is claimed of an arena that is not marked, block size",
-                front->block_size);
+        bool claimed = front->word && front->claimed;
+        REQUIRE(!claimed || !(front->mask & ~*front->word), "S2",
+                "a block is claimed and not in the map, block size", front->block_size);
+        bool taken = front->word && *front->take != 0 && !front->claimed;
+        REQUIRE(!taken || !front->foreign, "S4",
+                "a word of a foreign front was not claimed, block size", front->block_size);
         if (front->young) check_map(front->young, front->young->carved, front->block_size);
     }
     for (uint32_t frame = 0; frame < heap->frames; frame++) {
