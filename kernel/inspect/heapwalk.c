@@ -122,8 +122,9 @@ bool heap_block_at(uintptr_t address, struct heap_block *out) {
 bool heap_block_in(const struct heap *heap, const struct arena *arena, uintptr_t address,
                    struct heap_block *out) {
     if (!arena_sound(heap, arena)) return false;
-    *out = (struct heap_block){arena, 0, arena->base, (size_t)arena->cnt * PG_SIZE};
-    if (arena->large) return true;
+    bool large = arena->large; // else `cnt` is its owner's, where a port has owners
+    *out = (struct heap_block){arena, 0, arena->base, large ? (size_t)arena->cnt * PG_SIZE : 0};
+    if (large) return true;
     out->bytes = arena->desc->block_size;
     if (out->bytes == 0) return false; // the descriptor was overwritten
     out->block = (uint32_t)(address - arena->base) / arena->desc->block_size;

@@ -536,9 +536,12 @@ static INLINE_ALWAYS enum heap_fault put_away(struct heap *heap, const struct pl
     block_bits home = __atomic_load_n(word_of(arena, block), __ATOMIC_ACQUIRE);
     bool free = ((uint32_t)seen & bit) || is_set(home, block);
     if (quick && UNLIKELY(free)) return HEAP_CORRUPT_ARENA;
-    enum heap_fault fault = LIKELY(!free)          ? HEAP_OK
-                            : (uint32_t)seen & bit ? HEAP_DOUBLE_FREE
-                                                   : home_block(heap, arena, p);
+    const struct memory_block_desc *desc = LOOK(arena->desc);
+    if (UNLIKELY(!desc)) return HEAP_CORRUPT_ARENA;
+    enum heap_fault fault = LIKELY(!free)                     ? HEAP_OK
+                            : block >= desc->blocks_per_arena ? HEAP_INTERIOR_POINTER
+                            : (uint32_t)seen & bit            ? HEAP_DOUBLE_FREE
+                                                              : home_fault(arena, block);
     // A fault changes nothing: but is the word what it was?
     uint64_t next = LIKELY(!free) ? seen | bit : seen;
     if (!__atomic_compare_exchange_n(away, &seen, next, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))

@@ -70,7 +70,8 @@ soak-host: $(SOAK_HOST)
 soak-owners: $(BUILD)/host/race_owners $(BUILD)/host/race_owners_tsan
 	@$(BUILD)/host/race_owners 200000 2
 	@$(BUILD)/host/race_owners 100000 1
-	@$(BUILD)/host/race_owners_tsan 2000 2
+	@rm -f $(BUILD)/host/tsan.*
+	@TSAN_OPTIONS=log_path=$(BUILD)/host/tsan $(BUILD)/host/race_owners_tsan 2000 2 || { cat $(BUILD)/host/tsan.*; exit 1; }
 
 # ---- proofs and faults planted for the searches --------------------------------------------------
 
