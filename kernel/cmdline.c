@@ -225,8 +225,8 @@ static bool read_magic_break(struct options *out, const char *value) {
 
 // In the order of enum selftest.
 static bool read_selftest(struct options *out, const char *value) {
-    static const char *const names[] = {"panic", "hang",  "lie",      "silent",
-                                        "stack", "fault", "deadlock", "order"};
+    static const char *const names[] = {"panic", "hang",     "lie",   "silent", "stack",
+                                        "fault", "deadlock", "order", "crowd"};
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(value, names[i]) != 0) continue;
         out->selftest = (enum selftest)(SELFTEST_PANIC + i);
@@ -260,7 +260,8 @@ const struct option cmdline_options[] = {
     {"bench", read_bench, false, "bench", "count the instructions of allocation patterns"},
     {"soak", read_soak, true, "soak=OPS[,THREADS[,SEED]]", "random heap calls"},
     {"magic_break", read_magic_break, false, "magic_break", "stop in Bochs's debugger"},
-    {"selftest", read_selftest, true, "selftest=panic|hang|lie|silent|stack|fault|deadlock|order",
+    {"selftest", read_selftest, true,
+     "selftest=panic|hang|lie|silent|stack|fault|deadlock|order|crowd",
      "misbehave, to test the runner"},
     {"classes", read_classes, true, "classes=" SIZES_VALUES, NULL}, // the old word for `sizes`
 };

@@ -20,6 +20,7 @@ enum selftest {
     SELFTEST_FAULT,    // reads the null page
     SELFTEST_DEADLOCK, // two processors take a lock each, then the other's
     SELFTEST_ORDER,    // takes two locks in the wrong order
+    SELFTEST_CROWD,    // threads on all processors print, then panic at once
 };
 
 #define BUGS_ALL UINT32_MAX

@@ -5,8 +5,8 @@
 #include "lib/print.h"
 #include "lib/x86.h"
 
-#define APART_TICKS 2000u   // twenty seconds at 100 Hz
-#define NO_WAITING 0x10000u // more than ever meet
+#define APART_TICKS 2000u      // twenty seconds at 100 Hz
+#define NO_WAITING 0x40000000u // more than ever meet
 
 static volatile uint32_t standing[PROCESSORS_MAX]; // the processor each hand was last seen on, + 1
 static volatile uint32_t met;

@@ -90,6 +90,24 @@ static void lock_in_wrong_order(void) {
     sys_free(sys_malloc(1));
 }
 
+static volatile bool enough;
+
+static int crowd_thread(void *argument) {
+    while (!enough) kprintf("selftest: a line of thread %u's\n", (uint32_t)(uintptr_t)argument);
+    panic("selftest: all threads at once");
+}
+
+// One report, and no line after it of those that were about to print, or to panic, too.
+static void panic_in_a_crowd(void) {
+    if (!processors_many) panic("selftest: with one processor there is no crowd");
+    for (uint32_t i = 0; i < 2 * processors_online; i++) {
+        thread_create("crowd", PRIORITY_DEFAULT, crowd_thread, (void *)(uintptr_t)i);
+    }
+    thread_sleep(20);
+    enough = true;
+    panic("selftest: all threads at once");
+}
+
 noreturn void misbehave(enum selftest what) {
     switch (what) {
     case SELFTEST_HANG: hang();
@@ -99,6 +117,7 @@ noreturn void misbehave(enum selftest what) {
     case SELFTEST_FAULT: read_null_page(); break;
     case SELFTEST_DEADLOCK: wait_for_ever(); break;
     case SELFTEST_ORDER: lock_in_wrong_order(); break;
+    case SELFTEST_CROWD: panic_in_a_crowd(); break;
     case SELFTEST_PANIC: panic("selftest: asked for on the command line");
     case SELFTEST_NONE: break;
     }

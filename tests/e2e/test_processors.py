@@ -124,6 +124,20 @@ def test_the_wrong_order_of_locks_is_told(boot, emulator):
                         r"that comes after it \(thread main\)", panic), panic
 
 
+@pytest.mark.parametrize("emulator, cpus", [("qemu", "2"), ("qemu", "4"), ("bochs", "2")])
+def test_a_panic_silences_all_others(boot, emulator, cpus):
+    """They print all the time, and panic at the same moment: one report, and nothing of theirs in or after it."""
+    run = boot("batch demo=no selftest=crowd", emulator, more=("--cpus", cpus))
+    assert run.code == 3
+    said = [line for line in run.lines if "a line of thread" in line]
+    assert len({line for line in said}) == 2 * int(cpus), said[-9:]
+    at = next(number for number, line in enumerate(run.lines) if "panic:" in line)
+    after = run.lines[at:]
+    assert re.fullmatch(r"panic: selftest: all threads at once \(thread \w+\)", after[0]), after[:3]
+    assert not [line for line in after[1:] if "panic:" in line or "selftest:" in line], after
+    assert after[-1] == "granary: halt panic"
+
+
 def test_a_stack_overflow_on_any_processor(boot):
     run = boot("batch demo=no selftest=stack", more=("--cpus", "4"))
     assert run.code == 3

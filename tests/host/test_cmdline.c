@@ -67,8 +67,8 @@ TEST(test_without_a_name_means_all) {
 TEST(selftests_have_their_numbers) {
     static const char *const line[] = {"selftest=panic",    "selftest=hang",  "selftest=lie",
                                        "selftest=silent",   "selftest=stack", "selftest=fault",
-                                       "selftest=deadlock", "selftest=order"};
-    for (int i = 0; i < 8; i++) {
+                                       "selftest=deadlock", "selftest=order", "selftest=crowd"};
+    for (int i = 0; i < 9; i++) {
         parse(line[i]);
         assert_int_equal(options.selftest, SELFTEST_PANIC + i);
     }
@@ -278,8 +278,9 @@ TEST(bad_values_are_named) {
     expect_problem("cpus=0", "bad value '0' for 'cpus' (cpus=1..16)");
     expect_problem("cpus=17", "bad value '17' for 'cpus' (cpus=1..16)");
     expect_problem("cpus=2x", "bad value '2x' for 'cpus' (cpus=1..16)");
-    expect_problem("selftest=none", "bad value 'none' for 'selftest' "
-                                    "(selftest=panic|hang|lie|silent|stack|fault|deadlock|order)");
+    expect_problem("selftest=none",
+                   "bad value 'none' for 'selftest' "
+                   "(selftest=panic|hang|lie|silent|stack|fault|deadlock|order|crowd)");
     assert_int_equal(options.selftest, SELFTEST_NONE);
 }
 
@@ -335,7 +336,7 @@ TEST(a_missing_value_is_named) {
     expect_problem("demo", "'demo' wants a value (demo=yes|no)");
     expect_problem("hz", "'hz' wants a value (hz=19..10000)");
     expect_problem("selftest", "'selftest' wants a value "
-                               "(selftest=panic|hang|lie|silent|stack|fault|deadlock|order)");
+                               "(selftest=panic|hang|lie|silent|stack|fault|deadlock|order|crowd)");
 }
 
 TEST(numbers_have_bounds) {

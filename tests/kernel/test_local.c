@@ -334,9 +334,9 @@ KTEST(processors_wait_for_the_end_of_a_call) {
 
 // ---- wrong frees across processors --------------------------------------------------------------
 
-#define WRONG 400
 #define BATCH 40 // blocks between two meetings
 
+static uint32_t batches; // of a test
 static void *volatile passed_on[BATCH];
 
 static void batch_take(size_t size) {
@@ -362,7 +362,7 @@ static int batch_refused(void) {
 static int free_twice(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument, all = processors_online;
     int wrong = !hands_apart(me);
-    for (uint32_t round = 0; round < WRONG / BATCH; round++) {
+    for (uint32_t round = 0; round < batches; round++) {
         uint32_t maker = round % all, first = round / 2 % all, second = (first + 1) % all;
         if (me == maker) batch_take(200);
         hands_meet(3 * round + 1);
@@ -374,7 +374,13 @@ static int free_twice(void *argument) {
     return wrong;
 }
 
-KTEST(processors_a_second_free_is_refused_at_the_call) { on_each_refused(free_twice, WRONG); }
+static void check_second_frees(uint32_t count) {
+    batches = count / BATCH;
+    on_each_refused(free_twice, batches * BATCH);
+}
+
+KTEST(processors_a_second_free_is_refused_at_the_call) { check_second_frees(400); }
+KTEST(long_processors_a_second_free) { check_second_frees(100000); } // make soak-wrong
 
 // All free the same blocks at the same moment: of each, one is right. Then each takes as many of
 // that size, and no two of those may be the same, as they would be of a block that came home twice.
@@ -393,7 +399,7 @@ static int taken_twice(void) {
 static int race_and_take(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument;
     int wrong = !hands_apart(me);
-    for (uint32_t round = 0; round < WRONG / BATCH; round++) {
+    for (uint32_t round = 0; round < batches; round++) {
         if (me == round % processors_online) batch_take(64);
         hands_meet(4 * round + 1);
         batch_give();
@@ -407,9 +413,14 @@ static int race_and_take(void *argument) {
     return wrong;
 }
 
-KTEST(processors_racing_frees_are_refused_but_one) {
-    on_each_refused(race_and_take, WRONG * (processors_online - 1));
+// `count` blocks, each freed by all.
+static void check_racing_frees(uint32_t count) {
+    batches = count / BATCH;
+    on_each_refused(race_and_take, batches * BATCH * (processors_online - 1));
 }
+
+KTEST(processors_racing_frees_are_refused_but_one) { check_racing_frees(400); }
+KTEST(long_processors_racing_frees) { check_racing_frees(400000); } // make soak-wrong
 
 // ---- what everyone shares -----------------------------------------------------------------------
 
@@ -733,8 +744,6 @@ KTEST(processors_close_another_heaps_arenas_at_once) {
 
 #ifndef HEAP_CHECKED // there the block's own record tells as well
 
-#define FLIPS 240
-
 static void flip(struct arena *arena, uint32_t number) {
     uint32_t *const word[] = {(uint32_t *)&arena->desc, &arena->head, &arena->seal,
                               (uint32_t *)&arena->base};
@@ -746,7 +755,7 @@ static void flip(struct arena *arena, uint32_t number) {
 static int free_by_a_wrong_record(void *argument) {
     uint32_t me = (uint32_t)(uintptr_t)argument, all = processors_online;
     int wrong = !hands_apart(me);
-    for (uint32_t round = 0; round < FLIPS / BATCH; round++) {
+    for (uint32_t round = 0; round < batches; round++) {
         if (me == round % all) batch_take(32);
         hands_meet(2 * round + 1);
         for (uint32_t i = 0; me == (round + 1) % all && i < BATCH; i++) {
@@ -761,5 +770,11 @@ static int free_by_a_wrong_record(void *argument) {
     return wrong;
 }
 
-KTEST(processors_a_wrong_record_is_refused) { on_each_refused(free_by_a_wrong_record, FLIPS); }
+static void check_wrong_records(uint32_t count) {
+    batches = count / BATCH;
+    on_each_refused(free_by_a_wrong_record, batches * BATCH);
+}
+
+KTEST(processors_a_wrong_record_is_refused) { check_wrong_records(240); }
+KTEST(long_processors_a_wrong_record) { check_wrong_records(100000); } // make soak-wrong
 #endif

@@ -53,6 +53,14 @@ soak-programs: $(BUILD)/hd.img
 	@$(PYTHON) tools/run.py --emulator qemu --image $(BUILD)/hd.img --timeout 3600 \
 	    --args "batch demo=no test=long_process_*"
 
+# Wrong frees across processors: 100,000 second ones, 400,000 blocks freed by all at once, 100,000 bits of records.
+SOAK_WRONG_CPUS ?= 2 4 8
+.PHONY: soak-wrong
+soak-wrong: $(BUILD)/hd.img
+	@for cpus in $(SOAK_WRONG_CPUS); do \
+	    $(PYTHON) tools/run.py --emulator qemu --image $(BUILD)/hd.img --cpus $$cpus --timeout 7200 \
+	        --args "batch demo=no test=long_processors_*" || exit 1; done
+
 SOAK_HOST_OPS ?= 1000000000
 SOAK_HOST := $(BUILD)/host/soak_heap
 SOAK_HOST_SRC := tests/host/soak_heap.c kernel/measure/random_calls.c $(HEAP_SRC)
