@@ -370,10 +370,36 @@ static void contents_stay_while_pages_come_and_go(void **state) {
     assert_int_equal(heap_check(), 0);
 }
 
+// 24 MiB in areas are taken and freed, and a small area over and over in between.
+static void much_and_little(void) {
+    static void *area[768];
+    for (uint32_t i = 0; i < 768; i++) area[i] = take(32768);
+    for (uint32_t i = 0; i < 768; i++) give(area[i]);
+    for (uint32_t i = 0; i < 6000; i++) give(take(32768));
+}
+
+// Much that is freed goes back to the system. A process that asks for it again and again has it
+// from the third time on, however much comes and goes meanwhile.
+static void what_is_wanted_again_and_again_stays(void **state) {
+    (void)state;
+    granary_malloc_trim(0);
+    pages_are_plenty();
+    much_and_little();
+    assert_true(pages_there() < 768 * 8 / 4);
+    for (uint32_t round = 0; round < 2; round++) much_and_little();
+    uint32_t before = granary_touches();
+    for (uint32_t round = 0; round < 10; round++) much_and_little();
+    assert_true(granary_touches() - before < 768 * 8 / 10);
+    granary_malloc_trim(0);
+    assert_int_equal(heap_check(), 0);
+}
+
 // race_pages: all of it twice, the second time without membarrier(), where arenas stay long.
 int main(int argc, char **argv) {
     (void)argc;
     const struct CMUnitTest tests[] = {
+        // First: what may stay goes by the largest area ever.
+        cmocka_unit_test(what_is_wanted_again_and_again_stays),
         cmocka_unit_test(sizes_share_a_page_until_it_is_full),
         cmocka_unit_test(what_is_at_home_is_there_for_all),
         cmocka_unit_test(a_large_area_has_what_is_at_home),

@@ -74,9 +74,10 @@ __attribute__((constructor)) void granary_start(void) {
 //
 // Programs differ: one frees for good, the next asks for as much again a moment later, over and
 // over. So sweeps are judged. Once half as many pages were dirtied anew as had been given, they
-// were in vain, and as many as had been given may stay from then on. If that has not come about
-// when four times as many frames have come back, half as many as before. But never does the process
-// hold more than an eighth above its peak, and what may stay without any of this.
+// were in vain, and twice as many may stay from then on. If that has not come about when 64 times
+// as many frames have come back (an area that is taken and freed all the time counts each time),
+// half as many as before. But never does the process hold more than an eighth above its peak, and
+// what may stay without any of this.
 
 // In frames. Kept are 4 MiB, or a quarter of what the heap holds, or twice the largest area that
 // came back, itself counted as 32 MiB at most: who had one that big asks for it again (glibc has
@@ -110,12 +111,14 @@ static uint32_t keep_limit(void) {
     return limit > KEEP_MIN ? limit : KEEP_MIN;
 }
 
+#define JUDGE_SHARE 64
+
 // Were the last sweeps in vain? It takes as long to tell as blocks live.
 static void judge(void) {
     bool in_vain = dirtied >= given / 2;
-    if (given == 0 || (!in_vain && since / 4 < given)) return;
+    if (given == 0 || (!in_vain && since / JUDGE_SHARE < given)) return;
     if (!in_vain) learned /= 2;
-    else if (learned < given) learned = given;
+    else if (learned < 2 * given) learned = 2 * given;
     given = 0;
 }
 
