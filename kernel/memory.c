@@ -537,7 +537,7 @@ void sys_free(void *p) {
 
 // Bytes of the live block at p, proved as in give_fast(). 0 is no answer: the slow way decides.
 static inline size_t room_fast(const struct heap *heap, uintptr_t p) {
-    if (port_owners(heap)) return 0;
+    if (port_owners(heap)) return owners_room(heap, p);
     uintptr_t frame = (p - PORT_BASE(heap)) >> PG_SHIFT;
     if (UNLIKELY(frame >= PORT_FAST_FRAMES(heap) || !port_enter(heap))) return 0;
     size_t room = 0;

@@ -261,6 +261,8 @@ static inline const struct pool *port_kept(const struct pool *pool, uint32_t tab
 struct desc_state;
 void *owners_malloc(struct heap *heap, size_t size);
 bool owners_free(struct heap *heap, uintptr_t p, uintptr_t caller); // false after a report
+// Bytes of the live block at p, without a lock; 0 is no answer.
+size_t owners_room(const struct heap *heap, uintptr_t p);
 uint32_t owners_trim(struct heap *heap);
 enum heap_fault owners_classify(const struct heap *heap, uintptr_t p, struct arena **arena,
                                 uint32_t *block);                      // as heap_classify(), locked

@@ -548,6 +548,36 @@ static void realloc_knows_what_another_has_freed(void **state) {
     assert_int_equal(heap_check(), 0);
 }
 
+// A block of a thread that goes on.
+static void *lends(void *unused) {
+    void *p = take(200);
+    __atomic_store_n(&asked, p, __ATOMIC_RELEASE);
+    while (__atomic_load_n(&asked, __ATOMIC_ACQUIRE)) sched_yield();
+    return unused;
+}
+
+// Of a block, whose it is does not matter; of anything else, there is none, and a report.
+static void the_size_of_anothers_block_is_known(void **state) {
+    (void)state;
+    pthread_t other;
+    char *p;
+    asked = NULL;
+    pthread_create(&other, NULL, lends, NULL);
+    while (!(p = __atomic_load_n(&asked, __ATOMIC_ACQUIRE))) sched_yield();
+    size_t size = sys_usable_size(p);
+    assert_in_range(size, 200, 256); // a guest's is a larger one
+    uint32_t before = granary_reports;
+    int saved = silence();
+    size_t inside = sys_usable_size(p + 16), next = sys_usable_size(p + size);
+    give(p);
+    size_t freed = sys_usable_size(p);
+    speak(saved);
+    assert_int_equal(inside + next + freed, 0);
+    assert_int_equal(granary_reports - before, 3);
+    __atomic_store_n(&asked, NULL, __ATOMIC_RELEASE);
+    pthread_join(other, NULL);
+}
+
 // ---- claimed blocks of an arena in which no other has freed -------------------------------------
 
 // Two arenas are full, and another frees in the second of them. Then a block of the first is taken:
@@ -716,6 +746,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(no_right_call_is_refused),
         cmocka_unit_test(each_address_has_the_block_that_block_index_says),
         cmocka_unit_test(realloc_knows_what_another_has_freed),
+        cmocka_unit_test(the_size_of_anothers_block_is_known),
         cmocka_unit_test(a_record_with_a_flipped_bit_is_refused),
         cmocka_unit_test(the_last_block_of_an_overwritten_record_is_refused),
         cmocka_unit_test(an_overwritten_record_gives_no_blocks),

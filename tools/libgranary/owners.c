@@ -567,6 +567,16 @@ enum heap_fault owners_classify(const struct heap *heap, uintptr_t p, struct are
     return owners_block(heap, at, *block);
 }
 
+size_t owners_room(const struct heap *heap, uintptr_t p) {
+    struct place at;
+    if (p - PORT_BASE(heap) >= PORT_BYTES(heap)) return 0;
+    const struct owner *owner = owner_by(heap, place_look(heap, p, &at));
+    if (!owner || at.block >= ARENA_BLOCKS_MAX || owner_of(heap, at.arena) != owner) return 0;
+    const struct memory_block_desc *desc = LOOK(at.arena->desc);
+    bool live = desc && owners_block(heap, at.arena, (uint32_t)at.block) == HEAP_OK;
+    return live ? desc->block_size : 0;
+}
+
 // No shared arena: a large area, or a wrong pointer. False if it is one by now.
 static bool put_locked(struct heap *heap, uintptr_t p, enum heap_fault *fault) {
     struct arena *arena;
