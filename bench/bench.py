@@ -79,7 +79,7 @@ def machine():
 
 def check_tools(build):
     """Everything that is needed, before the first minute is spent."""
-    for program in ("valgrind", "objdump", "qemu-system-i386", "bochs"):
+    for program in ("valgrind", "objdump", "qemu-system-i386", "bochs", *programs.NEEDED):
         cli.find_program(program)
     image = os.path.join(build, "hd.img")
     for path in (image, os.path.join(build, "host", "bench", "replay")):

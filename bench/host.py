@@ -26,9 +26,11 @@ PEERS = (("mimalloc", "libmimalloc.so.[0-9]*", "libmimalloc%", "'.'.join(str(C.m
          ("tcmalloc", "libtcmalloc_minimal.so.[0-9]*", "libtcmalloc-minimal%",
           "C.tc_version(None, None, None).decode().split()[-1]"))
 OURS = ("granary-seed", "granary-fine")
-# What bench/threads.c is asked for.
+# What bench/threads.c is asked for, and for how many rounds where it is not its own number: two threads are held
+# against one, and neither is to be about how they start.
 THREADS = (("beside", 2), ("pairs", 1), ("pairs", 2), ("pairs", 4), ("pairs", 8), ("remote", 2), ("remote", 8),
            ("larson", 2), ("larson", 4))
+THREAD_ROUNDS = {"pairs": 6000}
 FRAME = 4096  # bytes
 TIMEOUT = 120  # seconds for one process: ten times what the slowest of them takes
 
@@ -223,7 +225,8 @@ class Host:
             for mode, count in THREADS:
                 self.progress(f"threads, round {turn + 1} of {self.plan.rounds}: {mode} {count}")
                 for allocator in self.shuffled():
-                    found = stats.pairs(run(self.program("threads", mode, count), allocator))
+                    rounds = [THREAD_ROUNDS[mode]] if mode in THREAD_ROUNDS else []
+                    found = stats.pairs(run(self.program("threads", mode, count, *rounds), allocator))
                     for what in ("ns", "wall_ns", "p99_ns"):
                         if what in found:
                             row = tables.setdefault(what, {}).setdefault(f"{mode} {count}", {})

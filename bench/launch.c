@@ -5,7 +5,8 @@
 // Writes `status=N wall_ns=N cpu_ns=N peak_kb=N` to the file OUT and ends with status 0 if the
 // command could be started; the variables are set for the command alone. peak_kb is its largest
 // resident size (getrusage(2), ru_maxrss), libraries and program text included. A command that
-// takes longer than SECONDS is ended with all that it started, and its status is 124.
+// takes longer than SECONDS is ended with all that it started, and its status is 124. It is killed
+// when launch is.
 //
 // Why not from Python: Linux starts a new program's largest size with that of the process that
 // called exec, so a command started by a big process is never smaller than that. This one is tiny.
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,8 +42,10 @@ static uint64_t microseconds(struct timeval time) {
 
 // In the child: the variables, then the command. They are set here and not in launch itself, which
 // an allocator in LD_PRELOAD would make as large as the commands are.
-static _Noreturn void become(char **variables, char **command) {
+static _Noreturn void become(char **variables, char **command, pid_t parent) {
     setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(STATUS_NOT_STARTED); // it ended before the line above
     for (; strcmp(*variables, "--") != 0; variables++) {
         if (putenv(*variables) != 0) _exit(STATUS_NOT_STARTED);
     }
@@ -60,10 +64,11 @@ int main(int argc, char **argv) {
     unsigned long seconds = strtoul(argv[2], NULL, 10);
     int out = open(argv[1], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (out < 0) fail("%s: %s", argv[1], strerror(errno));
+    pid_t self = getpid();
     uint64_t start = wall_ns();
     child = fork();
     if (child < 0) fail("cannot fork");
-    if (child == 0) become(argv + 3, argv + split + 1);
+    if (child == 0) become(argv + 3, argv + split + 1, self);
     setpgid(child, child);     // whichever of the two comes first
     signal(SIGALRM, on_alarm); // BSD semantics: wait4() goes on
     alarm((unsigned)seconds);

@@ -8,6 +8,7 @@ listed by name.
 import stats
 from host import base
 from inkernel import PROCESSORS, TABLES
+from programs import THREADED
 
 KIB = 1024
 
@@ -191,9 +192,12 @@ def program_ratio(figures, program, name, key):
     return stats.paired_ratio(row[name][key], row["glibc"][key]) if name in row and "glibc" in row else None
 
 
-def program_mean(figures, name, key):
-    """Geometric mean of the ratios to glibc; None if a program failed: a mean without it would flatter."""
-    ratios = [program_ratio(figures, program, name, key) for program in figures["programs"]]
+def program_mean(figures, name, key, only=None):
+    """Geometric mean of the ratios to glibc, of all programs or `only` these; None if one failed, or was not in the
+    run: a mean without it would flatter."""
+    measured = figures["programs"]
+    ratios = [program_ratio(figures, program, name, key) if program in measured else None
+              for program in only or measured]
     return None if None in ratios else stats.geomean(ratios)
 
 
@@ -210,8 +214,9 @@ def programs(figures):
         rows.append([program, *own,
                      *(program_text(program_ratio(figures, program, n, "wall_ns"),
                                     program_ratio(figures, program, n, "peak_kb")) for n in names)])
-    rows.append(["geometric mean", "", "", *(program_text(program_mean(figures, n, "wall_ns"),
-                                                          program_mean(figures, n, "peak_kb")) for n in names)])
+    for title, only in (("geometric mean", None), ("  of those with threads", THREADED)):
+        rows.append([title, "", "", *(program_text(program_mean(figures, n, "wall_ns", only),
+                                                   program_mean(figures, n, "peak_kb", only)) for n in names)])
     return titled("Real programs: wall time and largest resident size over glibc's", aligned(rows))
 
 

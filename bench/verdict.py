@@ -8,6 +8,7 @@ not measured is `-`, never `met`; what failed is counted in a row of its own.
 import stats
 from host import OURS, base
 from inkernel import PROCESSORS, TABLES
+from programs import THREADED
 from tables import (aligned, crowd_insn, footprint_ratios, kernel_insn, kernel_names, kernel_sizes, mean_speed,
                     program_mean, replay_fold, thread_ratio, thread_time, titled, together_processors, together_values,
                     trace_ratios)
@@ -180,15 +181,20 @@ def host_memory(rows, figures):
                                     for row in figures["footprint"].values() if name in row), default=None)), 1, " %")
 
 
+def real_programs(rows, figures):
+    for what, only in (("real programs", None), ("real programs with threads", THREADED)):
+        rows.add(f"{what}: wall time over glibc's", 1.0,
+                 ours(lambda name, o=only: program_mean(figures, name, "wall_ns", o)), 2)
+        rows.add(f"{what}: largest resident size over glibc's", 1.05,
+                 ours(lambda name, o=only: program_mean(figures, name, "peak_kb", o)), 2)
+
+
 def verdict(figures):
     """The last table and the line with its sums."""
     rows = Rows()
     for part in (kernel_patterns, kernel_replays, kernel_growth, kernel_together, host_speed, host_threads, host_locked,
-                 host_memory):
+                 host_memory, real_programs):
         part(rows, figures)
-    rows.add("real programs: wall time over glibc's", 1.0, ours(lambda n: program_mean(figures, n, "wall_ns")), 2)
-    rows.add("real programs: largest resident size over glibc's", 1.05,
-             ours(lambda n: program_mean(figures, n, "peak_kb")), 2)
     rows.add("measurements that failed", 0, {"": len(figures["errors"])})
     lines = titled("Figures to reach (the better table of block sizes counts)", aligned(rows.rows, left=4))
     count = rows.count

@@ -36,7 +36,7 @@ test            i686-linux-gnu-gcc    gcc-i686-linux-gnu              libraries 
 test            -                     libc6-dev-i386-cross            its C library
 test            git                   git                             a program that runs on libgranary
 test            -                     libcmocka-dev                   unit tests
-test            clang                 clang                           the fuzzers; a second compiler for the kernel
+test,bench      clang                 clang                           the fuzzers; a second compiler for the kernel
 test            -                     libclang-rt-dev                 their sanitizers
 test            py:pytest             python3-pytest                  tests from outside
 test            py:xdist              python3-pytest-xdist            two of them at a time
@@ -46,6 +46,8 @@ test            perl                  perl                            another on
 test,libc       xz                    xz-utils                        recorded traces
 test            Xvfb                  xvfb                            the window of Bochs without a display
 test,bench      py:matplotlib         python3-matplotlib              pictures: make pictures, make bench
+test,bench      ld.lld                lld                             a threaded program on each allocator
+test,bench      redis-check-rdb       redis-tools                     another one: the server, but no service
 test,bench      valgrind              valgrind                        instructions counted on the host
 test,bench      -                     libmimalloc%?                   an allocator to compare with
 test,bench      -                     libjemalloc2?                   another one

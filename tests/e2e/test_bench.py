@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -17,7 +19,9 @@ sys.path.insert(0, BENCH)
 
 import host  # noqa: E402
 import locked  # noqa: E402
+import programs as real  # noqa: E402
 import stats  # noqa: E402
+import tables  # noqa: E402
 import verdict  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("make")
@@ -202,6 +206,100 @@ def test_peers_tell_their_versions():
         assert re.fullmatch(r"[0-9]+\.[0-9][0-9.]*", host.version(found)), found
 
 
+# ---- real programs with threads ----------------------------------------------------------------------------------
+
+REDIS = os.path.join(BENCH, "work", "redis.sh")
+
+
+def left_running(folder):
+    """The names of the processes that are at work in a folder."""
+    found = []
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{process}/cwd") == str(folder):
+                with open(f"/proc/{process}/comm", encoding="utf-8") as file:
+                    found.append(file.read().strip())
+        except OSError:  # it has ended, or is another user's
+            pass
+    return found
+
+
+def within(seconds, condition):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_redis_serves_from_the_preloaded_heap(programs, tmp_path):
+    """Debian links it with libjemalloc. It answers what it answers on the C library's heap."""
+    commands = real.make_redis(str(tmp_path), os.path.join(BENCH, "work"))
+    ours = os.path.join(TOP, "build", "host", "libgranary.so")
+    answers = []
+    for variables in ({}, {"LD_PRELOAD": ours, "GRANARY_STATS": "1"}):
+        with open(commands, "rb") as stdin:
+            done = subprocess.run(["bash", REDIS, tmp_path, "20"], stdin=stdin, env=dict(os.environ, **variables),
+                                  capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+        answers.append(done.stdout)
+        assert left_running(tmp_path) == []
+    served = [stats.pairs(line) for line in done.stderr.splitlines() if "program=redis-server" in line]
+    assert len(served) == 1 and served[0]["frames_peak"] * 4096 > 16 * MIB and served[0]["reports"] == 0
+    assert answers[0] == answers[1] and re.search(r"^errors: 0, replies: \d{6}$", answers[0], re.M)
+    assert re.search(r"^[0-9a-f]{40}$", answers[0], re.M), "DEBUG DIGEST was refused"
+
+
+@pytest.mark.parametrize("server, says", [
+    ("echo no memory; exit 3", "the server ended before it opened its socket; its last words: no memory"),
+    ("exit 3", "the server ended before it opened its socket; its last words: nothing"),
+    ("echo loading; exec sleep 60", "the server has not opened its socket after 1 s; its last words: loading"),
+])
+def test_a_server_that_does_not_come_gets_one_line(tmp_path, server, says):
+    (tmp_path / "redis-server").write_text(f"#!/bin/sh\n{server}\n")
+    (tmp_path / "redis-server").chmod(0o755)
+    start = time.monotonic()
+    assert call("bash", REDIS, tmp_path, 1) == (1, "", f"redis.sh: {says}\n")
+    assert time.monotonic() - start < 10 and left_running(tmp_path) == []
+
+
+def test_a_server_that_dies_is_told(programs, tmp_path, monkeypatch):
+    """In the middle of its work, as from a heap's report."""
+    real.make_redis(str(tmp_path), os.path.join(BENCH, "work"))
+    (tmp_path / "die").write_text(real.request("SET", "key", "value") + real.request("DEBUG", "SEGFAULT"))
+    program = real.Program("redis", ["bash", REDIS, str(tmp_path), "20"], str(tmp_path / "die"), {})
+    with pytest.raises(host.Problem, match="^redis with glibc: status 1 .*(redis.log$|Segmentation)"):
+        real.launch(program, host.Allocator("glibc", None, {}), os.path.join(programs, "launch"), str(tmp_path))
+    assert within(10, lambda: left_running(tmp_path) == [])
+
+
+@pytest.mark.parametrize("killed", ["launch", "by launch"])
+def test_no_server_is_left_running(programs, tmp_path, killed):
+    """Neither when launch is killed, as at Ctrl-C, nor when the time is up."""
+    real.make_redis(str(tmp_path), os.path.join(BENCH, "work"))
+    command = [os.path.join(programs, "launch"), tmp_path / "out", "60" if killed == "launch" else "2", "--",
+               "bash", REDIS, tmp_path, "20"]
+    with subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as launch:
+        assert within(10, lambda: {"redis-server", "redis-cli"} <= set(left_running(tmp_path)))
+        if killed == "launch":
+            launch.send_signal(signal.SIGKILL)
+        assert within(10, lambda: "redis-server" not in left_running(tmp_path))
+        launch.stdin.close()  # what redis-cli waits for
+        assert within(10, lambda: left_running(tmp_path) == [])
+
+
+def test_mean_of_the_programs_with_threads():
+    """Of them alone; none without one of them, and none in a run of before there were any."""
+    twice = {"glibc": {"wall_ns": [1, 2]}, "x": {"wall_ns": [2, 4]}}
+    figures = {"programs": {"perl": {"glibc": {"wall_ns": [2]}, "x": {"wall_ns": [1]}}}}
+    assert tables.program_mean(figures, "x", "wall_ns", real.THREADED) is None
+    figures["programs"].update({name: twice for name in real.THREADED})
+    assert tables.program_mean(figures, "x", "wall_ns", real.THREADED) == pytest.approx(2)
+    assert tables.program_mean(figures, "x", "wall_ns") == pytest.approx(2 ** 0.5)
+    figures["programs"]["redis"] = {"glibc": {"wall_ns": [1]}}
+    assert tables.program_mean(figures, "x", "wall_ns", real.THREADED) is None
+
+
 # ---- the command -------------------------------------------------------------------------------------------------
 
 def bench_command(*words, **variables):
@@ -209,11 +307,19 @@ def bench_command(*words, **variables):
                 **variables)
 
 
-def test_missing_program_is_named_with_its_package(programs, tmp_path):
-    (tmp_path / "gcc").symlink_to("/usr/bin/gcc")
+@pytest.mark.parametrize("there, missing", [
+    (["gcc"], "valgrind"),
+    (["gcc", "valgrind", "objdump", "qemu-system-i386", "bochs", "git", "sqlite3", "perl", "clang"], "ld.lld"),
+    (["gcc", "valgrind", "objdump", "qemu-system-i386", "bochs", "git", "sqlite3", "perl", "clang", "ld.lld"],
+     "redis-check-rdb"),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_missing_program_is_named_with_its_package(programs, tmp_path, there, missing):
+    """Before anything is measured."""
+    for name in there:
+        (tmp_path / name).symlink_to(shutil.which(name))
     status, out, err = bench_command("--quick", PATH=str(tmp_path))
     assert (status, out) == (2, "")
-    assert err == "bench: valgrind is missing: `sh tools/setup.sh --only test` installs it\n"
+    assert err == f"bench: {missing} is missing: `sh tools/setup.sh --only test` installs it\n"
 
 
 def test_no_traces_and_no_earlier_run_are_told(programs, tmp_path):
@@ -231,12 +337,14 @@ def test_quick_run():
         assert name in out
     for title in ("Time per operation", "Peak resident memory", "Still resident", "Slow calls", "Patterns, ns",
                   "Patterns, instructions", "Who clears", "Real programs", "In the kernel, 32-bit",
-                  "instructions for a pair of sys_malloc and sys_free", "Figures to reach"):
+                  "instructions for a pair of sys_malloc and sys_free", "Figures to reach",
+                  "  real programs with threads: wall time", "  real programs with threads: largest resident size"):
         assert title in out, title
     folder = os.path.join(TOP, "build", "bench")
     with open(os.path.join(folder, "figures.json"), encoding="utf-8") as file:
         figures = json.load(file)
     assert figures["errors"] == [] and len(figures["traces"]) == 2
+    assert set(figures["programs"]) >= set(real.THREADED) | {"python3", "gcc", "git", "sqlite3", "perl"}
     assert all(len(row["granary-fine"]) == figures["rounds"] for row in figures["speed"].values())
     summary = [line for line in out.splitlines() if line.startswith("bench: ") and " not met, " in line]
     assert len(summary) == 1 and int(summary[0].split()[1]) >= 10 and summary[0].endswith(" 0 not measured")
