@@ -164,10 +164,10 @@ def thread_ratio(figures, name, peer, modes, what="ns"):
                 if name in table.get(mode, {}) and peer in table[mode]), default=None)
 
 
-def thread_time(figures, name, mode, what):
-    """An allocator's time in a mode, or None."""
+def thread_time(figures, name, mode, what, of=stats.median):
+    """An allocator's time in a mode, `of` its rounds; or None."""
     values = figures["threads"][what].get(mode, {}).get(name)
-    return stats.median(values) if values else None
+    return of(values) if values else None
 
 
 def clears_text(lines):
