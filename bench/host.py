@@ -27,7 +27,7 @@ PEERS = (("mimalloc", "libmimalloc.so.[0-9]*", "libmimalloc%", "'.'.join(str(C.m
           "C.tc_version(None, None, None).decode().split()[-1]"))
 OURS = ("granary-seed", "granary-fine")
 # What bench/threads.c is asked for, and for how many rounds where it is not its own number: two threads are held
-# against one, and neither is to be about how they start.
+# against one, and starting threads must not count in either.
 THREADS = (("beside", 2), ("pairs", 1), ("pairs", 2), ("pairs", 4), ("pairs", 8), ("remote", 2), ("remote", 8),
            ("larson", 2), ("larson", 4))
 THREAD_ROUNDS = {"pairs": 6000}

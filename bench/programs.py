@@ -31,7 +31,7 @@ Program = namedtuple("Program", "name command stdin variables")
 GIT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 THREADED = ("redis", "lld thinlto", "python3 threads")
 # Besides Python.
-NEEDED = ("gcc", "git", "sqlite3", "perl", "clang", "ld.lld", "redis-check-rdb")
+NEEDED = ("gcc", "git", "sqlite3", "perl", "clang", "ld.lld", "redis-check-rdb", "redis-cli", "setpriv")
 
 COMMITS = 200
 FILES = 40

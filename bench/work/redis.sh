@@ -32,13 +32,16 @@ trap 'kill -KILL "$server" 2>/dev/null || :' EXIT
 
 exec 3<redis.out # waits for the server, which has it open then
 rm redis.out
-line='' said=nothing
+line='' said=nothing end=$((SECONDS + $2 + 1))
 until [[ $line = *'eady to accept connections'* ]]; do # as Redis 7 has it, and 8
-    read -r -t "$2" line <&3 || {
-        [ $? -gt 128 ] || fail "the server ended before it opened its socket; its last words: $said"
+    left=$((end - SECONDS)) status=0
+    [ "$left" -le 0 ] || read -r -t "$left" line <&3 || status=$?
+    said=${line:-$said}
+    if [ "$status" -gt 0 ] && [ "$status" -le 128 ]; then
+        fail "the server ended before it opened its socket; its last words: $said"
+    elif [ "$left" -le 0 ] || [ "$status" -ne 0 ]; then
         fail "the server has not opened its socket after $2 s; its last words: $said"
-    }
-    said=$line
+    fi
 done
 cat <&3 >redis.log & # a full pipe would stop a server that has much to say
 exec 3<&-

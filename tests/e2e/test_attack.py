@@ -18,18 +18,19 @@ def program():
     return PROGRAM
 
 
-def attack(program, library, seed=1):
+def attack(program, library, threads=1):
     environment = {**os.environ, "LD_PRELOAD": library}
-    done = subprocess.run([program, str(ACTIONS), str(seed)], env=environment, check=True, capture_output=True,
+    done = subprocess.run([program, str(ACTIONS), "1", str(threads)], env=environment, check=True, capture_output=True,
                           text=True)
     return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", done.stdout)}
 
 
 @pytest.mark.xdist_group("make")
+@pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("library", ["libgranary.so", "libgranary-checked.so"])
-def test_granary_stays_whole(program, library):
+def test_granary_stays_whole(program, library, threads):
     """Not one overlap, wild pointer, abort or crash: every run reaches its end."""
-    counts = attack(program, os.path.join(ROOT, "build", "host", library))
+    counts = attack(program, os.path.join(ROOT, "build", "host", library), threads)
     assert counts["actions"] >= ACTIONS
     assert [counts[name] for name in ("overlaps", "wild", "aborted", "crashed")] == [0, 0, 0, 0], counts
 
@@ -72,13 +73,14 @@ void *realloc(void *p, size_t n) {
 
 
 @pytest.mark.xdist_group("make")
-def test_the_search_finds_what_it_looks_for(program, tmp_path):
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_search_finds_what_it_looks_for(program, tmp_path, threads):
     """Links inside the blocks, believed: a double free overlaps, and a late write leads to the target."""
     (tmp_path / "weak.c").write_text(WEAK)
     library = str(tmp_path / "weak.so")
     subprocess.run(["gcc", "-O1", "-fPIC", "-shared", "-fno-builtin", "-o", library, str(tmp_path / "weak.c")],
                    check=True)
-    counts = attack(program, library)
+    counts = attack(program, library, threads)
     assert counts["overlaps"] > 100 and counts["wild"] > 100, counts
 
 
@@ -86,6 +88,7 @@ def test_the_search_finds_what_it_looks_for(program, tmp_path):
 def test_the_command_prints_its_table():
     done = subprocess.run(["make", "-s", "attack", "ACTIONS=20000"], cwd=ROOT, capture_output=True, text=True,
                           check=False)
-    rows = re.findall(r"^\| (\S+) \| ([\d,]+) \|", done.stdout, re.MULTILINE)
+    rows = re.findall(r"^\| (\S+) \| (\d+) \| ([\d,]+) \|", done.stdout, re.MULTILINE)
     assert done.returncode == 0 and done.stdout.endswith("attack: 1 passed, 0 failed\n"), done.stderr
-    assert [name for name, _ in rows][-1] == "granary" and int(rows[-1][1].replace(",", "")) >= 20000
+    ours = [(threads, int(actions.replace(",", ""))) for name, threads, actions in rows if name == "granary"]
+    assert [threads for threads, _ in ours] == ["1", "4"] and all(actions >= 200_000 for _, actions in ours)

@@ -242,7 +242,7 @@ def test_redis_serves_from_the_preloaded_heap(programs, tmp_path):
                                   capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, done.stderr
         answers.append(done.stdout)
-        assert left_running(tmp_path) == []
+        assert within(10, lambda: left_running(tmp_path) == [])
     served = [stats.pairs(line) for line in done.stderr.splitlines() if "program=redis-server" in line]
     assert len(served) == 1 and served[0]["frames_peak"] * 4096 > 16 * MIB and served[0]["reports"] == 0
     assert answers[0] == answers[1] and re.search(r"^errors: 0, replies: \d{6}$", answers[0], re.M)
@@ -259,7 +259,8 @@ def test_a_server_that_does_not_come_gets_one_line(tmp_path, server, says):
     (tmp_path / "redis-server").chmod(0o755)
     start = time.monotonic()
     assert call("bash", REDIS, tmp_path, 1) == (1, "", f"redis.sh: {says}\n")
-    assert time.monotonic() - start < 10 and left_running(tmp_path) == []
+    assert time.monotonic() - start < 10
+    assert within(10, lambda: left_running(tmp_path) == [])
 
 
 def test_a_server_that_dies_is_told(programs, tmp_path, monkeypatch):
@@ -276,14 +277,14 @@ def test_a_server_that_dies_is_told(programs, tmp_path, monkeypatch):
 def test_no_server_is_left_running(programs, tmp_path, killed):
     """Neither when launch is killed, as at Ctrl-C, nor when the time is up."""
     real.make_redis(str(tmp_path), os.path.join(BENCH, "work"))
-    command = [os.path.join(programs, "launch"), tmp_path / "out", "60" if killed == "launch" else "2", "--",
+    command = [os.path.join(programs, "launch"), tmp_path / "out", "60" if killed == "launch" else "10", "--",
                "bash", REDIS, tmp_path, "20"]
     with subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as launch:
         assert within(10, lambda: {"redis-server", "redis-cli"} <= set(left_running(tmp_path)))
         if killed == "launch":
             launch.send_signal(signal.SIGKILL)
-        assert within(10, lambda: "redis-server" not in left_running(tmp_path))
+        assert within(20, lambda: "redis-server" not in left_running(tmp_path))
         launch.stdin.close()  # what redis-cli waits for
         assert within(10, lambda: left_running(tmp_path) == [])
 

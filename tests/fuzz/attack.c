@@ -1,6 +1,6 @@
 // attack.c - random programs that misbehave, and what the allocator under them hands out.
 //
-//   attack ACTIONS [SEED]     with an allocator in LD_PRELOAD, or the C library's own
+//   attack ACTIONS [SEED [THREADS]]     with an allocator in LD_PRELOAD, or the C library's own
 //
 // What only it can find: what an allocator hands out once a program has written where it may not.
 //
@@ -18,6 +18,10 @@
 // Discover New Heap Exploitation Primitives", USENIX Security 2020), without its search for the
 // shortest program.
 //
+// With THREADS, as many take turns, for a few actions each: what one allocates, another frees,
+// twice or inside, and writes to. One at a time, as a wrong free is one only as long as no other
+// thread is being handed that block.
+//
 // Books: everything the program knows of its blocks lies in one shared mapping, out of reach of an
 // overflow. A pointer counts as live from malloc() until the first free() of it, by whatever name.
 //
@@ -30,6 +34,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,6 +52,8 @@
 #define OVERFLOW_MAX 64 // bytes written past an end: a neighbour's header and first words
 #define SMALL_MAX 1100u // a larger one may end at an unmapped page: nothing is written after it
 #define RUN_SECONDS 1   // of processor time: an allocator that loops on broken lists is stopped
+#define THREADS_MAX 16u
+#define TURN_MAX 16u // actions of a thread before another's turn
 
 struct slot {
     char *p; // NULL: never used
@@ -221,15 +229,46 @@ static void act(void) {
 
 // ---- runs ---------------------------------------------------------------------------------------
 
+static uint32_t threads = 1;
+static sem_t turn[THREADS_MAX], over;
+
+// False at the run's end.
+static bool act_some(uint64_t count) {
+    for (; count > 0 && books->actions < RUN_ACTIONS && books->outcome == RUNNING; count--) {
+        books->actions++;
+        act();
+    }
+    return books->actions < RUN_ACTIONS && books->outcome == RUNNING;
+}
+
+// It does not end: what belongs to a thread may have been written over, too.
+static void *take_turns(void *argument) {
+    sem_t *mine = argument;
+    for (;;) {
+        sem_wait(mine);
+        sem_post(act_some(1 + below(TURN_MAX)) ? &turn[below(threads)] : &over);
+    }
+    return NULL;
+}
+
 // The process of one run: `seed` is its program. Reports of the allocator are not wanted here.
 static void run(uint64_t seed) {
     state = seed * 0x9e3779b97f4a7c15u + 1;
     if (!freopen("/dev/null", "w", stderr)) _exit(2);
     struct rlimit limit = {RUN_SECONDS, RUN_SECONDS};
     setrlimit(RLIMIT_CPU, &limit);
-    for (uint32_t i = 0; i < RUN_ACTIONS && books->outcome == RUNNING; i++) {
-        books->actions++;
-        act();
+    alarm(10 * RUN_SECONDS); // or one that waits for ever
+    if (threads == 1) {
+        act_some(RUN_ACTIONS);
+    } else {
+        pthread_t thread;
+        sem_init(&over, 0, 0);
+        for (uint32_t i = 0; i < threads; i++) sem_init(&turn[i], 0, 0);
+        for (uint32_t i = 0; i < threads; i++) {
+            if (pthread_create(&thread, NULL, take_turns, &turn[i]) != 0) _exit(2);
+        }
+        sem_post(&turn[0]);
+        sem_wait(&over);
     }
     if (books->outcome == RUNNING) books->outcome = DONE;
     _exit(0);
@@ -261,7 +300,11 @@ static bool one_run(uint64_t seed, struct tally *tally) {
 int main(int argc, char **argv) {
     uint64_t actions = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    if (actions == 0) return fprintf(stderr, "usage: attack ACTIONS [SEED]\n"), 2;
+    threads = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 1;
+    if (actions == 0 || threads == 0 || threads > THREADS_MAX) {
+        fprintf(stderr, "usage: attack ACTIONS [SEED [THREADS]], of 1 to %u\n", THREADS_MAX);
+        return 2;
+    }
     books = mmap(NULL, sizeof *books, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (books == MAP_FAILED) return perror("attack: mmap"), 2;
     for (size_t i = 0; i < sizeof target / sizeof target[0]; i++) target[i] = i % 2 ? 0x41 : 0;

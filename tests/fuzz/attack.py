@@ -21,6 +21,7 @@ import host  # noqa: E402
 OURS = "granary"
 OURS_MORE = 100  # times as many actions: ours is to be searched, the others show that the search finds something
 COUNTS = ("overlaps", "wild", "aborted", "crashed")
+THREADS = {1: 1, 4: 10}  # with so many, one action of so many: each turn is a switch to another thread
 DOCUMENT = os.path.join(ROOT, "docs", "trust.md")
 BEGIN, END = "<!-- make attack DOCS=1 -->\n", "<!-- end -->\n"
 
@@ -32,12 +33,13 @@ def allocators(build):
         [(OURS, next(each.library for each in found if each.name == host.OURS[0]))]
 
 
-def attack(program, library, actions):
+def attack(program, library, actions, threads):
     """What the program counted, as {name: number}."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LD_", "GRANARY_"))}
     if library:
         environment["LD_PRELOAD"] = library
-    done = subprocess.run([program, str(actions)], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([program, str(actions), "1", str(threads)], env=environment, capture_output=True, text=True,
+                          check=False)
     counts = {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", done.stdout)}
     if done.returncode != 0 or "actions" not in counts:
         raise cli.RunError(f"{program} ended with status {done.returncode}: {done.stderr.strip()}")
@@ -45,9 +47,10 @@ def attack(program, library, actions):
 
 
 def table(rows):
-    lines = ["| allocator | actions | overlaps | wild pointers | aborted | crashed |", "|---|---|---|---|---|---|"]
-    for name, counts in rows:
-        lines.append(f"| {name} | {counts['actions']:,} | " + " | ".join(f"{counts[key]:,}" for key in COUNTS) + " |")
+    lines = ["| allocator | threads | actions | overlaps | wild pointers | aborted | crashed |", "|---" * 7 + "|"]
+    for name, threads, counts in rows:
+        cells = [name, threads, *(f"{counts[key]:,}" for key in ("actions", *COUNTS))]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "".join(line + "\n" for line in lines)
 
 
@@ -68,13 +71,16 @@ def main(argv):
     options = parser.parse_args(argv)
     if options.actions < 1:
         raise cli.RunError(f"{options.actions} is not a number of actions")
-    rows = [(name, attack(options.program, library, options.actions * (OURS_MORE if name == OURS else 1)))
-            for name, library in allocators(options.build)]
+    found = allocators(options.build)
+    rows = []
+    for threads, share in THREADS.items():
+        for name, library in found:
+            actions = max(options.actions * (OURS_MORE if name == OURS else 1) // share, 1)
+            rows.append((name, threads, attack(options.program, library, actions, threads)))
     print(table(rows), end="")
     if options.docs:
         write_document(table(rows))
-    ours = dict(rows)[OURS]
-    whole = not any(ours[name] for name in COUNTS)
+    whole = not any(counts[key] for name, _, counts in rows if name == OURS for key in COUNTS)
     print(f"attack: {int(whole)} passed, {int(not whole)} failed")
     return 0 if whole else 1
 

@@ -6,11 +6,11 @@
  * a delay of one processor that no test can bring about.
  *
  * What is modelled: one arena of two blocks in one word, as in tools/libgranary/owners.c; its owner, who takes, frees,
- * takes the word into hand as it is or claims it, closes the arena and opens it again for this size or another (of
- * which no block is wanted); and two others, who free. Every free may be right (of a block that this thread holds) or
- * wrong (of any block). The owner's stores go through a buffer, first in, first out, which another process empties at
- * any time; its own reads see them at once. An exchange, and giving a lock back, wait until the buffer is empty. The
- * others store by exchanges only, so they need no buffer.
+ * takes the word into hand as it is or claims it, closes the arena and opens it again for this size or another (of one
+ * block, where the first of the two was); and two others, who free. Every free may be right (of a block that this
+ * thread holds) or wrong (of any block). The owner's stores go through a buffer, first in, first out, which another
+ * process empties at any time; its own reads see them at once. An exchange, and giving a lock back, wait until the
+ * buffer is empty. The others store by exchanges only, so they need no buffer.
  *
  * What is proved, for every interleaving:
  *   - a block is handed out only when it is free, and no double free of it is unreported;
@@ -26,6 +26,7 @@
  *   EXCHANGE 0    the owner claims a word of a foreign front without collecting it
  *   MAPPED 0      what is collected leaves the others' bitmap before it is in the map
  *   ONCE 0        a block that comes home while its word is claimed is in hand at once
+ *   LATE 0        a free looks whether the arena is marked before it reads the others' bitmap, not after
  */
 #ifndef BARRIER
 #define BARRIER 1
@@ -51,6 +52,9 @@
 #ifndef ONCE
 #define ONCE 1
 #endif
+#ifndef LATE
+#define LATE 1
+#endif
 #ifndef FOREIGN
 #define FOREIGN 0 /* 1: another arena of this size was marked long ago, this one is not */
 #endif
@@ -65,6 +69,8 @@
 #endif
 
 #define ALL 3     /* both blocks */
+#define BLOCKS (my_desc == 1 -> ALL : 1)                    /* the other size has one, as large as both */
+#define OPEN(as) ((as) == 1 || ((as) == 2 && block == 0))   /* block 0 has the same number in both sizes */
 #define OWNER 1
 #define NONE 0
 #define NOTHING 0
@@ -78,7 +84,7 @@ bool claimed;                   /* and front.claimed */
 byte from;                      /* front.take: NOTHING or MAP_WORD. The owner's, but who marks may make it NOTHING */
 byte my_from, from_pending;     /* what the owner wrote last, and how many such stores are still in the buffer */
 bool ever;                      /* marked; changes under the lock only, as the next */
-bool foreign = FOREIGN;         /* another thread frees blocks of this size, and the barrier comes or is passed */
+bool foreign[3];                /* of each size: another thread frees blocks, and the barrier comes or is passed */
 byte away, generation;          /* one word, changed by exchanges */
 bool locked;
 byte ended;                     /* of the others */
@@ -160,22 +166,22 @@ inline write_from(value_of) { atomic { my_from = value_of; from_pending++; buffe
 
 /* front_turn(), front_quick(): the word into hand, as it is or claimed. */
 inline turn() {
-    seen_foreign = foreign;
+    seen_foreign = foreign[my_desc];
     if
     :: seen_foreign && EXCHANGE && (my_map != 0 || away != 0) -> collect()
     :: else
     fi;
     if
-    :: my_map == 0 -> skip
-    :: my_map != 0 && !seen_foreign ->
-        d_step { in_hand = ALL; claimed = false };
+    :: (my_map & BLOCKS) == 0 -> skip
+    :: (my_map & BLOCKS) != 0 && !seen_foreign ->
+        d_step { in_hand = BLOCKS; claimed = false };
         write_from(MAP_WORD);
         if
-        :: AGAIN && foreign -> write_from(NOTHING)
+        :: AGAIN && foreign[my_desc] -> write_from(NOTHING)
         :: else
         fi
     :: else ->
-        d_step { in_hand = my_map; claimed = ONCE };
+        d_step { in_hand = my_map & BLOCKS; claimed = ONCE };
         write_from(MAP_WORD)
     fi
 }
@@ -270,12 +276,12 @@ inline close() {
     fi;
     unlock();
     lock();
-    ever = foreign;
     my_map = ALL; buffer!MAP,ALL;
     if
     :: my_desc = 1
     :: my_desc = 2
     fi;
+    ever = foreign[my_desc];
     buffer!DESC,my_desc;
     unlock()
 }
@@ -283,6 +289,7 @@ inline close() {
 active proctype owner() {
     byte n, b, block, mask, got, who, bits, seen_from;
     bool right, idle, seen_ever, seen_foreign, refused;
+    foreign[1] = foreign[1] || FOREIGN;
     do
     :: n < STEPS ->
         d_step { /* what is left of the step before tells no states apart */
@@ -290,7 +297,7 @@ active proctype owner() {
             right = false; idle = false; seen_ever = false; seen_foreign = false; refused = false
         };
         if
-        :: my_desc == 1 -> take()
+        :: take()
         :: put()
         :: my_map == ALL -> close()
         fi
@@ -306,11 +313,11 @@ active proctype owner() {
 
 proctype other(byte me) {
     byte n, block, mask, seen_desc, seen_away, seen_generation, seen_map, value;
-    bool right, done;
+    bool right, done, seen_ever;
     do
     :: n < 2 ->
         d_step {
-            n++; seen_desc = 0; seen_away = 0; seen_generation = 0; seen_map = 0; value = 0
+            n++; seen_desc = 0; seen_ever = false; seen_away = 0; seen_generation = 0; seen_map = 0; value = 0
         };
         if
         :: block = 0
@@ -329,19 +336,19 @@ proctype other(byte me) {
         do
         :: done -> break
         :: else ->
-            seen_desc = desc;
+            atomic { seen_desc = desc; seen_ever = ever };
             atomic { seen_away = away; seen_generation = generation };
             if
-            :: desc == 0 || seen_desc != 1 || desc != 1 -> assert(!right || robbed[block]); done = true /* no such block */
+            :: !(OPEN(seen_desc) && OPEN(desc)) -> assert(!right || robbed[block]); done = true /* no such block */
             :: else ->
                 if
-                :: !ever -> /* mark_ever() */
+                :: !(LATE -> ever : seen_ever) -> /* mark_ever() */
                     lock();
                     if
-                    :: desc == 1 && !ever ->
+                    :: desc != 0 && !ever ->
                         if
-                        :: !foreign ->
-                            foreign = true;
+                        :: !foreign[desc] ->
+                            foreign[desc] = true;
                             if
                             :: BARRIER -> atomic { do :: nempty(buffer) -> apply() :: empty(buffer) -> break od }
                             :: else

@@ -52,6 +52,7 @@ all() {
     judge owners owners-without-another-look 1 -DOTHERS=1 -DAGAIN=0
     judge owners owners-without-exchange 1 -DOTHERS=1 -DEXCHANGE=0
     judge owners owners-claimed-and-back 1 -DOTHERS=1 -DFOREIGN=1 -DONCE=0
+    judge owners owners-marked-before 1 -DLATE=0 -DSTEPS=5
     judge owners owners-without-map 1 -DMAPPED=0 -DSTEPS=3
     judge owners owners-without-generation 1 -DGENERATION=0 -DSTEPS=3
 }

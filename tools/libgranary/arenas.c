@@ -50,8 +50,8 @@ static inline block_bits below(uint32_t end, uint32_t word) {
 #define PARTS (WORD_BLOCKS / 32) // of a word: one of `away` for each
 
 // Puts what others have freed of a word into the map. They are in the map before they leave `away`,
-// so that who frees one again finds it in either; from then on a free that read the word before
-// fails, in each part of it with such a block or one of `wanted`. Returns the blocks that were in
+// so that who frees one again finds it in either. In each part with such a block, or with one of
+// `wanted`, the count is raised: a free that read it before fails. Returns the blocks that were in
 // both: freed twice.
 static inline block_bits word_collect(struct heap *heap, struct arena *arena, uint32_t word,
                                       block_bits wanted) {

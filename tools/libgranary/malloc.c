@@ -124,7 +124,7 @@ static __attribute__((noinline)) void *malloc_turn(size_t size) {
 }
 
 // The word in hand has none left.
-static __attribute__((noinline)) void *malloc_claim(size_t size) {
+static __attribute__((noinline)) void *malloc_next(size_t size) {
     struct owner *me = granary_me;
     void *p;
     if (LIKELY(size - 1 < me->block_max)) {
@@ -142,7 +142,7 @@ static __attribute__((noinline)) void free_slow(void *p, uintptr_t caller) {
 // One function is left to call where the fast way ends: one jump, and no register to save.
 static inline void *take(size_t size) {
     void *p;
-    return LIKELY(shared_take_fast(granary_me, size, &p)) ? p : malloc_claim(size);
+    return LIKELY(shared_take_fast(granary_me, size, &p)) ? p : malloc_next(size);
 }
 
 ENTRANCE void free(void *p) {

@@ -49,8 +49,9 @@
 // Invariants:
 //   S1  A record's desc, base, seal and `ever`, and a front's `foreign`, change under the heap's
 //       lock only; map, carved and `full` by the owner only (an idle one: by who holds the lock).
-//   S2  A block is live, or its bit is set in the map. It is handed out only of front.mask, and in
-//       a claimed word only once: what comes home meanwhile is not in the mask.
+//   S2  A block is live exactly if its bit is set neither in the map nor in `away`. It is handed
+//       out only of front.mask, and in a claimed word only once: what comes home meanwhile is not
+//       in the mask.
 //   S3  A bit of `away` is set only for a block that was live since its word was last collected.
 //   S4  A foreign front's blocks come from claimed words, which are collected when they are
 //       claimed, a marked arena's also after its record is blanked. A marked arena's front is
@@ -217,12 +218,19 @@ void owner_leave(struct owner *me) {
 }
 
 // ---- blocks into hand ---------------------------------------------------------------------------
+//
+// malloc()                           the lowest block in hand
+//   malloc_next()                    if there is none:
+//     front_quick()                    the next word with blocks at home
+//     malloc_turn()                    or, in a foreign front or while there are blocks to carve,
+//       front_turn()
+//         word_claim()                   a word's blocks that are at home
+//         front_carve()                  blocks that were never handed out
+//       malloc_slow(), front_take()    or
+//         front_renew()                  an arena, another's frees, more frames
 
-// Whether a word that has these blocks at home gives enough of them.
-static INLINE_ALWAYS bool worth_taking(block_bits bits) {
-    for (uint32_t bit = 1; bit < WORD_LEAST; bit++) bits &= bits - 1;
-    return bits != 0;
-}
+// Whether a word that has these blocks at home gives enough of them: WORD_LEAST.
+static INLINE_ALWAYS bool worth_taking(block_bits bits) { return (bits & (bits - 1)) != 0; }
 
 // Takes the first word from `word` on that is worth taking (`any`: that has a block at home), or of
 // which others have freed blocks, into hand; those come home first. False if there is none.
@@ -310,7 +318,7 @@ static SLOW_PATH void front_refuse(struct front *front, struct arena *arena) {
     port_report(heap, HEAP_CORRUPT_ARENA, arena_base(heap, arena), 0);
 }
 
-// Whether blocks of the word in hand are left: the size became foreign, and it was taken away.
+// Whether blocks of the word in hand are left: the size became foreign, the word was taken away.
 static SLOW_PATH bool hand_left(const struct front *front) {
     uint32_t word = (uint32_t)(front->word - map_of(front->arena));
     return (*front->word & below(front->arena->carved, word)) != 0;
@@ -517,9 +525,17 @@ static SLOW_PATH void mark_ever(struct owner *owner, struct arena *arena) {
     port_unlock(heap, state);
 }
 
+// What a free by another owner is of a block that is not live, in the map or in `away`.
+static enum heap_fault away_fault(const struct heap *heap, const struct arena *arena,
+                                  uint32_t block, bool away) {
+    if (!LOOK(arena->desc)) return HEAP_CORRUPT_ARENA; // closed just now
+    if (block >= owners_blocks(heap, arena)) return HEAP_INTERIOR_POINTER;
+    return away ? HEAP_DOUBLE_FREE : home_fault(arena, block);
+}
+
 // Frees a block of another owner's arena: `at`, where place_look() found `sum`. HEAP_CORRUPT_ARENA:
-// it changed meanwhile, look again. `quick`: and also if anything is unusual, so that no call is
-// left.
+// it changed meanwhile, or is not marked: look again. `quick`: and also if anything is unusual, so
+// that no call is left.
 static INLINE_ALWAYS enum heap_fault put_away(struct heap *heap, const struct place *at,
                                               uintptr_t sum, uintptr_t p, bool quick) {
     struct arena *arena = at->arena;
@@ -528,20 +544,19 @@ static INLINE_ALWAYS enum heap_fault put_away(struct heap *heap, const struct pl
     uint32_t block = inside ? (uint32_t)at->block : 0, bit = 1u << block % 32;
     uint64_t *away = &share_of(heap, arena)->away[block / 32];
     uint64_t seen = __atomic_load_n(away, __ATOMIC_ACQUIRE);
-    // What was collected before `seen` was read is as it was, or is another arena's by now.
+    // Only now: if the arena is closed after `seen` was read, the exchange fails. It may have been
+    // before, and another opened there; block 0 of that has the same number, whatever its size.
     struct place now;
     bool same = place_look(heap, p, &now) == sum && now.arena == arena && now.block == at->block;
-    if (UNLIKELY(!same || shared_sum(arena) != sum)) return HEAP_CORRUPT_ARENA;
+    uint32_t head = LOOK(arena->head);
+    bool marked = (head & ARENA_EVER) && head_sound(head);
+    if (UNLIKELY(!same || !marked || shared_sum(arena) != sum)) return HEAP_CORRUPT_ARENA;
     if (UNLIKELY(!inside)) return HEAP_INTERIOR_POINTER;
     block_bits home = __atomic_load_n(word_of(arena, block), __ATOMIC_ACQUIRE);
     bool free = ((uint32_t)seen & bit) || is_set(home, block);
     if (quick && UNLIKELY(free)) return HEAP_CORRUPT_ARENA;
-    const struct memory_block_desc *desc = LOOK(arena->desc);
-    if (UNLIKELY(!desc)) return HEAP_CORRUPT_ARENA;
-    enum heap_fault fault = LIKELY(!free)                     ? HEAP_OK
-                            : block >= desc->blocks_per_arena ? HEAP_INTERIOR_POINTER
-                            : (uint32_t)seen & bit            ? HEAP_DOUBLE_FREE
-                                                              : home_fault(arena, block);
+    enum heap_fault fault = HEAP_OK;
+    if (UNLIKELY(free)) fault = away_fault(heap, arena, block, (uint32_t)seen & bit);
     // A fault changes nothing: but is the word what it was?
     uint64_t next = LIKELY(!free) ? seen | bit : seen;
     if (!__atomic_compare_exchange_n(away, &seen, next, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
@@ -624,10 +639,8 @@ bool shared_free(struct heap *heap, struct owner *me, uintptr_t p, uintptr_t cal
         } else if (owner == me) {
             if (LIKELY(owner_of(heap, at.arena) == me) && LIKELY(put_home(me, at.arena, p)))
                 return true;
-        } else {
-            uint32_t head = LOOK(at.arena->head);
-            bool marked = (head & ARENA_EVER) && head_sound(head);
-            if (LIKELY(marked) && LIKELY(put_away(heap, &at, sum, p, true) == HEAP_OK)) return true;
+        } else if (LIKELY(put_away(heap, &at, sum, p, true) == HEAP_OK)) {
+            return true;
         }
     }
     return free_any(heap, me, p, caller);

@@ -39,7 +39,7 @@ struct front {
     block_bits mask;     // its blocks that may be handed out when they are at home
     uint32_t block_size; // the descriptor's
     bool foreign;        // others free blocks of this size: its words are claimed
-    bool claimed;        // the word in hand is: who has left the mask does not come back
+    bool claimed;        // the word in hand is: a block that has left the mask does not come back
     bool used;           // since ends_cut() looked
     bool fresh;          // a page of `young` is none of the process's yet, or may be
     uint8_t words;       // of an arena's map that stand for blocks
@@ -81,7 +81,7 @@ struct owners {
 
 // In arena.head of a shared arena, beside `large`; a byte each. No bit that flips leads from one of
 // them to another, or to none.
-#define ARENA_FULL 0x00a6u    // no bit of the map is set, or in hand: in no free list
+#define ARENA_FULL 0x00a6u    // no bit of the map is set but of the word in hand: in no free list
 #define ARENA_WATCHED 0x0035u // or: in a free list, and to be closed as soon as all is at home
 #define ARENA_EVER 0xa600u    // others have freed here, or may: its front is foreign, and all know
 #define ARENA_KNOWN 0xa60000u // and its owner has looked there since
@@ -224,6 +224,13 @@ static inline uintptr_t place_look(const struct heap *heap, uintptr_t p, struct 
     *place = (struct place){arena, product >> 32 | product << 32, product >> 32 >> WORD_SHIFT};
     return factor + start + (uintptr_t)arena + LOOK_ONCE(proof->seal);
 }
+
+// Looks up a block of the owner with this seal. False, with nothing that may be followed, if it is
+// in no arena of that owner.
+static inline bool place_find(const uintptr_t *seal, const struct heap *heap, uintptr_t p,
+                              struct place *place) {
+    return __builtin_expect(place_look(heap, p, place) == *seal, 1);
+}
 #else
 // The same with 32 bits, where the arena's own record proves a block.
 static inline uintptr_t place_look(const struct heap *heap, uintptr_t p, struct place *place) {
@@ -237,14 +244,16 @@ static inline uintptr_t place_look(const struct heap *heap, uintptr_t p, struct 
     *place = (struct place){arena, block, block / WORD_BLOCKS};
     return sum;
 }
-#endif
 
-// Looks up a block of the owner with this seal. False, with nothing that may be followed, if it is
-// in no arena of that owner.
 static inline bool place_find(const uintptr_t *seal, const struct heap *heap, uintptr_t p,
                               struct place *place) {
-    return __builtin_expect(place_look(heap, p, place) == *seal, 1);
+    struct arena *arena = record_of(heap, p - PORT_BASE(heap));
+    if (__builtin_expect(shared_sum(arena) != *seal, 0)) return false;
+    uint32_t block = block_index(LOOK(arena->desc), p - LOOK(arena->base));
+    *place = (struct place){arena, block, block / WORD_BLOCKS};
+    return true;
 }
+#endif
 
 // Whether an arena's own record is as the owner with this seal wrote it. What may have been
 // overwritten is not to be followed.

@@ -73,7 +73,7 @@ fuzz-afl: | have-afl-clang-fast
 # replace the very malloc that is looked at.
 $(BUILD)/host/attack: tests/fuzz/attack.c tools/mk/fuzz.mk $(HOST_STAMP) | $(TO_BUILD_FOR_HOST)
 	@mkdir -p $(@D)
-	@$(HOST_CC) -std=gnu11 -O1 -g -fno-builtin -Wall -Wextra -Werror $< -o $@
+	@$(HOST_CC) -std=gnu11 -O1 -g -fno-builtin -Wall -Wextra -Werror $< -lpthread -o $@
 
 ACTIONS ?= 1000000
 

@@ -79,7 +79,8 @@ soak-owners: $(BUILD)/host/race_owners $(BUILD)/host/race_owners_tsan
 	@$(BUILD)/host/race_owners 200000 2
 	@$(BUILD)/host/race_owners 100000 1
 	@rm -f $(BUILD)/host/tsan.*
-	@TSAN_OPTIONS=log_path=$(BUILD)/host/tsan $(BUILD)/host/race_owners_tsan 2000 2 || { cat $(BUILD)/host/tsan.*; exit 1; }
+	@TSAN_OPTIONS=log_path=$(BUILD)/host/tsan $(BUILD)/host/race_owners_tsan 2000 2
+	@! cat $(BUILD)/host/tsan.* 2>/dev/null
 
 # ---- proofs and faults planted for the searches --------------------------------------------------
 
