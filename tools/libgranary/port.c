@@ -13,7 +13,7 @@
 //   - Pages go to the system under the lock: another thread waits for the system call.
 //   - Below the highest that the process has held, a free page in a short run stays resident, up to
 //     sixteen in a row.
-//   - A process that has asked for much again keeps it from then on, until a trim call.
+//   - A process that has asked for much again keeps it until it frees more, or a trim call.
 //   - A large area that cannot grow in place is copied, where glibc moves its pages (mremap).
 //   - A process that makes its second thread by clone() itself, behind glibc's back, has no lock.
 #include "tools/libgranary/port.h"
@@ -75,7 +75,7 @@ __attribute__((constructor)) void granary_start(void) {
 //
 // Programs differ: one frees for good, the next asks for as much again a moment later, over and
 // over. So sweeps are judged. Once half as many pages were dirtied anew as had been given, they
-// were in vain, and twice as many may stay from then on. If that has not come about when 64 times
+// were in vain, and a quarter more may stay from then on. If that has not come about when 64 times
 // as many frames have come back (an area that is taken and freed all the time counts each time),
 // half as many as before. But never does the process hold more than an eighth above its peak, and
 // what may stay without any of this.
@@ -88,9 +88,9 @@ __attribute__((constructor)) void granary_start(void) {
 #define KEEP_SHARE 4
 #define PEAK_SHARE 8
 // With 4, a trace of git log that takes and frees areas of 32 KiB all the time never learned; with
-// as many as were given instead of twice as many, it learned in four rounds instead of two.
+// as many as were given and not a quarter more, it learned in four rounds instead of two.
 #define JUDGE_TIMES 64
-#define LEARN_TIMES 2
+#define LEARN_SHARE 4
 #define LARGEST_MAX 8192u
 // Touched pages in a row that are worth a system call.
 #define RUN_MIN 16u
@@ -121,7 +121,7 @@ static void judge(void) {
     bool in_vain = dirtied >= given / 2;
     if (given == 0 || (!in_vain && since / JUDGE_TIMES < given)) return;
     if (!in_vain) learned /= 2;
-    else if (learned < LEARN_TIMES * given) learned = LEARN_TIMES * given;
+    else if (learned < given + given / LEARN_SHARE) learned = given + given / LEARN_SHARE;
     given = 0;
 }
 
