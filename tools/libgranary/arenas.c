@@ -91,29 +91,32 @@ static SLOW_PATH void twice_report(const struct heap *heap, uintptr_t base, uint
     }
 }
 
+// It is the turn of a word of a sound arena: of its blocks, those of `mask` may be handed out.
+static inline void hand_turn(struct front *front, struct arena *arena, uint32_t word,
+                             block_bits mask) {
+    front->base = LOOK(arena->base) + (uintptr_t)word * WORD_BLOCKS * front->block_size;
+    front->arena = arena;
+    front->word = &map_of(arena)[word];
+    front->mask = mask;
+}
+
 // Takes a word into hand where it is: its carved blocks, and what comes home of them meanwhile.
-static inline void hand_take(struct front *front, block_bits *word, block_bits carved) {
-    front->mask = carved;
+static inline void hand_take(struct front *front, struct arena *arena, uint32_t word,
+                             block_bits carved) {
+    hand_turn(front, arena, word, carved);
     front->claimed = false;
-    front->word = word;
-    STORE(front->take, word);
+    STORE(front->take, front->word);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     // It may have become foreign meanwhile: mark_ever() waits for just this.
     if (UNLIKELY(LOOK(front->foreign))) take_away(front);
 }
 
 // Claims these blocks of a word, which was collected: what comes home later is not in hand.
-static inline void hand_claim(struct front *front, block_bits *word, block_bits blocks) {
-    front->mask = blocks;
+static inline void hand_claim(struct front *front, struct arena *arena, uint32_t word,
+                              block_bits blocks) {
+    hand_turn(front, arena, word, blocks);
     front->claimed = true;
-    front->word = word;
-    STORE(front->take, word);
-}
-
-// It is the turn of a word of a sound arena.
-static inline void hand_turn(struct front *front, struct arena *arena, uint32_t word) {
-    front->base = LOOK(arena->base) + (uintptr_t)word * WORD_BLOCKS * front->block_size;
-    front->arena = arena;
+    STORE(front->take, front->word);
 }
 
 // ---- opening and closing, under the heap's lock -------------------------------------------------

@@ -239,16 +239,15 @@ static INLINE_ALWAYS bool word_claim(struct front *front, struct arena *arena, u
     struct heap *heap = front->desc.heap;
     bool foreign = LOOK(front->foreign);
     for (uint32_t carved = arena->carved; word * WORD_BLOCKS < carved; word++) {
-        block_bits *map = &map_of(arena)[word], blocks = below(carved, word), twice = 0;
+        block_bits *map = &map_of(arena)[word], blocks = below(carved, word);
         bool enough = any ? (*map & blocks) != 0 : worth_taking(*map & blocks);
         if (!enough && !(foreign && any_away(heap, arena, word))) continue;
-        hand_turn(front, arena, word);
         if (LIKELY(!foreign)) {
-            hand_take(front, map, blocks);
+            hand_take(front, arena, word, blocks);
             return true;
         }
-        twice = word_collect(heap, arena, word, *map & blocks);
-        hand_claim(front, map, *map & blocks);
+        block_bits twice = word_collect(heap, arena, word, *map & blocks);
+        hand_claim(front, arena, word, *map & blocks);
         if (UNLIKELY(twice)) twice_report(heap, front->base, front->block_size, twice);
         return true;
     }
@@ -277,12 +276,8 @@ static inline bool front_carve(struct owner *me, struct front *front) {
     }
     if (end == front->young_end) front->young = NULL;
     STORE(arena->carved, (uint16_t)end);
-    hand_turn(front, arena, word);
-    if (LIKELY(!LOOK(front->foreign))) {
-        hand_take(front, &map_of(arena)[word], below(end, word));
-    } else {
-        hand_claim(front, &map_of(arena)[word], below(end, word) & ~below(first, word));
-    }
+    if (LIKELY(!LOOK(front->foreign))) hand_take(front, arena, word, below(end, word));
+    else hand_claim(front, arena, word, below(end, word) & ~below(first, word));
     if (UNLIKELY(more) && granary_over()) owner_pages_back(me, front);
     return true;
 }
@@ -380,8 +375,7 @@ static INLINE_ALWAYS bool front_quick(const struct owner *me, struct front *fron
         word = 0;
     }
     front->used = true;
-    hand_turn(front, arena, word);
-    hand_take(front, &map_of(arena)[word], mask);
+    hand_take(front, arena, word, mask);
     return true;
 }
 
