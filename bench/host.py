@@ -5,6 +5,7 @@ is shuffled anew in every round, with a fixed seed, so that none always follows 
 """
 
 import glob
+import math
 import os
 import random
 import re
@@ -20,7 +21,8 @@ Allocator = namedtuple("Allocator", "name library environment")
 Trace = namedtuple("Trace", "name path ops slots live_peak")
 
 # name, the file's name in any release, the row of setup.sh's table that brings it, how it tells its version
-PEERS = (("mimalloc", "libmimalloc.so.[0-9]*", "libmimalloc%", "'.'.join(str(C.mi_version()))"),
+PEERS = (("mimalloc-2", "libmimalloc.so.2*", "libmimalloc2.0", "'.'.join(str(C.mi_version()))"),
+         ("mimalloc-3", "libmimalloc.so.3*", "libmimalloc3", "'.'.join(str(C.mi_version()))"),
          ("jemalloc", "libjemalloc.so.[0-9]*", "libjemalloc2",
           "C.mallctl(b'version', byref(t), byref(c_size_t(8)), None, c_size_t()) or t.value.decode().split('-')[0]"),
          ("tcmalloc", "libtcmalloc_minimal.so.[0-9]*", "libtcmalloc-minimal%",
@@ -40,16 +42,19 @@ class Problem(RunError):
 
 
 def library_path(name):
-    """Full path of a shared library of the system, or None."""
-    for folder in ("/usr/lib/*-linux-gnu", "/lib/*-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"):
+    """Full path of a shared library of the system, or of what setup.sh took from another release; or None."""
+    others = os.environ.get("GRANARY_OTHERS", "/usr/local/lib/granary") + "/*/usr/lib/*-linux-gnu"
+    for folder in ("/usr/lib/*-linux-gnu", "/lib/*-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib", others):
         for path in sorted(glob.glob(os.path.join(folder, name))):
             return path
     return None
 
 
 def base(figures):
-    """What times are divided by: the quickest of the others on most machines, or the one that every system has."""
-    return "mimalloc" if "mimalloc" in figures["allocators"] else "glibc"
+    """What times are divided by: the mimalloc that is quicker over the traces, or what every system has."""
+    def time(name):
+        return stats.mean_ratio(figures["speed"], name, "glibc") or math.inf
+    return min((name for name in figures["allocators"] if name.startswith("mimalloc")), default="glibc", key=time)
 
 
 def peers(show):

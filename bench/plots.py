@@ -23,7 +23,8 @@ except ImportError as error:
     raise missing("python3-matplotlib") from error
 
 STYLE = {  # allocator: colour, mark
-    "glibc": ("#808080", "s"), "mimalloc": ("#D55E00", "D"), "jemalloc": ("#009E73", "^"), "tcmalloc": ("#CC79A7", "v"),
+    "glibc": ("#808080", "s"), "mimalloc-2": ("#D55E00", "D"), "mimalloc-3": ("#E69F00", "d"),
+    "jemalloc": ("#009E73", "^"), "tcmalloc": ("#CC79A7", "v"),
     "granary-seed": ("#56B4E9", "o"), "granary-fine": ("#0072B2", "P"),
     "seed": ("#56B4E9", "o"), "fine": ("#0072B2", "P"),
 }

@@ -19,6 +19,7 @@ set -eu
 #   presence   a command, a function below (it has a _ in its name), py:MODULE of Python, or `-`: the packages
 #   packages   one of the alternatives a|b, several with a,b. `%` is a release's number: the newest that all the names
 #              with it have. A `?` at the end: a system without it gets a line and goes on. src:NAME: a source package.
+#              in:RELEASE:NAME: the files of another release's package, in a folder of their own, not installed.
 needs='
 run             make                  make                            the build
 run             python_3              python3                         image maker, runner, the tools
@@ -52,6 +53,8 @@ test,bench      valgrind              valgrind                        instructio
 test,bench      -                     libmimalloc%?                   an allocator to compare with
 test,bench      -                     libjemalloc2?                   another one
 test,bench      -                     libtcmalloc-minimal%?           another one
+bench           -                     libmimalloc2.0|in:bookworm:libmimalloc2.0?  both that have been in a release
+bench           -                     libmimalloc3|in:trixie:libmimalloc3?        likewise
 web             node                  nodejs                          make v86, make web: an emulator in WebAssembly
 web             npm                   npm                             fetches v86 and what the page is built with, once
 web             chromium              chromium                        tests of the page
@@ -131,6 +134,7 @@ clang_with_mcdc() {
 }
 
 sources=${GRANARY_SOURCES:-/usr/src/granary} # where src:NAME goes: a package's source, upstream's archive as it is
+others=${GRANARY_OTHERS:-/usr/local/lib/granary} # where in:RELEASE:NAME goes: its files, in a folder RELEASE
 
 there() { # there FILE...: a pattern that matched
     [ -e "$1" ]
@@ -148,11 +152,17 @@ look_at_packages() {
     has dpkg-query || return 0
     # "ii": wanted and installed. A removed package whose settings were kept is known to dpkg too, as "rc".
     installed="$newline$(dpkg-query -W -f='${db:Status-Abbrev}${Package}\n' | sed -n 's/^ii *//p')$newline"
+    for copyright in "$others"/*/usr/share/doc/*/copyright; do
+        [ -e "$copyright" ] || break
+        name=${copyright%/copyright} release=${copyright#"$others"/}
+        installed="${installed}in:${release%%/*}:${name##*/}$newline"
+    done
 }
 
+# What is in another release is known when it is asked for.
 look_at_offers() {
-    known="$installed"
-    if has apt-cache; then known="$newline$(apt-cache pkgnames)$installed"; fi
+    known="$installed$(echo "$needs" | grep -o 'in:[^|? ]*' | sort -u)$newline"
+    if has apt-cache; then known="$newline$(apt-cache pkgnames)$known"; fi
 }
 
 # all_in SET NAME...: every name is in it.
@@ -226,7 +236,7 @@ sort_out() { # sort_out PACKAGES WHY: into one of the three
         names=$(with_number "$known" "$choice")
         # shellcheck disable=SC2086
         if all_in "$known" $names; then
-            missing="$missing $names"
+            case "$missing " in *" $names "*) ;; *) missing="$missing $names" ;; esac
             return
         fi
     done
@@ -266,35 +276,51 @@ source_lines() {
         sed -n "s|^Debian \\([^ ]*\\) \\([^ ]*\\)\$|deb-src [signed-by=$key] \\1 \\2 main|p" | sort -u
 }
 
-# fetch_sources NAME...: with lists of their own, in a folder that goes again: the system's stay as they are.
-fetch_sources() {
-    work=$(mktemp -d)
+# with_lists EXPRESSION: for apt_apart, a folder with lists of its own, which goes again: the system's stay as they are.
+# EXPRESSION is sed's, for source_lines.
+with_lists() {
+    [ -n "${work-}" ] || work=$(mktemp -d)
     trap '$as_root rm -rf "$work"' EXIT # root's files are in it
     chmod 755 "$work"
     mkdir -p "$work/lists/partial"
-    source_lines >"$work/sources.list"
-    [ -s "$work/sources.list" ] || die "apt-get names no archive of Debian's to get the source of $* from"
+    source_lines | sed -n "$1" | sort -u >"$work/sources.list"
+    [ -s "$work/sources.list" ]
+}
+
+fetch_sources() { # fetch_sources NAME...
+    with_lists p || die "apt-get names no archive of Debian's to get the source of $* from"
     $as_root mkdir -p "$sources"
-    (cd "$sources" && apt_sources update && apt_sources --download-only --tar-only source "$@") ||
+    (cd "$sources" && apt_apart update && apt_apart --download-only --tar-only source "$@") ||
         die "apt-get could not get the source of $*; what stopped it is above${offline:+ ($offline)}"
 }
 
-apt_sources() {
+# From where this system's release is, too; what its updates come from has a `-` in its name.
+fetch_other() { # fetch_other RELEASE NAME
+    if with_lists "s|^deb-src \\(.*\\) [a-z]* main\$|deb \\1 $1 main|p" && cd "$work" && apt_apart update &&
+        apt_apart download "$2" && $as_root mkdir -p "$others/$1" && $as_root dpkg-deb -x "$2"_*.deb "$others/$1"; then
+        return
+    fi
+    echo "setup: could not get $2 of Debian's release $1; what stopped it is above${offline:+ ($offline)}"
+}
+
+apt_apart() {
     apt -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$work/lists" \
         -o APT::Sandbox::User=root "$@"
 }
 
 install_missing() {
-    names='' from_source=''
+    names='' from_source='' from_others=''
     for name in $missing; do
         case "$name" in
             src:*) from_source="$from_source ${name#src:}" ;;
+            in:*) from_others="$from_others ${name#in:}" ;;
             *) names="$names $name" ;;
         esac
     done
     [ -z "$names" ] || install_packages "$names"
     # shellcheck disable=SC2086
     [ -z "$from_source" ] || fetch_sources $from_source
+    for name in $from_others; do (fetch_other "${name%%:*}" "${name#*:}"); done
 }
 
 install_packages() {

@@ -123,16 +123,6 @@ def test_what_is_there_is_not_installed(system):
     assert (own.returncode, own.stdout, own.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("offers, names", [
-    (BOOKWORM, "libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4"),
-    (TRIXIE, "libmimalloc3 libjemalloc2 libtcmalloc-minimal4t64"),
-], ids=["bookworm", "trixie"])
-def test_peers_by_whatever_name_the_release_has(system, root, offers, names):
-    debian = system(offers=(*every_name(root), *offers))
-    assert debian.setup("--only", "bench").returncode == 0
-    assert " ".join(debian.asked_for()[0]).endswith(f" valgrind {names}")
-
-
 TOOLS = "mkdir mktemp rm chmod".split()
 INDEX = """Debian http://deb.debian.org/debian/ trixie
 Debian http://deb.debian.org/debian/ trixie-updates
@@ -140,7 +130,7 @@ Other https://example.org/apt stable"""
 
 
 def with_sources(debian, folder, works=True):
-    """Its apt has a list of archives, and gets an upstream archive into the folder that it is called in."""
+    """Its apt has a list of archives, and gets an upstream archive or a package into the folder it is called in."""
     for name in TOOLS:
         (debian.folder / name).symlink_to(shutil.which(name))
     fetch = ("seen=; for name; do [ -z \"$seen\" ] || echo source > \"${name}_1.orig.tar.gz\"; "
@@ -150,10 +140,52 @@ def with_sources(debian, folder, works=True):
             indextargets*) echo '{INDEX}' ;;
             *sourcelist=*update*) all="$*" list=${{all#*sourcelist=}} && cat "${{list%% *}}" > '{folder}/lines' ;;
             *--tar-only\\ source*) {fetch} ;;
+            *\\ download\\ *) {'echo package > "${*##* }_1_amd64.deb"' if works else "exit 100"} ;;
         esac""")
+    debian.program("dpkg-deb", """name=${2%%_*} && mkdir -p "$3/usr/share/doc/$name" &&
+        cat "$2" > "$3/usr/share/doc/$name/copyright" """)
     return lambda *arguments: subprocess.run(
         ["/bin/sh", os.path.join(debian.root, "tools/setup.sh"), *arguments], capture_output=True, text=True,
-        check=False, env={"PATH": str(debian.folder), "GRANARY_SOURCES": str(folder)}, stdin=subprocess.DEVNULL)
+        check=False, stdin=subprocess.DEVNULL,
+        env={"PATH": str(debian.folder), "GRANARY_SOURCES": str(folder), "GRANARY_OTHERS": str(folder)})
+
+
+RELEASES = pytest.mark.parametrize("offers, names, other, package", [
+    (BOOKWORM, "libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4", "trixie", "libmimalloc3"),
+    (TRIXIE, "libmimalloc3 libjemalloc2 libtcmalloc-minimal4t64", "bookworm", "libmimalloc2.0"),
+], ids=["bookworm", "trixie"])
+
+
+def of_release(root, offers):
+    return (*(name for name in every_name(root) if "mimalloc" not in name), *offers)
+
+
+@RELEASES
+def test_peers_by_whatever_name_the_release_has(system, root, tmp_path, offers, names, other, package):
+    """And the one that only the other release has, from there: its files, which need no more than to be there."""
+    debian = system(offers=of_release(root, offers))
+    setup = with_sources(debian, tmp_path)
+    done = setup("--only", "bench")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert " ".join(debian.asked_for()[0]).endswith(f" valgrind {names}")
+    assert re.sub(r" \[.*?\]", "", (tmp_path / "lines").read_text()) == (
+        f"deb http://deb.debian.org/debian/ {other} main\n")
+    assert (tmp_path / other / "usr/share/doc" / package / "copyright").read_text() == "package\n"
+    work = re.search(r"sourcelist=(\S+)/sources.list", debian.log.read_text())[1]
+    assert not os.path.exists(work)
+    calls = debian.log.read_text()
+    again = setup("--check", package)
+    assert (again.returncode, again.stdout, again.stderr, debian.log.read_text()) == (0, "", "", calls)
+
+
+@RELEASES
+def test_a_peer_of_another_release_that_cannot_be_had_is_a_line(system, root, tmp_path, offers, names, other, package):
+    debian = system(offers=of_release(root, offers))
+    done = with_sources(debian, tmp_path, works=False)("--only", "bench")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (f"setup: could not get {package} of Debian's release {other}; what stopped it is above\n"
+            "setup: done\n") in done.stdout
+    assert " ".join(debian.asked_for()[0]).endswith(f" {names}") and not (tmp_path / other).exists()
 
 
 def test_sources_come_from_the_archives_that_packages_come_from(system, root, tmp_path):
