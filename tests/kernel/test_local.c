@@ -334,23 +334,30 @@ KTEST(processors_wait_for_the_end_of_a_call) {
 
 // ---- wrong frees across processors --------------------------------------------------------------
 
-#define BATCH 40 // blocks between two meetings
+// Blocks between two meetings, which take long where the host has fewer processors.
+#define BATCH 40
+#define LONG_BATCH 400
 
-static uint32_t batches; // of a test
-static void *volatile passed_on[BATCH];
+static uint32_t batches, batch; // of a test; blocks in each
+static void *volatile passed_on[LONG_BATCH];
 
 static void batch_take(size_t size) {
-    for (uint32_t i = 0; i < BATCH; i++) passed_on[i] = sys_malloc(size);
+    for (uint32_t i = 0; i < batch; i++) passed_on[i] = sys_malloc(size);
 }
 
 static void batch_give(void) {
-    for (uint32_t i = 0; i < BATCH; i++) sys_free(passed_on[i]);
+    for (uint32_t i = 0; i < batch; i++) sys_free(passed_on[i]);
+}
+
+static void batches_of(uint32_t blocks, uint32_t at_once) {
+    batches = blocks / at_once;
+    batch = at_once;
 }
 
 // None of them is a block any more, whatever is asked of it.
 static int batch_refused(void) {
     int wrong = 0;
-    for (uint32_t i = 0; i < BATCH; i++) {
+    for (uint32_t i = 0; i < batch; i++) {
         if (i % 3 == 0) sys_free(passed_on[i]);
         else if (i % 3 == 1) wrong += sys_realloc(passed_on[i], 10) != NULL;
         else wrong += sys_usable_size(passed_on[i]) != 0;
@@ -374,26 +381,33 @@ static int free_twice(void *argument) {
     return wrong;
 }
 
-static void check_second_frees(uint32_t count) {
-    batches = count / BATCH;
-    on_each_refused(free_twice, batches * BATCH);
+static void check_second_frees(uint32_t blocks, uint32_t at_once) {
+    batches_of(blocks, at_once);
+    on_each_refused(free_twice, batches * batch);
 }
 
-KTEST(processors_a_second_free_is_refused_at_the_call) { check_second_frees(400); }
-KTEST(long_processors_a_second_free) { check_second_frees(100000); } // make soak-wrong
+KTEST(processors_a_second_free_is_refused_at_the_call) { check_second_frees(400, BATCH); }
+KTEST(long_processors_a_second_free) { check_second_frees(100000, LONG_BATCH); } // make soak-wrong
 
 // All free the same blocks at the same moment: of each, one is right. Then each takes as many of
-// that size, and no two of those may be the same, as they would be of a block that came home twice.
-static void *volatile taken[PROCESSORS_MAX][BATCH];
+// that size and writes into each whose it is: one that came home twice is taken twice, and what was
+// written first is gone.
+static uint32_t *volatile taken[PROCESSORS_MAX][LONG_BATCH];
 
-static int taken_twice(void) {
-    uint32_t count = processors_online * BATCH;
-    int twice = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        for (uint32_t j = 0; j < i; j++)
-            twice += taken[i / BATCH][i % BATCH] == taken[j / BATCH][j % BATCH];
+static void take_and_mark(uint32_t me) {
+    for (uint32_t i = 0; i < batch; i++) {
+        uint32_t *p = taken[me][i] = sys_malloc(64);
+        if (p) *p = me * LONG_BATCH + i;
     }
-    return twice;
+}
+
+static int marked_wrong(uint32_t me) {
+    int wrong = 0;
+    for (uint32_t i = 0; i < batch; i++) {
+        const uint32_t *p = taken[me][i];
+        wrong += !p || *p != me * LONG_BATCH + i;
+    }
+    return wrong;
 }
 
 static int race_and_take(void *argument) {
@@ -404,23 +418,23 @@ static int race_and_take(void *argument) {
         hands_meet(4 * round + 1);
         batch_give();
         hands_meet(4 * round + 2);
-        for (uint32_t i = 0; i < BATCH; i++) taken[me][i] = sys_malloc(64);
+        take_and_mark(me);
         hands_meet(4 * round + 3);
-        if (me == 0) wrong += taken_twice();
+        wrong += marked_wrong(me);
         hands_meet(4 * round + 4);
-        for (uint32_t i = 0; i < BATCH; i++) sys_free(taken[me][i]);
+        for (uint32_t i = 0; i < batch; i++) sys_free(taken[me][i]);
     }
     return wrong;
 }
 
 // `count` blocks, each freed by all.
-static void check_racing_frees(uint32_t count) {
-    batches = count / BATCH;
-    on_each_refused(race_and_take, batches * BATCH * (processors_online - 1));
+static void check_racing_frees(uint32_t blocks, uint32_t at_once) {
+    batches_of(blocks, at_once);
+    on_each_refused(race_and_take, batches * batch * (processors_online - 1));
 }
 
-KTEST(processors_racing_frees_are_refused_but_one) { check_racing_frees(400); }
-KTEST(long_processors_racing_frees) { check_racing_frees(400000); } // make soak-wrong
+KTEST(processors_racing_frees_are_refused_but_one) { check_racing_frees(400, BATCH); }
+KTEST(long_processors_racing_frees) { check_racing_frees(400000, LONG_BATCH); } // make soak-wrong
 
 // ---- what everyone shares -----------------------------------------------------------------------
 
@@ -758,11 +772,11 @@ static int free_by_a_wrong_record(void *argument) {
     for (uint32_t round = 0; round < batches; round++) {
         if (me == round % all) batch_take(32);
         hands_meet(2 * round + 1);
-        for (uint32_t i = 0; me == (round + 1) % all && i < BATCH; i++) {
+        for (uint32_t i = 0; me == (round + 1) % all && i < batch; i++) {
             struct arena *arena = ktest_arena(passed_on[i]);
-            flip(arena, round * BATCH + i);
+            flip(arena, round * batch + i);
             sys_free(passed_on[i]);
-            flip(arena, round * BATCH + i);
+            flip(arena, round * batch + i);
         }
         if (me == (round + 1) % all) batch_give();
         hands_meet(2 * round + 2);
@@ -770,11 +784,11 @@ static int free_by_a_wrong_record(void *argument) {
     return wrong;
 }
 
-static void check_wrong_records(uint32_t count) {
-    batches = count / BATCH;
-    on_each_refused(free_by_a_wrong_record, batches * BATCH);
+static void check_wrong_records(uint32_t blocks, uint32_t at_once) {
+    batches_of(blocks, at_once);
+    on_each_refused(free_by_a_wrong_record, batches * batch);
 }
 
-KTEST(processors_a_wrong_record_is_refused) { check_wrong_records(240); }
-KTEST(long_processors_a_wrong_record) { check_wrong_records(100000); } // make soak-wrong
+KTEST(processors_a_wrong_record_is_refused) { check_wrong_records(240, BATCH); }
+KTEST(long_processors_a_wrong_record) { check_wrong_records(100000, LONG_BATCH); } // make soak-wrong
 #endif
