@@ -59,6 +59,7 @@ SEARCHES = {
               "build/host/race_heap && exec build/host/race_checked"], "gcc"),
     "owners": (["sh", "-c", "make -s BUILD=build build/host/race_owners && exec build/host/race_owners 4000 1"], "gcc"),
     "pages": (["sh", "-c", "make -s BUILD=build build/host/race_pages && exec build/host/race_pages"], "gcc"),
+    "fork": (HOST + ["race_fork"], "gcc"),
     "preempt": (KERNEL + ["test=preempt_malloc,preempt_free,preempt_realloc*"], "qemu-system-i386"),
     "processors": (PROCESSORS + ["test=processors_*"], "qemu-system-i386"),
     "storm": (KERNEL + ["hz=1000 test=storm_*"], "qemu-system-i386"),

@@ -28,7 +28,7 @@
 enum page_state { PAGE_GONE, PAGE_TOUCHED, PAGE_PAID };
 extern uint8_t *granary_touched_at;
 extern __thread struct owner *granary_me;
-extern uint32_t granary_highest, granary_touched_end;
+extern uint32_t granary_highest, granary_touched_end, granary_held, granary_common_held;
 extern int32_t granary_credit;
 bool granary_touched(uintptr_t p);
 bool granary_touched_all(uint32_t first, uint32_t count);

@@ -9,7 +9,6 @@
 // says which blocks are live.
 #include <pthread.h>
 #include <sched.h>
-#include <sys/wait.h>
 
 #include "kernel/inspect/heapcheck.h"
 #include "tests/host/owners_host.h"
@@ -615,93 +614,7 @@ static void what_is_claimed_is_not_live(void **state) {
     assert_int_equal(heap_check(), 0);
 }
 
-// ---- fork ---------------------------------------------------------------------------------------
-
-static struct owner *parked;
-static void *given, *late;
-static uint32_t released;
-
-// Takes some blocks and waits. Two are another's to free: the first, so that words are claimed, and
-// one that comes home when its word is collected.
-static void *park(void *unused) {
-    void *block[5];
-    __atomic_store_n(&given, take(64), __ATOMIC_RELEASE);
-    while (__atomic_load_n(&given, __ATOMIC_ACQUIRE)) sched_yield();
-    for (uint32_t i = 0; i < 5; i++) block[i] = take(64);
-    late = take(64);
-    __atomic_store_n(&parked, granary_me, __ATOMIC_RELEASE);
-    while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE)) sched_yield();
-    for (uint32_t i = 0; i < 5; i++) give(block[i]);
-    return unused;
-}
-
-// The steps of claiming the word of a block that another has freed, in their order: it comes home
-// (word_collect()), and the word is in hand (hand_turn(), hand_claim()).
-#define CLAIM_STEPS 6u
-static void cut_off(struct front *front, uint32_t step, uint64_t *away, block_bits *word) {
-    uint32_t shift = (uint32_t)(away - share_of(&k_heap, front->arena)->away) * 32 % WORD_BLOCKS;
-    if (step > 0) *word |= (block_bits)(uint32_t)*away << shift;
-    if (step > 1) *away = ((*away >> 32) + 1) << 32;
-    if (step > 2) front->base = 0;
-    if (step > 3) front->mask = *word;
-    if (step > 4) front->word = word;
-    if (step > 5) front->take = word;
-}
-
-// In the child: the owner that was in the middle of something is the next one's, and of use.
-static int child(const struct owner *cut) {
-    void *block[600];
-    uint32_t before = granary_reports;
-    struct owner *one = owner_take(&k_heap);
-    while (one && one != cut) one = owner_take(&k_heap);
-    for (uint32_t i = 0; one && i < 600; i++) {
-        block[i] = shared_malloc(one, 64);
-        if (!block[i]) return 1;
-        memset(block[i], 1, 64);
-    }
-    for (uint32_t i = 0; one && i < 600; i++) {
-        if (!shared_free(&k_heap, one, (uintptr_t)block[i], 0)) return 2;
-    }
-    if (granary_reports != before) return 3;
-    return !one || heap_check() != 0 ? 4 : 0;
-}
-
-static void a_fork_at_any_step_of_claiming_a_word(void **state) {
-    (void)state;
-    pthread_t other;
-    struct owner *cut;
-    void *first;
-    pthread_create(&other, NULL, park, NULL);
-    while (!(first = __atomic_load_n(&given, __ATOMIC_ACQUIRE))) sched_yield();
-    give(first);
-    __atomic_store_n(&given, NULL, __ATOMIC_RELEASE);
-    while (!(cut = __atomic_load_n(&parked, __ATOMIC_ACQUIRE))) sched_yield();
-    give(late);
-    struct front *front = front_for(cut, 64);
-    struct arena *arena = arena_at(late);
-    // As if another word had been in hand before, and was used up.
-    assert_true(front->foreign && front->claimed);
-    front->word = map_of(arena) + WORDS - 1;
-    front->mask = 0;
-    struct front before = *front;
-    uint32_t block = block_index(&front->desc, (uint32_t)((uintptr_t)late - arena->base));
-    block_bits *word = word_of(arena, block), map = *word;
-    uint64_t *away = &share_of(&k_heap, arena)->away[block / 32], freed = *away;
-    assert_true(word != front->word && (uint32_t)freed != 0);
-    for (uint32_t step = 0; step <= CLAIM_STEPS; step++) {
-        int status = -1;
-        cut_off(front, step, away, word);
-        pid_t pid = fork();
-        if (pid == 0) _exit(child(cut));
-        if (pid > 0) waitpid(pid, &status, 0);
-        if (status != 0) fail_msg("step %u: status %x", step, (unsigned)status);
-        *front = before;
-        *word = map;
-        *away = freed;
-    }
-    __atomic_store_n(&released, 1, __ATOMIC_RELEASE);
-    pthread_join(other, NULL);
-}
+// ---- a thread's end -----------------------------------------------------------------------------
 
 static void *left[FULL];
 
@@ -758,7 +671,6 @@ int main(int argc, char **argv) {
         cmocka_unit_test(an_overwritten_record_gives_no_blocks),
         cmocka_unit_test(a_wrong_proof_is_found),
         cmocka_unit_test(what_is_claimed_is_not_live),
-        cmocka_unit_test(a_fork_at_any_step_of_claiming_a_word),
         cmocka_unit_test(the_next_thread_goes_on_with_what_one_left),
         cmocka_unit_test(every_arena_is_marked_where_there_is_no_barrier),
     };

@@ -790,5 +790,5 @@ static void check_wrong_records(uint32_t blocks, uint32_t at_once) {
 }
 
 KTEST(processors_a_wrong_record_is_refused) { check_wrong_records(240, BATCH); }
-KTEST(long_processors_a_wrong_record) { check_wrong_records(100000, LONG_BATCH); } // make soak-wrong
+KTEST(long_processors_a_wrong_record) { check_wrong_records(100000, LONG_BATCH); } // likewise
 #endif

@@ -24,6 +24,7 @@ extern uintptr_t granary_records; // see PORT_RECORD()
 extern uint32_t granary_held;     // 1 while a thread has the heap, in a process of several
 extern uint32_t granary_waiting;  // threads that sleep until it is free, or are about to
 extern bool granary_ready;        // memory_init() is done
+extern uint32_t granary_common_held; // 1 while a thread is the common owner (thread.c)
 #pragma GCC visibility pop
 
 // The library has one heap, so none of these asks which.

@@ -28,15 +28,16 @@ static __thread bool ending; // this thread has left its owner
 
 static pthread_key_t key; // its destructor is told of a thread's end
 static struct owner *common;
-static uint32_t common_held; // 1 while a thread is the common owner
+uint32_t granary_common_held;
 
 static void common_lock(void) {
-    while (__atomic_exchange_n(&common_held, 1, __ATOMIC_ACQUIRE)) system_sleep(&common_held, 1);
+    while (__atomic_exchange_n(&granary_common_held, 1, __ATOMIC_ACQUIRE))
+        system_sleep(&granary_common_held, 1);
 }
 
 static void common_unlock(void) {
-    __atomic_store_n(&common_held, 0, __ATOMIC_RELEASE);
-    system_wake(&common_held, 1);
+    __atomic_store_n(&granary_common_held, 0, __ATOMIC_RELEASE);
+    system_wake(&granary_common_held, 1);
 }
 
 static void be(struct owner *owner) {
@@ -128,6 +129,6 @@ void granary_owners_fork_prepare(void) { common_lock(); }
 void granary_owners_fork_parent(void) { common_unlock(); }
 
 void granary_owners_fork_child(void) {
-    common_held = 0;
+    granary_common_held = 0;
     owners_recover(&k_heap, granary_me, common);
 }

@@ -39,8 +39,8 @@ $(BUILD)/host/libgranary-checked.so: $(CHECKED_OBJ)
 -include $(CHECKED_OBJ:.o=.d)
 
 # All of it under ThreadSanitizer, with a test's threads on it (tests/host/race_heap.c), which `make host-test` runs.
-# malloc() and its kin have other names there: the sanitizer needs those of C for itself. HOME_FRAMES is small there, so
-# that arenas are watched a part of the time.
+# malloc() and its kin have other names there: the sanitizer needs those of C for itself. HOME_FRAMES is small there and in
+# race_fork, so that arenas are watched a part of the time.
 RACE_NAMES := malloc calloc realloc free reallocarray malloc_usable_size posix_memalign aligned_alloc memalign valloc \
               pvalloc malloc_trim
 RACE_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fsanitize=thread -fno-strict-aliasing \
@@ -57,10 +57,12 @@ $(RACE_PROGRAMS): $(RACE_DEPENDS) $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO
 	@$(HOST_CC) $(RACE_CFLAGS) -DHOME_FRAMES=64u tests/host/race_heap.c $(RACE_SRC) -lcmocka -lpthread -o $@
 
 # The same without the sanitizer, and quick: what two threads do in the same nanosecond.
-OWNERS_TESTS := $(BUILD)/host/race_owners $(BUILD)/host/race_pages
+OWNERS_TESTS := $(addprefix $(BUILD)/host/,race_owners race_pages race_fork)
 $(OWNERS_TESTS): $(BUILD)/host/%: tests/host/%.c tests/host/owners_host.h $(RACE_DEPENDS) $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)+libcmocka-dev
 	@mkdir -p $(@D)
 	@$(HOST_CC) $(filter-out -fsanitize=thread -O1,$(RACE_CFLAGS)) -O2 $< $(GRANARY_SRC) -lcmocka -lpthread -o $@
+
+$(BUILD)/host/race_fork: RACE_CFLAGS += -DHOME_FRAMES=16u
 
 # And with it: for `make soak-owners`, as it takes longer.
 $(BUILD)/host/race_owners_tsan: tests/host/race_owners.c tests/host/owners_host.h $(RACE_DEPENDS) $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)+libcmocka-dev
