@@ -233,6 +233,12 @@ def test_fork_beside_threads_that_use_streams(run, program, tmp_path):
 
 
 @pytest.mark.parametrize("checked", [False, True])
+def test_fork_while_another_thread_registers_handlers_for_it(run, program, checked):
+    done = run([program("fork_handlers")], checked=checked)
+    assert (done.code, done.out, done.err) == (0, "alive\n", "")
+
+
+@pytest.mark.parametrize("checked", [False, True])
 def test_no_thread_is_cancelled_inside_the_heap(run, program, checked):
     done = run([program("cancel")], checked=checked)
     assert (done.code, done.out) == (0, "0 threads ended inside the heap\n")
@@ -512,12 +518,13 @@ def test_says_nothing_by_itself(library):
 
 
 def test_public_names(library):
-    """What the library exports is C's allocation functions and nothing else."""
+    """What the library exports is C's allocation functions, and what pthread_atfork() calls."""
     nm = shutil.which("nm")
     out = subprocess.run([nm, "-D", "--defined-only", library], capture_output=True, text=True, check=True).stdout
     names = {line.split()[-1] for line in out.splitlines()}
     assert names == {"malloc", "free", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc",
-                     "posix_memalign", "valloc", "pvalloc", "malloc_usable_size", "malloc_trim"}
+                     "posix_memalign", "valloc", "pvalloc", "malloc_usable_size", "malloc_trim",
+                     "__register_atfork"}
 
 
 # What the library may use of others, and why each does no harm under malloc(): it takes no lock, sets no errno, is no
@@ -531,7 +538,7 @@ IMPORTS = {
     "the loader's table, read without a lock": {"_dl_find_object"},
     "the end, after a report": {"abort"},
     "at the start and at the exit only": {"secure_getenv", "__progname", "program_invocation_short_name", "fstat",
-                                          "__register_atfork", "pthread_key_create", "sigaction", "sigemptyset",
+                                          "pthread_key_create", "sigaction", "sigemptyset",
                                           "__cxa_finalize"},
     "in a fault's handler, where the program is to end": {"signal"},
     "by fork() only": {"_IO_list_lock", "_IO_list_unlock", "_IO_list_resetlock"},

@@ -15,17 +15,15 @@
 // Invariants:
 //   K1  `notified` is 1 only from an unlock that moved `turn` to the moment at which a waiter has
 //       seen that.
-//   K2  Locks are taken in this order: the C library's list of streams (by fork() only), the
-//       checked build's or the common owner's (thread.c), the heap's.
-//
-// Shortcoming: fork() takes the lock of glibc's name service, too, and takes it after ours. A
-// thread that reads /etc/nsswitch.conf at that moment, which glibc does once and after a change,
-// waits for the heap with that lock held.
+//   K2  Locks are taken in this order: the one of fork()'s handlers, the C library's list of them,
+//       or of streams (by fork() only); the checked build's or the common owner's (thread.c), the
+//       heap's.
 #include <pthread.h>
 #include <time.h>
 
 #include "kernel/checked/checked.h"
 #include "tools/libgranary/port.h"
+#include "tools/libgranary/settings.h"
 #include "tools/libgranary/system.h"
 
 uint32_t granary_held;
@@ -131,15 +129,50 @@ void port_checked_unlock(checked_state state) {
 
 // ---- fork ---------------------------------------------------------------------------------------
 
-// Of glibc, exported since 2.2.5 and declared nowhere. fork() takes this lock after our handlers,
-// and streams are flushed and read by threads that hold it, or one that a holder of it waits for,
-// when they call malloc(): so it comes first (K3; glibc's own malloc is locked after it, too).
+// glibc's fork() (posix/fork.c) calls the handlers, ours as the last, and takes two of its own
+// locks after them. Under both a thread may want memory, so both come before the heap's: K2. (It
+// takes the name service's, too, under which no one allocates.)
+//
+// The first is the list of streams: they are flushed and read by threads that hold it, or one that
+// a holder of it waits for. glibc's own malloc is locked after it, too. Exported since 2.2.5 and
+// declared nowhere.
 void _IO_list_lock(void);
 void _IO_list_unlock(void);
 void _IO_list_resetlock(void);
 
+// The second is the list of handlers, which grows under a lock that cannot be had from outside. So
+// who registers one holds a lock of ours meanwhile, which fork() takes first.
+static uint32_t handlers_held;
+
+static void handlers_lock(void) {
+    while (__atomic_exchange_n(&handlers_held, 1, __ATOMIC_ACQUIRE))
+        system_sleep(&handlers_held, 1);
+}
+
+static void handlers_unlock(void) {
+    __atomic_store_n(&handlers_held, 0, __ATOMIC_RELEASE);
+    system_wake(&handlers_held, 1);
+}
+
+typedef void handler(void);
+typedef int atfork(handler *prepare, handler *parent, handler *child, void *file);
+
+// The C library's, of which the one below is called instead: pthread_atfork() is a few instructions
+// in each program and library, and a call of this.
+static atfork *registers;
+
+__attribute__((visibility("default"))) atfork __register_atfork;
+int __register_atfork(handler *prepare, handler *parent, handler *child, void *file) {
+    if (!granary_ready) granary_start(); // the heap's handlers are the first ones
+    handlers_lock();
+    int error = registers(prepare, parent, child, file);
+    handlers_unlock();
+    return error;
+}
+
 // fork() copies the heap as it is at that moment: no thread may be in the middle of it.
 static void fork_prepare(void) {
+    handlers_lock();
     _IO_list_lock();
 #ifdef HEAP_CHECKED
     port_checked_lock();
@@ -162,11 +195,12 @@ static void fork_parent(void) {
     granary_owners_fork_parent();
 #endif
     _IO_list_unlock();
+    handlers_unlock();
 }
 
 // Who waited is not here.
 static void fork_child(void) {
-    granary_waiting = notified = stand_back = 0;
+    granary_waiting = notified = stand_back = handlers_held = 0;
 #ifdef HEAP_CHECKED
     sleepers = 0;
 #else
@@ -176,4 +210,11 @@ static void fork_child(void) {
     _IO_list_resetlock();
 }
 
-void granary_lock_start(void) { pthread_atfork(fork_prepare, fork_parent, fork_child); }
+extern void *__dso_handle; // of this library
+
+void granary_lock_start(void) {
+    uintptr_t at = granary_symbol((const void *)&_IO_list_lock, "__register_atfork");
+    if (!at) granary_refuse("the C library has no __register_atfork()");
+    registers = (atfork *)at;
+    registers(fork_prepare, fork_parent, fork_child, &__dso_handle);
+}

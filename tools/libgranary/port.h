@@ -123,6 +123,9 @@ void granary_owners_fork_parent(void);
 void granary_owners_fork_child(void);
 #endif
 
+// Where the loaded file that an address is in has the public symbol of that name; 0: nowhere. Takes
+// no lock, and does not allocate.
+uintptr_t granary_symbol(const void *in, const char *name);
 // "function+0x12", or file and offset where the function has no public name. Returns `to`.
 char *granary_caller_text(char *to, size_t room, uintptr_t caller);
 

@@ -210,6 +210,18 @@ static struct symbols symbols_of(const struct link_map *map) {
     return found;
 }
 
+uintptr_t granary_symbol(const void *in, const char *name) {
+    struct dl_find_object object;
+    if (_dl_find_object((void *)(uintptr_t)in, &object) != 0) return 0;
+    struct symbols all = symbols_of(object.dlfo_link_map);
+    for (uint32_t i = 0; i < all.count; i++) {
+        const ElfW(Sym) *symbol = &all.symbol[i];
+        if (symbol->st_shndx != SHN_UNDEF && strcmp(all.names + symbol->st_name, name) == 0)
+            return object.dlfo_link_map->l_addr + symbol->st_value;
+    }
+    return 0;
+}
+
 // dladdr() takes a lock of the dynamic loader's, whose holder may be waiting for this thread;
 // _dl_find_object() takes none.
 char *granary_caller_text(char *to, size_t room, uintptr_t caller) {

@@ -42,7 +42,7 @@ $(BUILD)/host/libgranary-checked.so: $(CHECKED_OBJ)
 # malloc() and its kin have other names there: the sanitizer needs those of C for itself. HOME_FRAMES is small there and in
 # race_fork, so that arenas are watched a part of the time.
 RACE_NAMES := malloc calloc realloc free reallocarray malloc_usable_size posix_memalign aligned_alloc memalign valloc \
-              pvalloc malloc_trim
+              pvalloc malloc_trim __register_atfork
 RACE_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fsanitize=thread -fno-strict-aliasing \
                -Wall -Wextra -Werror -Wno-unused-parameter -I. -I$(BUILD)/gen $(GRANARY_PORT) \
                $(foreach name,$(RACE_NAMES),-D$(name)=granary_$(name))
