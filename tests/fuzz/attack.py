@@ -7,6 +7,7 @@ Prints the table of docs/trust.md; --docs writes it there. Fails if Granary hand
 if a program dies on it: the others' rows are there to show that the search finds what it looks for.
 """
 
+import glob
 import os
 import re
 import subprocess
@@ -26,10 +27,18 @@ DOCUMENT = os.path.join(ROOT, "docs", "trust.md")
 BEGIN, END = "<!-- make attack DOCS=1 -->\n", "<!-- end -->\n"
 
 
+def hardened():
+    """(name, library) of each allocator that is built against this; a line if there is none: Debian has LLVM's."""
+    found = sorted(glob.glob("/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.scudo_standalone-x86_64.so"))
+    if not found:
+        print(f"attack: {cli.missing('libclang-rt-dev', 'scudo')}; it is left out")
+    return [("scudo", path) for path in found[-1:]]
+
+
 def allocators(build):
     """(name, library) of each; of ours one, as its table of sizes makes no difference here."""
     found = host.allocators(build, lambda text: print(f"attack: {text}"))
-    return [(each.name, each.library) for each in found if each.name not in host.OURS] + \
+    return [(each.name, each.library) for each in found if each.name not in host.OURS] + hardened() + \
         [(OURS, next(each.library for each in found if each.name == host.OURS[0]))]
 
 

@@ -5,10 +5,9 @@
 //
 // A thread takes and frees by single steps (the processor's trap flag, Intel SDM volume 3,
 // 17.3.1.4: a SIGTRAP after each instruction). At each that is due it stops, and the main thread
-// forks.
-// The child takes over what the thread had: its blocks hold what it wrote, new ones are no one's,
-// each is freed without a report, and in the end no frame is held. An instruction under a lock that
-// fork() waits for is passed over.
+// forks. The child takes over what the thread had: its blocks hold what it wrote, new ones are no
+// one's, each is freed without a report, and in the end no frame is held. An instruction under a
+// lock that fork() waits for is passed over.
 //
 // Linked with all of libgranary, whose malloc() and free() carry a granary_ in front.
 #include <pthread.h>
