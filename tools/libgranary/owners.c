@@ -229,7 +229,8 @@ void owner_leave(struct owner *me) {
 //       malloc_slow(), front_take()    or
 //         front_renew()                  an arena, another's frees, more frames
 
-// Whether a word that has these blocks at home gives enough of them: WORD_LEAST.
+// Whether a word that has these blocks at home gives enough of them.
+_Static_assert(WORD_LEAST == 2, "more than one bit");
 static INLINE_ALWAYS bool worth_taking(block_bits bits) { return (bits & (bits - 1)) != 0; }
 
 // Takes the first word from `word` on that is worth taking (`any`: that has a block at home), or of
