@@ -3,93 +3,23 @@
 // What only it can find: a child whose heap has a block in two lists or in none, because the thread
 // that was about to change the second is not there any more; frames that are nobody's.
 //
-// A thread takes and frees by single steps (the processor's trap flag, Intel SDM volume 3,
-// 17.3.1.4: a SIGTRAP after each instruction). At each that is due it stops, and the main thread
-// forks. The child takes over what the thread had: its blocks hold what it wrote, new ones are no
-// one's, each is freed without a report, and in the end no frame is held. An instruction under a
-// lock that fork() waits for is passed over.
+// The child takes over what the thread had: its blocks hold what it wrote, new ones are no one's,
+// each is freed without a report, and in the end no frame is held.
 //
 // Linked with all of libgranary, whose malloc() and free() carry a granary_ in front.
-#include <pthread.h>
-#include <semaphore.h>
-#include <signal.h>
 #include <sys/wait.h>
-#include <ucontext.h>
 
 #include "kernel/inspect/heapcheck.h"
-#include "tests/host/owners_host.h"
+#include "tests/host/steps_host.h"
 
-#define DUE_DEFAULT 97u // of so many instructions one is due
-#define TRAP_FLAG "0x100"
+#define DUE_DEFAULT 97u
 
-extern char __executable_start[], etext[]; // the linker's: where this program's code is
+static uint32_t forks;
 
-static uint32_t due;
-static uint32_t steps, forks; // that the thread took; that were made
-
-// ---- stopping -----------------------------------------------------------------------------------
-
-enum state { STOPPED, ASKS, ENDED }; // what the thread waits for: a fork, frees, nothing more
-static enum state state;
-static sem_t to_main, to_thread; // whose turn it is
-static uintptr_t stopped_at;
-
-static void stop(enum state why) {
-    state = why;
-    sem_post(&to_main);
-    while (sem_wait(&to_thread) != 0) continue;
-}
-
-// Only in code of this program's: what the C library does with its own locks held is not ours.
-static void on_step(int signal, siginfo_t *info, void *context) {
-    uintptr_t at = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
-    if (at < (uintptr_t)__executable_start || at >= (uintptr_t)etext) return;
-    if (LOOK(granary_held) || LOOK(granary_common_held) || ++steps % due != 0) return;
-    stopped_at = at;
-    stop(STOPPED);
-}
-
-static inline void steps_begin(void) {
-    __asm__ volatile("pushfq\n\torq $" TRAP_FLAG ", (%%rsp)\n\tpopfq" : : : "cc", "memory");
-}
-
-static inline void steps_end(void) {
-    __asm__ volatile("pushfq\n\tandq $~" TRAP_FLAG ", (%%rsp)\n\tpopfq" : : : "cc", "memory");
-}
-
-// ---- the thread ---------------------------------------------------------------------------------
-
-#define SLOTS 80u
-static struct slot {
-    uint8_t *p; // NULL: none
-    size_t size;
-    bool moving; // a call about it is under way
-} slots[SLOTS];
-
-static uint8_t content(const struct slot *slot) { return (uint8_t)(slot - slots + 1); }
-
-static void get(struct slot *slot, size_t size) {
-    slot->moving = true;
-    slot->size = size;
-    steps_begin();
-    uint8_t *p = granary_malloc(size);
-    steps_end();
-    memset(p, content(slot), size);
-    slot->p = p;
-    slot->moving = false;
-}
-
-static void put(struct slot *slot) {
-    if (!slot->p) return;
-    slot->moving = true;
-    steps_begin();
-    granary_free(slot->p);
-    steps_end();
-    slot->p = NULL;
-    slot->moving = false;
-}
+// ---- the thread -------------------------------------------------------------------------------
 
 static void grow(struct slot *slot, size_t size) {
+    freed = NULL;
     slot->moving = true;
     steps_begin();
     uint8_t *p = granary_realloc(slot->p, size);
@@ -106,14 +36,8 @@ static void trim(void) {
     steps_end();
 }
 
-// Fills slots with blocks, and empties each second one and then the rest: arenas are opened,
-// carved, full, not full any more, at home, and closed.
-static void fill(uint32_t count, size_t size) {
-    for (uint32_t i = 0; i < count; i++) {
-        if (!slots[i].p) get(&slots[i], size);
-    }
-}
-
+// Each second one, and then the rest: arenas were opened, carved and full, and are not full any
+// more, at home, and closed.
 static void empty(uint32_t count) {
     for (uint32_t i = 0; i < 2 * count; i++) put(&slots[i < count ? i | 1 : i - count]);
 }
@@ -124,26 +48,8 @@ static void let_free(uint32_t count) {
     stop(ASKS);
 }
 
-static void others_free(void) {
-    for (uint32_t i = 0; i < SLOTS; i++) {
-        if (!slots[i].moving) continue;
-        granary_free(slots[i].p);
-        slots[i].p = NULL;
-        slots[i].moving = false;
-    }
-}
-
-// The C library calls the destructors of keys in order, and this key is made after the heap's.
-// What comes later is not to be stepped through, as signals are blocked there.
-static void after_the_owner_is_left(void *unused) {
-    steps_end();
-    stop(ENDED);
-}
-
-static void *work(void *unused) {
-    pthread_key_t key;
-    assert_int_equal(pthread_key_create(&key, after_the_owner_is_left), 0);
-    pthread_setspecific(key, unused);
+static void *work_of_all_kinds(void *unused) {
+    work_begins();
     fill(20, 1008); // an owner, arenas of it, and pages
     empty(20);
     fill(20, 80);   // guests, and a front of their own
@@ -162,7 +68,7 @@ static void *work(void *unused) {
     put(&slots[0]);
     grow(&slots[1], 30000);
     fill(30, 1008);
-    steps_begin(); // it ends by steps, too: its owner is left
+    steps_begin();
     return unused;
 }
 
@@ -177,13 +83,6 @@ static const char *const outcome_names[] = {"sound",
                                             "a right free was reported",
                                             "heap_check() finds invariants broken",
                                             "frames are held"};
-
-static bool holds(const uint8_t *p, size_t size, uint8_t value) {
-    for (size_t i = 0; i < size; i++) {
-        if (p[i] != value) return false;
-    }
-    return true;
-}
 
 static bool slots_hold(void) {
     for (uint32_t i = 0; i < SLOTS; i++) {
@@ -268,19 +167,7 @@ static void fork_here(void) {
 }
 
 static void a_child_has_the_heap_of_a_thread_that_was_in_a_call(void **unused) {
-    struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
-    pthread_t thread;
-    sigaction(SIGTRAP, &action, NULL);
-    sem_init(&to_main, 0, 0);
-    sem_init(&to_thread, 0, 0);
-    pthread_create(&thread, NULL, work, slots);
-    for (bool ended = false; !ended; sem_post(&to_thread)) {
-        sem_wait(&to_main);
-        if (state == STOPPED) fork_here();
-        if (state == ASKS) others_free();
-        ended = state == ENDED;
-    }
-    pthread_join(thread, NULL);
+    steps_run(work_of_all_kinds, fork_here);
     assert_true(steps > 20000 && forks == steps / due);
     for (uint32_t i = 0; i < SLOTS; i++) granary_free(slots[i].p);
     granary_malloc_trim(0);

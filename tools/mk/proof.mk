@@ -75,15 +75,16 @@ soak-host: $(SOAK_HOST)
 	    test "$$first" = "$$again" || { echo 'soak-host: FAILED'; exit 1; }
 
 # Wrong frees of several threads at the same time: 400,000 racing double frees by four, 100,000 late ones, each to be
-# refused when its call comes back, by two; and the same under ThreadSanitizer. And a fork() at each instruction of
-# another thread's calls.
+# refused when its call comes back, by two; and the same under ThreadSanitizer. Another thread's frees at an instruction
+# of five, and a fork() at each instruction of a thread's calls.
 .PHONY: soak-owners
-soak-owners: $(BUILD)/host/race_owners $(BUILD)/host/race_owners_tsan $(BUILD)/host/race_fork
+soak-owners: $(OWNERS_TESTS) $(BUILD)/host/race_owners_tsan
 	@$(BUILD)/host/race_owners 200000 2
 	@$(BUILD)/host/race_owners 100000 1
 	@rm -f $(BUILD)/host/tsan.*
 	@TSAN_OPTIONS=log_path=$(BUILD)/host/tsan $(BUILD)/host/race_owners_tsan 2000 2
 	@! cat $(BUILD)/host/tsan.* 2>/dev/null
+	@$(BUILD)/host/race_steps 5
 	@$(BUILD)/host/race_fork 1
 
 # ---- proofs and faults planted for the searches --------------------------------------------------
