@@ -190,11 +190,13 @@ KTEST(processors_free_each_others_blocks) {
 }
 
 // All but the first make and free blocks, whole arenas of them; the first takes their arenas away
-// from them all the while, by frees that are refused and change nothing else.
-#define TAKEN_AWAY 1500
-#define BUSY 40 // of 512 bytes: some arenas, which come and go
+// from them all the while, by frees that are refused and change nothing else. Each waits for a
+// processor, which takes long where the host has fewer: the more there are, the fewer such frees.
+#define TAKEN_AWAY 1500 // with one processor
+#define BUSY 40         // of 512 bytes: some arenas, which come and go
 
 static volatile bool taken_away;
+static uint32_t to_be_taken;
 
 static int work_on(uint32_t me) {
     int wrong = 0;
@@ -218,7 +220,7 @@ static int take_away_or_work(void *argument) {
     int wrong = !hands_apart(me);
     hands_meet(1);
     if (me > 0) return wrong + work_on(me);
-    for (uint32_t i = 0; i < TAKEN_AWAY; i++) {
+    for (uint32_t i = 0; i < to_be_taken; i++) {
         uint8_t *p = all > 1 ? made[1 + i % (all - 1)][i / 7 % BUSY] : NULL;
         sys_free(p ? p + 4 : (uint8_t *)4);
         if (i % 20 == 0) wrong += (int)heap_check();
@@ -229,7 +231,8 @@ static int take_away_or_work(void *argument) {
 
 KTEST(processors_take_arenas_away) {
     taken_away = false;
-    on_each_refused(take_away_or_work, TAKEN_AWAY);
+    to_be_taken = TAKEN_AWAY / processors_online;
+    on_each_refused(take_away_or_work, to_be_taken);
 }
 
 // The last takes and frees an arena's blocks and one more, so that it opens and closes an arena
