@@ -54,7 +54,7 @@ soak-programs: $(BUILD)/hd.img
 	    --args "batch demo=no test=long_process_*"
 
 # Wrong frees across processors: 100,000 second ones, 400,000 blocks freed by all, 100,000 bits of records. On a host with
-# fewer processors QEMU's take turns, and what waits for another takes long: with 8 on two, half an hour.
+# fewer processors QEMU's take turns, and what waits for another takes long; Bochs needs one.
 SOAK_WRONG_CPUS ?= 2 4 8
 SOAK_WRONG_IN ?= qemu bochs
 .PHONY: soak-wrong
