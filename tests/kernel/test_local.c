@@ -339,7 +339,7 @@ KTEST(processors_wait_for_the_end_of_a_call) {
 
 // Blocks between two meetings, which take long where the host has fewer processors.
 #define BATCH 40
-#define LONG_BATCH 400
+#define LONG_BATCH 100
 
 static uint32_t batches, batch; // of a test; blocks in each
 static void *volatile passed_on[LONG_BATCH];
