@@ -1,7 +1,7 @@
 // race_fork.c - fork() while another thread is in the middle of a call, at any of its instructions.
 //
 // What only it can find: a child whose heap has a block in two lists or in none, because the thread
-// that was about to change the second is not there any more; frames that are nobody's.
+// that was about to change the second is not there any more; frames that no one has.
 //
 // The child takes over what the thread had: its blocks hold what it wrote, new ones are no one's,
 // each is freed without a report, and in the end no frame is held.

@@ -156,7 +156,7 @@ static uint32_t every; // one instruction of so many
 static void frees_at_each_instruction(bool first) {
     static void (*const kinds[])(void) = {free_one, free_what_is_being_freed, free_what_was_freed,
                                           take_some, free_again};
-    uint32_t trials = 0, call = 1;
+    uint32_t trials = 0, call = 0;
     spoke = silence();
     met = 0;
     for (uint32_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {

@@ -144,16 +144,6 @@ void _IO_list_resetlock(void);
 // who registers one holds a lock of ours meanwhile, which fork() takes first.
 static uint32_t handlers_held;
 
-static void handlers_lock(void) {
-    while (__atomic_exchange_n(&handlers_held, 1, __ATOMIC_ACQUIRE))
-        system_sleep(&handlers_held, 1);
-}
-
-static void handlers_unlock(void) {
-    __atomic_store_n(&handlers_held, 0, __ATOMIC_RELEASE);
-    system_wake(&handlers_held, 1);
-}
-
 typedef void handler(void);
 typedef int atfork(handler *prepare, handler *parent, handler *child, void *file);
 
@@ -164,15 +154,15 @@ static atfork *registers;
 __attribute__((visibility("default"))) atfork __register_atfork;
 int __register_atfork(handler *prepare, handler *parent, handler *child, void *file) {
     if (!granary_ready) granary_start(); // the heap's handlers are the first ones
-    handlers_lock();
+    system_lock(&handlers_held);
     int error = registers(prepare, parent, child, file);
-    handlers_unlock();
+    system_unlock(&handlers_held);
     return error;
 }
 
 // fork() copies the heap as it is at that moment: no thread may be in the middle of it.
 static void fork_prepare(void) {
-    handlers_lock();
+    system_lock(&handlers_held);
     _IO_list_lock();
 #ifdef HEAP_CHECKED
     port_checked_lock();
@@ -195,7 +185,7 @@ static void fork_parent(void) {
     granary_owners_fork_parent();
 #endif
     _IO_list_unlock();
-    handlers_unlock();
+    system_unlock(&handlers_held);
 }
 
 // Who waited is not here.

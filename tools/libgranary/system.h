@@ -63,3 +63,13 @@ static inline void system_sleep(const uint32_t *word, uint32_t value) {
 static inline void system_wake(const uint32_t *word, int threads) {
     SYSTEM(SYS_futex, word, FUTEX_WAKE_PRIVATE, threads);
 }
+
+// A lock that is seldom wanted by two: 1 while a thread has it.
+static inline void system_lock(uint32_t *held) {
+    while (__atomic_exchange_n(held, 1, __ATOMIC_ACQUIRE)) system_sleep(held, 1);
+}
+
+static inline void system_unlock(uint32_t *held) {
+    __atomic_store_n(held, 0, __ATOMIC_RELEASE);
+    system_wake(held, 1);
+}

@@ -30,16 +30,6 @@ static pthread_key_t key; // its destructor is told of a thread's end
 static struct owner *common;
 uint32_t granary_common_held;
 
-static void common_lock(void) {
-    while (__atomic_exchange_n(&granary_common_held, 1, __ATOMIC_ACQUIRE))
-        system_sleep(&granary_common_held, 1);
-}
-
-static void common_unlock(void) {
-    __atomic_store_n(&granary_common_held, 0, __ATOMIC_RELEASE);
-    system_wake(&granary_common_held, 1);
-}
-
 static void be(struct owner *owner) {
     granary_me = owner;
     granary_seal = owner->seal;
@@ -66,11 +56,11 @@ static struct owner *join(void) {
 static void *take(size_t size) {
     struct owner *me = join();
     if (me) return shared_malloc(me, size);
-    common_lock();
+    system_lock(&granary_common_held);
     if (!common) common = owner_take(&k_heap);
     void *p = common ? shared_malloc(common, size) : NULL;
     granary_touches_told();
-    common_unlock();
+    system_unlock(&granary_common_held);
     return p;
 }
 
@@ -106,9 +96,9 @@ uint32_t granary_all_home(void) {
 
 uint32_t owners_trim(struct heap *heap) {
     uint32_t frames = owners_trim_idle(heap);
-    common_lock();
+    system_lock(&granary_common_held);
     if (common) frames += shared_trim(common);
-    common_unlock();
+    system_unlock(&granary_common_held);
     return frames + (granary_me != &none ? shared_trim(granary_me) : 0);
 }
 
@@ -125,8 +115,8 @@ void granary_owners_start(void) {
 
 // ---- fork ---------------------------------------------------------------------------------------
 
-void granary_owners_fork_prepare(void) { common_lock(); }
-void granary_owners_fork_parent(void) { common_unlock(); }
+void granary_owners_fork_prepare(void) { system_lock(&granary_common_held); }
+void granary_owners_fork_parent(void) { system_unlock(&granary_common_held); }
 
 void granary_owners_fork_child(void) {
     granary_common_held = 0;
