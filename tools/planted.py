@@ -59,6 +59,7 @@ SEARCHES = {
               "build/host/race_heap && exec build/host/race_checked"], "gcc"),
     "owners": (["sh", "-c", "make -s BUILD=build build/host/race_owners && exec build/host/race_owners 4000 1"], "gcc"),
     "pages": (["sh", "-c", "make -s BUILD=build build/host/race_pages && exec build/host/race_pages"], "gcc"),
+    "paths": (HOST + ["race_paths"], "gcc"),
     "fork": (["sh", "-c", "make -s BUILD=build build/host/race_fork && exec build/host/race_fork 5"], "gcc"),
     "steps": (HOST + ["race_steps"], "gcc"),
     "preempt": (KERNEL + ["test=preempt_malloc,preempt_free,preempt_realloc*"], "qemu-system-i386"),

@@ -129,7 +129,7 @@ static enum outcome child(void) {
     uint32_t before = granary_reports, count = k_heap.owners->count;
     struct owner *one, *all = NULL;
     if (!slots_hold()) return OVERLAP;
-    while (k_heap.owners->count == count && (one = owner_take(&k_heap))) {
+    while (k_heap.owners->count == count && (one = owner_take(&k_heap, OWNERS_MAX))) {
         one->next_idle = all;
         all = one;
     }

@@ -441,14 +441,14 @@ static void the_last_block_of_an_overwritten_record_is_refused(void **state) {
 }
 
 // Takes `count` blocks of `size`, gives the first `back` of them back, takes one, and overwrites
-// the record of their arena: of what is taken then, no more is of that arena than a word that was
-// in hand, and what is reported is that, once.
+// the record of the last one's arena: of what is taken then, no more is of that arena than a word
+// that was in hand, and what is reported is that, once.
 static void gives_no_blocks(size_t size, uint32_t count, uint32_t back, bool marked) {
     static void *block[3 * FULL], *more[3 * FULL];
     uint32_t inside = 0, before = granary_reports;
     arenas_are_long(size);
     for (uint32_t i = 0; i < count; i++) block[i] = take(size);
-    struct arena *arena = arena_at(block[0]);
+    struct arena *arena = arena_at(block[back - 1]);
     for (uint32_t i = 0; i < back; i++) {
         unmark(block[i]);
         if (marked && i == 0) in_a_thread(free_it, block[i]);
@@ -457,11 +457,11 @@ static void gives_no_blocks(size_t size, uint32_t count, uint32_t back, bool mar
     int saved = silence();
     for (uint32_t i = 0; i < 3 * FULL; i++) {
         more[i] = take(size);
-        if (i == 0) overwrite(block[0]);
+        if (i == 0) overwrite(block[back - 1]);
         inside += arena_at(more[i]) == arena;
     }
     granary_malloc_trim(0); // looks at all arenas
-    overwrite(block[0]);
+    overwrite(block[back - 1]);
     speak(saved);
     assert_in_range(inside, 0, WORD_BLOCKS);
     assert_int_equal(granary_reports - before, 1);
@@ -477,6 +477,7 @@ static void an_overwritten_record_gives_no_blocks(void **state) {
     gives_no_blocks(112, FULL, FULL - WORD_BLOCKS, false); // of the one in hand
     gives_no_blocks(128, FULL / 4, FULL / 8, false);       // of one that is carved
     gives_no_blocks(144, 2 * FULL, FULL / 2, true);        // in which others have freed
+    gives_no_blocks(80, 3 * FULL, 3 * FULL / 2, false);    // of one after the one in hand
     gives_no_blocks(192, FULL, FULL - WORD_BLOCKS, false); // of which words are all at home
 }
 

@@ -327,10 +327,10 @@ static bool arena_collect(const struct front *front, struct arena *arena) {
 
 #define WAITING_LOOKS 8u // arenas looked at before another is opened
 
-// Looks through full arenas for blocks that others have freed; true if some came home.
+// Looks through full arenas, of which there are some, for blocks that others have freed; true if
+// some came home.
 static bool waiting_look(struct owner *me, struct front *front) {
     for (uint32_t looks = WAITING_LOOKS; looks > 0; looks--) {
-        if (list_empty(&front->waiting)) return false;
         struct arena *arena = list_rotate(&front->waiting);
         if (LIKELY(record_sound(arena, me->seal)) && arena_collect(front, arena)) {
             unfull(me, front, arena);

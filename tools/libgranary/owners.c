@@ -91,11 +91,11 @@
 // What it costs to open an arena, and to look for one, does not depend on how many blocks it gives,
 // and a page that no block was carved of takes no memory. So arenas may be as long as their map and
 // the pool allow, where the kernel has one frame.
+_Static_assert((BLOCK_ALIGN * ARENA_BLOCKS_MAX) % PG_SIZE == 0, "so many blocks are whole frames");
 static void widen(struct memory_block_desc *desc) {
     uint32_t frames = (ARENA_BLOCKS_MAX * desc->block_size + PG_SIZE - 1) / PG_SIZE;
     desc->frames_per_arena = frames < ARENA_FRAMES_MAX ? frames : ARENA_FRAMES_MAX;
     desc->blocks_per_arena = desc->frames_per_arena * PG_SIZE / desc->block_size;
-    if (desc->blocks_per_arena > ARENA_BLOCKS_MAX) desc->blocks_per_arena = ARENA_BLOCKS_MAX;
 }
 
 // A size that is seldom asked for is not to have a page of its own, most of it unused. So each size
@@ -160,11 +160,11 @@ static struct owner *owner_pop(struct owners *all) {
     return owner;
 }
 
-struct owner *owner_take(struct heap *heap) {
+struct owner *owner_take(struct heap *heap, uint32_t most) {
     struct owners *all = heap->owners;
     port_state state = port_lock(heap);
     struct owner *owner = owner_pop(all);
-    if (!owner && all->count < OWNERS_MAX && port_owner_open(&all->owner[all->count])) {
+    if (!owner && all->count < most && port_owner_open(&all->owner[all->count])) {
         owner = &all->owner[all->count];
         owner_init(owner, heap, all->count);
         __atomic_store_n(&all->count, all->count + 1, __ATOMIC_RELEASE);
@@ -382,7 +382,8 @@ static INLINE_ALWAYS bool front_quick(const struct owner *me, struct front *fron
 
 // No arena has blocks at home: takes them from one in which others have freed, or from a new one, a
 // shorter one where the pages are the process's already, or where frames were used once. Before the
-// pool grows, all that was freed comes home. False: no memory.
+// pool grows, all that was freed comes home; after that as short a one as there is room for will
+// do. False: no memory.
 static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
     struct heap *heap = me->heap;
     bool gathered = false;
@@ -398,6 +399,7 @@ static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
         bool news = UNLIKELY(me->news != NULL) && news_take(me, front), grows = false;
         if (!news) first = there_take(&heap->pool, least, &frames, THERE_LOOKS);
         if (!news && !first) frames = used_length(&heap->pool, least, frames);
+        while (gathered && frames > frames_least(front) && !run_find(&heap->pool, frames)) frames--;
         if (!news && !first) grows = !gathered && !run_find(&heap->pool, frames);
         if (!news && !first && !grows) first = run_take(&heap->pool, frames);
         if (first) shared_open(me, front, first, frames);
@@ -431,7 +433,7 @@ static INLINE_ALWAYS void *front_take(struct owner *me, size_t size) {
 // found. (The pages of one that is long enough for an anchor are seldom all there.) Locked.
 static void *large_there(struct heap *heap, size_t size) {
     struct pool *pool = &heap->pool;
-    if (frames_of(size) > pool->frames) return NULL;
+    if (frames_of(size) > pool->frames) return NULL; // so for size 0, too
     uint32_t count = (uint32_t)frames_of(size);
     struct frame *tail = run_find(pool, count), *first = NULL;
     if (!tail) return NULL;
@@ -453,7 +455,7 @@ static SLOW_PATH void *large_or_grow(struct owner *me, size_t size) {
 }
 
 void *shared_malloc(struct owner *me, size_t size) {
-    if (UNLIKELY(size - 1 >= me->block_max)) return size != 0 ? large_or_grow(me, size) : NULL;
+    if (UNLIKELY(size - 1 >= me->block_max)) return large_or_grow(me, size);
     return front_take(me, size);
 }
 
@@ -554,9 +556,9 @@ static INLINE_ALWAYS enum heap_fault put_away(struct heap *heap, const struct pl
     if (UNLIKELY(free)) fault = away_fault(heap, arena, block, (uint32_t)seen & bit);
     // A fault changes nothing: but is the word what it was?
     uint64_t next = LIKELY(!free) ? seen | bit : seen;
-    if (!__atomic_compare_exchange_n(away, &seen, next, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-        return HEAP_CORRUPT_ARENA;
-    return fault;
+    bool same_word =
+        __atomic_compare_exchange_n(away, &seen, next, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    return LIKELY(same_word) ? fault : HEAP_CORRUPT_ARENA;
 }
 
 enum heap_fault owners_classify(const struct heap *heap, uintptr_t p, struct arena **arena,
@@ -587,7 +589,8 @@ size_t owners_room(const struct heap *heap, uintptr_t p) {
     return live ? desc->block_size : 0;
 }
 
-// No shared arena: a large area, or a wrong pointer. False if it is one by now.
+// No shared arena: a large area, or a wrong pointer. False, with nothing done, if it is in one by
+// now.
 static bool put_locked(struct heap *heap, uintptr_t p, enum heap_fault *fault) {
     struct arena *arena;
     uint32_t block;
@@ -607,10 +610,9 @@ static SLOW_PATH bool free_any(struct heap *heap, struct owner *me, uintptr_t p,
         struct place at;
         uintptr_t sum = place_look(heap, p, &at);
         struct owner *owner = owner_by(heap, sum);
-        if (!owner || owner_of(heap, at.arena) != owner) {
-            if (put_locked(heap, p, &fault)) break;
-            continue;
-        }
+        bool shared = owner && owner_of(heap, at.arena) == owner;
+        if (!shared && put_locked(heap, p, &fault)) break;
+        if (!shared) continue;
         if (owner == me) fault = home_block(heap, at.arena, p); // shared_free() has tried
         else if (LOOK(at.arena->head) & ARENA_EVER) fault = put_away(heap, &at, sum, p, false);
         else mark_ever(owner, at.arena), fault = HEAP_CORRUPT_ARENA;

@@ -359,8 +359,9 @@ static inline size_t shared_room(struct owner *me, const struct heap *heap, uint
 // Makes a heap that holds nothing one of several owners: `owners` is its caller's to keep, with
 // `marks` set, and arrays that are zeroed and may be mapped as they are needed.
 void owners_init(struct heap *heap, struct owners *owners);
-// An owner for the caller, until owner_leave(); NULL if there are OWNERS_MAX, or no memory.
-struct owner *owner_take(struct heap *heap);
+// An owner for the caller, until owner_leave(): an idle one, or one more of at most `most`. NULL if
+// there is none, or no memory.
+struct owner *owner_take(struct heap *heap, uint32_t most);
 // What is empty goes back; the arenas wait for the next who takes an owner. Blocks of theirs may be
 // freed meanwhile.
 void owner_leave(struct owner *me);

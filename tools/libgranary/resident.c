@@ -165,7 +165,7 @@ uint32_t granary_touches(void) { return LOOK(touches); }
 uint32_t granary_touch(uintptr_t p, size_t bytes) {
     uint32_t first = (uint32_t)((p - granary_base) >> PG_SHIFT);
     uint32_t end = (uint32_t)((p + bytes + PG_SIZE - 1 - granary_base) >> PG_SHIFT);
-    uint32_t changed = bytes > 0 ? mark(first, end - first, &again_here) : 0;
+    uint32_t changed = mark(first, end - first, &again_here);
     touches_here += changed;
     if (touches_here >= TOUCHES_HERE) granary_touches_told();
     return changed;

@@ -46,7 +46,7 @@ static void leave(void *owner) {
 static struct owner *join(void) {
     if (granary_me != &none) return granary_me;
     if (ending) return NULL;
-    struct owner *owner = owner_take(&k_heap);
+    struct owner *owner = owner_take(&k_heap, OWNERS_MAX - 1); // the last is the common one
     if (!owner) return NULL;
     be(owner); // before what may allocate
     pthread_setspecific(key, owner);
@@ -57,7 +57,7 @@ static void *take(size_t size) {
     struct owner *me = join();
     if (me) return shared_malloc(me, size);
     system_lock(&granary_common_held);
-    if (!common) common = owner_take(&k_heap);
+    if (!common) common = owner_take(&k_heap, OWNERS_MAX);
     void *p = common ? shared_malloc(common, size) : NULL;
     granary_touches_told();
     system_unlock(&granary_common_held);
