@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""coverage.py - lines, branches and MC/DC that the host tests reach in the heap and the pure parts beside it.
+"""coverage.py - lines, branches and MC/DC that the host tests reach in the heap and the pure parts beside it, and in
+the part of libgranary that is a heap.
 
 What only it can find: a line or a condition that no host test has decided both ways.
 
@@ -8,7 +9,8 @@ What only it can find: a line or a condition that no host test has decided both 
 Reads the profiles that tests/host's programs wrote (`make coverage` builds and runs them with clang's own
 instrumentation) and holds them against `SOURCES`. What no test can reach is named in tests/host/unreachable.txt,
 with its reason; an entry there that is reached after all, or that matches nothing, is an error too: the list may
-not hide anything.
+not hide anything. A reason that begins with `by chance` is for what two threads must do at the same moment, and may
+be reached or not.
 
 Status: 0 if all is covered or explained, 1 if not, 2 if a tool or a profile is missing.
 """
@@ -27,8 +29,14 @@ import cli  # noqa: E402 (the line above makes it findable)
 import sourcekey  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SOURCES = ("kernel/memory.c", "kernel/pool.c", "kernel/pool.h", "kernel/runs.h", "kernel/memmap.c", "lib/bitmap.c",
-           "lib/list.c", "lib/list.h")
+# By the first word of the programs' names that are to reach them. The library's tests have no MC/DC.
+SOURCES = {
+    "test": ("kernel/memory.c", "kernel/pool.c", "kernel/pool.h", "kernel/runs.h", "kernel/memmap.c", "lib/bitmap.c",
+             "lib/list.c", "lib/list.h"),
+    "race": tuple(f"tools/libgranary/{name}" for name in ("owners.h", "owners.c", "arenas.c", "pages.c", "resident.c",
+                                                          "thread.c")),
+}
+BY_CHANCE = "by chance"
 EXPLAINED = os.path.join(ROOT, "tests", "host", "unreachable.txt")
 # memory.c's calls have other names there, some of which are never called (kernel/checked/checked_names.h).
 RENAMED = "test_checked_random"
@@ -58,21 +66,21 @@ def tool(name):
     return f"{name}-{version()}"
 
 
-def exported(build):
-    """llvm-cov's own report of all programs together, as a dictionary."""
-    profiles = glob.glob(os.path.join(build, "profiles", "*.profraw"))
-    programs = [path for path in sorted(glob.glob(os.path.join(build, "host", "test_*")))
+def exported(build, kind):
+    """{source: llvm-cov's report} of all programs of a kind together."""
+    profiles = glob.glob(os.path.join(build, "profiles", kind, "*.profraw"))
+    programs = [path for path in sorted(glob.glob(os.path.join(build, "host", f"{kind}_*")))
                 if os.path.isfile(path) and os.access(path, os.X_OK) and os.path.basename(path) != RENAMED]
     if not profiles or not programs:
         die(f"no profiles in {build}: `make coverage` makes them")
-    merged = os.path.join(build, "all.profdata")
+    merged = os.path.join(build, f"{kind}.profdata")
     subprocess.run([tool("llvm-profdata"), "merge", "-o", merged, *profiles], check=True)
     command = [tool("llvm-cov"), "export", programs[0], *[f"-object={path}" for path in programs[1:]],
-               f"-instr-profile={merged}", "-sources", *SOURCES]
+               f"-instr-profile={merged}", "-sources", *SOURCES[kind]]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         die(done.stderr.strip())
-    return json.loads(done.stdout)["data"][0]
+    return {os.path.relpath(entry["filename"], ROOT): entry for entry in json.loads(done.stdout)["data"][0]["files"]}
 
 
 def explained():
@@ -127,7 +135,8 @@ def report_file(name, entry, known, used):
             print(f"      {what}")
     summary = entry["summary"]
     figures = [f"{kind} {summary[key]['covered']}/{summary[key]['count']}"
-               for kind, key in (("lines", "lines"), ("branches", "branches"), ("MC/DC", "mcdc"))]
+               for kind, key in (("lines", "lines"), ("branches", "branches"), ("MC/DC", "mcdc"))
+               if summary.get(key, {}).get("count")]
     print(f"coverage: {name}: {', '.join(figures)}: {'ok' if open_lines == 0 else 'FAILED'}")
     return open_lines
 
@@ -142,17 +151,20 @@ def main(argv):
         return 0
     if not opt.build:
         raise cli.RunError("--build is missing: the folder that `make coverage` built in")
-    data, known, used = exported(opt.build), explained(), set()
-    by_name = {os.path.relpath(entry["filename"], ROOT): entry for entry in data["files"]}
+    known, used = explained(), set()
     failed = passed = 0
-    for name in SOURCES:
-        if name not in by_name:
-            die(f"{name} is in no test program")
-        if report_file(name, by_name[name], known, used):
-            failed += 1
-        else:
-            passed += 1
+    for kind, names in SOURCES.items():
+        entries = exported(opt.build, kind)
+        for name in names:
+            if name not in entries:
+                die(f"{name} is in no test program")
+            if report_file(name, entries[name], known, used):
+                failed += 1
+            else:
+                passed += 1
     for name, line in sorted(set(known) - used):
+        if known[name, line].startswith(BY_CHANCE):
+            continue
         print(f"coverage: unreachable.txt: {name}: `{line}` is covered, or no longer there")
         failed += 1
     print(f"coverage: {len(used)} lines explained as unreachable")

@@ -56,11 +56,11 @@ $(RACE_PROGRAMS): $(RACE_DEPENDS) $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO
 	@mkdir -p $(@D)
 	@$(HOST_CC) $(RACE_CFLAGS) -DHOME_FRAMES=64u tests/host/race_heap.c $(RACE_SRC) -lcmocka -lpthread -o $@
 
-# The same without the sanitizer, and quick: what two threads do in the same nanosecond.
+# The same without the sanitizer, and quick: what two threads do in the same nanosecond. RACE_COVERAGE: of `make coverage`.
 OWNERS_TESTS := $(addprefix $(BUILD)/host/,race_owners race_pages race_paths race_fork race_steps)
 $(OWNERS_TESTS): $(BUILD)/host/%: tests/host/%.c tests/host/owners_host.h tests/host/steps_host.h $(RACE_DEPENDS) $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)+libcmocka-dev
 	@mkdir -p $(@D)
-	@$(HOST_CC) $(filter-out -fsanitize=thread -O1,$(RACE_CFLAGS)) -O2 $< $(GRANARY_SRC) -lcmocka -lpthread -o $@
+	@$(HOST_CC) $(filter-out -fsanitize=thread -O1,$(RACE_CFLAGS)) -O2 $(RACE_COVERAGE) $< $(GRANARY_SRC) -lcmocka -lpthread -o $@
 
 $(BUILD)/host/race_fork $(BUILD)/host/race_steps: RACE_CFLAGS += -DHOME_FRAMES=16u
 

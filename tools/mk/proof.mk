@@ -1,15 +1,19 @@
 # The longer proofs. None is part of `make test`: each takes minutes, or a tool that `sh tools/setup.sh --only proof` installs.
 
 COVERAGE_DIR := $(BUILD)/coverage
-COVERAGE_FLAGS := -Wno-format-security -fprofile-instr-generate -fcoverage-mapping -fcoverage-mcdc -fno-omit-frame-pointer
+COVERAGE_PROFILES := $(abspath $(COVERAGE_DIR))/profiles
+COVERAGE_FLAGS := -Wno-format-security -fcoverage-mapping -fcoverage-mcdc -fprofile-instr-generate=$(COVERAGE_PROFILES)/test/%p.profraw \
+                  -fno-omit-frame-pointer
+# The counters of the library's tests are the file itself (%c), as these tests start themselves anew, fork and _exit().
+COVERAGE_RACES := -fcoverage-mapping -fprofile-instr-generate=$(COVERAGE_PROFILES)/race/%c%m.profraw \
+                  -mllvm -runtime-counter-relocation=true
 
 .PHONY: coverage
 coverage: | have-clang_with_mcdc
-	@rm -rf $(COVERAGE_DIR)/profiles
+	@rm -rf $(COVERAGE_PROFILES)
 	@mkdir -p $(COVERAGE_DIR)
-	@LLVM_PROFILE_FILE=$(abspath $(COVERAGE_DIR))/profiles/%p.profraw $(MAKE) -s BUILD=$(COVERAGE_DIR) \
-	    HOST_CC=$$($(PYTHON) tools/coverage.py --compiler) SANITIZE='$(COVERAGE_FLAGS)' RACE_PROGRAMS= host-test \
-	    | tail -1 | tee $(COVERAGE_DIR)/host-tests
+	@$(MAKE) -s BUILD=$(COVERAGE_DIR) HOST_CC=$$($(PYTHON) tools/coverage.py --compiler) SANITIZE='$(COVERAGE_FLAGS)' \
+	    RACE_COVERAGE='$(COVERAGE_RACES)' RACE_PROGRAMS= host-test | tail -1 | tee $(COVERAGE_DIR)/host-tests
 	@grep -q ', 0 failed$$' $(COVERAGE_DIR)/host-tests # a test that clang's build fails is a failure here, too
 	@$(PYTHON) tools/coverage.py --build $(COVERAGE_DIR)
 
