@@ -29,7 +29,8 @@ import cli  # noqa: E402 (the line above makes it findable)
 import sourcekey  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# By the first word of the programs' names that are to reach them. The library's tests have no MC/DC.
+# By the first word of the programs' names that are to reach them. The library's have no MC/DC: clang cannot count it
+# where LOOK() stands in a condition.
 SOURCES = {
     "test": ("kernel/memory.c", "kernel/pool.c", "kernel/pool.h", "kernel/runs.h", "kernel/memmap.c", "lib/bitmap.c",
              "lib/list.c", "lib/list.h"),
@@ -119,11 +120,14 @@ def gaps(entry):
     return found
 
 
+def lines_of(name):
+    with open(os.path.join(ROOT, name), encoding="utf-8") as text:
+        return text.read().splitlines()
+
+
 def report_file(name, entry, known, used):
     """Prints a file's figures; returns how many of its lines have an unexplained gap."""
-    with open(os.path.join(ROOT, name), encoding="utf-8") as text:
-        source = text.read().splitlines()
-    open_lines = 0
+    source, open_lines = lines_of(name), 0
     for line, missing in sorted(gaps(entry).items()):
         key = (name, sourcekey.key(source[line - 1]))
         if key in known:
@@ -163,7 +167,7 @@ def main(argv):
             else:
                 passed += 1
     for name, line in sorted(set(known) - used):
-        if known[name, line].startswith(BY_CHANCE):
+        if known[name, line].startswith(BY_CHANCE) and line in map(sourcekey.key, lines_of(name)):
             continue
         print(f"coverage: unreachable.txt: {name}: `{line}` is covered, or no longer there")
         failed += 1

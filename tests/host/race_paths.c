@@ -1,12 +1,13 @@
-// race_paths.c - wrong calls and scarce memory where the heap has several owners: one case for each
-// branch that no race takes.
+// race_paths.c - wrong calls and scarce memory where the heap has several owners: a case for each
+// branch that takes no race.
 //
-// What only it can find: a wrong free of another thread's block that is called by another name, a
-// record wrong in two places, a call without memory, a thread without an owner, that ends in a
-// crash. `make coverage` says which branches are left.
+// What only it can find: a crash, or the wrong words, where another thread's block is freed
+// wrongly, a record is wrong in two places, memory is out, or a thread has no owner. `make
+// coverage` says which branches are left.
 //
-// See owners_host.h for what it is linked with. One thread runs at a time: the main one, or another
-// that does what it is told.
+// See owners_host.h for what it is linked with. One thread runs at a time, but for the last tests:
+// the main one, or another that does what it is told.
+#include <limits.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/mman.h>
@@ -20,8 +21,8 @@ size_t granary_malloc_usable_size(void *p);
 
 #define SIZE 320u                                  // bytes of a block
 #define BLOCKS (ARENA_FRAMES_MAX * PG_SIZE / SIZE) // of a long arena: its end is no block
-#define ALL_OF_SIZE ((size_t)4 * BLOCKS)           // blocks of four arenas
-#define AREA 20000u                                // bytes of a large area
+#define SOME 10u                                   // blocks
+#define AREA 20000u                                // bytes of a large area, of five frames
 
 // ---- another thread -----------------------------------------------------------------------------
 
@@ -52,13 +53,14 @@ static void there(void (*call)(void *argument), void *argument) {
 
 static void here(void (*call)(void *argument), void *argument) { call(argument); }
 
+typedef void caller(void (*call)(void *argument), void *argument); // one of these two
+
 // ---- what is said -------------------------------------------------------------------------------
 
 static void frees(void *p) { granary_free(p); }
 
 // `by` calls call(p): one report, and it has these words.
-static void refused(void (*by)(void (*call)(void *), void *), void (*call)(void *), void *p,
-                    const char *words) {
+static void refused(caller *by, void (*call)(void *), void *p, const char *words) {
     char said[1024];
     int file = memfd_create("said", 0), saved = dup(STDERR_FILENO);
     uint32_t before = granary_reports;
@@ -82,33 +84,52 @@ static void trims(void *unused) {
     granary_malloc_trim(0);
 }
 
+// Every frame is free again, too: one that was lost is in no run.
 static void nothing_is_left(void) {
     there(trims, NULL);
     granary_malloc_trim(0);
     all_is_sound();
     assert_int_equal(k_heap.small_frames + k_heap.large_frames, 0);
+    assert_int_equal(k_heap.pool.free, k_heap.pool.usable);
 }
 
 // ---- blocks of the other thread -----------------------------------------------------------------
 
-static void *block[ALL_OF_SIZE];
-static size_t block_size = SIZE;
+struct blocks {
+    size_t size, count;
+    struct owner *owner; // who took them
+    void *p[OWNERS_MAX + 20];
+};
 
-static void takes(void *count) {
+static void takes(void *argument) {
+    struct blocks *blocks = argument;
     give(take(1)); // the thread has an owner from here on
-    front_of_its_own(block_size);
-    front_for(granary_me, block_size)->opened = 1000; // arenas are long
-    for (size_t i = 0; i < (size_t)count; i++) block[i] = take(block_size);
+    front_of_its_own(blocks->size);
+    front_for(granary_me, blocks->size)->opened = 1000; // arenas are long
+    for (size_t i = 0; i < blocks->count; i++) blocks->p[i] = take(blocks->size);
+    blocks->owner = granary_me;
 }
 
-static void gives(void *count) {
-    for (size_t i = 0; i < (size_t)count; i++) give(block[i]);
+// But for those that are NULL.
+static void gives(void *argument) {
+    struct blocks *blocks = argument;
+    for (size_t i = 0; i < blocks->count; i++) {
+        give(blocks->p[i]);
+        blocks->p[i] = NULL;
+    }
 }
 
-// Each kind, by its owner and by another; before another has freed in that arena, and after.
-static void wrong_frees_by(void (*by)(void (*call)(void *), void *)) {
-    there(takes, (void *)10);
-    char *base = (char *)arena_at(block[0])->base, *twice = block[5];
+// Whether another owner has freed blocks of that size of this one's before, or it may be so.
+static bool is_foreign(const struct blocks *blocks) {
+    return front_for(blocks->owner, blocks->size)->foreign;
+}
+
+// Each kind, by a block's owner and by another.
+static void wrong_frees_by(caller *by, bool foreign) {
+    static struct blocks blocks = {.size = SIZE, .count = SOME};
+    there(takes, &blocks);
+    assert_int_equal(is_foreign(&blocks), foreign || k_heap.owners->marks);
+    char *base = (char *)arena_at(blocks.p[0])->base, *twice = blocks.p[5];
     refused(by, frees, base + 16, "interior pointer");
     refused(by, frees, base + (size_t)BLOCKS * SIZE, "interior pointer");
     refused(by, frees, base + (size_t)(BLOCKS - 1) * SIZE, "not allocated");
@@ -116,141 +137,177 @@ static void wrong_frees_by(void (*by)(void (*call)(void *), void *)) {
     by(frees, twice);
     refused(by, frees, twice, "double free");
     refused(by, frees, base + 48, "interior pointer");
-    block[5] = NULL;
-    there(gives, (void *)10);
+    blocks.p[5] = NULL;
+    there(gives, &blocks);
     nothing_is_left();
 }
 
 static void a_wrong_free_is_called_by_its_name(void **state) {
     (void)state;
-    wrong_frees_by(here);
-    wrong_frees_by(there);
+    wrong_frees_by(there, false);
+    wrong_frees_by(here, false);
+    wrong_frees_by(there, true); // from here on others free such blocks
+    wrong_frees_by(here, true);
 }
 
-static void asks_size(void *p) { assert_int_equal(granary_malloc_usable_size(p), 0); }
+static size_t room;
+static void asks_room(void *p) { room = granary_malloc_usable_size(p); }
 
-// The size of what is no live block, asked for by its owner and by another.
-static void wrong_sizes_by(void (*by)(void (*call)(void *), void *)) {
-    there(takes, (void *)10);
-    char *p = block[3];
+static void no_room(caller *by, void *p, const char *words) {
+    room = 1;
+    refused(by, asks_room, p, words);
+    assert_int_equal(room, 0);
+}
+
+static void wrong_rooms_by(caller *by, bool foreign) {
+    static struct blocks blocks = {.size = 640, .count = SOME};
+    there(takes, &blocks);
+    assert_int_equal(is_foreign(&blocks), foreign || k_heap.owners->marks);
+    char *p = blocks.p[3];
     struct arena *arena = arena_at(p);
-    assert_int_equal(granary_malloc_usable_size(p), SIZE);
-    refused(by, asks_size, p + 16, "interior pointer");
-    refused(by, asks_size, (void *)(k_heap.base - 16), "outside");
-    refused(by, asks_size, (void *)(k_heap.base + k_heap.frames * (uintptr_t)PG_SIZE), "outside");
+    by(asks_room, p);
+    assert_int_equal(room, 640);
+    no_room(by, p + 16, "interior pointer");
+    no_room(by, (void *)(k_heap.base - 16), "outside");
+    no_room(by, (void *)(k_heap.base + k_heap.frames * (uintptr_t)PG_SIZE), "outside");
     arena->base += PG_SIZE;
-    refused(by, asks_size, p, "corrupt arena");
+    no_room(by, p, "corrupt arena");
     arena->base -= PG_SIZE;
     unmark(p);
     by(frees, p);
-    refused(by, asks_size, p, "double free");
-    block[3] = NULL;
-    there(gives, (void *)10);
+    no_room(by, p, "double free");
+    blocks.p[3] = NULL;
+    there(gives, &blocks);
     nothing_is_left();
 }
 
-static void only_a_live_block_has_a_size(void **state) {
+static void only_a_live_block_has_room(void **state) {
     (void)state;
-    wrong_sizes_by(here);
-    wrong_sizes_by(there);
+    wrong_rooms_by(there, false);
+    wrong_rooms_by(here, false);
+    wrong_rooms_by(there, true);
+    wrong_rooms_by(here, true);
 }
 
-static void grows(void *p) { assert_null(granary_realloc(p, SIZE)); }
+static void *resized;
+static void resizes(void *p) { resized = granary_realloc(p, SIZE); }
 
-// The same of what would be the thread's own block, and stay where it is.
-static void only_a_live_block_grows(void **state) {
+static void not_resized(void *p, const char *words) {
+    resized = p;
+    refused(here, resizes, p, words);
+    assert_null(resized);
+}
+
+// A thread's own block, which would stay where it is.
+static void only_a_live_block_is_resized(void **state) {
     (void)state;
     arenas_are_long(SIZE);
     char *p = take(SIZE);
     struct arena *arena = arena_at(p);
-    refused(here, grows, p + 16, "interior pointer");
-    refused(here, grows, (void *)(k_heap.base - 16), "outside");
+    not_resized(p + 16, "interior pointer");
+    not_resized((void *)(k_heap.base - 16), "outside");
     arena->base += PG_SIZE;
-    refused(here, grows, p, "corrupt arena");
+    not_resized(p, "corrupt arena");
     arena->base -= PG_SIZE;
     assert_ptr_equal(granary_realloc(p, SIZE), p);
     give(p);
-    refused(here, grows, p, "double free");
+    not_resized(p, "double free");
     nothing_is_left();
 }
 
 // Two fields of a record are wrong so that their sum is right.
 static void a_record_wrong_in_two_places_is_not_followed(void **state) {
     (void)state;
-    there(takes, (void *)10);
-    struct arena *arena = arena_at(block[0]);
+    static struct blocks blocks = {.size = SIZE, .count = SOME};
+    there(takes, &blocks);
+    struct arena *arena = arena_at(blocks.p[0]);
+    uintptr_t *desc = (uintptr_t *)&arena->desc, *base = (uintptr_t *)&arena->base;
     const uintptr_t away[] = {sizeof(void *), sizeof(struct owner), -sizeof(struct owner)};
     for (uint32_t i = 0; i < sizeof away / sizeof *away; i++) {
-        uintptr_t *desc = (uintptr_t *)&arena->desc, *base = (uintptr_t *)&arena->base;
         *desc += away[i];
         *base -= away[i];
-        refused(here, frees, (char *)block[2] + 16, "corrupt arena");
+        refused(here, frees, (char *)blocks.p[2] + 16, "corrupt arena");
         *desc -= away[i];
         *base += away[i];
     }
-    there(gives, (void *)10);
+    there(gives, &blocks);
     nothing_is_left();
 }
 
 // What is shown of a size at the exit: all blocks that are not live are free, wherever they wait.
 static void what_another_freed_counts_as_free(void **state) {
     (void)state;
+    static struct blocks blocks = {.size = SIZE, .count = BLOCKS};
     struct desc_state now;
     uint32_t index = (uint32_t)(k_heap.desc_of[(SIZE - 1) / BLOCK_ALIGN] - k_heap.block_descs);
-    there(takes, (void *)(size_t)BLOCKS);
-    for (size_t i = 0; i < BLOCKS; i += 3) give(block[i]), block[i] = NULL;
+    there(takes, &blocks);
+    for (size_t i = 0; i < BLOCKS; i += 3) give(blocks.p[i]), blocks.p[i] = NULL;
     heap_desc_state(&k_heap, index, &now);
     assert_int_equal(now.arenas, 1);
     assert_int_equal(now.live_blocks, BLOCKS - (BLOCKS + 2) / 3);
     assert_int_equal(now.live_blocks + now.free_blocks, BLOCKS);
-    there(gives, (void *)(size_t)BLOCKS);
+    there(gives, &blocks);
     nothing_is_left();
 }
 
-// ---- a heap that is watched ---------------------------------------------------------------------
+// ---- arenas -------------------------------------------------------------------------------------
 
-// Another frees in an arena for the first time, while its owner closes one that is all at home.
+#define WATCHED 384u // bytes
+#define EACH (ARENA_FRAMES_MAX * PG_SIZE / WATCHED)
+
+// In a heap so large that arenas are watched, another frees in one for the first time; then its
+// owner closes another one.
 static void arenas_are_closed_while_others_free(void **state) {
     (void)state;
     static void *ballast[BALLAST];
-    block_size = 384; // no other has freed one yet
-    const size_t each = ARENA_FRAMES_MAX * PG_SIZE / block_size;
+    static struct blocks blocks = {.size = WATCHED, .count = (size_t)4 * EACH};
     arenas_are_long(4096);
     for (uint32_t i = 0; i < BALLAST; i++) ballast[i] = take(4096);
-    there(takes, (void *)(4 * each));
-    unmark(block[2 * each]);
-    there(frees, block[2 * each]);    // the third is in the free list from here on, and watched
-    give(block[2 * each + 1]);        // news of it
-    there(gives, (void *)(2 * each)); // the first is spare, and the second closes it
-    memset(block, 0, 2 * each * sizeof *block);
-    block[2 * each] = block[2 * each + 1] = NULL;
-    there(gives, (void *)(4 * each));
+    there(takes, &blocks);
+    const struct front *front = front_for(blocks.owner, WATCHED);
+    void **third = &blocks.p[(size_t)2 * EACH];
+    unmark(third[0]);
+    there(frees, third[0]); // the third arena is in the free list from here on
+    give(third[1]);
+    third[0] = third[1] = NULL;
+    if (!k_heap.owners->marks) assert_non_null(blocks.owner->news);
+    blocks.count = (size_t)2 * EACH;
+    there(gives, &blocks); // the first arena is spare; the second closes it
+    assert_null(blocks.owner->news);
+    assert_int_equal(front->desc.arenas, 3);
+    blocks.count = (size_t)4 * EACH;
+    there(gives, &blocks);
     for (uint32_t i = 0; i < BALLAST; i++) give(ballast[i]);
-    block_size = SIZE;
     nothing_is_left();
 }
 
-#define MANY 300u // arenas: more than are looked at in one call
+#define MANY 300u // arenas, more than are looked at in one call: 256
 
-// Pages are wanted, and no arena of many has any, but one whose record was overwritten.
+// Pages are wanted, and of many arenas none has any to give. (One has an overwritten record.)
 static void no_call_looks_at_every_arena(void **state) {
     (void)state;
-    static void *small[MANY * ARENA_BLOCKS_MAX];
+    static void *small[MANY * ARENA_BLOCKS_MAX], *area[4];
     const uint32_t count = MANY * ARENA_BLOCKS_MAX, last = ARENA_BLOCKS_MAX - 1;
-    nothing_is_left();
     arenas_are_long(16);
     for (uint32_t i = 0; i < count; i++) small[i] = take(16);
     for (uint32_t i = last; i < count; i += ARENA_BLOCKS_MAX) give(small[i]), small[i] = NULL;
     struct arena *arena = arena_at(small[0]);
-    uint32_t before = granary_reports;
+    const struct list *list = &front_for(granary_me, 16)->desc.free_list;
+    const struct list_elem *first = list_front(list);
+    uint32_t before = granary_reports, same = 0;
     arena->base += PG_SIZE;
     for (uint32_t i = 0; i < 4; i++) { // each call begins where the one before left off
         granary_highest = 0;
-        give(take(AREA));
+        area[i] = take(AREA);
+        same += list_front(list) == first; // all of the list were looked at, or none
+        first = list_front(list);
     }
     arena->base -= PG_SIZE;
+    pages_are_plenty();
+    assert_int_equal(same, 0);
     assert_int_equal(granary_reports, before);
     for (uint32_t i = 0; i < count; i++) give(small[i]);
+    for (uint32_t i = 0; i < 4; i++) give(area[i]);
     nothing_is_left();
 }
 
@@ -263,84 +320,144 @@ static void an_overwritten_record_in_hand_stays(void **state) {
     arena->base += PG_SIZE;
     granary_malloc_trim(0);
     arena->base -= PG_SIZE;
+    assert_true(is_full(arena)); // in no free list
     give(p);
+    nothing_is_left();
+}
+
+// All of the pool but a few frames in a row, which are free.
+static void *all_but(uint32_t frames) {
+    void *free = take((size_t)frames * PG_SIZE);
+    void *rest = granary_malloc((size_t)k_heap.pool.free * PG_SIZE);
+    assert_true(free && rest);
+    give(free);
+    assert_int_equal(k_heap.pool.free, frames);
+    return rest;
+}
+
+// An arena that comes home for a size that finds no room is that size's as a whole.
+static void what_comes_home_is_opened_whole(void **state) {
+    (void)state;
+    enum { FRAMES = ARENA_FRAMES_MAX };
+    void *page[2 * FRAMES];
+    arenas_are_long(256); // of 16 frames, too
+    arenas_are_long(4096);
+    void *rest = all_but(2 * FRAMES);
+    for (uint32_t i = 0; i < 2 * FRAMES; i++) page[i] = take(4096);
+    assert_int_equal(k_heap.pool.free, 0);
+    for (uint32_t i = 0; i < FRAMES; i++) give(page[i]);
+    void *p = take(256);
+    assert_int_equal(owners_frames(&k_heap, arena_at(p)), FRAMES);
+    assert_int_equal(k_heap.pool.free, 0);
+    all_is_sound();
+    give(p);
+    for (uint32_t i = FRAMES; i < 2 * FRAMES; i++) give(page[i]);
+    granary_free(rest);
+    nothing_is_left();
+}
+
+// Where others free, an arena is long, as long as the pool can grow: a gap is left as it is.
+static void a_gap_is_not_taken_while_the_pool_grows(void **state) {
+    (void)state;
+    static struct blocks blocks = {.size = SIZE, .count = 2};
+    there(takes, &blocks);
+    give(blocks.p[0]); // others free from here on
+    blocks.p[0] = NULL;
+    there(gives, &blocks);
+    nothing_is_left();
+    assert_true(k_heap.pool.usable < k_heap.pool.frames);
+    void *rest = all_but(3);
+    there(takes, &blocks);
+    assert_int_equal(owners_frames(&k_heap, arena_at(blocks.p[0])), ARENA_FRAMES_MAX);
+    there(gives, &blocks);
+    granary_free(rest);
     nothing_is_left();
 }
 
 // ---- pages --------------------------------------------------------------------------------------
 
-// A process that grows may have more pages each time.
+// A process that grows may have more pages each time, but not many more than it has.
 static void a_process_grows(void **state) {
     (void)state;
-    static void *grown[2000];
+    static void *grown[2000]; // of two pages each
     for (uint32_t i = 0; i < 2000; i++) grown[i] = take(8000);
-    assert_in_range(granary_highest, 4000, 5000);
+    assert_in_range(granary_highest, 4000, 4000 + 4000 / 16 + 64); // a sixteenth, and some
     for (uint32_t i = 0; i < 2000; i++) give(grown[i]);
+    pages_are_plenty();
     nothing_is_left();
 }
 
-// Four carvings to a page: while pages are scarce, the second goes on where the first was.
+// Two carvings to a page: while pages are scarce, the second goes on where the first was, though
+// there are others.
 static void a_page_that_is_there_is_carved_to_its_end(void **state) {
     (void)state;
-    static void *small[ARENA_BLOCKS_MAX];
-    granary_malloc_trim(0);
-    arenas_are_long(16);
-    small[0] = take(16);
+    void *small[2 * WORD_BLOCKS];
+    arenas_are_long(32); // of two frames
+    small[0] = take(32);
+    void *area = take(AREA), *wall = take(AREA);
+    give(area);
     granary_highest = 0;
-    for (uint32_t i = 1; i < ARENA_BLOCKS_MAX; i++) small[i] = take(16);
-    for (uint32_t i = 1; i < ARENA_BLOCKS_MAX; i++)
-        assert_ptr_equal(arena_at(small[i]), arena_at(small[0]));
-    for (uint32_t i = 0; i < ARENA_BLOCKS_MAX; i++) give(small[i]);
+    for (uint32_t i = 1; i < 2 * WORD_BLOCKS; i++) small[i] = take(32);
+    pages_are_plenty();
+    assert_int_equal(owners_frames(&k_heap, arena_at(small[0])), 2); // nothing was cut off
+    uint32_t apart = 0;
+    for (uint32_t i = 1; i < 2 * WORD_BLOCKS; i++)
+        apart += arena_at(small[i]) != arena_at(small[0]);
+    assert_int_equal(apart, 0);
+    for (uint32_t i = 0; i < 2 * WORD_BLOCKS; i++) give(small[i]);
+    give(wall);
     nothing_is_left();
 }
 
-// Free runs whose pages went back to the system, of so many frames each: an arena is opened there,
-// however many had to be looked at in vain.
-static void arenas_among_free_runs(size_t frames, uint32_t count) {
-    static void *run[4000];
-    pages_are_plenty();
-    for (uint32_t i = 0; i < count; i++) run[i] = take(frames * PG_SIZE);
-    for (uint32_t i = 0; i < count; i += 2) give(run[i]);
+// Every second of `count` areas of so many frames is free, and its pages went back to the system.
+// More of them, or of their frames, than one call looks at: then what was asked for is elsewhere.
+static void blocks_among_gaps(size_t frames, uint32_t count) {
+    static void *area[4000];
+    for (uint32_t i = 0; i < count; i++) assert_non_null(area[i] = take(frames * PG_SIZE));
+    for (uint32_t i = 0; i < count; i += 2) give(area[i]);
     granary_malloc_trim(0);
     front_of_its_own(SIZE);
-    granary_highest = 0;
+    granary_highest = 0; // pages that are there come first
     granary_credit = 1000;
-    void *p = take(SIZE), *area = take(AREA);
-    give(p);
-    give(area);
+    char *small = take(SIZE), *large = take(AREA);
     pages_are_plenty();
-    for (uint32_t i = 1; i < count; i += 2) give(run[i]);
+    assert_true(small && large);
+    give(small);
+    give(large);
+    for (uint32_t i = 1; i < count; i += 2) give(area[i]);
     nothing_is_left();
 }
 
-static void no_call_looks_at_every_free_run(void **state) {
+static void memory_among_many_gaps_is_found(void **state) {
     (void)state;
-    arenas_among_free_runs(3, 4000);
-    arenas_among_free_runs(30, 100);
+    blocks_among_gaps(3, 4000); // 64 gaps are looked at for pages, 1,024 when some are to go back
+    blocks_among_gaps(30, 100); // and 1,024 frames of them
 }
 
 // Pages that are locked into memory stay dirty: calloc() clears them.
 static void locked_pages_are_cleared(void **state) {
     (void)state;
-    char *area = take(AREA);
-    if (mlock(area, AREA) != 0) {
-        give(area);
-        skip();
-    }
+    unsigned char *area = take(AREA);
+    bool locked = mlock(area, AREA) == 0;
     give(area);
     granary_malloc_trim(0);
-    char *again = granary_calloc(1, AREA);
-    for (uint32_t i = 0; again == area && i < AREA; i++) assert_int_equal(again[i], 0);
-    munlock((void *)((uintptr_t)area & -(uintptr_t)PG_SIZE), AREA);
+    unsigned char *again = granary_calloc(1, AREA);
+    uint32_t wrong = 0;
+    for (uint32_t i = 0; i < AREA; i++) wrong += again[i] != 0;
+    munlock(area, AREA);
     granary_free(again);
     nothing_is_left();
+    if (!locked) skip(); // no right to
+    assert_ptr_equal(again, area);
+    assert_int_equal(wrong, 0);
 }
 
-// ---- large areas --------------------------------------------------------------------------------
+// ---- large areas, and the last of the memory ----------------------------------------------------
 
 static void a_wrong_free_of_an_area_is_called_by_its_name(void **state) {
     (void)state;
     char *area = granary_malloc(AREA), *aligned = granary_aligned_alloc(65536, 100);
+    assert_int_equal(granary_malloc_usable_size(area), 5 * PG_SIZE);
     refused(there, frees, area + 16, "interior pointer");
     refused(there, frees, area + PG_SIZE, "interior pointer");
     refused(there, frees, aligned + 16, "interior pointer");
@@ -355,15 +472,22 @@ static void a_wrong_free_of_an_area_is_called_by_its_name(void **state) {
 static void what_cannot_be_had_is_refused(void **state) {
     (void)state;
     errno = 0;
-    assert_null(granary_malloc((size_t)1 << 40));
-    assert_null(granary_calloc(1, (size_t)1 << 40));
+    assert_null(granary_malloc(SIZE_MAX / 2));
+    assert_int_equal(errno, ENOMEM);
+    errno = 0;
+    assert_null(granary_calloc(1, SIZE_MAX / 2));
     assert_int_equal(errno, ENOMEM);
     assert_null(heap_malloc(&k_heap, 0, 0));
-    assert_true(heap_free(&k_heap, granary_malloc(SIZE), 0));
     nothing_is_left();
 }
 
-// ---- the last of the memory ---------------------------------------------------------------------
+static void is_freed_by_the_heaps_own_name(void **state) {
+    (void)state;
+    void *p = granary_malloc(SIZE);
+    assert_non_null(p);
+    assert_true(heap_free(&k_heap, p, 0));
+    nothing_is_left();
+}
 
 static void takes_all(void *count) {
     static void *all[WINDOW / 8192];
@@ -379,131 +503,160 @@ static void all_memory_is_one_threads_and_then_anothers(void **state) {
     size_t first, second;
     here(takes_all, &first);
     there(takes_all, &second);
-    assert_in_range(first, WINDOW / 8192 - 1, WINDOW / 8192); // a frame may be left
+    assert_in_range(first, WINDOW / 8192 - 1, WINDOW / 8192); // of an odd arena a frame is left
     assert_in_range(second, (WINDOW / PG_SIZE - HOME_FRAMES) / 2, WINDOW / 8192);
     nothing_is_left();
 }
 
-// ---- a thread's end, fork(), and more threads than owners ---------------------------------------
+// ---- fork(), more threads than owners, a thread's end -------------------------------------------
+
+static uint32_t owners_idle(void) {
+    uint32_t count = 0;
+    for (const struct owner *owner = k_heap.owners->idle; owner; owner = owner->next_idle) count++;
+    return count;
+}
+
+// A child has its parent's blocks, whosever they were: no free of one is refused. All owners but
+// so many are idle.
+static bool child_has(struct blocks *blocks, uint32_t busy) {
+    if (owners_idle() != k_heap.owners->count - busy) return false;
+    uint32_t before = granary_reports;
+    gives(blocks);
+    for (size_t i = 0; i < 100; i++) {
+        void *p = take(SIZE);
+        if (!p) return false;
+        give(p);
+    }
+    return overlaps == 0 && granary_reports == before && heap_check() == 0;
+}
+
+static void a_child_is_to_have(struct blocks *blocks, uint32_t busy) {
+    int status = -1;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) _exit(child_has(blocks, busy) ? 0 : 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void a_child_frees_what_its_parent_had(void **state) {
+    (void)state;
+    static struct blocks blocks = {.size = SIZE, .count = SOME};
+    there(takes, &blocks);
+    void *mine = blocks.p[0];
+    there(frees, mine);
+    unmark(mine);
+    blocks.p[0] = take(SIZE); // this thread's
+    a_child_is_to_have(&blocks, 1);
+    there(gives, &blocks);
+    nothing_is_left();
+}
+
+static struct blocks held = {.size = 16};                // a block of each thread
+#define THREADS (sizeof held.p / sizeof *held.p)         // 20 more than owners
+static uint32_t served;                                  // threads that have a block and an area
+static sem_t asked;                                      // each has asked for them
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; // they wait here
+
+static void *holds_a_block(void *number) {
+    void **p = &held.p[(uintptr_t)number], *area = take(3 * PG_SIZE);
+    *p = take(held.size);
+    if (*p && area) __atomic_add_fetch(&served, 1, __ATOMIC_SEQ_CST);
+    sem_post(&asked);
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+    give(*p);
+    give(area);
+    return NULL;
+}
+
+// As many as can be, which wait; returns how many.
+static size_t start_threads(pthread_t *thread, size_t most) {
+    pthread_attr_t small;
+    size_t count = 0;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, (size_t)64 << 10);
+    while (count < most &&
+           pthread_create(&thread[count], &small, holds_a_block, (void *)count) == 0)
+        count++;
+    pthread_attr_destroy(&small);
+    for (size_t i = 0; i < count; i++) sem_wait(&asked);
+    return count;
+}
+
+// All owners are taken but the common one, which the last threads have: and its blocks, too, are
+// everyone's to free, and a child's.
+static void there_may_be_more_threads_than_owners(void **state) {
+    (void)state;
+    static pthread_t thread[THREADS];
+    sem_init(&asked, 0, 0);
+    pthread_mutex_lock(&gate);
+    held.count = start_threads(thread, THREADS);
+    bool enough = held.count == THREADS;
+    uint32_t owners = k_heap.owners->count, had = served;
+    granary_malloc_trim(0);
+    if (enough) a_child_is_to_have(&held, 2); // this thread's and the common one
+    pthread_mutex_unlock(&gate);
+    for (size_t i = 0; i < held.count; i++) pthread_join(thread[i], NULL);
+    granary_malloc_trim(0);
+    all_is_sound();
+    if (!enough) skip(); // a limit on processes
+    assert_int_equal(had, THREADS);
+    assert_int_equal(owners, OWNERS_MAX);
+}
 
 static pthread_key_t late;
 static void *late_block, *late_area, *too_much;
 
-// Called twice: the second time the thread has left its owner.
-static void takes_late(void *again) {
-    if (again == &late) {
-        pthread_setspecific(late, &late_block);
-        return;
-    }
+// Called as often as can be: from the second time on the thread has left its owner.
+static void takes_late(void *times) {
+    pthread_setspecific(late, (char *)times + 1);
+    if ((uintptr_t)times != PTHREAD_DESTRUCTOR_ITERATIONS) return;
     late_block = take(SIZE);
-    granary_highest = 0; // no pages that may be taken
+    granary_highest = 0; // pages that are there come first
     late_area = take(AREA);
     pages_are_plenty();
-    too_much = granary_aligned_alloc(PG_SIZE, (size_t)1 << 40);
+    too_much = granary_aligned_alloc(PG_SIZE, SIZE_MAX / 2);
 }
 
 static void *ends_late(void *unused) {
     give(take(SIZE));
-    pthread_setspecific(late, &late);
+    pthread_setspecific(late, (void *)1);
     return unused;
 }
 
 static void a_thread_that_is_about_to_end_is_served(void **state) {
     (void)state;
     pthread_t thread;
-    void *held = take(100 * PG_SIZE); // more than threads may not have told of yet
+    void *pages = take(100 * PG_SIZE); // so that the process surely has some
+    uint32_t idle = owners_idle();
     pthread_key_create(&late, takes_late);
     pthread_create(&thread, NULL, ends_late, NULL);
     pthread_join(thread, NULL);
     pthread_key_delete(late);
-    assert_true(late_block && late_area && !too_much);
+    assert_int_equal(owners_idle(), idle); // it took one, and left it
+    assert_non_null(late_block);
+    assert_non_null(late_area);
+    assert_null(too_much);
     give(late_block);
     give(late_area);
-    give(held);
+    give(pages);
     nothing_is_left();
-}
-
-// A child has the blocks of its thread, and the other thread's.
-static int child_goes_on(void *mine) {
-    for (size_t i = 0; i < 10; i++) give(block[i]);
-    give(mine);
-    for (size_t i = 0; i < 100; i++) give(take(SIZE));
-    return overlaps != 0 || heap_check() != 0;
-}
-
-static void a_child_frees_what_its_parent_had(void **state) {
-    (void)state;
-    int status = -1;
-    there(takes, (void *)10);
-    void *mine = take(SIZE);
-    pid_t child = fork();
-    if (child == 0) _exit(child_goes_on(mine));
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
-    give(mine);
-    there(gives, (void *)10);
-    nothing_is_left();
-}
-
-#define THREADS (OWNERS_MAX + 20)
-
-static uint32_t served;                                  // threads that have a block and an area
-static sem_t have;                                       // each has asked
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; // they wait here
-
-static void *holds_a_block(void *unused) {
-    char *p = take(16), *area = take(AREA);
-    if (p && area) __atomic_add_fetch(&served, 1, __ATOMIC_SEQ_CST);
-    sem_post(&have);
-    pthread_mutex_lock(&gate);
-    pthread_mutex_unlock(&gate);
-    give(p);
-    give(area);
-    return unused;
-}
-
-// The last of them have the common owner: its blocks are everyone's to free, and a child goes on
-// with it.
-static void there_may_be_more_threads_than_owners(void **state) {
-    (void)state;
-    static pthread_t thread[THREADS];
-    pthread_attr_t small;
-    int status = -1;
-    pages_are_plenty();
-    sem_init(&have, 0, 0);
-    pthread_mutex_lock(&gate);
-    pthread_attr_init(&small);
-    pthread_attr_setstacksize(&small, (size_t)64 << 10);
-    for (uint32_t i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_create(&thread[i], &small, holds_a_block, NULL), 0);
-    for (uint32_t i = 0; i < THREADS; i++) sem_wait(&have);
-    assert_int_equal(served, THREADS);
-    assert_int_equal(k_heap.owners->count, OWNERS_MAX);
-    granary_malloc_trim(0);
-    for (size_t i = 0; i < 10; i++) block[i] = NULL;
-    pid_t child = fork();
-    if (child == 0) _exit(child_goes_on(NULL));
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
-    pthread_mutex_unlock(&gate);
-    for (uint32_t i = 0; i < THREADS; i++) pthread_join(thread[i], NULL);
-    pthread_attr_destroy(&small);
-    granary_malloc_trim(0);
-    all_is_sound();
 }
 
 // ---- another table of sizes ---------------------------------------------------------------------
 
-#define ODD_SIZES "16 80 96 176 1008"
-
 // None may be another's guest: what is large enough is more than twice as large, less aligned, or
 // is not there.
+static const size_t odd_sizes[] = {16, 80, 96, 176, 1008};
+#define ODD_SIZES "16 80 96 176 1008"
+
+static uint32_t guests;
 static void takes_of_each(void *unused) {
     (void)unused;
-    const size_t sizes[] = {16, 80, 96, 176, 1008};
-    for (uint32_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        void *p = take(sizes[i]);
-        assert_int_equal(arena_at(p)->desc->block_size, sizes[i]);
+    for (uint32_t i = 0; i < sizeof odd_sizes / sizeof *odd_sizes; i++) {
+        void *p = take(odd_sizes[i]);
+        guests += arena_at(p)->desc->block_size != odd_sizes[i];
         give(p);
     }
 }
@@ -512,27 +665,32 @@ static void a_size_that_no_other_serves_has_its_own_arena(void **state) {
     (void)state;
     here(takes_of_each, NULL);
     there(takes_of_each, NULL);
+    assert_int_equal(guests, 0);
     nothing_is_left();
 }
 
-// race_paths: all of it twice, the second time without membarrier(); and the last with its table.
+// race_paths: the tests; once more with another table, but only the one that is of it; and the
+// tests without membarrier().
 int main(int argc, char **argv) {
     (void)argc;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_process_grows), // first: it goes by what the process had
         cmocka_unit_test(a_wrong_free_is_called_by_its_name),
-        cmocka_unit_test(only_a_live_block_has_a_size),
-        cmocka_unit_test(only_a_live_block_grows),
+        cmocka_unit_test(only_a_live_block_has_room),
+        cmocka_unit_test(only_a_live_block_is_resized),
         cmocka_unit_test(a_record_wrong_in_two_places_is_not_followed),
         cmocka_unit_test(what_another_freed_counts_as_free),
+        cmocka_unit_test(a_gap_is_not_taken_while_the_pool_grows),
+        cmocka_unit_test(what_comes_home_is_opened_whole),
         cmocka_unit_test(arenas_are_closed_while_others_free),
         cmocka_unit_test(no_call_looks_at_every_arena),
         cmocka_unit_test(an_overwritten_record_in_hand_stays),
         cmocka_unit_test(a_page_that_is_there_is_carved_to_its_end),
-        cmocka_unit_test(no_call_looks_at_every_free_run),
+        cmocka_unit_test(memory_among_many_gaps_is_found),
         cmocka_unit_test(locked_pages_are_cleared),
         cmocka_unit_test(a_wrong_free_of_an_area_is_called_by_its_name),
         cmocka_unit_test(what_cannot_be_had_is_refused),
+        cmocka_unit_test(is_freed_by_the_heaps_own_name),
         cmocka_unit_test(all_memory_is_one_threads_and_then_anothers),
         cmocka_unit_test(a_child_frees_what_its_parent_had),
         cmocka_unit_test(there_may_be_more_threads_than_owners), // none had the common owner yet

@@ -88,12 +88,13 @@
 
 // ---- owners -------------------------------------------------------------------------------------
 
+_Static_assert((BLOCK_ALIGN * ARENA_BLOCKS_MAX) % PG_SIZE == 0, "as many blocks are whole frames");
+
 // What it costs to open an arena, and to look for one, does not depend on how many blocks it gives,
 // and a page that no block was carved of takes no memory. So arenas may be as long as their map and
 // the pool allow, where the kernel has one frame.
-_Static_assert((BLOCK_ALIGN * ARENA_BLOCKS_MAX) % PG_SIZE == 0, "so many blocks are whole frames");
 static void widen(struct memory_block_desc *desc) {
-    uint32_t frames = (ARENA_BLOCKS_MAX * desc->block_size + PG_SIZE - 1) / PG_SIZE;
+    uint32_t frames = ARENA_BLOCKS_MAX * desc->block_size / PG_SIZE;
     desc->frames_per_arena = frames < ARENA_FRAMES_MAX ? frames : ARENA_FRAMES_MAX;
     desc->blocks_per_arena = desc->frames_per_arena * PG_SIZE / desc->block_size;
 }
@@ -164,8 +165,9 @@ struct owner *owner_take(struct heap *heap, uint32_t most) {
     struct owners *all = heap->owners;
     port_state state = port_lock(heap);
     struct owner *owner = owner_pop(all);
-    if (!owner && all->count < most && port_owner_open(&all->owner[all->count])) {
-        owner = &all->owner[all->count];
+    struct owner *next = !owner && all->count < most ? &all->owner[all->count] : NULL;
+    if (next && port_owner_open(next)) {
+        owner = next;
         owner_init(owner, heap, all->count);
         __atomic_store_n(&all->count, all->count + 1, __ATOMIC_RELEASE);
     }
@@ -382,8 +384,8 @@ static INLINE_ALWAYS bool front_quick(const struct owner *me, struct front *fron
 
 // No arena has blocks at home: takes them from one in which others have freed, or from a new one, a
 // shorter one where the pages are the process's already, or where frames were used once. Before the
-// pool grows, all that was freed comes home; after that as short a one as there is room for will
-// do. False: no memory.
+// pool grows, all that was freed comes home; where it cannot grow, a shorter arena will do. False:
+// no memory.
 static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
     struct heap *heap = me->heap;
     bool gathered = false;
@@ -399,9 +401,9 @@ static SLOW_PATH bool front_renew(struct owner *me, struct front *front) {
         bool news = UNLIKELY(me->news != NULL) && news_take(me, front), grows = false;
         if (!news) first = there_take(&heap->pool, least, &frames, THERE_LOOKS);
         if (!news && !first) frames = used_length(&heap->pool, least, frames);
-        while (gathered && frames > frames_least(front) && !run_find(&heap->pool, frames)) frames--;
         if (!news && !first) grows = !gathered && !run_find(&heap->pool, frames);
-        if (!news && !first && !grows) first = run_take(&heap->pool, frames);
+        if (!news && !first && !grows)
+            first = run_take_most(&heap->pool, frames_least(front), &frames);
         if (first) shared_open(me, front, first, frames);
         port_unlock(heap, state);
         if (LIKELY(news || first)) continue;
@@ -433,7 +435,6 @@ static INLINE_ALWAYS void *front_take(struct owner *me, size_t size) {
 // found. (The pages of one that is long enough for an anchor are seldom all there.) Locked.
 static void *large_there(struct heap *heap, size_t size) {
     struct pool *pool = &heap->pool;
-    if (frames_of(size) > pool->frames) return NULL; // so for size 0, too
     uint32_t count = (uint32_t)frames_of(size);
     struct frame *tail = run_find(pool, count), *first = NULL;
     if (!tail) return NULL;
@@ -445,6 +446,7 @@ static void *large_there(struct heap *heap, size_t size) {
 
 // A large area, or NULL. Before the pool grows, all that was freed comes home.
 static SLOW_PATH void *large_or_grow(struct owner *me, size_t size) {
+    if (frames_of(size) > me->heap->pool.frames) return NULL; // so for size 0, too
     port_state state = port_lock(me->heap);
     void *p = large_there(me->heap, size);
     port_unlock(me->heap, state);

@@ -9,7 +9,7 @@
 #include "kernel/memory.h"
 #include "kernel/port.h"
 
-#define OWNERS_MAX 1024u
+#define OWNERS_MAX 1024u // of a process, one for threads that have none of their own (thread.c)
 
 // A word of an arena's map, as its owner reads and writes it: as many blocks as the machine's words
 // have bits, a bit each. (On a little-endian machine, two words of arena.map with 64 bits.)
@@ -359,8 +359,8 @@ static inline size_t shared_room(struct owner *me, const struct heap *heap, uint
 // Makes a heap that holds nothing one of several owners: `owners` is its caller's to keep, with
 // `marks` set, and arrays that are zeroed and may be mapped as they are needed.
 void owners_init(struct heap *heap, struct owners *owners);
-// An owner for the caller, until owner_leave(): an idle one, or one more of at most `most`. NULL if
-// there is none, or no memory.
+// An owner for the caller, until owner_leave(): an idle one, or a new one while there are fewer
+// than `most`. NULL: neither, or no memory.
 struct owner *owner_take(struct heap *heap, uint32_t most);
 // What is empty goes back; the arenas wait for the next who takes an owner. Blocks of theirs may be
 // freed meanwhile.

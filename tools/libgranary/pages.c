@@ -164,6 +164,17 @@ static uint32_t used_length(const struct pool *pool, uint32_t least, uint32_t fr
     return frames;
 }
 
+// So many free frames in a row, or NULL: where the pool cannot grow any more, as many as there are,
+// but `least`. Locked.
+static struct frame *run_take_most(struct pool *pool, uint32_t least, uint32_t *frames) {
+    struct frame *first = run_take(pool, *frames);
+    while (!first && *frames > least) {
+        --*frames;
+        if (*frames == least || run_find(pool, *frames)) first = run_take(pool, *frames);
+    }
+    return first;
+}
+
 // Whether there are `least` free frames in a row whose pages are there.
 static bool there_now(struct heap *heap, uint32_t least) {
     uint32_t first, count = least;
@@ -199,7 +210,8 @@ static SLOW_PATH uint32_t carve_there(struct owner *me, struct front *front, str
     if (there > first) return there;
     uint32_t frames = FRAME_RUN(arena_frame(me->heap, arena)->run);
     uint32_t reached = frames_reached(front, arena);
-    if (first == 0 || reached >= frames || !there_ready(me, front)) return end;
+    if (reached >= frames) return end; // `carved` was overwritten
+    if (first == 0 || !there_ready(me, front)) return end;
     port_state state = port_lock(me->heap);
     arena_cut(front, arena, frames, reached);
     port_unlock(me->heap, state);
@@ -216,11 +228,9 @@ static uint32_t free_pages_give(struct heap *heap, uint32_t wish) {
         for (const struct frame *tail = pool->bin[bin]; tail && pages < wish; tail = tail->next) {
             if (looks == 0 || left == 0) break;
             looks--;
-            uint32_t length = FRAME_RUN(tail->run);
-            uint32_t at = run_first(pool, tail);
-            if (length > left) length = left;
-            left -= length;
-            uint32_t end = at + length;
+            uint32_t at = run_first(pool, tail), length = FRAME_RUN(tail->run);
+            uint32_t end = at + (length < left ? length : left);
+            left -= end - at;
             for (uint32_t found = 1; found > 0 && pages < wish; at += found) {
                 found = wish - pages;
                 at = granary_touched_run(at, end - at, 1, &found);

@@ -153,7 +153,7 @@ enum page_state {
 };
 
 // These bytes may be written to from now on: of the caller's arenas and large areas, any thread, no
-// lock. Returns how many pages more the process has by that.
+// lock; one byte or more. Returns how many pages more the process has by that.
 uint32_t granary_touch(uintptr_t p, size_t bytes);
 void granary_touches_told(void); // of the caller's: it will not call again, or not soon
 // The same of frames that are about to be free, locked; and how many there ever were, as far as it

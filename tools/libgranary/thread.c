@@ -3,8 +3,8 @@
 // Theory. A thread takes an owner (tools/libgranary/owners.h) at its first allocation and leaves it
 // when it ends; the next thread that starts goes on with its arenas. A thread that has none - it
 // has only freed so far, or it is about to end - frees as any other owner does to blocks that are
-// not its own. If it allocates at such a time, or there are as many threads as there may be owners,
-// it is the common owner for the length of that call.
+// not its own. If it allocates at such a time, or when all owners are taken, it is the common owner
+// for the length of that call. One owner is kept free for that.
 //
 // Invariants:
 //   T1  An owner is at most one thread's, or the common one's holder's, or idle.
@@ -46,7 +46,7 @@ static void leave(void *owner) {
 static struct owner *join(void) {
     if (granary_me != &none) return granary_me;
     if (ending) return NULL;
-    struct owner *owner = owner_take(&k_heap, OWNERS_MAX - 1); // the last is the common one
+    struct owner *owner = owner_take(&k_heap, OWNERS_MAX - (LOOK(common) == NULL));
     if (!owner) return NULL;
     be(owner); // before what may allocate
     pthread_setspecific(key, owner);
@@ -57,7 +57,7 @@ static void *take(size_t size) {
     struct owner *me = join();
     if (me) return shared_malloc(me, size);
     system_lock(&granary_common_held);
-    if (!common) common = owner_take(&k_heap, OWNERS_MAX);
+    if (!common) STORE(common, owner_take(&k_heap, OWNERS_MAX));
     void *p = common ? shared_malloc(common, size) : NULL;
     granary_touches_told();
     system_unlock(&granary_common_held);

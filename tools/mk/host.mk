@@ -15,7 +15,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 HOST_CFLAGS := -std=gnu11 -g -O1 -Wall -Wextra -Werror $(SANITIZE) -I. -I$(BUILD)/gen
 
 HOST_STAMP := $(BUILD)/gen/host_flags
-$(call stamp,$(HOST_STAMP),$(HOST_CC) $(SANITIZE) : $(FUZZ_CC))
+$(call stamp,$(HOST_STAMP),$(HOST_CC) $(SANITIZE) $(RACE_COVERAGE) : $(FUZZ_CC))
 
 # The heap over stand-in frames (tests/host/heap_host.h).
 HEAP_SRC   := kernel/memory.c kernel/pool.c kernel/inspect/heapcheck.c kernel/inspect/heapwalk.c kernel/inspect/who.c lib/list.c tests/host/heap_host.c

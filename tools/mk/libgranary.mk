@@ -56,7 +56,7 @@ $(RACE_PROGRAMS): $(RACE_DEPENDS) $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO
 	@mkdir -p $(@D)
 	@$(HOST_CC) $(RACE_CFLAGS) -DHOME_FRAMES=64u tests/host/race_heap.c $(RACE_SRC) -lcmocka -lpthread -o $@
 
-# The same without the sanitizer, and quick: what two threads do in the same nanosecond. RACE_COVERAGE: of `make coverage`.
+# The same without the sanitizer, and quick. `make coverage` sets RACE_COVERAGE.
 OWNERS_TESTS := $(addprefix $(BUILD)/host/,race_owners race_pages race_paths race_fork race_steps)
 $(OWNERS_TESTS): $(BUILD)/host/%: tests/host/%.c tests/host/owners_host.h tests/host/steps_host.h $(RACE_DEPENDS) $(HOST_STAMP) | $(BUILD)/gen/boot_const.h $(TO_BUILD_FOR_HOST)+libcmocka-dev
 	@mkdir -p $(@D)

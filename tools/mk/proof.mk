@@ -4,8 +4,9 @@ COVERAGE_DIR := $(BUILD)/coverage
 COVERAGE_PROFILES := $(abspath $(COVERAGE_DIR))/profiles
 COVERAGE_FLAGS := -Wno-format-security -fcoverage-mapping -fcoverage-mcdc -fprofile-instr-generate=$(COVERAGE_PROFILES)/test/%p.profraw \
                   -fno-omit-frame-pointer
-# The counters of the library's tests are the file itself (%c), as these tests start themselves anew, fork and _exit().
-COVERAGE_RACES := -fcoverage-mapping -fprofile-instr-generate=$(COVERAGE_PROFILES)/race/%c%m.profraw \
+# The library's tests exec, fork and _exit(): their counters are a mapped file (%c, one for each program: %m), which on
+# Linux takes counters that can be moved.
+COVERAGE_RACES := -fcoverage-mapping -fprofile-update=atomic -fprofile-instr-generate=$(COVERAGE_PROFILES)/race/%c%m.profraw \
                   -mllvm -runtime-counter-relocation=true
 
 .PHONY: coverage
