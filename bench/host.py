@@ -231,7 +231,8 @@ class Host:
         for turn in range(self.plan.rounds):
             for mode, count in THREADS:
                 self.progress(f"threads, round {turn + 1} of {self.plan.rounds}: {mode} {count}")
-                for allocator in self.shuffled() * THREAD_RUNS.get((mode, count), 1):
+                runs = THREAD_RUNS.get((mode, count), 1)
+                for allocator in (allocator for _ in range(runs) for allocator in self.shuffled()):
                     rounds = [THREAD_ROUNDS[mode]] if mode in THREAD_ROUNDS else []
                     found = stats.pairs(run(self.program("threads", mode, count, *rounds), allocator))
                     for what in ("ns", "wall_ns", "p99_ns"):

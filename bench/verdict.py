@@ -149,7 +149,7 @@ def host_threads(rows, figures):
                  ours(lambda name, p=peer, m=modes: thread_ratio(figures, name, p, m)), 2)
     rows.add("host: 2 threads, of all mixes, time on the clock over glibc's", 1.0,
              ours(lambda name: thread_ratio(figures, name, "glibc", ("pairs 2", "remote 2", "larson 2"), "wall_ns")), 2)
-    # Other work on the machine takes a processor from two threads, but not from one: the fastest round of each counts.
+    # Other work on the machine takes a processor from two threads, but not from one: the fastest run of each counts.
     rows.add("host: 2 threads of their own, on the clock, over one's (fastest)", 1 / 1.9, ours(
         lambda name: quotient(*(thread_time(figures, name, mode, "wall_ns", min) for mode in ("pairs 2", "pairs 1")))),
         3)

@@ -164,8 +164,8 @@ static uint32_t used_length(const struct pool *pool, uint32_t least, uint32_t fr
     return frames;
 }
 
-// So many free frames in a row, or NULL: where the pool cannot grow any more, as many as there are,
-// but `least`. Locked.
+// So many free frames in a row; where the pool cannot grow any more, as many as there are in a row,
+// and `least` or more. NULL if there are not. Locked.
 static struct frame *run_take_most(struct pool *pool, uint32_t least, uint32_t *frames) {
     struct frame *first = run_take(pool, *frames);
     while (!first && *frames > least) {

@@ -6,6 +6,8 @@
 // not its own. If it allocates at such a time, or when all owners are taken, it is the common owner
 // for the length of that call. One owner is kept free for that.
 //
+// Shortcoming: it is kept in number. Its record is memory, which there may be none of by then.
+//
 // Invariants:
 //   T1  An owner is at most one thread's, or the common one's holder's, or idle.
 #include <linux/membarrier.h>
