@@ -5,9 +5,9 @@ COVERAGE_PROFILES := $(abspath $(COVERAGE_DIR))/profiles
 COVERAGE_FLAGS := -Wno-format-security -fcoverage-mapping -fcoverage-mcdc -fprofile-instr-generate=$(COVERAGE_PROFILES)/test/%p.profraw \
                   -fno-omit-frame-pointer
 # The library's tests exec, fork and _exit(): their counters are a mapped file (%c, one for each program: %m), which on
-# Linux takes counters that can be moved.
+# Linux takes counters that can be moved. Two threads that count take long.
 COVERAGE_RACES := -fcoverage-mapping -fprofile-update=atomic -fprofile-instr-generate=$(COVERAGE_PROFILES)/race/%c%m.profraw \
-                  -mllvm -runtime-counter-relocation=true
+                  -mllvm -runtime-counter-relocation=true -DRACES_DEFAULT=4000u
 
 .PHONY: coverage
 coverage: | have-clang_with_mcdc
