@@ -232,7 +232,7 @@ class Host:
             for mode, count in THREADS:
                 self.progress(f"threads, round {turn + 1} of {self.plan.rounds}: {mode} {count}")
                 runs = THREAD_RUNS.get((mode, count), 1)
-                for allocator in (allocator for _ in range(runs) for allocator in self.shuffled()):
+                for allocator in (one for _ in range(runs) for one in self.shuffled()):
                     rounds = [THREAD_ROUNDS[mode]] if mode in THREAD_ROUNDS else []
                     found = stats.pairs(run(self.program("threads", mode, count, *rounds), allocator))
                     for what in ("ns", "wall_ns", "p99_ns"):

@@ -1,9 +1,9 @@
-// race_paths.c - wrong calls and scarce memory where the heap has several owners: a case for each
-// branch that takes no race.
+// race_paths.c - wrong calls and scarce memory where the heap has several owners: what takes no
+// race.
 //
 // What only it can find: a crash, or the wrong words, where another thread's block is freed
 // wrongly, a record is wrong in two places, memory is out, or a thread has no owner. `make
-// coverage` says which branches are left.
+// coverage` says which branches are left, tests/host/unreachable.txt why.
 //
 // See owners_host.h for what it is linked with. One thread runs at a time, but for the last tests:
 // the main one, or another that does what it is told.
@@ -124,7 +124,14 @@ static bool is_foreign(const struct blocks *blocks) {
     return front_for(blocks->owner, blocks->size)->foreign;
 }
 
-// Each kind, by a block's owner and by another.
+// A test by a block's owner and by another, before others have freed such blocks and after.
+static void by_both(void (*test)(caller *by, bool foreign)) {
+    test(there, false);
+    test(here, false);
+    test(there, true);
+    test(here, true);
+}
+
 static void wrong_frees_by(caller *by, bool foreign) {
     static struct blocks blocks = {.size = SIZE, .count = SOME};
     there(takes, &blocks);
@@ -144,10 +151,7 @@ static void wrong_frees_by(caller *by, bool foreign) {
 
 static void a_wrong_free_is_called_by_its_name(void **state) {
     (void)state;
-    wrong_frees_by(there, false);
-    wrong_frees_by(here, false);
-    wrong_frees_by(there, true); // from here on others free such blocks
-    wrong_frees_by(here, true);
+    by_both(wrong_frees_by);
 }
 
 static size_t room;
@@ -183,10 +187,7 @@ static void wrong_rooms_by(caller *by, bool foreign) {
 
 static void only_a_live_block_has_room(void **state) {
     (void)state;
-    wrong_rooms_by(there, false);
-    wrong_rooms_by(here, false);
-    wrong_rooms_by(there, true);
-    wrong_rooms_by(here, true);
+    by_both(wrong_rooms_by);
 }
 
 static void *resized;
@@ -410,7 +411,7 @@ static void a_page_that_is_there_is_carved_to_its_end(void **state) {
 }
 
 // Every second of `count` areas of so many frames is free, and its pages went back to the system.
-// More of them, or of their frames, than one call looks at: then what was asked for is elsewhere.
+// More of them, or of their frames, than one call looks at: what is asked for is had all the same.
 static void blocks_among_gaps(size_t frames, uint32_t count) {
     static void *area[4000];
     for (uint32_t i = 0; i < count; i++) assert_non_null(area[i] = take(frames * PG_SIZE));
@@ -447,8 +448,10 @@ static void locked_pages_are_cleared(void **state) {
     munlock(area, AREA);
     granary_free(again);
     nothing_is_left();
-    if (!locked) print_message("locked pages: not tried, as there is no right to lock\n");
-    if (!locked) return;
+    if (!locked) {
+        print_message("locked pages: not tried, as there is no right to lock\n");
+        return;
+    }
     assert_ptr_equal(again, area);
     assert_int_equal(wrong, 0);
 }
@@ -627,8 +630,10 @@ static void there_may_be_more_threads_than_owners(void **state) {
     for (size_t i = 0; i < held.count; i++) pthread_join(thread[i], NULL);
     granary_malloc_trim(0);
     all_is_sound();
-    if (!enough) print_message("more threads: not tried, as there may be no more of them\n");
-    if (!enough) return;
+    if (!enough) {
+        print_message("more threads: not tried, as there may be no more of them\n");
+        return;
+    }
     assert_int_equal(status, 0);
     assert_int_equal(had, THREADS);
     assert_int_equal(owners, OWNERS_MAX);

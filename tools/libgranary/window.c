@@ -162,8 +162,8 @@ static uint32_t open_some(uint32_t first, uint32_t least, int *why) {
     const uint32_t tries[] = {(least + step - 1) / step * step,
                               (least + STEP_MIN - 1) / STEP_MIN * STEP_MIN, least};
     for (uint32_t i = 0; i < 3; i++) {
-        uint32_t count = tries[i] < frames - first ? tries[i] : frames - first;
         if (i > 0 && tries[i] == tries[i - 1]) continue;
+        uint32_t count = tries[i] < frames - first ? tries[i] : frames - first;
         *why = frames_open(first, count);
         if (*why == 0) return count;
     }
@@ -172,7 +172,7 @@ static uint32_t open_some(uint32_t first, uint32_t least, int *why) {
 
 uint32_t granary_open(uint32_t *first, uint32_t behind, uint32_t count) {
     int why = -EEXIST;
-    // As many may be free behind it, and not have been found (run_find()): then they are the next.
+    // As many may be free already, and not have been found (run_find()): what grows is found first.
     for (uint32_t least = behind < count ? count - behind : 1; why == -EEXIST; least = count) {
         if (*first >= frames || least > frames - *first) return 0;
         uint32_t opened = open_some(*first, least, &why);
